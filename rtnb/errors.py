@@ -1,0 +1,121 @@
+"""Every exception that rtnb raises on purpose.
+
+::
+
+    RtnbError
+    ├── AudioError (ValueError)           a sound that cannot be read, written or converted
+    ├── ArgumentError (ValueError)        a request that cannot be met; nothing was sent
+    ├── MissingPackageError (ImportError) an optional package is absent; the text has the install command
+    ├── EngineError                       the embedded engine
+    │   └── WeightsError                  its weights are absent, damaged or unreachable
+    ├── AuthError                         no key, or a key that was refused
+    ├── ProtocolError
+    │   ├── LocalProtocolError            this side broke the protocol; nothing was sent
+    │   └── RemoteProtocolError           the other side broke the protocol
+    ├── ServiceError                      the service answered with an error (type, code, param)
+    ├── ConnectionLost                    the network or the other side went away (code, reason)
+    ├── SessionClosed                     the session was closed before the call
+    └── TurnTimeout (TimeoutError)        the wait ended before the turn did
+
+Blame is in the type: you, they, or the network. A text says what came, what is allowed and what to do next,
+and never holds a key.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "AudioError",
+    "AuthError",
+    "ConnectionLost",
+    "EngineError",
+    "LocalProtocolError",
+    "MissingPackageError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RtnbError",
+    "ServiceError",
+    "SessionClosed",
+    "TurnTimeout",
+    "WeightsError",
+]
+
+
+class RtnbError(Exception):
+    """The root of all errors that rtnb raises on purpose."""
+
+
+class AudioError(RtnbError, ValueError):
+    """A sound cannot be read, written or converted."""
+
+
+class ArgumentError(RtnbError, ValueError):
+    """A request cannot be met as it was made. Nothing was sent."""
+
+
+class MissingPackageError(RtnbError, ImportError):
+    """An optional package is not installed.
+
+    ``package`` is what to import, ``extra`` the rtnb extra that brings it.
+    """
+
+    def __init__(self, package: str, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the package {package!r}: run  pip install 'rtnb[{extra}]'")
+        self.package = package
+        self.extra = extra
+
+
+class EngineError(RtnbError):
+    """The embedded engine cannot do what was asked."""
+
+
+class WeightsError(EngineError):
+    """Weights of the embedded engine are absent, damaged or cannot be fetched."""
+
+
+class AuthError(RtnbError):
+    """No key was given, or the service refused it. The key itself is never in the text."""
+
+
+class ProtocolError(RtnbError):
+    """One side broke the protocol."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side was about to break the protocol. Nothing was sent."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The other side sent something that the protocol does not allow."""
+
+
+class ServiceError(RtnbError):
+    """The service answered with an error.
+
+    ``type``, ``code`` and ``param`` are the service's own words, or None where it gave none.
+    """
+
+    def __init__(
+        self, message: str, *, type: str | None = None, code: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.type = type
+        self.code = code
+        self.param = param
+
+
+class ConnectionLost(RtnbError):
+    """The connection ended. ``code`` and ``reason`` are those of the WebSocket close, if there was one."""
+
+    def __init__(self, message: str, *, code: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+
+
+class SessionClosed(RtnbError):
+    """The session was closed before the call."""
+
+
+class TurnTimeout(RtnbError, TimeoutError):
+    """The wait for a turn ended before the turn did. The turn goes on."""
