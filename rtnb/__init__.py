@@ -1,0 +1,1 @@
+"""The notebook bench for realtime speech models."""

@@ -1,0 +1,1 @@
+"""The protocol server over an engine."""

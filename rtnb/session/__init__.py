@@ -1,0 +1,1 @@
+"""The session: one owner of everything that is open."""

@@ -1,0 +1,76 @@
+"""Two ends of a connection in memory: for tests, yours too.
+
+::
+
+    client, server = rtnb.transports.memory.pair()
+
+What one end sends the other receives, byte for byte, in order. The ends may live on different event loops
+and threads, as a session and a server do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from ..errors import ConnectionLost
+
+__all__ = ["MemoryEnd", "pair"]
+
+
+class MemoryEnd:
+    """One end of a pair; see ``Transport`` for its methods."""
+
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self._closed: tuple[int, str] | None = None
+        self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
+        self.peer: MemoryEnd
+
+    async def send(self, frame: bytes) -> None:
+        """Hand one frame to the other end. Raises ConnectionLost once either end has closed."""
+        if self._closed is not None:
+            raise _lost(*self._closed)
+        self.peer._frames.append(bytes(frame))
+        self.peer._wake()
+
+    async def recv(self) -> bytes:
+        """Return the next frame. Raises ConnectionLost when closed and all was read."""
+        while not self._frames:
+            if self._closed is not None:
+                raise _lost(*self._closed)
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[None] = loop.create_future()
+            self._waiting = (loop, waiter)
+            if not self._frames and self._closed is None:  # else it came between look and wait
+                await waiter
+            self._waiting = None
+        return self._frames.popleft()
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close both ends; the other may still read what was sent before."""
+        for end in (self, self.peer):
+            if end._closed is None:
+                end._closed = (code, reason)
+            end._wake()
+
+    def _wake(self) -> None:
+        waiting = self._waiting
+        if waiting is not None and not waiting[0].is_closed():
+            waiting[0].call_soon_threadsafe(_resolve, waiting[1])
+
+
+def _resolve(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+def _lost(code: int, reason: str) -> ConnectionLost:
+    return ConnectionLost(f"the connection was closed ({code}{' ' + reason if reason else ''})", code=code, reason=reason)
+
+
+def pair() -> tuple[MemoryEnd, MemoryEnd]:
+    """Return the two ends, client first."""
+    client, server = MemoryEnd(), MemoryEnd()
+    client.peer, server.peer = server, client
+    return client, server

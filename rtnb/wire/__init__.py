@@ -1,0 +1,1 @@
+"""What crosses the wire, and everything that can be folded from it. No I/O, no clock, no tasks."""

@@ -1,0 +1,419 @@
+"""The conversation, folded from frames: items in order, with their text and their sound.
+
+Client and server fold the same frames, so after any legal exchange both sides' conversations are equal.
+Items are ordered by ``previous_item_id`` and joined by ``item_id``, never by time of arrival: a transcript of
+the user's words may come after the answer.
+"""
+
+from __future__ import annotations
+
+from binascii import a2b_base64
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..audio.pcm import Codec, wire_format
+from .events import Direction, Event
+
+__all__ = ["Conversation", "Item", "Part"]
+
+_KEEP_SECONDS = 120
+"""How much unspoken input a hands-free session keeps; far more than any prefix padding."""
+
+
+@dataclass(slots=True)
+class Part:
+    """One content part of an item.
+
+    ``kind`` is text, audio or image, whatever the wire calls it (``input_text``, ``output_text``, …). For
+    sound, ``text`` is its transcript and ``chunks`` holds the encoded bytes in the form of ``codec``.
+    """
+
+    kind: str
+    text: str = ""
+    chunks: list[bytes] = field(default_factory=list)
+    codec: Codec | None = None
+    image_url: str | None = None
+
+    @property
+    def data(self) -> bytes:
+        """The encoded sound, whole."""
+        return b"".join(self.chunks)
+
+    @property
+    def ms(self) -> float:
+        """The sound's length in milliseconds."""
+        if self.codec is None:
+            return 0.0
+        return sum(map(len, self.chunks)) * 1000 / self.codec.bytes_per_second
+
+
+@dataclass(slots=True)
+class Item:
+    """One item of a conversation: a message, a function call or its output.
+
+    ``heard_ms`` is set when the item was truncated: what came after was generated and not heard. The text
+    is kept as it was generated; the service deletes its own copy.
+    """
+
+    id: str
+    type: str = "message"
+    role: str | None = None
+    status: str | None = None
+    parts: list[Part] = field(default_factory=list)
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    output: str | None = None
+    heard_ms: int | None = None
+    response_id: str | None = None
+    transcription_error: str | None = None
+    raw: Event = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def text(self) -> str:
+        """All text of the item, spoken or written."""
+        return "".join(part.text for part in self.parts if part.kind != "image")
+
+    @property
+    def audio_ms(self) -> float:
+        """The length of all its sound in milliseconds."""
+        return sum(part.ms for part in self.parts)
+
+    def part(self, index: int, kind: str) -> Part:
+        """Return the content part at ``index``, made if the wire skipped its announcement."""
+        while len(self.parts) <= index:
+            self.parts.append(Part(kind))
+        part = self.parts[index]
+        if not part.kind:
+            part.kind = kind
+        return part
+
+
+@dataclass(slots=True)
+class _Mark:
+    """A commit or clear that the client sent and the server has not answered."""
+
+    verb: str
+    position: int  # bytes of input since the session began
+    event_id: str | None
+
+
+class _Input:
+    """The input audio buffer, as seen from the frames: appended bytes with their place in the session."""
+
+    def __init__(self) -> None:
+        self.start = 0  # position of the first byte kept
+        self.end = 0
+        self.chunks: deque[bytes] = deque()
+        self.marks: deque[_Mark] = deque()
+        self.speech: dict[str, list[float | None]] = {}  # item id → [start ms, end ms]
+
+    def append(self, data: bytes) -> None:
+        self.chunks.append(data)
+        self.end += len(data)
+
+    def drop_to(self, position: int) -> None:
+        while self.chunks and self.start + len(self.chunks[0]) <= position:
+            self.start += len(self.chunks.popleft())
+        if self.chunks and self.start < position:
+            self.chunks[0] = self.chunks[0][position - self.start :]
+            self.start = position
+
+    def take(self, start: int, end: int) -> bytes:
+        """Return the bytes between two positions and forget everything up to ``end``."""
+        whole = b"".join(self.chunks)
+        data = whole[max(0, start - self.start) : max(0, end - self.start)]
+        self.drop_to(end)
+        return data
+
+
+def _kind(wire_type: str) -> str:
+    """Return text, audio or image for ``input_text``, ``output_audio``, ``text``, …"""
+    return wire_type.rsplit("_", 1)[-1]
+
+
+class Conversation:
+    """The fold. ``apply`` takes each frame once, in order of the log.
+
+    ``items`` holds all items ever seen, those of out-of-band responses too; ``order`` the ids that are in
+    the conversation now.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.order: list[str] = []
+        self.session: Event = {}
+        self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
+        self.output_codec = self.input_codec
+        self._input = _Input()
+        self._sent: deque[tuple[str | None, Event]] = deque()  # item.create on its way: event id, item
+        self._codecs: dict[str, Codec] = {}  # response id → its own output format
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield the items in order."""
+        return (self.items[id] for id in self.order)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Conversation):
+            return NotImplemented
+        return self.order == other.order and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def apply(self, direction: Direction, event: Event) -> None:
+        """Fold one event in. Events that say nothing of the conversation are passed over.
+
+        Raises KeyError, TypeError or ValueError for an event that lacks what its type promises.
+        """
+        handlers = _CLIENT if direction == "client" else _SERVER
+        handler = handlers.get(event["type"])
+        if handler is not None:
+            handler(self, event)
+
+    # The session's configuration, as far as the conversation needs it.
+
+    def _on_session(self, event: Event) -> None:
+        self.session = event["session"]
+        audio = self.session.get("audio") or {}
+        if form := (audio.get("input") or {}).get("format"):
+            self.input_codec = wire_format(form)
+        if form := (audio.get("output") or {}).get("format"):
+            self.output_codec = wire_format(form)
+
+    # What the client says.
+
+    def _on_append(self, event: Event) -> None:
+        buffer = self._input
+        buffer.append(a2b_base64(event["audio"]))
+        detecting = ((self.session.get("audio") or {}).get("input") or {}).get("turn_detection")
+        limit = _KEEP_SECONDS * self.input_codec.bytes_per_second
+        if detecting and not buffer.speech and buffer.end - buffer.start > 2 * limit:
+            buffer.drop_to(buffer.end - limit)
+
+    def _on_commit_or_clear(self, event: Event) -> None:
+        verb = event["type"].rsplit(".", 1)[-1]
+        self._input.marks.append(_Mark(verb, self._input.end, event.get("event_id")))
+
+    def _on_create(self, event: Event) -> None:
+        self._sent.append((event.get("event_id"), event["item"]))
+
+    # What the server says.
+
+    def _on_error(self, event: Event) -> None:
+        culprit = event["error"].get("event_id")
+        if culprit is None:
+            return
+        self._input.marks = deque(mark for mark in self._input.marks if mark.event_id != culprit)
+        self._sent = deque(sent for sent in self._sent if sent[0] != culprit)
+
+    def _on_speech(self, event: Event) -> None:
+        span = self._input.speech.setdefault(event["item_id"], [None, None])
+        if "audio_start_ms" in event:
+            span[0] = float(event["audio_start_ms"])
+        if "audio_end_ms" in event:
+            span[1] = float(event["audio_end_ms"])
+
+    def _on_cleared(self, event: Event) -> None:
+        mark = self._pop_mark("clear")
+        self._input.drop_to(mark.position if mark else self._input.end)
+        self._input.speech.clear()
+
+    def _on_committed(self, event: Event) -> None:
+        span = self._input.speech.pop(event["item_id"], None)
+        buffer = self._input
+        if span is not None and span[1] is not None:
+            per_ms = self.input_codec.bytes_per_second / 1000
+            width = self.input_codec.sample_bytes
+            first = int((span[0] or 0) * per_ms) // width * width
+            last = int(span[1] * per_ms) // width * width
+            data = buffer.take(first, last)
+        else:
+            mark = self._pop_mark("commit")
+            data = buffer.take(buffer.start, mark.position if mark else buffer.end)
+        item = self._item(event["item_id"])
+        item.type, item.role = "message", "user"
+        item.part(0, "audio").codec = self.input_codec
+        item.parts[0].chunks = [data] if data else []
+        self._place(item, event)
+
+    def _pop_mark(self, verb: str) -> _Mark | None:
+        for mark in self._input.marks:
+            if mark.verb == verb:
+                self._input.marks.remove(mark)
+                return mark
+        return None
+
+    def _on_item(self, event: Event) -> None:
+        """Take conversation.item.added, .done and .created."""
+        wire = event["item"]
+        new = wire["id"] not in self.items
+        item = self._item(wire["id"])
+        if new:
+            self._adopt(item)
+        self._merge(item, wire)
+        if event["type"] != "conversation.item.done" or new:
+            self._place(item, event)
+
+    def _adopt(self, item: Item) -> None:
+        """Give a created item the content that the client sent: the server's echo has no sound."""
+        for sent in self._sent:
+            if sent[1].get("id", item.id) == item.id:
+                self._sent.remove(sent)
+                self._merge(item, {**sent[1], "id": item.id})
+                for part, wire in zip(item.parts, sent[1].get("content") or (), strict=False):
+                    if wire.get("audio"):
+                        part.codec = self.input_codec
+                        part.chunks = [a2b_base64(wire["audio"])]
+                return
+
+    def _on_output_item(self, event: Event) -> None:
+        item = self._item(event["item"]["id"])
+        item.response_id = event.get("response_id")
+        self._merge(item, event["item"])
+
+    def _merge(self, item: Item, wire: Event) -> None:
+        """Take over what ``wire`` says; what it leaves out or has lost stays as it was."""
+        item.raw = wire
+        item.type = wire.get("type") or item.type
+        item.role = wire.get("role") or item.role
+        item.status = wire.get("status") or item.status
+        item.call_id = wire.get("call_id") or item.call_id
+        item.name = wire.get("name") or item.name
+        item.arguments = wire.get("arguments") or item.arguments
+        if wire.get("output") is not None:
+            item.output = wire["output"]
+        for index, content in enumerate(wire.get("content") or ()):
+            part = item.part(index, _kind(content["type"]))
+            part.text = content.get("text") or content.get("transcript") or part.text
+            part.image_url = content.get("image_url") or part.image_url
+
+    def _on_part(self, event: Event) -> None:
+        wire = event["part"]
+        part = self._item(event["item_id"]).part(event["content_index"], _kind(wire["type"]))
+        part.text = wire.get("text") or wire.get("transcript") or part.text
+
+    def _on_response_created(self, event: Event) -> None:
+        response = event["response"]
+        form = ((response.get("audio") or {}).get("output") or {}).get("format")
+        if form:
+            self._codecs[response["id"]] = wire_format(form)
+
+    def _on_response_done(self, event: Event) -> None:
+        response = event["response"]
+        self._codecs.pop(response["id"], None)
+        for wire in response.get("output") or ():
+            if wire.get("id") in self.items:
+                self._merge(self.items[wire["id"]], wire)
+
+    def _on_text(self, event: Event) -> None:
+        self._item(event["item_id"]).part(event["content_index"], "text").text += event["delta"]
+
+    def _on_text_done(self, event: Event) -> None:
+        part = self._item(event["item_id"]).part(event["content_index"], "text")
+        part.text = event["text"] or part.text
+
+    def _on_transcript(self, event: Event) -> None:
+        self._item(event["item_id"]).part(event["content_index"], "audio").text += event["delta"]
+
+    def _on_transcript_done(self, event: Event) -> None:
+        part = self._item(event["item_id"]).part(event["content_index"], "audio")
+        part.text = event["transcript"] or part.text
+
+    def _on_audio(self, event: Event) -> None:
+        part = self._item(event["item_id"]).part(event["content_index"], "audio")
+        if part.codec is None:
+            part.codec = self._codecs.get(event["response_id"], self.output_codec)
+        part.chunks.append(a2b_base64(event["delta"]))
+
+    def _on_arguments(self, event: Event) -> None:
+        self._item(event["item_id"]).arguments += event["delta"]
+
+    def _on_arguments_done(self, event: Event) -> None:
+        item = self._item(event["item_id"])
+        item.type = "function_call"
+        item.arguments = event["arguments"]
+        item.call_id = event.get("call_id") or item.call_id
+        item.name = event.get("name") or item.name
+
+    def _on_transcription(self, event: Event) -> None:
+        self._item(event["item_id"]).part(event["content_index"], "audio").text += event.get("delta") or ""
+
+    def _on_transcription_done(self, event: Event) -> None:
+        self._item(event["item_id"]).part(event["content_index"], "audio").text = event["transcript"]
+
+    def _on_transcription_failed(self, event: Event) -> None:
+        error = event["error"]
+        message = error.get("message") or error.get("code") or "transcription failed"
+        self._item(event["item_id"]).transcription_error = message
+
+    def _on_truncated(self, event: Event) -> None:
+        self._item(event["item_id"]).heard_ms = int(event["audio_end_ms"])
+
+    def _on_deleted(self, event: Event) -> None:
+        if event["item_id"] in self.order:
+            self.order.remove(event["item_id"])
+
+    def _item(self, id: str) -> Item:
+        item = self.items.get(id)
+        if item is None:
+            item = self.items[id] = Item(id)
+        return item
+
+    def _place(self, item: Item, event: Event) -> None:
+        """Put an item where the event says: after ``previous_item_id``, or first where that is null."""
+        if item.id in self.order:
+            return
+        previous = event.get("previous_item_id", "")
+        if previous is None:
+            self.order.insert(0, item.id)
+        elif previous in self.order:
+            self.order.insert(self.order.index(previous) + 1, item.id)
+        else:  # not said, or a neighbour that was never seen, as in a log that was joined late
+            self.order.append(item.id)
+
+
+_Handler = Callable[[Conversation, Any], None]
+
+_CLIENT: dict[str, _Handler] = {
+    "input_audio_buffer.append": Conversation._on_append,
+    "input_audio_buffer.commit": Conversation._on_commit_or_clear,
+    "input_audio_buffer.clear": Conversation._on_commit_or_clear,
+    "conversation.item.create": Conversation._on_create,
+}
+
+_SERVER: dict[str, _Handler] = {
+    "session.created": Conversation._on_session,
+    "session.updated": Conversation._on_session,
+    "error": Conversation._on_error,
+    "input_audio_buffer.speech_started": Conversation._on_speech,
+    "input_audio_buffer.speech_stopped": Conversation._on_speech,
+    "input_audio_buffer.timeout_triggered": Conversation._on_speech,
+    "input_audio_buffer.cleared": Conversation._on_cleared,
+    "input_audio_buffer.committed": Conversation._on_committed,
+    "conversation.item.added": Conversation._on_item,
+    "conversation.item.created": Conversation._on_item,
+    "conversation.item.done": Conversation._on_item,
+    "conversation.item.truncated": Conversation._on_truncated,
+    "conversation.item.deleted": Conversation._on_deleted,
+    "conversation.item.input_audio_transcription.delta": Conversation._on_transcription,
+    "conversation.item.input_audio_transcription.completed": Conversation._on_transcription_done,
+    "conversation.item.input_audio_transcription.failed": Conversation._on_transcription_failed,
+    "response.created": Conversation._on_response_created,
+    "response.done": Conversation._on_response_done,
+    "response.output_item.added": Conversation._on_output_item,
+    "response.output_item.done": Conversation._on_output_item,
+    "response.content_part.added": Conversation._on_part,
+    "response.content_part.done": Conversation._on_part,
+    "response.output_text.delta": Conversation._on_text,
+    "response.output_text.done": Conversation._on_text_done,
+    "response.output_audio_transcript.delta": Conversation._on_transcript,
+    "response.output_audio_transcript.done": Conversation._on_transcript_done,
+    "response.output_audio.delta": Conversation._on_audio,
+    "response.function_call_arguments.delta": Conversation._on_arguments,
+    "response.function_call_arguments.done": Conversation._on_arguments_done,
+}

@@ -1,0 +1,284 @@
+"""The log: every frame of a session, both directions, in order, for ever appended and never changed.
+
+Raw bytes lie end to end in blocks of about a mebibyte; beside them stand four typed columns (place, type,
+turn, time), 22 bytes an event. So a million events take little more than their own bytes, and a filter is
+one pass over a column. The log reads no clock: whoever appends says when.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, overload
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from ..errors import ArgumentError
+from .events import BINARY, Direction
+
+__all__ = ["NO_TURN", "Entry", "Log", "LogView"]
+
+NO_TURN = -1
+"""The turn of a frame that belongs to none: session events, limits, silence between turns."""
+
+_BLOCK = 1 << 20
+_SERVER = 0x8000  # the high bit of the type column
+_WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is not worth a row
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One frame.
+
+    ``t`` is in seconds since the log began, by the monotonic clock of the side that kept the log; ``wall``
+    is the same moment in seconds since 1970. ``frame`` holds the very bytes that crossed the wire.
+    """
+
+    index: int
+    direction: Direction
+    type: str
+    t: float
+    wall: float
+    turn: int
+    frame: bytes
+
+    @property
+    def raw(self) -> str:
+        """The frame as text."""
+        return self.frame.decode("utf-8", "surrogateescape")
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The frame as a dict, parsed anew at each call; {} for a frame that is no JSON object."""
+        try:
+            data = orjson.loads(self.frame)
+        except orjson.JSONDecodeError:
+            return {}
+        return data if isinstance(data, dict) else {}
+
+    def __repr__(self) -> str:
+        arrow = "↑" if self.direction == "client" else "↓"
+        return f"<{self.index} {self.t:9.3f}s {arrow} {self.type} ({len(self.frame):,} bytes)>"
+
+
+class LogView(Sequence[Entry]):
+    """Some rows of a log, in order. Slicing and filtering give further views; nothing is copied."""
+
+    def __init__(self, log: Log, rows: NDArray[np.int64]) -> None:
+        self._log = log
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, key: int) -> Entry: ...
+    @overload
+    def __getitem__(self, key: slice) -> LogView: ...
+    def __getitem__(self, key: int | slice) -> Entry | LogView:
+        if isinstance(key, slice):
+            return LogView(self._log, self._rows[key])
+        return self._log.entry(int(self._rows[key]))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (self._log.entry(int(row)) for row in self._rows)
+
+    def filter(
+        self,
+        type: str | Iterable[str] | None = None,
+        *,
+        turn: int | None = None,
+        direction: Direction | None = None,
+    ) -> LogView:
+        """Return the rows that fit all that is given.
+
+        ``type`` is a name, a pattern (``"response.*"``) or several of them; ``turn`` a turn's number
+        (``NO_TURN`` for the frames of none).
+        """
+        return LogView(self._log, self._log.rows(type, turn=turn, direction=direction, among=self._rows))
+
+    def counts(self) -> Counter[str]:
+        """Return how often each type occurs."""
+        return self._log.count_types(self._rows)
+
+    def __repr__(self) -> str:
+        shown = [repr(entry) for entry in self[:8]]
+        if len(self) > 8:
+            shown.append(f"… and {len(self) - 8:,} more")
+        return "\n".join([f"{len(self):,} events", *shown])
+
+
+class Log:
+    """The append-only log of one session. One thread appends; any thread reads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # a numpy view of a column must not meet an append
+        self._blocks: list[bytes | bytearray] = [bytearray()]
+        self._place = array("Q")  # block << 32 | offset
+        self._kind = array("H")  # type code | _SERVER
+        self._turn = array("i")
+        self._time = array("q")  # ns since the first event
+        self._codes: dict[str, int] = {}
+        self._names: list[str] = []
+        self._mono0 = 0
+        self._drift_rows: list[int] = []  # wall − monotonic, where it changed
+        self._drift: list[int] = []
+        self.bytes = 0
+        """How many bytes of frames the log holds."""
+
+    def append(
+        self, frame: bytes, direction: Direction, type: str, *, mono_ns: int, wall_ns: int, turn: int = NO_TURN
+    ) -> int:
+        """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``."""
+        with self._lock:
+            index = len(self._place)
+            if not index:
+                self._mono0 = mono_ns
+            drift = wall_ns - mono_ns
+            if not index or abs(drift - self._drift[-1]) > _WALL_STEP:
+                self._drift_rows.append(index)
+                self._drift.append(drift)
+            code = self._codes.get(type)
+            if code is None:
+                code = self._name(type)
+            block = self._blocks[-1]
+            if len(block) >= _BLOCK:
+                self._blocks[-1] = bytes(block)  # sealed: gives back what the bytearray held in reserve
+                block = bytearray()
+                self._blocks.append(block)
+            self._place.append((len(self._blocks) - 1) << 32 | len(block))
+            self._kind.append(code | _SERVER if direction == "server" else code)
+            self._turn.append(turn)
+            self._time.append(mono_ns - self._mono0)
+            block += frame  # type: ignore[operator]  # the last block is a bytearray
+            self.bytes += len(frame)
+            return index
+
+    def _name(self, type: str) -> int:
+        # 32,767 kinds is far more than any protocol has; past that a hostile peer is naming at random.
+        if len(self._names) >= _SERVER - 1:
+            type = BINARY
+        code = self._codes.setdefault(type, len(self._names))
+        if code == len(self._names):
+            self._names.append(type)
+        return code
+
+    def __len__(self) -> int:
+        return len(self._place)
+
+    def entry(self, index: int) -> Entry:
+        """Return the entry at ``index`` (0 ≤ index < len)."""
+        with self._lock:
+            place, kind = self._place[index], self._kind[index]
+            block, start = self._blocks[place >> 32], place & 0xFFFFFFFF
+            end = None
+            if index + 1 < len(self._place):
+                following = self._place[index + 1]
+                if following >> 32 == place >> 32:
+                    end = following & 0xFFFFFFFF
+            time = self._time[index]
+            wall = self._mono0 + time + self._drift[bisect_right(self._drift_rows, index) - 1]
+            return Entry(
+                index=index,
+                direction="server" if kind & _SERVER else "client",
+                type=self._names[kind & ~_SERVER],
+                t=time / 1e9,
+                wall=wall / 1e9,
+                turn=self._turn[index],
+                frame=bytes(block[start:end]),
+            )
+
+    @overload
+    def __getitem__(self, key: int) -> Entry: ...
+    @overload
+    def __getitem__(self, key: slice) -> LogView: ...
+    def __getitem__(self, key: int | slice) -> Entry | LogView:
+        if isinstance(key, slice):
+            return LogView(self, np.arange(len(self), dtype=np.int64)[key])
+        index = key + len(self) if key < 0 else key
+        if not 0 <= index < len(self):
+            raise IndexError(f"event {key} of {len(self)}")
+        return self.entry(index)
+
+    def __iter__(self) -> Iterator[Entry]:
+        index = 0
+        while index < len(self):  # what arrives meanwhile is read too
+            yield self.entry(index)
+            index += 1
+
+    def filter(
+        self,
+        type: str | Iterable[str] | None = None,
+        *,
+        turn: int | None = None,
+        direction: Direction | None = None,
+    ) -> LogView:
+        """Return the rows that fit all that is given: see ``LogView.filter``."""
+        return LogView(self, self.rows(type, turn=turn, direction=direction))
+
+    def rows(
+        self,
+        type: str | Iterable[str] | None = None,
+        *,
+        turn: int | None = None,
+        direction: Direction | None = None,
+        among: NDArray[np.int64] | None = None,
+    ) -> NDArray[np.int64]:
+        """Return the indices, shape ``(n,)``, of the rows that fit, out of ``among`` or of all."""
+        if direction not in (None, "client", "server"):
+            raise ArgumentError(f"direction is 'client' or 'server', not {direction!r}")
+        with self._lock:
+            fits: NDArray[np.bool_] | None = None
+            if type is not None:
+                codes = self._matching([type] if isinstance(type, str) else list(type))
+                kinds = np.frombuffer(self._kind, np.uint16)
+                fits = np.zeros(len(kinds), bool)
+                for code in codes:
+                    for side in ((0, _SERVER) if direction is None else (_SERVER * (direction == "server"),)):
+                        fits |= kinds == (code | side)
+            elif direction is not None:
+                kinds = np.frombuffer(self._kind, np.uint16)
+                fits = (kinds >= _SERVER) == (direction == "server")
+            if turn is not None:
+                of_turn = np.frombuffer(self._turn, np.int32) == turn
+                fits = of_turn if fits is None else fits & of_turn
+            count = len(self._place)
+        if fits is None:
+            return np.arange(count, dtype=np.int64) if among is None else among
+        if among is not None:
+            return among[fits[among]]
+        return np.flatnonzero(fits).astype(np.int64, copy=False)
+
+    def _matching(self, patterns: list[str]) -> list[int]:
+        return [
+            code
+            for name, code in self._codes.items()
+            if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+        ]
+
+    def count_types(self, rows: NDArray[np.int64] | None = None) -> Counter[str]:
+        """Return how often each type occurs, in all rows or in ``rows``."""
+        with self._lock:
+            kinds = np.frombuffer(self._kind, np.uint16) & ~np.uint16(_SERVER)
+            counted = np.bincount(kinds if rows is None else kinds[rows], minlength=len(self._names))
+            return Counter({name: int(n) for name, n in zip(self._names, counted, strict=True) if n})
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of memory the log takes, frames and columns together."""
+        columns = (self._place, self._kind, self._turn, self._time)
+        held = sum(column.buffer_info()[1] * column.itemsize for column in columns)
+        return held + sum(len(block) for block in self._blocks)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "Log(empty)"
+        last = self.entry(len(self) - 1)
+        return f"Log({len(self):,} events, {last.t:.1f} s, {self.bytes:,} bytes)"
