@@ -1,0 +1,370 @@
+"""`Clip`: a piece of sound."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtnb.audio import files, pcm
+from rtnb.audio.resample import resample
+from rtnb.audio.samples import Samples, as_mono, as_rate
+from rtnb.audio.view import clip_html, duration
+from rtnb.errors import AudioError
+
+__all__ = ["Clip"]
+
+
+class Clip:
+    """A piece of sound: mono samples and their rate. It never changes; every method gives a new one.
+
+    Parameters
+    ----------
+    samples
+        Any array of numbers: shape ``(n,)``, ``(n, channels)``, or ``(channels, n)`` where the first axis is
+        the shorter one. Floats have full scale 1.0; int8, int16, int32 and unsigned (zero in the middle) are
+        scaled to that. Channels are averaged. The array is copied.
+    rate
+        Samples per second, 1 to 768000.
+    info
+        Anything to keep with the sound, such as how it was captured. It stays with every clip made from
+        this one, and does not count in comparing.
+
+    Raises
+    ------
+    AudioError
+        NaN or infinity, a scale that cannot be known (64-bit integers, floats above 16), other shapes.
+
+    Examples
+    --------
+    >>> clip = Clip.tone(440, 2.0, rate=24_000)
+    >>> clip
+    Clip(2.00 s, 24 kHz, peak −6.0 dBFS)
+    >>> clip[0.5:1.0].seconds
+    0.5
+    >>> len(clip.resample(16_000))
+    32000
+    """
+
+    __slots__ = ("_hash", "_info", "_rate", "_samples")
+
+    def __init__(self, samples: Any, rate: int, *, info: Mapping[str, Any] | None = None) -> None:
+        self._samples: Samples = as_mono(samples)
+        self._samples.setflags(write=False)
+        self._rate = as_rate(rate)
+        self._info: Mapping[str, Any] = MappingProxyType(dict(info or {}))
+        self._hash: int | None = None
+
+    # -- made from ------------------------------------------------------------------------------------
+
+    @classmethod
+    def read(
+        cls,
+        source: files.Source,
+        *,
+        rate: int | None = None,
+        start: float = 0.0,
+        seconds: float | None = None,
+        max_seconds: float = files.MAX_SECONDS,
+        info: Mapping[str, Any] | None = None,
+    ) -> Clip:
+        """Read a sound file: WAV, FLAC, Ogg (Vorbis, Opus), MP3, M4A, WebM and others.
+
+        Parameters
+        ----------
+        source
+            A path (``str`` or ``Path``), the bytes of a file, or an open binary file.
+        rate
+            Resample to this rate in Hz while reading; None keeps the file's own.
+        start, seconds
+            The piece to read, in seconds; ``seconds=None`` reads to the end.
+        max_seconds
+            Longer sound is refused; 4 hours if not given.
+
+        Raises
+        ------
+        AudioError
+            No such file, no permission, no sound in it, damaged, or too long.
+        """
+        samples, found = files.decode(source, rate=rate, start=start, seconds=seconds, max_seconds=max_seconds)
+        return cls(samples, found, info=info)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, *, rate: int | None = None) -> Clip:
+        """Read the bytes of a whole sound file (see `read`). For raw samples: `from_pcm16` and its like."""
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise AudioError(f"from_bytes takes the bytes of a sound file; got {type(data).__name__}")
+        return cls.read(data, rate=rate)
+
+    @classmethod
+    def from_pcm16(cls, data: bytes | bytearray | memoryview, rate: int = 24_000) -> Clip:
+        """Take raw little-endian PCM16, two bytes a sample. Its inverse, `to_pcm16`, is exact."""
+        return cls(pcm.from_pcm16(data), rate)
+
+    @classmethod
+    def from_ulaw(cls, data: bytes | bytearray | memoryview, rate: int = 8_000) -> Clip:
+        """Take raw G.711 µ-law, one byte a sample."""
+        return cls(pcm.ulaw.decode(data), rate)
+
+    @classmethod
+    def from_alaw(cls, data: bytes | bytearray | memoryview, rate: int = 8_000) -> Clip:
+        """Take raw G.711 A-law, one byte a sample."""
+        return cls(pcm.alaw.decode(data), rate)
+
+    @classmethod
+    def silence(cls, seconds: float, rate: int = 24_000) -> Clip:
+        """Return silence."""
+        return cls(np.zeros(_length(seconds, as_rate(rate)), np.float32), rate)
+
+    @classmethod
+    def tone(cls, hz: float, seconds: float, rate: int = 24_000, *, peak: float = 0.5) -> Clip:
+        """Return a sine of ``hz`` with the given peak, 0.5 (−6 dBFS) if not told."""
+        rate = as_rate(rate)
+        if not 0 <= hz <= rate / 2:
+            raise AudioError(f"a tone at {rate} Hz may have 0 to {rate / 2:g} Hz, half the rate; got {hz!r:.60}")
+        phase = np.arange(_length(seconds, rate)) * (2 * math.pi * hz / rate)
+        return cls(peak * np.sin(phase), rate)
+
+    @classmethod
+    def join(cls, clips: Iterable[Clip], *, gap: float = 0.0) -> Clip:
+        """Put clips one after another, ``gap`` seconds of silence between them.
+
+        All are brought to the rate of the first. Of ``info`` is kept what all agree on.
+
+        Raises
+        ------
+        AudioError
+            No clips at all, or something else among them.
+        """
+        parts = list(clips)
+        if not parts:
+            raise AudioError("join needs at least one clip: for none there is no rate to give")
+        for part in parts:
+            if not isinstance(part, Clip):
+                raise AudioError(f"join takes clips; got {type(part).__name__}: make one with Clip.of")
+        rate = parts[0].rate
+        silence = np.zeros(_length(gap, rate), np.float32)
+        pieces: list[Samples] = []
+        for part in parts:
+            pieces += [silence, part.resample(rate).samples]
+        info = {
+            key: value
+            for key, value in parts[0].info.items()
+            if all(key in part.info and part.info[key] == value for part in parts)
+        }
+        return cls(np.concatenate(pieces[1:]), rate, info=info)
+
+    @classmethod
+    def of(cls, thing: Any, rate: int | None = None) -> Clip:
+        """Make a clip of a clip (itself), a path, bytes or an open file (read), or an array.
+
+        ``rate`` is the rate of an array, which must be told; of a clip or a file it is the rate wanted. A
+        pair ``(array, rate)`` is understood too.
+        """
+        if isinstance(thing, Clip):
+            return thing if rate is None else thing.resample(rate)
+        if isinstance(thing, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(thing, "read"):
+            return cls.read(thing, rate=rate)
+        if isinstance(thing, tuple) and len(thing) == 2 and np.ndim(thing[1]) == 0 and np.ndim(thing[0]) > 0:
+            clip = cls(thing[0], thing[1])
+            return clip if rate is None else clip.resample(rate)
+        if rate is None:
+            raise AudioError(
+                f"a clip is made of a path, bytes, an open file, or an array with its rate; "
+                f"got {type(thing).__name__} without a rate"
+            )
+        return cls(thing, rate)
+
+    def _with(self, samples: Samples, rate: int | None = None) -> Clip:
+        return Clip(samples, self._rate if rate is None else rate, info=self._info)
+
+    # -- what it is -----------------------------------------------------------------------------------
+
+    @property
+    def samples(self) -> Samples:
+        """float32 of shape ``(n,)``, full scale 1.0, read-only."""
+        return self._samples.view()
+
+    @property
+    def rate(self) -> int:
+        """Samples per second."""
+        return self._rate
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds: ``len(clip) / clip.rate``."""
+        return len(self._samples) / self._rate
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What was given to keep with the sound; read-only."""
+        return self._info
+
+    @property
+    def peak(self) -> float:
+        """The largest absolute sample; 1.0 is full scale, 0.0 silence."""
+        return float(np.abs(self._samples).max()) if len(self._samples) else 0.0
+
+    @property
+    def rms(self) -> float:
+        """Root of the mean square; a full-scale sine has 0.707."""
+        return float(np.sqrt(np.mean(np.square(self._samples, dtype=np.float64)))) if len(self._samples) else 0.0
+
+    @property
+    def peak_db(self) -> float:
+        """`peak` in dBFS: 0 is full scale, −inf silence."""
+        return _db(self.peak)
+
+    @property
+    def rms_db(self) -> float:
+        """`rms` in dBFS: a full-scale sine has −3.01, silence −inf."""
+        return _db(self.rms)
+
+    # -- made into ------------------------------------------------------------------------------------
+
+    def with_info(self, **info: Any) -> Clip:
+        """Return the same sound with these added to its `info`."""
+        return Clip(self._samples, self._rate, info={**self._info, **info})
+
+    def resample(self, rate: int) -> Clip:
+        """Return the sound at another rate: ``round(len(clip) * rate / clip.rate)`` samples."""
+        rate = as_rate(rate)
+        return self if rate == self._rate else self._with(resample(self._samples, self._rate, rate), rate)
+
+    def normalize(self, peak: float = 0.9) -> Clip:
+        """Return the sound with this peak. Silence stays silence."""
+        return self * (peak / self.peak) if self.peak else self
+
+    def trim(self, threshold_db: float = -40.0, *, pad: float = 0.05) -> Clip:
+        """Return the sound without the quiet at its ends.
+
+        Quiet is below ``threshold_db`` dBFS; ``pad`` seconds of it are left at either end. Where all is
+        quiet the result is empty.
+        """
+        loud = np.flatnonzero(np.abs(self._samples) >= 10 ** (threshold_db / 20))
+        if not len(loud):
+            return self._with(self._samples[:0])
+        keep = _length(pad, self._rate)
+        return self._with(self._samples[max(0, loud[0] - keep) : loud[-1] + 1 + keep])
+
+    def to_pcm16(self, rate: int | None = None) -> bytes:
+        """Return raw little-endian PCM16, at ``rate`` if it is told, limited at full scale."""
+        return pcm.to_pcm16((self if rate is None else self.resample(rate))._samples)
+
+    def to_ulaw(self, rate: int = 8_000) -> bytes:
+        """Return raw G.711 µ-law, one byte a sample."""
+        return pcm.ulaw.encode(self.resample(rate)._samples)
+
+    def to_alaw(self, rate: int = 8_000) -> bytes:
+        """Return raw G.711 A-law, one byte a sample."""
+        return pcm.alaw.encode(self.resample(rate)._samples)
+
+    def to_bytes(self, format: str = "wav") -> bytes:
+        """Return a whole sound file: ``"wav"``, ``"flac"`` (both 16 bit), ``"opus"`` (in Ogg) or ``"webm"``."""
+        return files.encode(self._samples, self._rate, format)
+
+    def write(self, path: str | os.PathLike[str]) -> Path:
+        """Write a sound file; the suffix tells how: .wav, .flac, .ogg, .opus or .webm. Return its path.
+
+        Raises
+        ------
+        AudioError
+            Another suffix, no such directory, no permission.
+        """
+        data = self.to_bytes(files.format_of(path))
+        try:
+            Path(path).write_bytes(data)
+        except OSError as error:
+            raise AudioError(f"{os.fspath(path)!r} cannot be written: {error.strerror or error}") from error
+        return Path(path)
+
+    def __getitem__(self, span: slice) -> Clip:
+        """Return a span in seconds: ``clip[0.5:2.0]``, ``clip[:1]``, ``clip[-0.5:]`` (the last half second).
+
+        Cuts are at the nearest sample, so that ``clip[:t] + clip[t:] == clip``. For samples by number,
+        ``clip.samples[a:b]``.
+        """
+        if not isinstance(span, slice) or span.step is not None:
+            raise AudioError(
+                f"a clip is cut by a span of seconds, such as clip[0.5:2.0]; got {span!r:.60}. "
+                "For samples by number: clip.samples"
+            )
+        return self._with(self._samples[self._place(span.start) : self._place(span.stop)])
+
+    def _place(self, seconds: Any) -> int | None:
+        if seconds is None:
+            return None
+        if isinstance(seconds, (str, bytes)) or not np.isscalar(seconds) or not math.isfinite(seconds):
+            raise AudioError(f"a clip is cut at seconds, such as clip[0.5:2.0]; got {seconds!r:.60}")
+        place = round(seconds * self._rate)
+        # -0.00001 s is at the very end, where a plain 0 would be the beginning.
+        return len(self._samples) if place == 0 and seconds < 0 else int(place)
+
+    def __add__(self, other: Clip) -> Clip:
+        """Return both, one after the other, at the rate of the first."""
+        return Clip.join([self, other]) if isinstance(other, Clip) else NotImplemented
+
+    def __mul__(self, gain: float) -> Clip:
+        """Return the sound made louder by a factor: 2.0 is +6 dB."""
+        if isinstance(gain, bool) or not isinstance(gain, (int, float, np.number)):
+            return NotImplemented
+        return self._with(self._samples * np.float32(gain))
+
+    __rmul__ = __mul__
+
+    # -- as any object --------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        return len(self._samples)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return `samples`, so that ``numpy.asarray(clip)`` does."""
+        if dtype is None or np.dtype(dtype) == np.float32:
+            return self._samples.copy() if copy else self.samples
+        return self._samples.astype(dtype)
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether rate and samples are equal; `info` does not count."""
+        if not isinstance(other, Clip):
+            return NotImplemented
+        return self._rate == other._rate and bool(np.array_equal(self._samples, other._samples))
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            # Adding zero makes -0.0 into 0.0, which is equal to it.
+            self._hash = hash((self._rate, (self._samples + np.float32(0)).tobytes()))
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._samples, self._rate, dict(self._info))
+
+    def __repr__(self) -> str:
+        rate = f"{self._rate / 1000:g} kHz" if self._rate >= 1000 else f"{self._rate} Hz"
+        if not len(self._samples):
+            return f"Clip(empty, {rate})"
+        loud = "silent" if not self.peak else f"peak {self.peak_db:.1f} dBFS".replace("-", "−")
+        return f"Clip({duration(self.seconds)}, {rate}, {loud})"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": clip_html(self)}
+
+
+def _restore(samples: Samples, rate: int, info: Mapping[str, Any]) -> Clip:
+    return Clip(samples, rate, info=info)
+
+
+def _db(value: float) -> float:
+    return 20 * math.log10(value) if value > 0 else -math.inf
+
+
+def _length(seconds: Any, rate: int) -> int:
+    if isinstance(seconds, (bool, str, bytes)) or not np.isscalar(seconds) or not 0 <= seconds <= files.MAX_SECONDS:
+        raise AudioError(f"a length is 0 to {files.MAX_SECONDS:g} seconds; got {seconds!r:.60}")
+    return round(float(seconds) * rate)

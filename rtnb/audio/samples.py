@@ -1,0 +1,128 @@
+"""From any array to sound: float32, mono, nominally in [-1, 1].
+
+The rules, in one place:
+
+* **floats** (16, 32, 64 bit) are taken as they are. Full scale is 1.0; louder is kept, so that a gain can be
+  undone, and is limited only when sound is encoded. A peak above 16 (+24 dB) is taken for integers in a
+  float array and refused.
+* **signed integers** of 8, 16 and 32 bit are divided by 2**(bits - 1): int16 by 32768.
+* **unsigned integers** of 8, 16 and 32 bit have their zero in the middle, as 8-bit WAV has: uint8 by
+  ``(x - 128) / 128``.
+* **64-bit integers** are refused, since they tell nothing of their scale (a list of Python ints is one).
+* **two dimensions** are ``(n, channels)``, or ``(channels, n)`` where the first axis is the shorter one. The
+  channels are averaged.
+* **NaN and infinity** are refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtnb.errors import AudioError
+
+__all__ = ["MAX_CHANNELS", "MAX_PEAK", "MAX_RATE", "Samples", "as_mono", "as_rate", "to_float"]
+
+Samples = NDArray[np.float32]
+
+MAX_CHANNELS = 64
+MAX_PEAK = 16.0
+MAX_RATE = 768_000
+
+
+def as_rate(rate: Any, what: str = "rate") -> int:
+    """Return ``rate`` as an int in [1, 768000] Hz; AudioError if it is not a whole number in that range."""
+    try:
+        whole = int(rate)
+    except (TypeError, ValueError, OverflowError):
+        whole = -1
+    if isinstance(rate, (bool, str, bytes)) or not 1 <= whole <= MAX_RATE or whole != rate:
+        raise AudioError(f"{what} must be a whole number of Hz from 1 to {MAX_RATE}, such as 24000; got {rate!r:.60}")
+    return whole
+
+
+def to_float(array: NDArray[Any]) -> Samples:
+    """Scale ``array`` of any shape to float32 by its dtype (see the module).
+
+    Examples
+    --------
+    >>> to_float(np.array([0, 128, 255], np.uint8)).tolist()
+    [-1.0, 0.0, 0.9921875]
+    """
+    kind, bits = array.dtype.kind, 8 * array.dtype.itemsize
+    if kind == "f":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    if kind in "iu" and bits < 64:
+        middle = 0.0 if kind == "i" else 2.0 ** (bits - 1)
+        scale = 2.0 ** (bits - 1)
+        if bits <= 16:
+            return (array.astype(np.float32) - np.float32(middle)) / np.float32(scale)
+        return ((array.astype(np.float64) - middle) / scale).astype(np.float32)
+    if kind in "iu":
+        raise AudioError(
+            f"samples of {array.dtype} tell nothing of their scale: "
+            "give int16 (full scale 32768) or floats in [-1, 1]"
+        )
+    raise AudioError(f"samples must be floats in [-1, 1] or integers of 8, 16 or 32 bit; got dtype {array.dtype}")
+
+
+def as_mono(samples: Any) -> Samples:
+    """Return any array-like as a new float32 array of shape ``(n,)``, by the rules of the module.
+
+    Raises
+    ------
+    AudioError
+        Not an array of numbers, more than two dimensions, more than 64 channels, NaN or infinity, a scale
+        that cannot be known.
+
+    Examples
+    --------
+    >>> as_mono([[0.5, 0.0], [0.5, 0.5], [0.0, 0.0]]).tolist()
+    [0.25, 0.5, 0.0]
+    """
+    try:
+        array = np.asarray(samples)
+    except Exception as error:  # tensors and ragged lists raise whatever they like
+        raise AudioError(f"samples are not an array of numbers: {type(samples).__name__}") from error
+    if array.dtype.kind not in "fiu":
+        raise AudioError(
+            f"samples must be an array of numbers of shape (n,) or (n, channels); "
+            f"got {type(samples).__name__} with dtype {array.dtype}"
+        )
+    if array.ndim not in (1, 2):
+        raise AudioError(
+            f"samples must have shape (n,), (n, channels) or (channels, n); got shape {array.shape}"
+        )
+    if array.ndim == 2 and array.size:
+        if array.shape[0] < array.shape[1]:
+            array = array.T
+        if array.shape[1] > MAX_CHANNELS:
+            raise AudioError(
+                f"samples of shape {array.shape} would be {array.shape[1]} channels, "
+                f"and at most {MAX_CHANNELS} are understood"
+            )
+    mono = to_float(array)
+    if mono.ndim == 2:
+        mono = mono.mean(axis=1, dtype=np.float32) if mono.size else np.zeros(0, np.float32)
+    return check(np.ascontiguousarray(mono))
+
+
+def check(mono: Samples) -> Samples:
+    """Return ``mono`` if all of it is finite and no louder than +24 dB, else raise AudioError."""
+    if not mono.size:
+        return mono
+    peak = float(max(mono.max(), -mono.min()))
+    if not np.isfinite(peak):
+        count = int(np.count_nonzero(~np.isfinite(mono)))
+        raise AudioError(
+            f"samples hold {count} values that are NaN or infinite: replace them, for example with numpy.nan_to_num"
+        )
+    if peak > MAX_PEAK:
+        raise AudioError(
+            f"samples have a peak of {peak:g}, but full scale is 1.0: "
+            "give integers as int16, or divide floats by their full scale (32768 for 16 bit)"
+        )
+    return mono

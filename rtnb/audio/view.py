@@ -1,0 +1,155 @@
+"""The static view of a clip: its waveform as an image and a player, right without a kernel.
+
+A saved notebook that is not trusted loses inline ``<svg>`` but keeps ``<img>`` and ``<audio>`` whose data is
+in their own ``src``; so that is how both are written. The sound is kept once, as Opus in Ogg at 24 kHz or
+less: about 180 kB a minute.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rtnb.audio.files import encode
+from rtnb.audio.peaks import peaks
+from rtnb.audio.resample import resample
+from rtnb.audio.samples import Samples
+from rtnb.errors import AudioError
+
+if TYPE_CHECKING:
+    from rtnb.audio.clip import Clip
+
+__all__ = ["MAX_INLINE_SECONDS", "clip_html", "data_uri", "duration", "player_html", "waveform_html", "waveform_svg"]
+
+MAX_INLINE_SECONDS = 300.0
+"""Longer sound (about 0.9 MB of Opus) is not put into a notebook, only its waveform."""
+
+_RATE = 24_000
+# Mid-tones that stand out on white and on near-black alike, for viewers that know no colour scheme.
+_STYLE = (
+    "<style>.w{fill:#2a7ab8}.u{fill:#8a8f98}.h{stroke:#8a8f98}.m{fill:#8a8f98}"
+    "@media(prefers-color-scheme:dark){.w{fill:#5aa9e6}.u,.m{fill:#9aa0a8}.h{stroke:#9aa0a8}}</style>"
+)
+
+
+def waveform_svg(
+    samples: Samples, rate: int, *, width: int = 480, height: int = 64, heard_seconds: float | None = None
+) -> str:
+    """Draw sound as an SVG document of ``width`` × ``height`` pixels.
+
+    One column for every 2 pixels, from the smallest to the largest sample in it; full scale is the full
+    height. What lies after ``heard_seconds`` is drawn grey and hatched: it was made and not heard. None
+    means that all was heard, or that it is not known.
+
+    Parameters
+    ----------
+    samples
+        float32 of shape ``(n,)``, n ≥ 0, full scale 1.0.
+    rate
+        Samples per second.
+
+    Raises
+    ------
+    AudioError
+        No room to draw in, or a negative ``heard_seconds``.
+    """
+    if width < 2 or height < 2:
+        raise AudioError(f"a waveform needs at least 2 × 2 pixels; got {width} × {height}")
+    if heard_seconds is not None and not heard_seconds >= 0:
+        raise AudioError(f"heard_seconds must be 0 or more; got {heard_seconds!r:.60}")
+    seconds = len(samples) / rate
+    edge = float(width)
+    if heard_seconds is not None and heard_seconds < seconds:
+        edge = round(width * heard_seconds / seconds, 1)
+    columns = width // 2
+    middle = height / 2
+    heard: list[str] = []
+    unheard: list[str] = []
+    for number, (low, high) in enumerate(np.clip(peaks(samples, columns), -1.0, 1.0).tolist()):
+        top, bottom = middle * (1 - high), middle * (1 - low)
+        tall = max(bottom - top, 1.0)
+        top = min(top, height - tall)
+        (heard if 2 * number < edge else unheard).append(f"M{2 * number} {_n(top)}h1.4v{_n(tall)}h-1.4z")
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}">{_STYLE}'
+    ]
+    if edge < width:
+        parts.append(
+            '<defs><pattern id="p" width="6" height="6" patternUnits="userSpaceOnUse" '
+            'patternTransform="rotate(45)"><path class="h" d="M0 0v6" stroke-width="1.5" opacity=".6"/>'
+            f'</pattern></defs><rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
+        )
+    parts.append(f'<path class="w" d="{"".join(heard)}"/>')
+    if unheard:
+        parts.append(f'<path class="u" d="{"".join(unheard)}"/>')
+    if edge < width:
+        parts.append(f'<rect class="m" x="{_n(max(0.0, edge - 1))}" width="1" height="{height}"/>')
+    parts.append("</svg>")
+    return "".join(parts)
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return bytes as a ``data:`` address of this media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def duration(seconds: float) -> str:
+    """Return a length in words for people: ``2.80 s``, ``1:05 min``, ``1:00:02 h``."""
+    if seconds < 59.995:
+        return f"{seconds:.2f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def waveform_html(
+    samples: Samples, rate: int, *, width: int = 480, height: int = 64, heard_seconds: float | None = None
+) -> str:
+    """Return `waveform_svg` as an ``<img>`` that has its words too."""
+    svg = waveform_svg(samples, rate, width=width, height=height, heard_seconds=heard_seconds)
+    seconds = len(samples) / rate
+    words = f"Waveform of {duration(seconds)} of sound"
+    if heard_seconds is not None and heard_seconds < seconds:
+        words += f", of which the first {duration(heard_seconds)} was heard"
+    source = data_uri(svg.encode(), "image/svg+xml")
+    return (
+        f'<img src="{source}" alt="{html.escape(words)}" width="{width}" height="{height}" '
+        f'style="max-width:100%">'
+    )
+
+
+def player_html(samples: Samples, rate: int, *, label: str = "Play") -> str:
+    """Return an ``<audio>`` that holds the sound, or a sentence where it is too long to be kept in a page."""
+    seconds = len(samples) / rate
+    if not len(samples):
+        return "<div>No sound.</div>"
+    if seconds > MAX_INLINE_SECONDS:
+        return (
+            f"<div>{duration(seconds)} is too long to be kept in the notebook "
+            f"(the limit is {duration(MAX_INLINE_SECONDS)}): write it to a file with clip.write(&quot;sound.ogg&quot;), "
+            "or show a piece, such as clip[0:60].</div>"
+        )
+    sound = resample(samples, rate, _RATE) if rate > _RATE else samples
+    source = data_uri(encode(sound, min(rate, _RATE), "opus"), "audio/ogg")
+    return (
+        f'<audio controls preload="metadata" src="{source}" aria-label="{html.escape(label)}" '
+        f'style="max-width:100%"></audio>'
+    )
+
+
+def clip_html(clip: Clip, *, heard_seconds: float | None = None) -> str:
+    """Return a clip as static HTML: waveform, player, and a line on what it is."""
+    picture = waveform_html(clip.samples, clip.rate, heard_seconds=heard_seconds)
+    player = player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}")
+    loud = "silent" if math.isinf(clip.peak_db) else f"peak {clip.peak_db:.1f} dBFS".replace("-", "−")
+    words = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {loud}"
+    return f"<div><div>{picture}</div><div>{player}</div><div><small>{words}</small></div></div>"
