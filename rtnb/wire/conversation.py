@@ -175,14 +175,23 @@ class Conversation:
         if handler is not None:
             handler(self, event)
 
-    # The session's configuration, as far as the conversation needs it.
+    # The session's configuration, as far as the folds need it.
+
+    @property
+    def input_settings(self) -> Event:
+        """``session.audio.input``; {} where the server has not told it."""
+        return (self.session.get("audio") or {}).get("input") or {}
+
+    @property
+    def turn_detection(self) -> Event | None:
+        """The settings by which the server detects turns; None where the client commits them."""
+        return self.input_settings.get("turn_detection")
 
     def _on_session(self, event: Event) -> None:
         self.session = event["session"]
-        audio = self.session.get("audio") or {}
-        if form := (audio.get("input") or {}).get("format"):
+        if form := self.input_settings.get("format"):
             self.input_codec = wire_format(form)
-        if form := (audio.get("output") or {}).get("format"):
+        if form := ((self.session.get("audio") or {}).get("output") or {}).get("format"):
             self.output_codec = wire_format(form)
 
     # What the client says.
@@ -190,9 +199,8 @@ class Conversation:
     def _on_append(self, event: Event) -> None:
         buffer = self._input
         buffer.append(a2b_base64(event["audio"]))
-        detecting = ((self.session.get("audio") or {}).get("input") or {}).get("turn_detection")
         limit = _KEEP_SECONDS * self.input_codec.bytes_per_second
-        if detecting and not buffer.speech and buffer.end - buffer.start > 2 * limit:
+        if self.turn_detection and not buffer.speech and buffer.end - buffer.start > 2 * limit:
             buffer.drop_to(buffer.end - limit)
 
     def _on_commit_or_clear(self, event: Event) -> None:
@@ -228,7 +236,7 @@ class Conversation:
         buffer = self._input
         if span is not None and span[1] is not None:
             per_ms = self.input_codec.bytes_per_second / 1000
-            width = self.input_codec.sample_bytes
+            width = self.input_codec.width
             first = int((span[0] or 0) * per_ms) // width * width
             last = int(span[1] * per_ms) // width * width
             data = buffer.take(first, last)

@@ -134,7 +134,14 @@ class Log:
         """How many bytes of frames the log holds."""
 
     def append(
-        self, frame: bytes, direction: Direction, type: str, *, mono_ns: int, wall_ns: int, turn: int = NO_TURN
+        self,
+        frame: bytes,
+        direction: Direction,
+        type: str,
+        *,
+        mono_ns: int,
+        wall_ns: int,
+        turn: int = NO_TURN,
     ) -> int:
         """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``."""
         with self._lock:
@@ -157,7 +164,7 @@ class Log:
             self._kind.append(code | _SERVER if direction == "server" else code)
             self._turn.append(turn)
             self._time.append(mono_ns - self._mono0)
-            block += frame  # type: ignore[operator]  # the last block is a bytearray
+            block += frame
             self.bytes += len(frame)
             return index
 
@@ -241,7 +248,7 @@ class Log:
                 kinds = np.frombuffer(self._kind, np.uint16)
                 fits = np.zeros(len(kinds), bool)
                 for code in codes:
-                    for side in ((0, _SERVER) if direction is None else (_SERVER * (direction == "server"),)):
+                    for side in (0, _SERVER) if direction is None else (_SERVER * (direction == "server"),):
                         fits |= kinds == (code | side)
             elif direction is not None:
                 kinds = np.frombuffer(self._kind, np.uint16)

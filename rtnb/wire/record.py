@@ -1,0 +1,86 @@
+"""The record: a log and all that is folded from it. Live, replayed or opened from a file, it is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from .conversation import Conversation
+from .events import BINARY, Direction, Event
+from .log import NO_TURN, Log
+from .turns import Turns
+from .usage import Usage
+
+__all__ = ["Record"]
+
+
+class Record:
+    """One session as it was: its log, conversation, turns, and limits.
+
+    ``problems`` lists, as (index in the log, sentence), the frames that the folds could not make sense of.
+    They are kept in the log like any other.
+    """
+
+    def __init__(self) -> None:
+        self.log = Log()
+        self.conversation = Conversation()
+        self.turns = Turns(self.conversation)
+        self.limits: dict[str, dict[str, Any]] = {}
+        self.problems: list[tuple[int, str]] = []
+
+    def append(
+        self, frame: bytes, direction: Direction, *, mono_ns: int, wall_ns: int, event: Event | None = None
+    ) -> tuple[Event | None, int]:
+        """Keep one frame and fold it in; return its event (None if it is none) and its turn's number.
+
+        ``event`` spares the parsing where the caller has made the frame from it.
+        """
+        problem = None
+        if event is None:
+            event, problem = _parse(frame)
+        turn = NO_TURN
+        if event is not None:
+            start = self._start(mono_ns)
+            try:
+                self.conversation.apply(direction, event)
+                turn = self.turns.apply(direction, event, (mono_ns - start) / 1e9)
+                if event["type"] == "rate_limits.updated":
+                    self.limits.update({limit["name"]: limit for limit in event["rate_limits"]})
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+                problem = f"{event['type']} is not as the protocol has it: {type(error).__name__} {error}"
+        kind = event["type"] if event is not None else BINARY
+        index = self.log.append(frame, direction, kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn)
+        if problem is not None:
+            self.problems.append((index, problem))
+        return event, turn
+
+    def _start(self, mono_ns: int) -> int:
+        if not len(self.log):
+            self._began = mono_ns
+        return self._began
+
+    @property
+    def session(self) -> Event:
+        """The session's configuration as the server last told it; {} before that."""
+        return self.conversation.session
+
+    @property
+    def model(self) -> str:
+        """The model's id as the server told it; "" where it did not."""
+        return str(self.session.get("model") or "")
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all turns."""
+        return sum((turn.usage for turn in self.turns.all), Usage())
+
+
+def _parse(frame: bytes) -> tuple[Event | None, str | None]:
+    try:
+        event = orjson.loads(frame)
+    except orjson.JSONDecodeError as error:
+        return None, f"a frame that is no JSON: {error}"
+    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+        return None, "a frame that is no object with a type"
+    return event, None

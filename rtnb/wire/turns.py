@@ -1,0 +1,376 @@
+"""Turns, folded from frames: which input, which responses, when.
+
+A turn is one exchange: what the user said or wrote, and all responses to it, those after function calls too.
+Each frame belongs to one turn or to none, told by its ids; where it has none, by the moment:
+
+- a user item, or sound when nothing detects speech, opens a turn, unless one is open for input already;
+- detected speech opens a turn; sound between speech belongs to none;
+- ``response.create`` closes the input; after function call outputs it continues the turn of the calls;
+- a response that nobody asked for belongs to the input that the server committed last.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from .conversation import Conversation, Item, Part
+from .events import Direction, Event
+from .log import NO_TURN
+from .usage import Usage
+
+__all__ = ["Response", "Turn", "Turns"]
+
+_AUDIBLE = 10 ** (-50 / 20)
+_SENDS_KEPT = 4096
+"""How many appends are remembered to put the server's audio time on this side's clock: over two minutes."""
+
+
+@dataclass(slots=True)
+class Response:
+    """One response of a turn, as the wire tells it."""
+
+    id: str
+    status: str = "in_progress"
+    reason: str | None = None
+    error: Event | None = None
+    usage: Usage | None = None
+    items: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Turn:
+    """One exchange. ``marks`` are in seconds since the log began; their names are in ``timing.MARKS``."""
+
+    number: int
+    inputs: list[str] = field(default_factory=list)
+    responses: list[Response] = field(default_factory=list)
+    marks: dict[str, float] = field(default_factory=dict)
+    errors: list[Event] = field(default_factory=list)
+    asked: int = 0
+    """Responses that were asked for and not yet begun."""
+    transcription: Usage = field(default_factory=Usage)
+    aside: bool = False
+    """Out of band: not part of the conversation."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """The ids of all items that the responses made, in order."""
+        return [id for response in self.responses for id in response.items]
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all responses and of the input's transcription."""
+        return sum((r.usage for r in self.responses if r.usage is not None), self.transcription)
+
+    @property
+    def active(self) -> bool:
+        """Whether a response runs, or was asked for and has not begun."""
+        return self.asked > 0 or any(r.status == "in_progress" for r in self.responses)
+
+    def status(self, conversation: Conversation) -> str:
+        """Return in_progress, completed, cancelled, interrupted, incomplete or failed."""
+        if self.active:
+            return "in_progress"
+        if not self.responses:
+            return "failed" if self.errors else "in_progress"
+        last = self.responses[-1]
+        if last.status == "cancelled":
+            return "interrupted" if last.reason == "turn_detected" else "cancelled"
+        if last.status == "completed" and any(
+            conversation.items[id].heard_ms is not None for id in last.items
+        ):
+            return "interrupted"
+        return last.status
+
+    def mark(self, name: str, t: float) -> None:
+        """Note when something happened first."""
+        self.marks.setdefault(name, t)
+
+
+class Turns:
+    """The fold. ``apply`` takes each frame once, after the conversation took it, and names its turn."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self.all: list[Turn] = []
+        self._conversation = conversation
+        self._open: Turn | None = None  # takes input now
+        self._speaking: Turn | None = None  # detected speech goes on
+        self._heard: Turn | None = None  # committed last: a response nobody asked for is its
+        self._continued: Turn | None = None  # got function call outputs
+        self._latest: Turn | None = None  # had a response last
+        self._asked: deque[tuple[Turn, Any, str | None]] = deque()  # turn, metadata, event id
+        self._of_item: dict[str, Turn] = {}
+        self._of_response: dict[str, tuple[Turn, Response]] = {}
+        self._of_event: dict[str, Turn] = {}
+        self._sent_ms: deque[float] = deque(maxlen=_SENDS_KEPT)
+        self._sent_at: deque[float] = deque(maxlen=_SENDS_KEPT)
+        self._input_bytes = 0
+
+    def apply(self, direction: Direction, event: Event, t: float) -> int:
+        """Fold one event in and return the number of its turn, or ``NO_TURN``.
+
+        Raises KeyError, TypeError or ValueError for an event that lacks what its type promises.
+        """
+        if direction == "client":
+            handler = _CLIENT.get(event["type"])
+            turn = handler(self, event, t) if handler else None
+            if turn is not None and (id := event.get("event_id")):
+                self._of_event[id] = turn
+        else:
+            turn = self._from_server(event, t)
+        return NO_TURN if turn is None else turn.number
+
+    def _new(self, *, aside: bool = False) -> Turn:
+        turn = Turn(len(self.all), aside=aside)
+        self.all.append(turn)
+        return turn
+
+    def _taking_input(self) -> Turn:
+        if self._open is None:
+            self._open = self._new()
+        return self._open
+
+    # What the client says.
+
+    def _on_create(self, event: Event, t: float) -> Turn | None:
+        item = event["item"]
+        if item.get("type") == "function_call_output":
+            turn = self._turn_of_call(item.get("call_id"))
+            self._continued = turn
+        elif item.get("role") == "user":
+            turn = self._taking_input()
+            turn.mark("input", t)
+        else:
+            turn = self._open
+        if turn is not None and (id := item.get("id")):
+            self._of_item[id] = turn
+        return turn
+
+    def _turn_of_call(self, call_id: str | None) -> Turn | None:
+        for turn in reversed(self.all):
+            for id in turn.outputs:
+                if self._conversation.items[id].call_id == call_id:
+                    return turn
+        return self._latest
+
+    def _on_append(self, event: Event, t: float) -> Turn | None:
+        codec = self._conversation.input_codec
+        self._input_bytes += len(event["audio"]) * 3 // 4
+        self._sent_ms.append(self._input_bytes * 1000 / codec.bytes_per_second)
+        self._sent_at.append(t)
+        if self._conversation.turn_detection:
+            return self._speaking
+        turn = self._taking_input()
+        turn.mark("input", t)
+        return turn
+
+    def _on_input(self, event: Event, t: float) -> Turn | None:
+        return self._open
+
+    def _on_ask(self, event: Event, t: float) -> Turn:
+        asked = event.get("response") or {}
+        if asked.get("conversation") == "none":
+            turn = self._new(aside=True)
+        elif self._continued is not None:
+            turn, self._continued = self._continued, None
+        else:
+            turn, self._open = self._taking_input(), None
+        turn.asked += 1
+        turn.mark("requested", t)
+        self._asked.append((turn, asked.get("metadata"), event.get("event_id")))
+        return turn
+
+    def _on_cancel(self, event: Event, t: float) -> Turn | None:
+        known = self._of_response.get(event.get("response_id") or "")
+        return known[0] if known else self._latest
+
+    def _on_item_verb(self, event: Event, t: float) -> Turn | None:
+        return self._of_item.get(event["item_id"])
+
+    # What the server says.
+
+    def _from_server(self, event: Event, t: float) -> Turn | None:
+        handler = _SERVER.get(event["type"])
+        if handler is not None:
+            return handler(self, event, t)
+        known = self._of_response.get(event.get("response_id") or "")
+        if known is not None:
+            return known[0]
+        id = event.get("item_id") or (event.get("item") or {}).get("id")
+        return self._of_item.get(id or "")
+
+    def _on_speech_started(self, event: Event, t: float) -> Turn:
+        turn, self._open = self._taking_input(), None
+        self._speaking = turn
+        self._of_item[event["item_id"]] = turn
+        turn.mark("speech_started", t)
+        return turn
+
+    def _on_speech_stopped(self, event: Event, t: float) -> Turn | None:
+        turn = self._of_item.get(event["item_id"])
+        if turn is not None:
+            turn.mark("speech_stopped", t)
+            at = bisect_left(self._sent_ms, float(event["audio_end_ms"]))
+            if self._sent_ms and self._sent_ms[0] <= event["audio_end_ms"] and at < len(self._sent_at):
+                turn.mark("speech_end", self._sent_at[at])
+        return turn
+
+    def _on_committed(self, event: Event, t: float) -> Turn:
+        turn = self._of_item.get(event["item_id"])
+        if turn is None:
+            turn = self._of_item[event["item_id"]] = self._taking_input()
+        if event["item_id"] not in turn.inputs:
+            turn.inputs.append(event["item_id"])
+        turn.mark("committed", t)
+        self._speaking = None
+        self._heard = turn
+        detection = self._conversation.turn_detection
+        if detection and detection.get("create_response") is False:
+            self._open = turn
+        return turn
+
+    def _on_item(self, event: Event, t: float) -> Turn | None:
+        item = event["item"]
+        turn = self._of_item.get(item["id"])
+        if turn is None and item.get("role") == "user":
+            turn = self._of_item[item["id"]] = self._taking_input()
+        if turn is not None and item.get("role") == "user" and item["id"] not in turn.inputs:
+            turn.inputs.append(item["id"])
+        return turn
+
+    def _on_response_created(self, event: Event, t: float) -> Turn:
+        wire = event["response"]
+        turn = self._asker(wire.get("metadata"))
+        if turn is None:
+            turn, self._heard = self._heard or self._taking_input(), None
+            if turn is self._open:
+                self._open = None
+        response = Response(wire["id"])
+        turn.responses.append(response)
+        self._of_response[response.id] = (turn, response)
+        turn.mark("created", t)
+        self._latest = turn
+        return turn
+
+    def _asker(self, metadata: Any) -> Turn | None:
+        """Return the turn whose request this response answers: the first with the same metadata."""
+        for asked in self._asked:
+            if (asked[1] or None) == (metadata or None):
+                self._asked.remove(asked)
+                asked[0].asked -= 1
+                return asked[0]
+        return None
+
+    def _on_output_item(self, event: Event, t: float) -> Turn | None:
+        known = self._of_response.get(event["response_id"])
+        if known is None:
+            return None
+        turn, response = known
+        id = event["item"]["id"]
+        if id not in response.items:
+            response.items.append(id)
+        self._of_item[id] = turn
+        return turn
+
+    def _on_text(self, event: Event, t: float) -> Turn | None:
+        known = self._of_response.get(event["response_id"])
+        if known is None:
+            return None
+        known[0].mark("first_text", t)
+        return known[0]
+
+    def _on_audio(self, event: Event, t: float) -> Turn | None:
+        known = self._of_response.get(event["response_id"])
+        if known is None:
+            return None
+        turn = known[0]
+        marks = turn.marks
+        marks.setdefault("first_audio", t)
+        marks["last_audio"] = t
+        if "first_sound" not in marks:
+            self._find_sound(turn, self._conversation.items[event["item_id"]], event["content_index"], t)
+        return turn
+
+    def _find_sound(self, turn: Turn, item: Item, index: int, t: float) -> None:
+        part: Part = item.parts[index]
+        if part.codec is None:
+            return
+        loud = abs(part.codec.decode(part.chunks[-1])) > _AUDIBLE
+        if loud.any():
+            before = sum(map(len, part.chunks[:-1])) / part.codec.bytes_per_second
+            at = before + int(loud.argmax()) / part.codec.rate
+            turn.mark("first_sound", max(t, turn.marks["first_audio"] + at))
+
+    def _on_response_done(self, event: Event, t: float) -> Turn | None:
+        wire = event["response"]
+        known = self._of_response.get(wire["id"])
+        if known is None:
+            return None
+        turn, response = known
+        details = wire.get("status_details") or {}
+        response.status = wire["status"]
+        response.reason = details.get("reason")
+        response.error = details.get("error")
+        if wire.get("usage"):
+            response.usage = Usage.from_wire(wire["usage"])
+        turn.marks["done"] = t
+        return turn
+
+    def _on_transcribed(self, event: Event, t: float) -> Turn | None:
+        turn = self._of_item.get(event["item_id"])
+        if turn is not None and event.get("usage"):
+            asr = self._conversation.input_settings.get("transcription") or {}
+            model = asr.get("model") or "the transcription model"
+            turn.transcription += Usage.from_transcription(event["usage"], model)
+        return turn
+
+    def _on_limits(self, event: Event, t: float) -> Turn | None:
+        return self._latest
+
+    def _on_error(self, event: Event, t: float) -> Turn | None:
+        culprit = event["error"].get("event_id")
+        turn = self._of_event.get(culprit or "")
+        if turn is None:
+            return None
+        turn.errors.append(event["error"])
+        for asked in self._asked:
+            if asked[2] == culprit:
+                self._asked.remove(asked)
+                turn.asked -= 1
+                turn.marks["done"] = t
+                break
+        return turn
+
+
+_CLIENT: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
+    "conversation.item.create": Turns._on_create,
+    "conversation.item.delete": Turns._on_item_verb,
+    "conversation.item.retrieve": Turns._on_item_verb,
+    "conversation.item.truncate": Turns._on_item_verb,
+    "input_audio_buffer.append": Turns._on_append,
+    "input_audio_buffer.clear": Turns._on_input,
+    "input_audio_buffer.commit": Turns._on_input,
+    "response.cancel": Turns._on_cancel,
+    "response.create": Turns._on_ask,
+}
+
+_SERVER: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
+    "conversation.item.added": Turns._on_item,
+    "conversation.item.created": Turns._on_item,
+    "conversation.item.input_audio_transcription.completed": Turns._on_transcribed,
+    "error": Turns._on_error,
+    "input_audio_buffer.committed": Turns._on_committed,
+    "input_audio_buffer.speech_started": Turns._on_speech_started,
+    "input_audio_buffer.speech_stopped": Turns._on_speech_stopped,
+    "rate_limits.updated": Turns._on_limits,
+    "response.created": Turns._on_response_created,
+    "response.done": Turns._on_response_done,
+    "response.output_audio.delta": Turns._on_audio,
+    "response.output_audio_transcript.delta": Turns._on_text,
+    "response.output_item.added": Turns._on_output_item,
+    "response.output_text.delta": Turns._on_text,
+}

@@ -1,0 +1,181 @@
+"""Tokens and money.
+
+The whole conversation is billed again at each response; tokens that the service found in its prefix cache are
+cheaper. User audio counts 1 token per 100 ms, the answer's audio 1 per 50 ms (realtime costs guide).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from . import models
+
+__all__ = ["Cost", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts, as the service reported them. Cached tokens are part of the input.
+
+    ``transcription`` maps an ASR model's name to what it was asked to do: ``{"seconds": …}`` or token counts
+    under the wire's own names.
+    """
+
+    input_text: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    cached_text: int = 0
+    cached_audio: int = 0
+    cached_image: int = 0
+    output_text: int = 0
+    output_audio: int = 0
+    transcription: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    @classmethod
+    def from_wire(cls, usage: Mapping[str, Any]) -> Usage:
+        """Read the ``usage`` of a ``response.done``. Sums that disagree are named in ``problems``."""
+        into = usage.get("input_token_details") or {}
+        out = usage.get("output_token_details") or {}
+        hit = into.get("cached_tokens_details") or {}
+        counts: dict[str, Any] = {
+            "input_text": into.get("text_tokens") or 0,
+            "input_audio": into.get("audio_tokens") or 0,
+            "input_image": into.get("image_tokens") or 0,
+            "cached_text": hit.get("text_tokens") or 0,
+            "cached_audio": hit.get("audio_tokens") or 0,
+            "cached_image": hit.get("image_tokens") or 0,
+            "output_text": out.get("text_tokens") or 0,
+            "output_audio": out.get("audio_tokens") or 0,
+        }
+        cached = into.get("cached_tokens") or 0
+        if not hit and cached:  # older servers give no split: text comes first in a prompt's prefix
+            counts["cached_text"] = min(cached, counts["input_text"])
+            counts["cached_audio"] = cached - counts["cached_text"]
+        read = cls(**counts)
+        problems = [
+            f"{name} says {said}, its details sum to {summed}"
+            for name, said, summed in (
+                ("input_tokens", usage.get("input_tokens"), read.input_tokens),
+                ("output_tokens", usage.get("output_tokens"), read.output_tokens),
+                ("total_tokens", usage.get("total_tokens"), read.total_tokens),
+                ("cached_tokens", into.get("cached_tokens"), read.cached_tokens),
+            )
+            if said is not None and said != summed
+        ]
+        return cls(**counts, problems=tuple(problems))
+
+    @classmethod
+    def from_transcription(cls, usage: Mapping[str, Any], model: str) -> Usage:
+        """Read the ``usage`` of a completed input transcription by the ASR model named."""
+        counts = {k: v for k, v in usage.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+        return cls(transcription={model: counts}) if counts else cls()
+
+    @property
+    def input_tokens(self) -> int:
+        """All input tokens, cached ones too."""
+        return self.input_text + self.input_audio + self.input_image
+
+    @property
+    def cached_tokens(self) -> int:
+        """Input tokens that were found in the cache."""
+        return self.cached_text + self.cached_audio + self.cached_image
+
+    @property
+    def output_tokens(self) -> int:
+        """All output tokens."""
+        return self.output_text + self.output_audio
+
+    @property
+    def total_tokens(self) -> int:
+        """Input and output together."""
+        return self.input_tokens + self.output_tokens
+
+    def __add__(self, other: Usage) -> Usage:
+        transcription = {name: dict(counts) for name, counts in self.transcription.items()}
+        for name, counts in other.transcription.items():
+            into = transcription.setdefault(name, {})
+            for key, value in counts.items():
+                into[key] = into.get(key, 0) + value
+        summed = {
+            f.name: getattr(self, f.name) + getattr(other, f.name)
+            for f in fields(self)
+            if f.name not in ("transcription", "problems")
+        }
+        return Usage(**summed, transcription=transcription, problems=self.problems + other.problems)
+
+    def cost(self, model: str | models.Model, *, billed: bool = True) -> Cost | None:
+        """Return the price at the model's published rates; None where a price that is needed is unknown.
+
+        ``billed`` False marks a price that nobody asks for, as that of the embedded engine.
+        """
+        row = models.find(model) if isinstance(model, str) else model
+        parts: dict[str, float] = {}
+        for kind, price in (("text", row.text), ("audio", row.audio), ("image", row.image)):
+            given = getattr(self, f"input_{kind}")
+            cached = getattr(self, f"cached_{kind}")
+            made = getattr(self, f"output_{kind}", 0)
+            if not given and not made:
+                continue
+            if price is None or (made and price.output is None):
+                return None
+            parts[f"{kind} in"] = (given - cached) * price.input / 1e6
+            parts[f"{kind} cached"] = cached * price.cached / 1e6
+            if made and price.output is not None:
+                parts[f"{kind} out"] = made * price.output / 1e6
+        if not parts and (row.text is None or row.audio is None):
+            return None
+        excludes = []
+        for name, counts in self.transcription.items():
+            rate = models.find(name).per_minute
+            if rate is not None and "seconds" in counts:
+                parts[f"transcription by {name}"] = counts["seconds"] / 60 * rate
+            else:
+                excludes.append(f"transcription by {name} (price unknown)")
+        return Cost(parts, model=row.id, as_of=row.as_of, billed=billed, excludes=tuple(excludes))
+
+
+class Cost(float):
+    """An amount in US dollars that knows what it is made of.
+
+    ``parts`` maps a kind of token to dollars; ``excludes`` names what was used and has no known price;
+    ``billed`` is False for what the price would have been.
+    """
+
+    parts: Mapping[str, float]
+    model: str
+    as_of: str
+    billed: bool
+    excludes: tuple[str, ...]
+
+    def __new__(
+        cls,
+        parts: Mapping[str, float],
+        *,
+        model: str,
+        as_of: str,
+        billed: bool = True,
+        excludes: tuple[str, ...] = (),
+    ) -> Cost:
+        """Sum ``parts``."""
+        self = super().__new__(cls, sum(parts.values()))
+        self.parts = parts
+        self.model = model
+        self.as_of = as_of
+        self.billed = billed
+        self.excludes = excludes
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        rest = {"model": self.model, "as_of": self.as_of, "billed": self.billed, "excludes": self.excludes}
+        return (self.parts,), rest
+
+    def __str__(self) -> str:
+        return f"${float(self):.4f}"
+
+    def __repr__(self) -> str:
+        bill = "" if self.billed else ", nothing was billed"
+        gaps = f", without {', '.join(self.excludes)}" if self.excludes else ""
+        return f"{self} ({self.model}, prices of {self.as_of}{bill}{gaps})"
