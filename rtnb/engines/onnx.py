@@ -1,0 +1,33 @@
+"""One way to open an onnxruntime session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import EngineError, MissingPackageError
+
+__all__ = ["session"]
+
+
+def session(path: Path, what: str) -> Any:
+    """Return a session on one thread that does not spin while it waits: the CPU belongs to the notebook.
+
+    Raises:
+        MissingPackageError: onnxruntime is not installed.
+        EngineError: The file cannot be loaded.
+    """
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise MissingPackageError("onnxruntime", what, "local") from None
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise EngineError(
+            f"{what} cannot load {path} ({type(error).__name__}): run  rtnb engine status --verify"
+        ) from error

@@ -1,0 +1,59 @@
+"""Voice activity by Silero VAD (MIT), through onnxruntime alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import EngineError
+from . import weights
+from .base import Samples
+from .onnx import session
+
+__all__ = ["silero"]
+
+_WINDOW, _CONTEXT = 512, 64  # at 16 kHz the model takes 64 old samples and 512 new ones
+
+
+class _Stream:
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._state = np.zeros((2, 1, 128), np.float32)
+        self._input = np.zeros((1, _CONTEXT + _WINDOW), np.float32)
+
+    def __call__(self, window: Samples) -> float:
+        if window.shape != (_WINDOW,):
+            raise EngineError(f"the voice detector takes windows of shape ({_WINDOW},), not {window.shape}")
+        self._input[0, :_CONTEXT] = self._input[0, -_CONTEXT:]
+        self._input[0, _CONTEXT:] = window
+        feed = {"input": self._input, "state": self._state, "sr": _RATE}
+        probability, self._state = self._model.run(None, feed)
+        return float(probability[0, 0])
+
+
+_RATE = np.array(16_000, np.int64)
+
+
+class _VAD:
+    rate = int(_RATE)
+    window = _WINDOW
+
+    def __init__(self, path: Path) -> None:
+        self._model = session(path, "the voice detector")
+        self.stream()(np.zeros(_WINDOW, np.float32))  # the first run pays for memory plans
+
+    def stream(self) -> _Stream:
+        return _Stream(self._model)
+
+
+def silero(setting: str = "") -> _VAD:
+    """Return the detector; ``setting`` is the path of another Silero model, v5 or later.
+
+    Raises:
+        WeightsError: The weights are not installed.
+        MissingPackageError: onnxruntime is not installed.
+        EngineError: The model cannot be loaded.
+    """
+    return _VAD(Path(setting).expanduser() if setting else weights.path("silero-vad"))

