@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from rtnb.audio import files, pcm
 from rtnb.audio.resample import resample
-from rtnb.audio.samples import Samples, as_mono, as_rate
-from rtnb.audio.view import clip_html, duration
+from rtnb.audio.samples import Samples, as_mono, as_number, as_rate, short
+from rtnb.audio.view import clip_html, duration, loudness
 from rtnb.errors import AudioError
 
 __all__ = ["Clip"]
@@ -92,8 +92,10 @@ class Clip:
         AudioError
             No such file, no permission, no sound in it, damaged, or too long.
         """
-        samples, found = files.decode(source, rate=rate, start=start, seconds=seconds, max_seconds=max_seconds)
-        return cls(samples, found, info=info)
+        samples, found = files.decode(
+            source, rate=rate, start=start, seconds=seconds, max_seconds=max_seconds
+        )
+        return cls._adopt(samples, found, info or {})
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, rate: int | None = None) -> Clip:
@@ -126,10 +128,9 @@ class Clip:
     def tone(cls, hz: float, seconds: float, rate: int = 24_000, *, peak: float = 0.5) -> Clip:
         """Return a sine of ``hz`` with the given peak, 0.5 (−6 dBFS) if not told."""
         rate = as_rate(rate)
-        if not 0 <= hz <= rate / 2:
-            raise AudioError(f"a tone at {rate} Hz may have 0 to {rate / 2:g} Hz, half the rate; got {hz!r:.60}")
+        hz = as_number(hz, f"the frequency of a tone at {rate} Hz", 0, rate / 2)
         phase = np.arange(_length(seconds, rate)) * (2 * math.pi * hz / rate)
-        return cls(peak * np.sin(phase), rate)
+        return cls(as_number(peak, "peak") * np.sin(phase), rate)
 
     @classmethod
     def join(cls, clips: Iterable[Clip], *, gap: float = 0.0) -> Clip:
@@ -171,8 +172,9 @@ class Clip:
             return thing if rate is None else thing.resample(rate)
         if isinstance(thing, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(thing, "read"):
             return cls.read(thing, rate=rate)
-        if isinstance(thing, tuple) and len(thing) == 2 and np.ndim(thing[1]) == 0 and np.ndim(thing[0]) > 0:
-            clip = cls(thing[0], thing[1])
+        pair = isinstance(thing, tuple) and len(thing) == 2
+        if pair and isinstance(thing[1], (int, np.integer)) and not isinstance(thing[0], (int, float)):
+            clip = cls(thing[0], int(thing[1]))
             return clip if rate is None else clip.resample(rate)
         if rate is None:
             raise AudioError(
@@ -181,8 +183,13 @@ class Clip:
             )
         return cls(thing, rate)
 
-    def _with(self, samples: Samples, rate: int | None = None) -> Clip:
-        return Clip(samples, self._rate if rate is None else rate, info=self._info)
+    @classmethod
+    def _adopt(cls, samples: Samples, rate: int, info: Mapping[str, Any]) -> Clip:
+        """Return a clip around an array that is known to be good and that nobody else will write to."""
+        clip = cls.__new__(cls)
+        samples.setflags(write=False)
+        clip._samples, clip._rate, clip._info, clip._hash = samples, rate, MappingProxyType(dict(info)), None
+        return clip
 
     # -- what it is -----------------------------------------------------------------------------------
 
@@ -214,7 +221,9 @@ class Clip:
     @property
     def rms(self) -> float:
         """Root of the mean square; a full-scale sine has 0.707."""
-        return float(np.sqrt(np.mean(np.square(self._samples, dtype=np.float64)))) if len(self._samples) else 0.0
+        if not len(self._samples):
+            return 0.0
+        return float(np.sqrt(np.mean(np.square(self._samples, dtype=np.float64))))
 
     @property
     def peak_db(self) -> float:
@@ -230,15 +239,18 @@ class Clip:
 
     def with_info(self, **info: Any) -> Clip:
         """Return the same sound with these added to its `info`."""
-        return Clip(self._samples, self._rate, info={**self._info, **info})
+        return Clip._adopt(self._samples, self._rate, {**self._info, **info})
 
     def resample(self, rate: int) -> Clip:
         """Return the sound at another rate: ``round(len(clip) * rate / clip.rate)`` samples."""
         rate = as_rate(rate)
-        return self if rate == self._rate else self._with(resample(self._samples, self._rate, rate), rate)
+        if rate == self._rate:
+            return self
+        return Clip._adopt(resample(self._samples, self._rate, rate), rate, self._info)
 
     def normalize(self, peak: float = 0.9) -> Clip:
         """Return the sound with this peak. Silence stays silence."""
+        peak = as_number(peak, "peak", 0)
         return self * (peak / self.peak) if self.peak else self
 
     def trim(self, threshold_db: float = -40.0, *, pad: float = 0.05) -> Clip:
@@ -247,11 +259,15 @@ class Clip:
         Quiet is below ``threshold_db`` dBFS; ``pad`` seconds of it are left at either end. Where all is
         quiet the result is empty.
         """
-        loud = np.flatnonzero(np.abs(self._samples) >= 10 ** (threshold_db / 20))
-        if not len(loud):
-            return self._with(self._samples[:0])
+        threshold = 10 ** (as_number(threshold_db, "threshold_db", -400, 40) / 20)
         keep = _length(pad, self._rate)
-        return self._with(self._samples[max(0, loud[0] - keep) : loud[-1] + 1 + keep])
+        loud = np.flatnonzero(np.abs(self._samples) >= threshold)
+        if not len(loud):
+            return self._span(0, 0)
+        return self._span(max(0, int(loud[0]) - keep), int(loud[-1]) + 1 + keep)
+
+    def _span(self, start: int | None, stop: int | None) -> Clip:
+        return Clip._adopt(self._samples[start:stop], self._rate, self._info)
 
     def to_pcm16(self, rate: int | None = None) -> bytes:
         """Return raw little-endian PCM16, at ``rate`` if it is told, limited at full scale."""
@@ -266,7 +282,11 @@ class Clip:
         return pcm.alaw.encode(self.resample(rate)._samples)
 
     def to_bytes(self, format: str = "wav") -> bytes:
-        """Return a whole sound file: ``"wav"``, ``"flac"`` (both 16 bit), ``"opus"`` (in Ogg) or ``"webm"``."""
+        """Return a whole sound file: ``"wav"``, ``"flac"`` (both 16 bit), ``"opus"`` (in Ogg), ``"webm"``.
+
+        Samples are limited at full scale. A clip without samples becomes 20 ms of silence in all but WAV,
+        since the others cannot hold nothing.
+        """
         return files.encode(self._samples, self._rate, format)
 
     def write(self, path: str | os.PathLike[str]) -> Path:
@@ -292,19 +312,18 @@ class Clip:
         """
         if not isinstance(span, slice) or span.step is not None:
             raise AudioError(
-                f"a clip is cut by a span of seconds, such as clip[0.5:2.0]; got {span!r:.60}. "
+                f"a clip is cut by a span of seconds, such as clip[0.5:2.0]; got {short(span)}. "
                 "For samples by number: clip.samples"
             )
-        return self._with(self._samples[self._place(span.start) : self._place(span.stop)])
+        return self._span(self._place(span.start), self._place(span.stop))
 
     def _place(self, seconds: Any) -> int | None:
         if seconds is None:
             return None
-        if isinstance(seconds, (str, bytes)) or not np.isscalar(seconds) or not math.isfinite(seconds):
-            raise AudioError(f"a clip is cut at seconds, such as clip[0.5:2.0]; got {seconds!r:.60}")
+        seconds = as_number(seconds, "where a clip is cut, in seconds,")
         place = round(seconds * self._rate)
         # -0.00001 s is at the very end, where a plain 0 would be the beginning.
-        return len(self._samples) if place == 0 and seconds < 0 else int(place)
+        return len(self._samples) if place == 0 and seconds < 0 else place
 
     def __add__(self, other: Clip) -> Clip:
         """Return both, one after the other, at the rate of the first."""
@@ -314,7 +333,7 @@ class Clip:
         """Return the sound made louder by a factor: 2.0 is +6 dB."""
         if isinstance(gain, bool) or not isinstance(gain, (int, float, np.number)):
             return NotImplemented
-        return self._with(self._samples * np.float32(gain))
+        return Clip(np.multiply(self._samples, gain, dtype=np.float64), self._rate, info=self._info)
 
     __rmul__ = __mul__
 
@@ -349,8 +368,7 @@ class Clip:
         rate = f"{self._rate / 1000:g} kHz" if self._rate >= 1000 else f"{self._rate} Hz"
         if not len(self._samples):
             return f"Clip(empty, {rate})"
-        loud = "silent" if not self.peak else f"peak {self.peak_db:.1f} dBFS".replace("-", "−")
-        return f"Clip({duration(self.seconds)}, {rate}, {loud})"
+        return f"Clip({duration(self.seconds)}, {rate}, {loudness(self.peak_db)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": clip_html(self)}
@@ -365,6 +383,4 @@ def _db(value: float) -> float:
 
 
 def _length(seconds: Any, rate: int) -> int:
-    if isinstance(seconds, (bool, str, bytes)) or not np.isscalar(seconds) or not 0 <= seconds <= files.MAX_SECONDS:
-        raise AudioError(f"a length is 0 to {files.MAX_SECONDS:g} seconds; got {seconds!r:.60}")
-    return round(float(seconds) * rate)
+    return round(as_number(seconds, "a length in seconds", 0, files.MAX_SECONDS) * rate)

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 
 from rtnb.audio.pcm import to_int16
 from rtnb.audio.resample import Resampler, resample
-from rtnb.audio.samples import Samples, as_rate, check, to_float
+from rtnb.audio.samples import Samples, as_number, as_rate, check, short, to_float
 from rtnb.errors import AudioError
 
 __all__ = ["FORMATS", "MAX_SECONDS", "Source", "decode", "encode", "format_of"]
@@ -33,7 +33,14 @@ _BLOCK = 65_536
 _SNDFILE = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC", b"OggS")
 # FFmpeg's demuxers for sound alone or with video. Not in it: playlists and scripts, which open other files.
 _DEMUXERS = "aac,aiff,amr,asf,au,avi,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpegts,ogg,w64,wav"
-_UNKNOWN = "not a sound file that is understood (WAV, FLAC, Ogg, MP3, M4A, WebM)"
+_MAX_CHUNKS = 1000  # of a WAV file, before its sound
+_WAV_LINEAR = (
+    b"\x01\0",
+    b"\x03\0",
+    b"\x06\0",
+    b"\x07\0",
+    b"\xfe\xff",
+)  # PCM, float, A-law, µ-law, extensible
 _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 
 
@@ -73,18 +80,20 @@ def decode(
         No such file, no permission, no sound in it, damaged, or longer than ``max_seconds``.
     """
     rate = None if rate is None else as_rate(rate)
-    for name, value in (("start", start), ("seconds", seconds), ("max_seconds", max_seconds)):
-        if value is not None and (not isinstance(value, (int, float)) or not 0 <= value < float("inf")):
-            raise AudioError(f"{name} must be a number of seconds, 0 or more; got {value!r:.60}")
+    start = as_number(start, "start", 0)
+    seconds = None if seconds is None else as_number(seconds, "seconds", 0)
+    max_seconds = as_number(max_seconds, "max_seconds", 0)
     with _opened(source) as (file, name):
         try:
             return _decode(file, rate, start, seconds, max_seconds)
         except _Broken as error:
             raise AudioError(f"{name} {error}") from error
         except AudioError as error:
-            raise AudioError(f"{name} is damaged: its {error}") from error
+            raise AudioError(f"{name} cannot be used: its {error}") from error
         except MemoryError as error:
-            raise AudioError(f"{name} does not fit into memory: read a piece with start= and seconds=") from error
+            raise AudioError(
+                f"{name} does not fit into memory: read a piece with start=0, seconds=600"
+            ) from error
         except OSError as error:
             raise AudioError(f"{name} cannot be read: {error.strerror or 'input error'}") from error
 
@@ -96,39 +105,28 @@ def _decode(
     file.seek(0)
     if not head:
         raise _Broken("is empty (0 bytes)")
-    blocks = _sndfile_blocks(file) if head.startswith(_SNDFILE) else _ffmpeg_blocks(file)
-    source_rate, total = cast("tuple[int, float | None]", next(blocks))
-    wanted = None if seconds is None else round(seconds * source_rate)
-    limit = round(max_seconds * source_rate)
-    if wanted is not None and wanted > limit:
-        raise _Broken(f"was to be read for {seconds:g} s, more than max_seconds={max_seconds:g}: raise max_seconds")
-    if wanted is None and total is not None and total - start > max_seconds:
-        raise _Broken(_too_long(max_seconds, f"holds {total:.0f} s"))
-    resampler = Resampler(source_rate, rate or source_rate)
-    parts: list[Samples] = []
-    skip, taken = round(start * source_rate), 0
-    for block in blocks:
-        sound = cast("Samples", block)
-        if skip >= len(sound):
-            skip -= len(sound)
-            continue
-        sound, skip = sound[skip:], 0
-        if wanted is not None:
-            sound = sound[: wanted - taken]
-        taken += len(sound)
-        if taken > limit:
-            raise _Broken(_too_long(max_seconds, "goes on for longer"))
-        parts.append(resampler.process(check(sound)))
-        if taken == wanted:
-            break
+    if seconds is not None and seconds > max_seconds:
+        raise _Broken(f"cannot be read for {seconds:g} s with max_seconds={max_seconds:g}: raise max_seconds")
+    too_long = (
+        f"is longer than max_seconds={max_seconds:g}: read a piece with start=0, seconds=600, or raise it"
+    )
+    with closing(_sndfile_blocks(file) if head.startswith(_SNDFILE) else _ffmpeg_blocks(file)) as blocks:
+        source_rate, claimed = cast("tuple[int, float]", next(blocks))
+        if seconds is None and claimed - start > max_seconds:
+            raise _Broken(too_long)
+        stop = round(max_seconds * source_rate) + 1 if seconds is None else round(seconds * source_rate)
+        skip, taken = round(start * source_rate), 0
+        resampler = Resampler(source_rate, rate or source_rate)
+        parts: list[Samples] = []
+        while taken < stop and (block := cast("Samples | None", next(blocks, None))) is not None:
+            piece = block[skip : skip + stop - taken]
+            skip = max(0, skip - len(block))
+            taken += len(piece)
+            if seconds is None and taken == stop:
+                raise _Broken(too_long)
+            parts.append(resampler.process(check(piece)))
     parts.append(resampler.process(np.zeros(0, np.float32), last=True))
     return np.concatenate(parts), resampler.rate_out
-
-
-def _too_long(max_seconds: float, what: str) -> str:
-    return (
-        f"{what} than" if what.endswith("longer") else f"{what}, more than"
-    ) + f" max_seconds={max_seconds:g}: read a piece with start=0, seconds=600, or raise max_seconds"
 
 
 class _Plain(io.RawIOBase):
@@ -186,13 +184,16 @@ def _opened(source: Source) -> Iterator[tuple[_Plain, str]]:
             raise AudioError('the open file gives text: open it with mode "rb"')
         yield _Plain(io.BytesIO(bytes(data))), "the open file"
     else:
-        raise AudioError(f"sound is read from a path, bytes or an open binary file; got {type(source).__name__}")
+        raise AudioError(
+            f"sound is read from a path, bytes or an open binary file; got {type(source).__name__}"
+        )
 
 
-def _sndfile_blocks(file: _Plain) -> Iterator[object]:
+def _sndfile_blocks(file: _Plain) -> Generator[object, None, None]:
     """Yield (rate, claimed seconds), then blocks. What libsndfile cannot open goes to FFmpeg."""
     import soundfile
 
+    told = _wav_frames(file)
     try:
         sound = soundfile.SoundFile(file)
     except (soundfile.SoundFileError, TypeError, ValueError):
@@ -200,56 +201,62 @@ def _sndfile_blocks(file: _Plain) -> Iterator[object]:
         yield from _ffmpeg_blocks(file)
         return
     with sound:
-        claimed = _wav_claim(file, sound)
-        yield _rate(sound.samplerate), sound.frames / sound.samplerate
+        # A stream that was written to a pipe tells no length, which libsndfile makes the largest number.
+        told = max(told, sound.frames if sound.frames < 2**62 else 0)
+        rate = _rate(sound.samplerate)
+        yield rate, told / rate
         done = 0
-        while done < sound.frames:
+        while True:
             try:
                 block = sound.read(_BLOCK, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
-                raise _Broken(f"is damaged after {done / sound.samplerate:.2f} s") from error
+                raise _Broken(f"is damaged after {done / rate:.2f} s") from error
             if not len(block):
                 break
             done += len(block)
             yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
-        if done < max(sound.frames, claimed):
-            whole = max(sound.frames, claimed) / sound.samplerate
+        if done < told:
             raise _Broken(
-                f"ends after {done / sound.samplerate:.2f} s of the {whole:.2f} s that its header tells: "
+                f"ends after {done / rate:.2f} s of the {told / rate:.2f} s that its header tells: "
                 "copy or record it again, or read what is there with seconds="
             )
 
 
-def _wav_claim(file: _Plain, sound: Any) -> int:
-    """Return how many frames the header of a WAV file tells, or 0: libsndfile trims that to what is there."""
-    if sound.format not in ("WAV", "WAVEX"):
-        return 0
-    here = file.tell()
-    try:
-        file.seek(12)
-        width = 0
-        while len(head := file.read(8)) == 8:
-            size = int.from_bytes(head[4:], "little")
-            if head[:4] == b"data":
-                # Writers to a pipe leave 0 or a largest number here: no claim at all.
-                return 0 if not width or size >= 0x7FFF_F000 else size // width
-            body = file.read(size + size % 2) if size < 65_536 else file.seek(size + size % 2, 1) and b""
-            if head[:4] == b"fmt " and body[:2] in (b"\x01\0", b"\x03\0", b"\x06\0", b"\x07\0", b"\xfe\xff"):
-                width = int.from_bytes(body[12:14], "little")
-        return 0
-    finally:
-        file.seek(here)
+def _wav_frames(file: _Plain) -> int:
+    """Return how many frames a WAV file's header tells, 0 if none: libsndfile trims it to what is there."""
+    head = file.read(12)
+    width = frames = 0
+    if head[:4] == b"RIFF" and head[8:] == b"WAVE":
+        for _ in range(_MAX_CHUNKS):
+            chunk = file.read(8)
+            size = int.from_bytes(chunk[4:], "little")
+            if len(chunk) < 8:
+                break
+            if chunk[:4] == b"data":
+                # Writers to a pipe leave 0 or a largest number here, which tells nothing.
+                frames = size // width if width and size < 0x7FFF_F000 else 0
+                break
+            if chunk[:4] == b"fmt ":
+                fmt = file.read(16)
+                if fmt[:2] in _WAV_LINEAR:
+                    width = int.from_bytes(fmt[12:14], "little")
+                file.seek(size - len(fmt), 1)
+            else:
+                file.seek(size, 1)
+            file.seek(size % 2, 1)
+    file.seek(0)
+    return frames
 
 
 def _rate(rate: int) -> int:
     try:
         return as_rate(rate)
     except AudioError as error:
-        raise _Broken(f"is damaged: it tells a rate of {rate} Hz") from error
+        raise _Broken(f"is damaged: its header tells a rate of {rate} Hz") from error
 
 
-def _ffmpeg_blocks(file: _Plain) -> Iterator[object]:
-    """Yield (rate, None), then blocks."""
+def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
+    """Yield (rate, 0.0: a length is never believed), then blocks."""
     import av
 
     try:
@@ -257,7 +264,7 @@ def _ffmpeg_blocks(file: _Plain) -> Iterator[object]:
             file, mode="r", options={"format_whitelist": _DEMUXERS}, metadata_errors="replace"
         )
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise _Broken(f"is {_UNKNOWN}") from error
+        raise _Broken("is not a sound file that is understood (WAV, FLAC, Ogg, MP3, M4A, WebM)") from error
     with container:
         if not container.streams.audio:
             raise _Broken("has no sound in it")
@@ -266,15 +273,17 @@ def _ffmpeg_blocks(file: _Plain) -> Iterator[object]:
             for frame in container.decode(container.streams.audio[0]):
                 if not rate:
                     rate = _rate(frame.sample_rate)
-                    yield rate, None
+                    yield rate, 0.0
                 if frame.sample_rate != rate:
                     raise _Broken(f"changes its rate after {done / rate:.2f} s, which is not understood")
                 block = to_float(frame.to_ndarray())
-                done += frame.samples
                 if not frame.format.is_planar:
                     block = block.reshape(frame.samples, -1).T
                 yield block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32)
-        except (av.FFmpegError, ValueError, OSError) as error:
+                done += frame.samples
+        except (_Broken, MemoryError):
+            raise
+        except Exception as error:  # codecs raise FFmpeg's errors and whatever their wrapper makes of garbage
             raise _Broken(f"is damaged after {done / (rate or 1):.2f} s") from error
         if not rate:
             raise _Broken("has no sound in it")
@@ -305,11 +314,14 @@ def encode(samples: Samples, rate: int, format: str = "wav") -> bytes:
     AudioError
         Another format, or a rate that the format cannot hold.
     """
+    if format not in ("wav", "flac", "opus", "ogg", "webm"):
+        raise AudioError(f"format must be one of wav, flac, opus, webm; got {short(format)}")
+    if not len(samples) and format != "wav":
+        # The others cannot hold nothing: their writers leave a file that no reader takes.
+        samples = np.zeros(max(1, rate // 50), np.float32)
     if format in ("wav", "flac"):
         return _encode_sndfile(samples, rate, format)
-    if format in ("opus", "ogg", "webm"):
-        return _encode_opus(samples, rate, "webm" if format == "webm" else "ogg")
-    raise AudioError(f"format must be one of wav, flac, opus, webm; got {format!r:.60}")
+    return _encode_opus(samples, rate, "webm" if format == "webm" else "ogg")
 
 
 def _encode_sndfile(samples: Samples, rate: int, format: str) -> bytes:
@@ -319,7 +331,7 @@ def _encode_sndfile(samples: Samples, rate: int, format: str) -> bytes:
     try:
         soundfile.write(buffer, to_int16(samples), rate, format=format.upper(), subtype="PCM_16")
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{format} cannot hold sound at {rate} Hz: resample it first, for example to 24000") from error
+        raise AudioError(f"{format} cannot hold sound at {rate} Hz: resample it, such as to 24000") from error
     return buffer.getvalue()
 
 
@@ -332,11 +344,9 @@ def _encode_opus(samples: Samples, rate: int, container: str) -> bytes:
     with av.open(buffer, mode="w", format=container) as out:
         stream = out.add_stream("libopus", rate=target)
         stream.codec_context.layout = "mono"
-        stream.codec_context.format = "flt"
         stream.codec_context.bit_rate = 24_000 if target <= 24_000 else 64_000
-        size = target // 50
-        for begin in range(0, sound.shape[1], size):
-            frame = av.AudioFrame.from_ndarray(sound[:, begin : begin + size], format="flt", layout="mono")
+        for begin in range(0, sound.shape[1], target):
+            frame = av.AudioFrame.from_ndarray(sound[:, begin : begin + target], format="flt", layout="mono")
             frame.sample_rate = target
             frame.pts = begin
             out.mux(stream.encode(frame))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtnb.audio.samples import Samples, as_rate
+from rtnb.audio.samples import Samples, as_rate, short
 from rtnb.errors import AudioError
 
 __all__ = ["Codec", "alaw", "from_pcm16", "pcm16", "to_pcm16", "ulaw", "wire_format"]
@@ -27,7 +27,8 @@ Bytes = bytes | bytearray | memoryview
 def to_int16(samples: Samples) -> NDArray[np.int16]:
     """Round floats to int16, limited at full scale (1.0 becomes 32767)."""
     scaled = np.rint(np.asarray(samples, np.float32) * np.float32(32768.0))
-    return np.clip(scaled, -32768.0, 32767.0).astype(np.int16)
+    limited: NDArray[np.int16] = np.clip(scaled, -32768.0, 32767.0).astype(np.int16)
+    return limited
 
 
 def to_pcm16(samples: Samples) -> bytes:
@@ -51,7 +52,9 @@ def from_pcm16(data: Bytes) -> Samples:
     """
     data = _bytes(data)
     if len(data) % 2:
-        raise AudioError(f"PCM16 has 2 bytes a sample, but {len(data)} bytes came: the last one is half a sample")
+        raise AudioError(
+            f"PCM16 has 2 bytes a sample, but {len(data)} bytes came: the last one is half a sample"
+        )
     return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768.0)
 
 
@@ -65,7 +68,8 @@ def _expand_ulaw() -> NDArray[np.int16]:
     code = ~np.arange(256)
     exponent, mantissa = (code >> 4) & 7, code & 15
     size = (((mantissa << 3) + 0x84) << exponent) - 0x84
-    return np.where(code & 0x80, -size, size).astype(np.int16)
+    table: NDArray[np.int16] = np.where(code & 0x80, -size, size).astype(np.int16)
+    return table
 
 
 def _compress_ulaw() -> NDArray[np.uint8]:
@@ -73,7 +77,8 @@ def _compress_ulaw() -> NDArray[np.uint8]:
     size = np.minimum((np.where(value < 0, ~value, value) >> 2) + 33, 0x1FFF)
     segment = np.searchsorted(2 ** np.arange(6, 13), size, side="right") + 1
     code = ((8 - segment) << 4) | (15 - ((size >> segment) & 15))
-    return np.where(value >= 0, code | 0x80, code).astype(np.uint8)
+    table: NDArray[np.uint8] = np.where(value >= 0, code | 0x80, code).astype(np.uint8)
+    return table
 
 
 def _expand_alaw() -> NDArray[np.int16]:
@@ -81,7 +86,8 @@ def _expand_alaw() -> NDArray[np.int16]:
     exponent, mantissa = (code >> 4) & 7, code & 15
     size = ((mantissa + np.where(exponent > 0, 16, 0)) << 4) + 8
     size = size << np.maximum(exponent - 1, 0)
-    return np.where(code & 0x80, size, -size).astype(np.int16)
+    table: NDArray[np.int16] = np.where(code & 0x80, size, -size).astype(np.int16)
+    return table
 
 
 def _compress_alaw() -> NDArray[np.uint8]:
@@ -90,7 +96,8 @@ def _compress_alaw() -> NDArray[np.uint8]:
     exponent = np.searchsorted(2 ** np.arange(4, 11), size, side="right")
     mantissa = (size >> np.maximum(exponent - 1, 0)) & 15
     code = (exponent << 4) | mantissa
-    return (np.where(value >= 0, code | 0x80, code) ^ 0x55).astype(np.uint8)
+    table: NDArray[np.uint8] = (np.where(value >= 0, code | 0x80, code) ^ 0x55).astype(np.uint8)
+    return table
 
 
 @cache
@@ -157,12 +164,15 @@ def wire_format(fmt: Mapping[str, Any]) -> Codec:
     8000
     """
     if not isinstance(fmt, Mapping):
-        raise AudioError(f'an audio format is an object such as {{"type": "audio/pcm", "rate": 24000}}; got {fmt!r:.60}')
+        raise AudioError(
+            'an audio format is an object such as {"type": "audio/pcm", "rate": 24000}; '
+            f"got {type(fmt).__name__}"
+        )
     kind, rate = fmt.get("type"), fmt.get("rate")
     if kind == "audio/pcm":
         return pcm16 if rate is None else replace(pcm16, rate=as_rate(rate, "the rate of audio/pcm"))
     if kind in ("audio/pcmu", "audio/pcma"):
         if rate not in (None, 8_000):
-            raise AudioError(f"{kind} is always 8000 Hz; got rate {rate!r:.60}")
+            raise AudioError(f"{kind} is always 8000 Hz; got rate {short(rate)}")
         return ulaw if kind == "audio/pcmu" else alaw
-    raise AudioError(f"an audio format's type is audio/pcm, audio/pcmu or audio/pcma; got {kind!r:.60}")
+    raise AudioError(f"an audio format's type is audio/pcm, audio/pcmu or audio/pcma; got {short(kind)}")

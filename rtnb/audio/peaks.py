@@ -27,8 +27,8 @@ def peaks(samples: Samples, n: int) -> NDArray[np.float32]:
 
     Examples
     --------
-    >>> peaks(np.array([0.1, -0.2, 0.3, 0.4], np.float32), 2).round(1).tolist()
-    [[-0.2, 0.1], [0.3, 0.4]]
+    >>> peaks(np.array([0.25, -0.5, 0.5, 0.75], np.float32), 2).tolist()
+    [[-0.5, 0.25], [0.5, 0.75]]
     """
     if n < 1:
         raise AudioError(f"a picture has at least 1 part; got n={n}")
@@ -110,14 +110,15 @@ class Peaks:
                 fresh = below[above.count * FACTOR : rows * FACTOR].reshape(-1, FACTOR, 2)
                 above.append(np.stack([fresh[:, :, 0].min(axis=1), fresh[:, :, 1].max(axis=1)], axis=1))
 
-    def level(self, number: int) -> NDArray[np.int8]:
-        """Return a copy of one level's whole rows, shape ``(samples // (256 * 4**number), 2)``.
+    def level(self, number: int, start: int = 0) -> NDArray[np.int8]:
+        """Return a copy of one level's rows from ``start`` on; there are ``samples // (256 * 4**number)``.
 
-        A last part that is not yet full is not in it.
+        Shape ``(rows, 2)``. A last part that is not yet full is not in it, so that a row never changes and
+        a page that has the first ``start`` rows needs only these.
         """
         if not 0 <= number < len(self._levels):
             raise AudioError(f"there are levels 0 to {len(self._levels) - 1}; got {number}")
-        return self._levels[number][:].copy()
+        return self._levels[number][max(0, start) :].copy()
 
     def draw(self, n: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return ``n`` parts of samples ``start`` to ``stop``, shape ``(n, 2)``, values in [-1, 1].
@@ -130,7 +131,9 @@ class Peaks:
             raise AudioError(f"a picture has at least 1 part; got n={n}")
         stop = self.samples if stop is None else stop
         if not 0 <= start <= stop <= self.samples:
-            raise AudioError(f"start and stop must be in order within 0 to {self.samples}; got {start} and {stop}")
+            raise AudioError(
+                f"start and stop must be in order within 0 to {self.samples}; got {start} and {stop}"
+            )
         if start == stop:
             return np.zeros((n, 2), np.float32)
         number = 0
@@ -162,4 +165,5 @@ class Peaks:
 
 def _int8(low: Samples, high: Samples) -> NDArray[np.int8]:
     pair = np.stack([np.floor(low * _SCALE), np.ceil(high * _SCALE)], axis=1)
-    return np.clip(pair, -_SCALE, _SCALE).astype(np.int8)
+    rows: NDArray[np.int8] = np.clip(pair, -_SCALE, _SCALE).astype(np.int8)
+    return rows

@@ -57,7 +57,9 @@ class Resampler:
             import soxr
 
             try:
-                self._stream = soxr.ResampleStream(self.rate_in, self.rate_out, 1, dtype="float32", quality="HQ")
+                self._stream = soxr.ResampleStream(
+                    self.rate_in, self.rate_out, 1, dtype="float32", quality="HQ"
+                )
             except RuntimeError as error:
                 raise AudioError(f"cannot resample from {self.rate_in} Hz to {self.rate_out} Hz") from error
         out = np.asarray(self._stream.resample_chunk(chunk, last=last), np.float32)

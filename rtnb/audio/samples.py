@@ -16,6 +16,7 @@ The rules, in one place:
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,18 @@ from numpy.typing import NDArray
 
 from rtnb.errors import AudioError
 
-__all__ = ["MAX_CHANNELS", "MAX_PEAK", "MAX_RATE", "Samples", "as_mono", "as_rate", "to_float"]
+__all__ = [
+    "MAX_CHANNELS",
+    "MAX_PEAK",
+    "MAX_RATE",
+    "Samples",
+    "as_mono",
+    "as_number",
+    "as_rate",
+    "check",
+    "short",
+    "to_float",
+]
 
 Samples = NDArray[np.float32]
 
@@ -39,8 +51,31 @@ def as_rate(rate: Any, what: str = "rate") -> int:
     except (TypeError, ValueError, OverflowError):
         whole = -1
     if isinstance(rate, (bool, str, bytes)) or not 1 <= whole <= MAX_RATE or whole != rate:
-        raise AudioError(f"{what} must be a whole number of Hz from 1 to {MAX_RATE}, such as 24000; got {rate!r:.60}")
+        raise AudioError(
+            f"{what} must be a whole number of Hz from 1 to {MAX_RATE}, such as 24000; got {short(rate)}"
+        )
     return whole
+
+
+def as_number(value: Any, what: str, low: float = -math.inf, high: float = math.inf) -> float:
+    """Return ``value`` as a finite float in [low, high]; AudioError if it is none."""
+    if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if math.isfinite(number) and low <= number <= high:
+            return number
+    bounds = (
+        "" if low == -math.inf else f", {low:g} or more" if high == math.inf else f" from {low:g} to {high:g}"
+    )
+    raise AudioError(f"{what} must be a number{bounds}; got {short(value)}")
+
+
+def short(value: Any) -> str:
+    """Return ``repr(value)`` in at most 60 characters, for error texts."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
 
 
 def to_float(array: NDArray[Any]) -> Samples:
@@ -66,7 +101,9 @@ def to_float(array: NDArray[Any]) -> Samples:
             f"samples of {array.dtype} tell nothing of their scale: "
             "give int16 (full scale 32768) or floats in [-1, 1]"
         )
-    raise AudioError(f"samples must be floats in [-1, 1] or integers of 8, 16 or 32 bit; got dtype {array.dtype}")
+    raise AudioError(
+        f"samples must be floats in [-1, 1] or integers of 8, 16 or 32 bit; got dtype {array.dtype}"
+    )
 
 
 def as_mono(samples: Any) -> Samples:
@@ -118,7 +155,8 @@ def check(mono: Samples) -> Samples:
     if not np.isfinite(peak):
         count = int(np.count_nonzero(~np.isfinite(mono)))
         raise AudioError(
-            f"samples hold {count} values that are NaN or infinite: replace them, for example with numpy.nan_to_num"
+            f"samples hold {count} values that are NaN or infinite: replace them, "
+            "for example with numpy.nan_to_num"
         )
     if peak > MAX_PEAK:
         raise AudioError(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import html
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,23 +16,30 @@ import numpy as np
 from rtnb.audio.files import encode
 from rtnb.audio.peaks import peaks
 from rtnb.audio.resample import resample
-from rtnb.audio.samples import Samples
+from rtnb.audio.samples import Samples, as_number
 from rtnb.errors import AudioError
 
 if TYPE_CHECKING:
     from rtnb.audio.clip import Clip
 
-__all__ = ["MAX_INLINE_SECONDS", "clip_html", "data_uri", "duration", "player_html", "waveform_html", "waveform_svg"]
+__all__ = [
+    "MAX_INLINE_SECONDS",
+    "clip_html",
+    "data_uri",
+    "duration",
+    "loudness",
+    "player_html",
+    "waveform_html",
+    "waveform_svg",
+]
 
 MAX_INLINE_SECONDS = 300.0
 """Longer sound (about 0.9 MB of Opus) is not put into a notebook, only its waveform."""
 
 _RATE = 24_000
-# Mid-tones that stand out on white and on near-black alike, for viewers that know no colour scheme.
-_STYLE = (
-    "<style>.w{fill:#2a7ab8}.u{fill:#8a8f98}.h{stroke:#8a8f98}.m{fill:#8a8f98}"
-    "@media(prefers-color-scheme:dark){.w{fill:#5aa9e6}.u,.m{fill:#9aa0a8}.h{stroke:#9aa0a8}}</style>"
-)
+# Mid-tones: at least 3:1 against white and against #111, since an image cannot know the notebook's theme.
+_SOUND = "#2a7ab8"
+_GREY = "#858a93"
 
 
 def waveform_svg(
@@ -59,8 +65,8 @@ def waveform_svg(
     """
     if width < 2 or height < 2:
         raise AudioError(f"a waveform needs at least 2 × 2 pixels; got {width} × {height}")
-    if heard_seconds is not None and not heard_seconds >= 0:
-        raise AudioError(f"heard_seconds must be 0 or more; got {heard_seconds!r:.60}")
+    if heard_seconds is not None:
+        heard_seconds = as_number(heard_seconds, "heard_seconds", 0)
     seconds = len(samples) / rate
     edge = float(width)
     if heard_seconds is not None and heard_seconds < seconds:
@@ -76,19 +82,19 @@ def waveform_svg(
         (heard if 2 * number < edge else unheard).append(f"M{2 * number} {_n(top)}h1.4v{_n(tall)}h-1.4z")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}">{_STYLE}'
+        f'viewBox="0 0 {width} {height}">'
     ]
     if edge < width:
         parts.append(
             '<defs><pattern id="p" width="6" height="6" patternUnits="userSpaceOnUse" '
-            'patternTransform="rotate(45)"><path class="h" d="M0 0v6" stroke-width="1.5" opacity=".6"/>'
-            f'</pattern></defs><rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
+            f'patternTransform="rotate(45)"><path stroke="{_GREY}" d="M0 0v6" opacity=".6"/></pattern></defs>'
+            f'<rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
         )
-    parts.append(f'<path class="w" d="{"".join(heard)}"/>')
+    parts.append(f'<path fill="{_SOUND}" d="{"".join(heard)}"/>')
     if unheard:
-        parts.append(f'<path class="u" d="{"".join(unheard)}"/>')
+        parts.append(f'<path fill="{_GREY}" d="{"".join(unheard)}"/>')
     if edge < width:
-        parts.append(f'<rect class="m" x="{_n(max(0.0, edge - 1))}" width="1" height="{height}"/>')
+        parts.append(f'<rect fill="{_GREY}" x="{_n(max(0.0, edge - 1))}" width="1" height="{height}"/>')
     parts.append("</svg>")
     return "".join(parts)
 
@@ -109,6 +115,11 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
+
+
+def loudness(peak_db: float) -> str:
+    """Return a peak in dBFS in words for people: ``peak −3.1 dBFS``, or ``silent`` below −120."""
+    return "silent" if peak_db < -120 else f"peak {peak_db:.1f} dBFS".replace("-", "−")
 
 
 def waveform_html(
@@ -135,8 +146,9 @@ def player_html(samples: Samples, rate: int, *, label: str = "Play") -> str:
     if seconds > MAX_INLINE_SECONDS:
         return (
             f"<div>{duration(seconds)} is too long to be kept in the notebook "
-            f"(the limit is {duration(MAX_INLINE_SECONDS)}): write it to a file with clip.write(&quot;sound.ogg&quot;), "
-            "or show a piece, such as clip[0:60].</div>"
+            f"(the limit is {duration(MAX_INLINE_SECONDS)}): write it to a file with "
+            "<code>clip.write(&quot;sound.ogg&quot;)</code>, or show a piece, such as "
+            "<code>clip[0:60]</code>.</div>"
         )
     sound = resample(samples, rate, _RATE) if rate > _RATE else samples
     source = data_uri(encode(sound, min(rate, _RATE), "opus"), "audio/ogg")
@@ -150,6 +162,5 @@ def clip_html(clip: Clip, *, heard_seconds: float | None = None) -> str:
     """Return a clip as static HTML: waveform, player, and a line on what it is."""
     picture = waveform_html(clip.samples, clip.rate, heard_seconds=heard_seconds)
     player = player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}")
-    loud = "silent" if math.isinf(clip.peak_db) else f"peak {clip.peak_db:.1f} dBFS".replace("-", "−")
-    words = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {loud}"
+    words = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {loudness(clip.peak_db)}"
     return f"<div><div>{picture}</div><div>{player}</div><div><small>{words}</small></div></div>"
