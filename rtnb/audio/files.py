@@ -19,7 +19,7 @@ import numpy as np
 
 from rtnb.audio.pcm import to_int16
 from rtnb.audio.resample import Resampler, resample
-from rtnb.audio.samples import Samples, as_number, as_rate, check, short, to_float
+from rtnb.audio.samples import Samples, as_number, as_rate, check, mix, short, to_float
 from rtnb.errors import AudioError
 
 __all__ = ["FORMATS", "MAX_SECONDS", "Source", "decode", "encode", "format_of"]
@@ -214,7 +214,7 @@ def _sndfile_blocks(file: _Plain) -> Generator[object, None, None]:
             if not len(block):
                 break
             done += len(block)
-            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+            yield mix(block, axis=1)
         if done < told:
             raise _Broken(
                 f"ends after {done / rate:.2f} s of the {told / rate:.2f} s that its header tells: "
@@ -279,7 +279,7 @@ def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
                 block = to_float(frame.to_ndarray())
                 if not frame.format.is_planar:
                     block = block.reshape(frame.samples, -1).T
-                yield block[0] if len(block) == 1 else block.mean(axis=0, dtype=np.float32)
+                yield mix(block, axis=0)
                 done += frame.samples
         except (_Broken, MemoryError):
             raise

@@ -33,6 +33,7 @@ __all__ = [
     "as_number",
     "as_rate",
     "check",
+    "mix",
     "short",
     "to_float",
 ]
@@ -88,7 +89,7 @@ def to_float(array: NDArray[Any]) -> Samples:
     """
     kind, bits = array.dtype.kind, 8 * array.dtype.itemsize
     if kind == "f":
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             return array.astype(np.float32)
     if kind in "iu" and bits < 64:
         middle = 0.0 if kind == "i" else 2.0 ** (bits - 1)
@@ -143,8 +144,17 @@ def as_mono(samples: Any) -> Samples:
             )
     mono = to_float(array)
     if mono.ndim == 2:
-        mono = mono.mean(axis=1, dtype=np.float32) if mono.size else np.zeros(0, np.float32)
+        mono = mix(mono, axis=1) if mono.size else np.zeros(0, np.float32)
     return check(np.ascontiguousarray(mono))
+
+
+def mix(sound: Samples, axis: int) -> Samples:
+    """Average the channels, which lie along ``axis``. What is not finite stays so, for `check` to find."""
+    if sound.shape[axis] == 1:
+        return sound.take(0, axis=axis)
+    with np.errstate(all="ignore"):
+        mono: Samples = sound.mean(axis=axis, dtype=np.float32)
+    return mono
 
 
 def check(mono: Samples) -> Samples:
