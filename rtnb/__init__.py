@@ -1,1 +1,114 @@
-"""The notebook bench for realtime speech models."""
+"""rtnb, the notebook bench for realtime speech models.
+
+::
+
+    import rtnb
+
+    s = rtnb.connect()  # the embedded engine: no key, no network
+    turn = s.send("Describe the sea in one sentence.")
+    turn.text, turn.audio, turn.usage, turn.cost, turn.latency
+
+Importing rtnb is cheap: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import transports
+    from .audio import Clip
+    from .errors import (
+        ArgumentError,
+        AudioError,
+        AuthError,
+        ConnectionLost,
+        EngineError,
+        LocalProtocolError,
+        MissingPackageError,
+        ProtocolError,
+        RemoteProtocolError,
+        RtnbError,
+        ServiceError,
+        SessionClosed,
+        TurnTimeout,
+        WeightsError,
+    )
+    from .faces.connect import connect
+    from .faces.session import Session
+    from .session.core import AsyncSession
+    from .session.tools import Tool, tool
+    from .session.turn import Turn
+    from .wire import models
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ArgumentError": ".errors",
+    "AsyncSession": ".session.core",
+    "AudioError": ".errors",
+    "AuthError": ".errors",
+    "Clip": ".audio",
+    "ConnectionLost": ".errors",
+    "EngineError": ".errors",
+    "LocalProtocolError": ".errors",
+    "MissingPackageError": ".errors",
+    "ProtocolError": ".errors",
+    "RemoteProtocolError": ".errors",
+    "RtnbError": ".errors",
+    "ServiceError": ".errors",
+    "Session": ".faces.session",
+    "SessionClosed": ".errors",
+    "Tool": ".session.tools",
+    "Turn": ".session.turn",
+    "TurnTimeout": ".errors",
+    "WeightsError": ".errors",
+    "connect": ".faces.connect",
+    "models": ".wire",
+    "tool": ".session.tools",
+    "transports": ".",
+}
+
+__all__ = [
+    "ArgumentError",
+    "AsyncSession",
+    "AudioError",
+    "AuthError",
+    "Clip",
+    "ConnectionLost",
+    "EngineError",
+    "LocalProtocolError",
+    "MissingPackageError",
+    "ProtocolError",
+    "RemoteProtocolError",
+    "RtnbError",
+    "ServiceError",
+    "Session",
+    "SessionClosed",
+    "Tool",
+    "Turn",
+    "TurnTimeout",
+    "WeightsError",
+    "__version__",
+    "connect",
+    "models",
+    "tool",
+    "transports",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'rtnb' has no attribute {name!r}")
+    if name in ("models", "transports"):
+        value: Any = import_module(f".{name}" if home == "." else f"{home}.{name}", __name__)
+    else:
+        value = getattr(import_module(home, __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -66,7 +66,9 @@ def _resolve(waiter: asyncio.Future[None]) -> None:
 
 
 def _lost(code: int, reason: str) -> ConnectionLost:
-    return ConnectionLost(f"the connection was closed ({code}{' ' + reason if reason else ''})", code=code, reason=reason)
+    return ConnectionLost(
+        f"the connection was closed ({code}{' ' + reason if reason else ''})", code=code, reason=reason
+    )
 
 
 def pair() -> tuple[MemoryEnd, MemoryEnd]:

@@ -1,0 +1,149 @@
+"""``rtnb.connect``: one door to the embedded engine, to OpenAI and Azure, and to any compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..errors import ArgumentError
+from ..session.core import AsyncSession
+from ..transports import websocket
+from ..transports.base import Transport
+from ..wire import models
+from ..wire.events import Event
+from . import loop
+from .session import Session
+from .where import Target, locate
+
+__all__ = ["connect"]
+
+
+def connect(
+    where: str | Transport | None = None,
+    *,
+    engine: str | None = None,
+    model: str | None = None,
+    api_key: str | None = None,
+    instructions: str | None = None,
+    voice: str | None = None,
+    modalities: str | Iterable[str] | None = None,
+    tools: Iterable[Callable[..., Any] | Mapping[str, Any] | Any] | None = None,
+    tool_choice: str | Event | None = None,
+    turn_detection: str | bool | Mapping[str, Any] | None = False,
+    transcription: str | bool | Mapping[str, Any] | None = True,
+    noise_reduction: str | bool | None = None,
+    input_format: str | Event | None = None,
+    output_format: str | Event | None = None,
+    max_output_tokens: int | str | None = None,
+    speed: float | None = None,
+    response_format: Any = None,
+    session: Mapping[str, Any] | None = None,
+    timeout: float = 30.0,
+    compression: bool = False,
+) -> Session:
+    """Open a session and return it when the server is ready.
+
+    Parameters
+    ----------
+    where
+        Nothing: the embedded engine, started on demand in a process of its own and shared by all notebooks.
+        A model id, such as "gpt-realtime-2.1": OpenAI's service. "azure:DEPLOYMENT": Azure. An address that
+        begins with ws or http: any server that speaks the protocol. Or a transport of your own.
+    engine
+        For the embedded engine: "local" (the default: VAD, ASR, LLM and TTS on the CPU), "weightless"
+        (instant and deterministic), or with parts of your own: "local,llm=PATH.gguf", "local,llm=URL#MODEL".
+    model
+        The model to ask a server for, or that the embedded engine stands in for; by default the seed model.
+    api_key
+        The key; else from ``OPENAI_API_KEY`` or ``AZURE_OPENAI_API_KEY``, each for its own service only.
+    modalities
+        "audio" (with its transcript) or "text".
+    tools
+        Typed functions, ``rtnb.tool`` objects, or dicts as the protocol has them.
+    turn_detection
+        False: ``send`` makes the turns. "server_vad", "semantic_vad" or a dict of one with its settings: the
+        server finds them in what is streamed.
+    transcription
+        The user's speech as text: True for a usual model, a model's name, a dict, or False.
+    noise_reduction
+        "near_field", "far_field" or False.
+    input_format, output_format
+        "pcm16" (24 kHz), "g711_ulaw" or "g711_alaw" (8 kHz).
+    max_output_tokens
+        1 to the model's maximum, or "inf".
+    speed
+        Of the voice, 0.25 to 1.5.
+    response_format
+        No realtime model has structured outputs: anything but "text" is refused with a sentence.
+    session
+        More fields for the ``session.update``, passed through as they are.
+    timeout
+        Seconds to wait for the server.
+    compression
+        Offer permessage-deflate: fewer bytes, 12 to 20 times the work.
+
+    Raises
+    ------
+    ArgumentError
+        A request the model's row or the protocol does not allow. Nothing was sent.
+    AuthError
+        No key, or one that was refused.
+    ConnectionLost
+        Nobody answered.
+    EngineError
+        The embedded engine cannot start; WeightsError where its weights are absent.
+    """
+    options: dict[str, Any] = {
+        "instructions": instructions,
+        "voice": voice,
+        "modalities": modalities,
+        "tools": tools,
+        "tool_choice": tool_choice,
+        "turn_detection": turn_detection,
+        "transcription": transcription,
+        "noise_reduction": noise_reduction,
+        "input_format": input_format,
+        "output_format": output_format,
+        "max_output_tokens": max_output_tokens,
+        "speed": speed,
+        "response_format": response_format,
+        "session": session,
+    }
+    if where is not None and engine is not None:
+        raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
+    if where is not None and not isinstance(where, str):
+        transport = where
+        return loop.run(
+            _open(lambda: _ready(transport), model or models.SEED, "a transport", False, options, timeout)
+        )
+    target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
+
+    async def dial() -> Transport:
+        return await websocket.connect(
+            target.url, headers=target.headers, timeout=timeout, compression=compression
+        )
+
+    return loop.run(_open(dial, target.model, target.name, target.billed, options, timeout))
+
+
+async def _ready(transport: Transport) -> Transport:
+    return transport
+
+
+async def _open(
+    dial: Callable[[], Any], model: str, name: str, billed: bool, options: dict[str, Any], timeout: float
+) -> Session:
+    AsyncSession.check(model, options)  # before anything is opened or sent
+    core = AsyncSession(await dial(), model=model, billed=billed)
+    await core.open(options, timeout=timeout)
+    return Session(core, name)
+
+
+def _embedded(engine: str | None, model: str | None) -> Target:
+    from ..server.process import ensure
+
+    endpoint = ensure(engine)
+    found = locate(endpoint.url, model=model, api_key=endpoint.key)
+    return Target(
+        f"the embedded engine ({endpoint.engine})", found.url, found.model, found.headers, billed=False
+    )

@@ -1,0 +1,157 @@
+"""The blocking face of a session: the same in a script, a notebook cell and a running event loop."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from ..audio import Clip
+from ..errors import RtnbError
+from ..session.core import AsyncSession, Listener
+from ..session.turn import Turn
+from ..wire.conversation import Conversation
+from ..wire.events import Event
+from ..wire.log import Log
+from ..wire.record import Record
+from ..wire.usage import Usage
+from . import loop
+
+__all__ = ["Session"]
+
+_open: weakref.WeakSet[Session] = weakref.WeakSet()
+
+
+class Session:
+    """A realtime session. Made by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``.
+
+    ``where`` says in words what it talks to.
+    """
+
+    def __init__(self, core: AsyncSession, where: str) -> None:
+        self._core = core
+        self.where = where
+        _open.add(self)
+
+    def send(self, *things: Any, **options: Any) -> Turn:
+        """Send one turn and return it at once; it fills while the answer streams.
+
+        ``things`` are texts (str), clips, sound or picture files (``pathlib.Path`` or bytes), arrays (24 kHz,
+        or an ``(array, rate)`` pair), or lists of them. ``options``, for this answer only: ``modalities``
+        ("audio" or "text"), ``instructions``, ``voice``, ``tools``, ``tool_choice``, ``max_output_tokens``,
+        ``output_format``, ``metadata``, and ``conversation="none"`` for an answer out of band. While a turn
+        runs, the next ones wait for it.
+
+        Raises ArgumentError (nothing was sent), AudioError, SessionClosed.
+        """
+        return loop.call(self._core.send, *things, **options)
+
+    def add(self, *things: Any) -> None:
+        """Add input and ask for no answer yet; it belongs to the turn that comes next."""
+        loop.call(self._core.add, *things)
+
+    def append(self, sound: Clip | bytes) -> None:
+        """Add sound to the input buffer, as a microphone does: a clip, or bytes in the session's format."""
+        loop.call(self._core.append, sound)
+
+    def commit(self, **options: Any) -> Turn:
+        """End the input that was appended and return the turn that answers it (push to talk)."""
+        return loop.call(self._core.commit, **options)
+
+    def speak(self, clip: Clip, *, speed: float = 1.0) -> None:
+        """Stream a clip as a microphone would, in real time (``speed`` 1); the server finds the turns in it.
+
+        Blocks while the clip plays. The turns appear in ``turns``. Needs ``turn_detection``.
+        """
+        loop.run(self._core.speak(clip, speed=speed))
+
+    def update(self, **options: Any) -> None:
+        """Change the session: the keywords of ``connect``. Blocks until the server has agreed.
+
+        Raises ArgumentError before anything is sent, ServiceError if the server refuses.
+        """
+        loop.run(self._core.update(**options))
+
+    def send_event(self, event: Event) -> Event:
+        """Send one raw event as it is; see ``AsyncSession.send_event``."""
+        return loop.call(self._core.send_event, event)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener(event, turn number)`` for each frame, on the session's thread; return its end."""
+        return loop.call(self._core.subscribe, listener)
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All turns so far."""
+        return list(self._core.turns)
+
+    @property
+    def record(self) -> Record:
+        """The log and all that is folded from it."""
+        return self._core.record
+
+    @property
+    def log(self) -> Log:
+        """Every frame, both directions."""
+        return self._core.record.log
+
+    @property
+    def conversation(self) -> Conversation:
+        """The items, in order."""
+        return self._core.record.conversation
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all turns, as the service counted them."""
+        return self._core.record.usage
+
+    @property
+    def limits(self) -> dict[str, dict[str, Any]]:
+        """The rate limits as the service last told them, by name."""
+        return dict(self._core.record.limits)
+
+    @property
+    def model(self) -> str:
+        """The model's id, as the server told it."""
+        return self._core.record.model
+
+    @property
+    def problem(self) -> RtnbError | None:
+        """Why the connection ended, where it was not ``close``."""
+        return self._core.problem
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over."""
+        return self._core.closed
+
+    def close(self) -> None:
+        """Hang up. Turns that are not over fail; what was said stays readable. Closing twice is allowed."""
+        _open.discard(self)
+        loop.run(self._core.close())
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return (
+            f"<Session with {self.where}, {state}: {len(self._core.turns)} turns, {len(self.log):,} events>"
+        )
+
+
+@atexit.register
+def _close_all() -> None:
+    """Say goodbye to servers when the process ends, so that none waits for us."""
+    for session in list(_open):
+        session.close()

@@ -1,0 +1,109 @@
+"""Where a session goes: from what a user names to an address, its headers and its model."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from ..errors import ArgumentError, AuthError
+from ..wire import models
+
+__all__ = ["Target", "locate"]
+
+_OPENAI = "wss://api.openai.com/v1/realtime"
+_OPENAI_HOST = "api.openai.com"
+_AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to connect to. ``name`` is for people; ``headers`` hold the key and are never shown."""
+
+    name: str
+    url: str = field(repr=False)
+    model: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    billed: bool = True
+
+
+def locate(where: str, *, model: str | None = None, api_key: str | None = None) -> Target:
+    """Return the target of a model id, ``azure:DEPLOYMENT``, or a server's base address.
+
+    Keys: from ``api_key``; else, for OpenAI's own service, ``OPENAI_API_KEY``; for ``azure:``,
+    ``AZURE_OPENAI_API_KEY`` (and ``AZURE_OPENAI_ENDPOINT``). A key from the environment goes nowhere else.
+
+    Raises ArgumentError for a name that is no address and no known model, AuthError without a key.
+    """
+    if where.startswith("azure:"):
+        return _azure(where.removeprefix("azure:"), api_key)
+    if "://" in where:
+        return _address(where, model, api_key)
+    known = models.find(where).known
+    if not known and not where.startswith(("gpt-", "ft:")):
+        names = ", ".join(row.id for row in models.catalogue() if row.kind == "realtime")
+        raise ArgumentError(
+            f"{where!r} is neither a model nor an address. Models: {names}. "
+            "Addresses begin with ws:// or http://. For the embedded engine leave it out: rtnb.connect()"
+        )
+    if models.find(where).kind != "realtime":
+        raise ArgumentError(
+            f"{where} is a {models.find(where).kind} model; it holds no realtime conversation"
+        )
+    key = api_key or os.environ.get("OPENAI_API_KEY")
+    if not key:
+        raise AuthError(
+            f"{where} needs an OpenAI key: make one at platform.openai.com/api-keys and set OPENAI_API_KEY, "
+            "or give api_key=…. Without a key, rtnb.connect() talks to the embedded engine on this machine"
+        )
+    return Target(
+        f"{where} at OpenAI",
+        f"{_OPENAI}?{urlencode({'model': where})}",
+        where,
+        {"Authorization": f"Bearer {key}"},
+    )
+
+
+def _azure(deployment: str, api_key: str | None) -> Target:
+    endpoint = os.environ.get("AZURE_OPENAI_ENDPOINT", "")
+    key = api_key or os.environ.get("AZURE_OPENAI_API_KEY")
+    if not deployment:
+        raise ArgumentError("name the deployment: rtnb.connect('azure:my-deployment')")
+    if not endpoint.startswith("https://"):
+        raise ArgumentError(
+            "set AZURE_OPENAI_ENDPOINT to the resource's address, such as https://my-resource.openai.azure.com"
+        )
+    if not key:
+        raise AuthError(
+            "Azure needs a key: set AZURE_OPENAI_API_KEY or give api_key=…. "
+            "Without a key, rtnb.connect() talks to the embedded engine on this machine"
+        )
+    host = urlsplit(endpoint).netloc
+    # The GA path takes no api-version: with one it answers 401.
+    url = f"wss://{host}/openai/v1/realtime?{urlencode({'model': deployment})}"
+    return Target(f"{deployment} at Azure", url, deployment, {"api-key": key})
+
+
+def _address(where: str, model: str | None, api_key: str | None) -> Target:
+    parts = urlsplit(where)
+    scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
+    if scheme is None or not parts.hostname:
+        raise ArgumentError("an address begins with ws://, wss://, http:// or https:// and names a host")
+    if parts.username or parts.password:
+        raise ArgumentError("give the key as api_key=…, not inside the address")
+    path = parts.path.rstrip("/")
+    if not path:
+        path = "/v1/realtime"
+    elif not path.endswith("/realtime"):
+        path += "/realtime"
+    query = dict(parse_qsl(parts.query))
+    asked = model or query.get("model") or models.SEED
+    query["model"] = asked
+    headers = {}
+    key = api_key or (os.environ.get("OPENAI_API_KEY") if parts.hostname == _OPENAI_HOST else None)
+    if key:
+        azure = parts.hostname.endswith(_AZURE_HOSTS)
+        headers = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
+    url = urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
+    local = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    return Target(f"{asked} at {parts.netloc}", url, asked, headers, billed=not local)

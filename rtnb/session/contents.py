@@ -1,0 +1,103 @@
+"""What can be sent: text, sound, pictures, in whatever shape they come."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..audio import Clip
+from ..errors import ArgumentError
+from ..wire.models import Model
+
+__all__ = ["Content", "Picture", "contents"]
+
+_PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_ARRAY_RATE = 24_000
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG or JPEG as a data URI."""
+
+    url: str
+
+
+Content = str | Clip | Picture
+
+
+def contents(things: Iterable[Any], model: Model) -> list[Content]:
+    """Return what was given as text, clips and pictures, in order; lists are flattened.
+
+    A str is text, never a path; a ``Path`` or bytes are a sound or picture file; a numpy array is sound at
+    24 kHz, an ``(array, rate)`` pair sound at that rate.
+
+    Raises ArgumentError for anything else, for nothing at all, and for a picture that the model's row
+    refuses; AudioError for a sound that cannot be read.
+    """
+    found = [content for thing in things for content in _contents(thing)]
+    if not found:
+        raise ArgumentError("nothing to send: give a text, a Clip, a path, an array, or a list of them")
+    if model.supports("image") is False and any(isinstance(content, Picture) for content in found):
+        raise ArgumentError(f"{model.id} takes text and audio, no images. Nothing was sent")
+    return found
+
+
+def _contents(thing: Any) -> list[Content]:
+    if isinstance(thing, str):
+        if not thing.strip():
+            raise ArgumentError("the text to send is empty")
+        return [thing]
+    if isinstance(thing, Clip):
+        if not len(thing):
+            raise ArgumentError("the clip to send is empty (0 s)")
+        return [thing]
+    if isinstance(thing, Picture):
+        return [thing]
+    if isinstance(thing, Path):
+        return [_from_path(thing)]
+    if isinstance(thing, (bytes, bytearray, memoryview)):
+        return [_from_bytes(bytes(thing))]
+    if hasattr(thing, "__array__"):
+        return _contents(Clip(thing, _ARRAY_RATE)) if not _is_picture(thing) else [_from_pillow(thing)]
+    if isinstance(thing, tuple) and len(thing) == 2 and hasattr(thing[0], "__array__"):
+        return _contents(Clip(thing[0], thing[1]))
+    if _is_picture(thing):
+        return [_from_pillow(thing)]
+    if isinstance(thing, (list, tuple)):
+        return [content for part in thing for content in _contents(part)]
+    raise ArgumentError(
+        "send takes text, a Clip, a path (pathlib.Path), an array, a picture, or a list of them, "
+        f"not {type(thing).__name__}"
+    )
+
+
+def _from_path(path: Path) -> Content:
+    if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
+        try:
+            return _from_bytes(path.read_bytes())
+        except OSError as error:
+            raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
+    return Clip.read(path)
+
+
+def _from_bytes(data: bytes) -> Content:
+    for magic, mime in _PICTURES.items():
+        if data.startswith(magic):
+            return Picture(f"data:{mime};base64,{b64encode(data).decode()}")
+    return Clip.read(data)
+
+
+def _is_picture(thing: Any) -> bool:
+    """Tell a Pillow image without importing Pillow."""
+    return hasattr(thing, "save") and hasattr(thing, "getbands")
+
+
+def _from_pillow(image: Any) -> Picture:
+    from io import BytesIO
+
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
+    return Picture(f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}")

@@ -1,0 +1,165 @@
+"""Tools: a typed Python function that the model may call.
+
+::
+
+    @rtnb.tool
+    def weather(city: str, unit: Literal["C", "F"] = "C") -> str:
+        '''Tell the weather.
+
+        Args:
+            city: A city's English name.
+        '''
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from ..errors import ArgumentError
+
+__all__ = ["Tool", "tool"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One function as the model sees it, and, if there is one, as Python runs it.
+
+    ``parameters`` is the JSON schema of its arguments. Without a ``function`` the call ends the turn, for
+    the caller to answer.
+    """
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    function: Callable[..., Any] | None = None
+    _validate: Callable[[Any], dict[str, Any]] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, thing: Tool | Callable[..., Any] | Mapping[str, Any]) -> Tool:
+        """Return a tool from a tool, a typed function, or a ``{"type": "function", …}`` dict.
+
+        Raises ArgumentError for anything else, and for a function whose parameters cannot be described.
+        """
+        if isinstance(thing, Tool):
+            return thing
+        if isinstance(thing, Mapping):
+            if thing.get("type", "function") != "function" or not isinstance(thing.get("name"), str):
+                raise ArgumentError("a tool dict needs 'type': 'function' and a 'name'")
+            parameters = thing.get("parameters") or {"type": "object", "properties": {}}
+            return cls(_checked(thing["name"]), str(thing.get("description") or ""), parameters)
+        if callable(thing):
+            return _from_function(thing)
+        raise ArgumentError(f"a tool is a typed function, an rtnb.tool or a dict, not {type(thing).__name__}")
+
+    @property
+    def wire(self) -> dict[str, Any]:
+        """The tool as ``session.tools`` holds it."""
+        return {
+            "type": "function",
+            "name": self.name,
+            "description": self.description,
+            "parameters": dict(self.parameters),
+        }
+
+    async def run(self, arguments: str) -> str:
+        """Call the function with the model's arguments (JSON text) and return the output as text.
+
+        A plain function runs on a thread, so that it may block. Raises whatever the function raises, and
+        ArgumentError where the arguments do not fit.
+        """
+        assert self.function is not None
+        try:
+            given = orjson.loads(arguments or "{}")
+        except orjson.JSONDecodeError as error:
+            raise ArgumentError(f"the arguments are no JSON: {error}") from None
+        if not isinstance(given, dict):
+            raise ArgumentError(f"the arguments are {type(given).__name__}, not an object")
+        values = self._validate(given) if self._validate else given
+        if inspect.iscoroutinefunction(self.function):
+            result = await self.function(**values)
+        else:
+            result = await asyncio.to_thread(self.function, **values)
+            if inspect.isawaitable(result):
+                result = await result
+        return _as_text(result)
+
+
+def tool(function: Callable[..., Any]) -> Tool:
+    """Make a tool of a typed function; its docstring describes it and its arguments to the model.
+
+    Raises ArgumentError for ``*args``, ``**kwargs``, positional-only parameters, and types without a JSON
+    schema.
+    """
+    return Tool.of(function)
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ArgumentError(f"a tool's name is 1 to 64 letters, digits, _ or -, not {name!r}")
+    return name
+
+
+def _from_function(function: Callable[..., Any]) -> Tool:
+    from docstring_parser import parse
+    from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+    from pydantic.errors import PydanticUserError
+
+    name = _checked(getattr(function, "__name__", type(function).__name__))
+    documented = parse(inspect.getdoc(function) or "")
+    described = {param.arg_name: param.description for param in documented.params}
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ArgumentError(f"{name}: a tool has named parameters only, not {parameter}")
+        if parameter.annotation is parameter.empty:
+            raise ArgumentError(f"{name}: give the parameter {parameter.name!r} a type, such as str")
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (
+            parameter.annotation,
+            Field(default, description=described.get(parameter.name)),
+        )
+    try:
+        model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        schema = model.model_json_schema()
+    except PydanticUserError as error:
+        raise ArgumentError(f"{name}: a parameter's type has no JSON schema: {error.message}") from None
+    _drop_titles(schema)
+
+    def validate(given: Any) -> dict[str, Any]:
+        try:
+            made = model.model_validate(given)
+        except ValidationError as error:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+            raise ArgumentError(f"the arguments do not fit: {wrong}") from None
+        return {key: getattr(made, key) for key in fields}
+
+    about = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
+    return Tool(name, about, schema, function, validate)
+
+
+def _drop_titles(schema: Any) -> None:
+    """Remove the titles that pydantic makes of names: tokens that tell the model nothing."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("title"), str):
+            del schema["title"]
+        for value in schema.values():
+            _drop_titles(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            _drop_titles(value)
+
+
+def _as_text(result: Any) -> str:
+    if isinstance(result, str):
+        return result
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    return orjson.dumps(result, default=str, option=options).decode()

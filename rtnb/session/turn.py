@@ -1,0 +1,222 @@
+"""A turn as a promise: it exists at once, fills while it streams, and can be waited for."""
+
+from __future__ import annotations
+
+import time
+from binascii import a2b_base64
+from collections.abc import AsyncIterator, Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..audio import Clip
+from ..errors import ArgumentError, RtnbError, TurnTimeout
+from ..views.turn import TurnView
+from ..wire.log import Entry
+from ..wire.turns import Turn as Fold
+
+if TYPE_CHECKING:
+    from .core import AsyncSession
+
+__all__ = ["Delta", "Turn"]
+
+_POLL = 0.25
+"""Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
+
+_AFTER_INTERRUPT = 2.0
+"""Seconds that a cancelled response may take to end before Ctrl-C is passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One piece of an answer as it arrived: ``kind`` is text or audio.
+
+    ``t`` is in seconds since the log began.
+    """
+
+    kind: str
+    item_id: str
+    t: float
+    text: str = ""
+    audio: Clip | None = None
+
+
+class Turn(TurnView):
+    """One exchange of a live session.
+
+    Await it, ``wait`` for it, iterate over its deltas (``for`` and ``async for``), or read ``text`` and
+    ``audio``, which wait too. ``cancel`` ends it early.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+        self._sent_nothing = Fold(-2)
+        super().__init__(session.record, self._sent_nothing, billed=session.billed)
+        self._over = False
+        self._failure: RtnbError | None = None
+        self._dropped = False
+        self.unwanted = False
+        """Whether ``cancel`` was asked for; the wire has the last word on what became of it."""
+
+    # What the session does to a turn; all on the session's loop.
+
+    def begin(self, fold: Fold) -> None:
+        """Tie the promise to the turn that its first frame opened."""
+        self._fold = fold
+
+    def settle(self, failure: RtnbError | None = None, *, dropped: bool = False) -> None:
+        """End the promise: with the wire's own status, with a failure here, or dropped before an answer."""
+        if not self._over:
+            self._failure = failure
+            self._dropped = dropped
+            self._over = True
+
+    # What a user reads. In a finished turn nothing waits.
+
+    @property
+    def done(self) -> bool:
+        """Whether the turn is over."""
+        return self._over
+
+    @property
+    def queued(self) -> bool:
+        """Whether the turn still waits for the one before it."""
+        return self._fold is self._sent_nothing and not self._over
+
+    @property
+    def status(self) -> str:
+        """in_progress, completed, cancelled, interrupted, incomplete or failed."""
+        if not self._over:
+            return "in_progress"
+        if self._failure is not None:
+            return "failed"
+        if self._dropped:
+            return "cancelled"
+        return super().status
+
+    @property
+    def error(self) -> RtnbError | None:
+        """What went wrong; None where nothing did."""
+        return self._failure or super().error
+
+    @property
+    def text(self) -> str:
+        """The answer's text. Waits for the end; raises ``error`` if the turn failed with nothing said."""
+        self._settled()
+        return self.said
+
+    @property
+    def audio(self) -> Clip | None:
+        """The answer's sound; None for an answer in text. Waits and raises as ``text`` does."""
+        self._settled()
+        return self.sound
+
+    def _settled(self) -> None:
+        if self._session.on_loop:
+            return  # a handler on the session's own loop sees what has arrived
+        self.wait()
+        if self.status == "failed" and not self.said and self.error is not None:
+            raise self.error
+
+    def wait(self, timeout: float | None = None) -> Turn:
+        """Block until the turn is over and return it, whatever its status.
+
+        ``timeout`` in seconds; then TurnTimeout is raised and the turn goes on. Ctrl-C, and the stop button
+        of a notebook, cancel the turn and leave the session usable.
+        """
+        if self._session.on_loop and not self._over:
+            raise ArgumentError("this is the session's own loop: await the turn instead of waiting for it")
+        try:
+            self._block(timeout)
+        except KeyboardInterrupt:
+            self.cancel()
+            self._block(_AFTER_INTERRUPT)
+            raise
+        if not self._over:
+            raise TurnTimeout(f"the turn is not over after {timeout:g} s; it goes on")
+        return self
+
+    def _block(self, timeout: float | None) -> None:
+        signal = self._session.signal
+        deadline = None if timeout is None else time.monotonic() + timeout
+        seen = signal.count
+        while not self._over:
+            left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
+            if left <= 0:
+                return
+            seen = signal.wait(seen, left)
+
+    def __await__(self) -> Generator[Any, None, Turn]:
+        return self._wait_async().__await__()
+
+    async def _wait_async(self) -> Turn:
+        signal = self._session.signal
+        seen = signal.count
+        while not self._over:
+            seen = await signal.changed(seen)
+        return self
+
+    def cancel(self) -> None:
+        """End the turn early; what was said so far stays. A turn that is over stays as it is."""
+        self._session.call_soon(self._session.cancel_turn, self)
+
+    def interrupt(self, heard: float) -> None:
+        """Stop the answer and cut it to the ``heard`` seconds that were played, as the user's barge-in does.
+
+        The rest is kept here as unheard; the model forgets it.
+        """
+        if heard < 0:
+            raise ArgumentError(f"heard is in seconds, 0 or more, not {heard!r}")
+        self._session.call_soon(self._session.interrupt_turn, self, heard)
+
+    def __iter__(self) -> Iterator[Delta]:
+        """Yield the deltas from the first, waiting for each until the turn is over."""
+        signal, row = self._session.signal, 0
+        while True:
+            seen, over = signal.count, self._over
+            deltas, row = self._deltas(row)
+            yield from deltas
+            if over:
+                return
+            try:
+                signal.wait(seen, _POLL)
+            except KeyboardInterrupt:
+                self.cancel()
+                self._block(_AFTER_INTERRUPT)
+                raise
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        """Yield the deltas from the first, waiting for each until the turn is over."""
+        signal, row = self._session.signal, 0
+        while True:
+            seen, over = signal.count, self._over
+            deltas, row = self._deltas(row)
+            for delta in deltas:
+                yield delta
+            if over:
+                return
+            await signal.changed(seen)
+
+    def _deltas(self, start: int) -> tuple[list[Delta], int]:
+        """Return the deltas from row ``start`` of the log on, and the row to go on from."""
+        log = self._record.log
+        end = len(log)
+        entries = (log.entry(row) for row in range(start, end))
+        found = (self._delta(entry) for entry in entries if entry.turn == self._fold.number)
+        return [delta for delta in found if delta is not None], end
+
+    def _delta(self, entry: Entry) -> Delta | None:
+        if entry.type in ("response.output_text.delta", "response.output_audio_transcript.delta"):
+            data = entry.data
+            return Delta("text", data["item_id"], entry.t, text=data["delta"])
+        if entry.type == "response.output_audio.delta":
+            data = entry.data
+            item = self._record.conversation.items[data["item_id"]]
+            codec = item.parts[data["content_index"]].codec or self._record.conversation.output_codec
+            clip = Clip(codec.decode(a2b_base64(data["delta"])), codec.rate)
+            return Delta("audio", data["item_id"], entry.t, audio=clip)
+        return None
+
+    def __repr__(self) -> str:
+        said = self.said if len(self.said) <= 60 else self.said[:59] + "…"
+        sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
+        return f"<Turn {max(self.number, 0)} {self.status}: {said!r}{sound}>"

@@ -1,0 +1,118 @@
+"""A WebSocket to any server that speaks the protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from ..errors import AuthError, ConnectionLost
+
+if TYPE_CHECKING:
+    from websockets.asyncio.client import ClientConnection
+
+__all__ = ["WebSocket", "connect"]
+
+_HANG_UP = 0.5
+"""Seconds that the closing handshake may take; then the socket is dropped."""
+
+
+class WebSocket:
+    """One open connection; see ``Transport`` for its methods."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What the server said of itself when it accepted the connection."""
+        response = self._connection.response
+        return response.headers if response is not None else {}
+
+    async def send(self, frame: bytes) -> None:
+        """Send one text frame. Raises ConnectionLost once the connection has ended."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            await self._connection.send(frame, text=True)
+        except ConnectionClosed as closed:
+            raise _lost(closed) from None
+
+    async def recv(self) -> bytes:
+        """Return the next frame. Raises ConnectionLost with the close code and reason."""
+        from websockets.exceptions import ConnectionClosed
+
+        try:
+            return await self._connection.recv(decode=False)
+        except ConnectionClosed as closed:
+            raise _lost(closed) from None
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Hang up: politely, and after half a second without politeness."""
+        try:
+            await asyncio.wait_for(self._connection.close(code, reason), _HANG_UP)
+        except TimeoutError:  # the peer's last frames are unread, or it does not answer
+            self._connection.transport.abort()
+
+
+def _lost(closed: Any) -> ConnectionLost:
+    code = closed.rcvd.code if closed.rcvd else 1006
+    reason = closed.rcvd.reason if closed.rcvd else ""
+    said = f" {reason!r}" if reason else ""
+    if closed.rcvd is None:
+        return ConnectionLost("the connection broke off without a close frame", code=code)
+    return ConnectionLost(f"the server closed the connection with {code}{said}", code=code, reason=reason)
+
+
+async def connect(
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 15.0,
+    compression: bool = False,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    max_size: int | None = None,
+) -> WebSocket:
+    """Connect to ``url`` (ws or wss).
+
+    ``timeout`` and the ping times are in seconds, ``max_size`` in bytes per frame (None: no limit).
+    ``compression`` offers permessage-deflate: smaller on the wire, 12 to 20 times slower.
+
+    Raises AuthError where the server refuses the key before the protocol starts, ConnectionLost where it
+    cannot be reached or answers with something else.
+    """
+    from websockets.asyncio.client import connect as open_websocket
+    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+
+    parts = urlsplit(url)
+    place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    try:
+        connection = await open_websocket(
+            url,
+            additional_headers=dict(headers or {}),
+            open_timeout=timeout,
+            compression="deflate" if compression else None,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            max_size=max_size,
+            max_queue=64,
+            proxy=None if parts.hostname in ("localhost", "127.0.0.1", "::1") else True,
+            user_agent_header="rtnb",
+        )
+    except InvalidStatus as refused:
+        status = refused.response.status_code
+        if status in (401, 403):
+            raise AuthError(f"{place} refused the key (HTTP {status}): check the key and its kind") from None
+        hint = "check the address and the model or deployment" if status == 404 else "try again later"
+        raise ConnectionLost(f"{place} answered HTTP {status} instead of a WebSocket: {hint}") from None
+    except InvalidURI:
+        raise ConnectionLost(f"{place} is no WebSocket address: it starts with ws:// or wss://") from None
+    except TimeoutError:
+        raise ConnectionLost(f"{place} did not answer within {timeout:g} s") from None
+    except (InvalidHandshake, EOFError) as error:
+        raise ConnectionLost(f"{place} does not speak WebSocket ({type(error).__name__})") from None
+    except OSError as error:
+        raise ConnectionLost(f"{place} cannot be reached: {error.strerror or error}") from None
+    return WebSocket(connection)

@@ -1,0 +1,188 @@
+"""A turn to look at: everything a record says of it. The same for a live turn and for one from a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..audio import Clip
+from ..errors import RtnbError, ServiceError
+from ..wire.conversation import Item
+from ..wire.log import LogView
+from ..wire.record import Record
+from ..wire.timing import Latency
+from ..wire.turns import Turn as Fold
+from ..wire.usage import Cost, Usage
+
+__all__ = ["Call", "Input", "TurnView"]
+
+
+class Input(str):
+    """What the user said, as text: the transcript of speech, or what was written. ``audio`` is the speech."""
+
+    __slots__ = ("audio",)
+    audio: Clip | None
+
+    def __new__(cls, text: str, audio: Clip | None = None) -> Input:
+        """Hold both."""
+        self = super().__new__(cls, text)
+        self.audio = audio
+        return self
+
+    @property
+    def text(self) -> str:
+        """The text as a plain str."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One function call of a turn. ``error`` is set where the tool raised; ``output`` is None until then."""
+
+    id: str
+    name: str
+    arguments: str
+    output: str | None
+    error: str | None
+
+
+class TurnView:
+    """One turn of a record. Nothing here waits: it says what is known now."""
+
+    def __init__(self, record: Record, fold: Fold, *, billed: bool = True) -> None:
+        self._record = record
+        self._fold = fold
+        self._billed = billed
+
+    @property
+    def number(self) -> int:
+        """The turn's place in the session, from 0; its frames carry it in ``Entry.turn``."""
+        return self._fold.number
+
+    @property
+    def model(self) -> str:
+        """The model's id, as the server told it."""
+        return self._record.model
+
+    @property
+    def items(self) -> list[Item]:
+        """All items of the answer: messages and function calls."""
+        return [self._record.conversation.items[id] for id in self._fold.outputs]
+
+    @property
+    def said(self) -> str:
+        """The answer's text so far."""
+        return " ".join(filter(None, (item.text.strip() for item in self.items if item.type == "message")))
+
+    @property
+    def sound(self) -> Clip | None:
+        """The answer's sound so far, heard or not; None where there is none."""
+        return _clip(self.items)
+
+    @property
+    def heard(self) -> float | None:
+        """Seconds of the answer that were heard before it was cut short; None where it was not cut."""
+        spoken = [item for item in self.items if item.type == "message"]
+        if not any(item.heard_ms is not None for item in spoken):
+            return None
+        parts = (
+            item.audio_ms if item.heard_ms is None else min(item.heard_ms, item.audio_ms) for item in spoken
+        )
+        return sum(parts) / 1000
+
+    @property
+    def input(self) -> Input:
+        """What the user said: a str (text or transcript) with ``audio``."""
+        items = [self._record.conversation.items[id] for id in self._fold.inputs]
+        return Input(" ".join(filter(None, (item.text.strip() for item in items))), _clip(items))
+
+    @property
+    def transcription_error(self) -> str | None:
+        """Why the user's speech has no transcript; None where nothing went wrong."""
+        items = (self._record.conversation.items[id] for id in self._fold.inputs)
+        return next((item.transcription_error for item in items if item.transcription_error), None)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The function calls of the turn, with their outputs."""
+        every = list(self._record.conversation.items.values())
+        outputs = {item.call_id: item.output for item in every if item.type == "function_call_output"}
+        return [
+            Call(item.call_id or item.id, item.name or "", item.arguments, output, _tool_error(output))
+            for item in self.items
+            if item.type == "function_call"
+            for output in (outputs.get(item.call_id),)
+        ]
+
+    @property
+    def status(self) -> str:
+        """in_progress, completed, cancelled, interrupted, incomplete or failed."""
+        return self._fold.status(self._record.conversation)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last response ended early, in the service's words, such as max_output_tokens."""
+        return self._fold.responses[-1].reason if self._fold.responses else None
+
+    @property
+    def error(self) -> RtnbError | None:
+        """What went wrong, as the service told it; None where nothing did."""
+        last = self._fold.responses[-1] if self._fold.responses else None
+        if last is not None and last.status == "failed":
+            return _service_error(last.error or {}, "the service gave no reason")
+        if last is None and self._fold.errors:
+            return _service_error(self._fold.errors[-1], "the service refused the turn")
+        return None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all the turn's responses, as the service counted them."""
+        return self._fold.usage
+
+    @property
+    def cost(self) -> Cost | None:
+        """US dollars at the model's published prices; None where they are unknown."""
+        return self.usage.cost(self.model, billed=self._billed)
+
+    @property
+    def latency(self) -> Latency:
+        """How long the parts of the answer took."""
+        return Latency.of(self._fold.marks)
+
+    @property
+    def marks(self) -> dict[str, float]:
+        """When things happened, in seconds since the log began; the names are in ``timing.MARKS``."""
+        return dict(self._fold.marks)
+
+    @property
+    def events(self) -> LogView:
+        """The turn's frames, both directions."""
+        return self._record.log.filter(turn=self.number)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from .card import turn_html
+
+        return {"text/plain": repr(self), "text/html": turn_html(self)}
+
+
+def _clip(items: list[Item]) -> Clip | None:
+    parts = [part for item in items for part in item.parts if part.codec is not None and part.chunks]
+    clips = [Clip(part.codec.decode(part.data), part.codec.rate) for part in parts if part.codec is not None]
+    return Clip.join(clips) if clips else None
+
+
+def _service_error(wire: dict[str, Any], otherwise: str) -> ServiceError:
+    return ServiceError(
+        wire.get("message") or wire.get("code") or otherwise,
+        type=wire.get("type"),
+        code=wire.get("code"),
+        param=wire.get("param"),
+    )
+
+
+TOOL_ERROR = "error: "
+"""How a tool's failure begins in the text that goes to the model, and by which it is known again."""
+
+
+def _tool_error(output: str | None) -> str | None:
+    return output.removeprefix(TOOL_ERROR) if output is not None and output.startswith(TOOL_ERROR) else None
