@@ -246,7 +246,8 @@ class Clip:
         rate = as_rate(rate)
         if rate == self._rate:
             return self
-        return Clip._adopt(resample(self._samples, self._rate, rate), rate, self._info)
+        # A copy, since memory of libsoxr's own can be made writable again.
+        return Clip._adopt(resample(self._samples, self._rate, rate).copy(), rate, self._info)
 
     def normalize(self, peak: float = 0.9) -> Clip:
         """Return the sound with this peak. Silence stays silence."""
@@ -333,7 +334,9 @@ class Clip:
         """Return the sound made louder by a factor: 2.0 is +6 dB."""
         if isinstance(gain, bool) or not isinstance(gain, (int, float, np.number)):
             return NotImplemented
-        return Clip(np.multiply(self._samples, gain, dtype=np.float64), self._rate, info=self._info)
+        with np.errstate(all="ignore"):
+            louder = np.multiply(self._samples, gain, dtype=np.float64)
+        return Clip(louder, self._rate, info=self._info)
 
     __rmul__ = __mul__
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -33,6 +33,7 @@ _BLOCK = 65_536
 _SNDFILE = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC", b"OggS")
 # FFmpeg's demuxers for sound alone or with video. Not in it: playlists and scripts, which open other files.
 _DEMUXERS = "aac,aiff,amr,asf,au,avi,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpegts,ogg,w64,wav"
+_FRAMES = 2**62  # more than any header can tell
 _MAX_CHUNKS = 1000  # of a WAV file, before its sound
 _WAV_LINEAR = (
     b"\x01\0",
@@ -150,7 +151,10 @@ class _Plain(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._file.seek(offset, whence)
+        # Damaged files send libsndfile before their beginning, and its callbacks may not raise.
+        with suppress(OSError, ValueError, OverflowError):
+            self._file.seek(offset, whence)
+        return self._file.tell()
 
     def tell(self) -> int:
         return self._file.tell()
@@ -196,13 +200,16 @@ def _sndfile_blocks(file: _Plain) -> Generator[object, None, None]:
     told = _wav_frames(file)
     try:
         sound = soundfile.SoundFile(file)
+        if sound.frames > _FRAMES:
+            # FLAC that was written to a pipe tells no length, and libsndfile fails on its first block.
+            sound.close()
+            raise ValueError
     except (soundfile.SoundFileError, TypeError, ValueError):
         file.seek(0)
         yield from _ffmpeg_blocks(file)
         return
     with sound:
-        # A stream that was written to a pipe tells no length, which libsndfile makes the largest number.
-        told = max(told, sound.frames if sound.frames < 2**62 else 0)
+        told = max(told, sound.frames)
         rate = _rate(sound.samplerate)
         yield rate, told / rate
         done = 0
@@ -307,7 +314,7 @@ def encode(samples: Samples, rate: int, format: str = "wav") -> bytes:
     """Return ``samples`` of shape ``(n,)`` as a whole file.
 
     ``"wav"`` and ``"flac"`` hold 16 bit at ``rate``. ``"opus"`` (in Ogg; ``"ogg"`` is the same) and
-    ``"webm"`` hold Opus at the next rate it has (8, 12, 16, 24 or 48 kHz), about 180 kB a minute at 24 kHz.
+    ``"webm"`` hold Opus at the next rate it has (8, 12, 16, 24 or 48 kHz), about 180 kB a minute of speech.
 
     Raises
     ------
@@ -341,7 +348,8 @@ def _encode_opus(samples: Samples, rate: int, container: str) -> bytes:
     target = next((r for r in _OPUS_RATES if r >= rate), _OPUS_RATES[-1])
     sound = np.clip(resample(samples, rate, target), -1.0, 1.0).reshape(1, -1)
     buffer = io.BytesIO()
-    with av.open(buffer, mode="w", format=container) as out:
+    # Without random serial numbers, so that a notebook that runs again holds the same bytes.
+    with av.open(buffer, mode="w", format=container, options={"fflags": "+bitexact"}) as out:
         stream = out.add_stream("libopus", rate=target)
         stream.codec_context.layout = "mono"
         stream.codec_context.bit_rate = 24_000 if target <= 24_000 else 64_000

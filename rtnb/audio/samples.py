@@ -150,11 +150,8 @@ def as_mono(samples: Any) -> Samples:
 
 def mix(sound: Samples, axis: int) -> Samples:
     """Average the channels, which lie along ``axis``. What is not finite stays so, for `check` to find."""
-    if sound.shape[axis] == 1:
-        return sound.take(0, axis=axis)
     with np.errstate(all="ignore"):
-        mono: Samples = sound.mean(axis=axis, dtype=np.float32)
-    return mono
+        return np.asarray(sound.mean(axis=axis, dtype=np.float32))
 
 
 def check(mono: Samples) -> Samples:

@@ -2,7 +2,7 @@
 
 A saved notebook that is not trusted loses inline ``<svg>`` but keeps ``<img>`` and ``<audio>`` whose data is
 in their own ``src``; so that is how both are written. The sound is kept once, as Opus in Ogg at 24 kHz or
-less: about 180 kB a minute.
+less: about 180 kB a minute of speech.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def duration(seconds: float) -> str:
 
 def loudness(peak_db: float) -> str:
     """Return a peak in dBFS in words for people: ``peak −3.1 dBFS``, or ``silent`` below −120."""
-    return "silent" if peak_db < -120 else f"peak {peak_db:.1f} dBFS".replace("-", "−")
+    # Adding zero keeps −0.0 from being shown.
+    return "silent" if peak_db < -120 else f"peak {round(peak_db, 1) + 0.0:.1f} dBFS".replace("-", "−")
 
 
 def waveform_html(
