@@ -1,0 +1,212 @@
+"""The input audio buffer: what the client appends becomes user items, by turn detection or by commit.
+
+Times are milliseconds of sound since the session began, whatever the clock says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..audio.pcm import Codec
+from ..audio.resample import Resampler
+from ..engines.base import Samples
+from ..wire.ids import server_id
+from .faults import Fault
+from .state import Memory, State
+from .turn_detection import Edge, TurnDetector
+
+__all__ = ["AudioInput"]
+
+_LEAST_COMMIT_MS = 100.0
+_SLICE_SECONDS = 1
+"""How much sound is looked through before others on the event loop get their turn."""
+
+
+class _Ears:
+    """Voice activity over a stream of encoded sound: decodes, resamples and cuts it into windows."""
+
+    def __init__(self, state: State, codec: Codec, start_ms: float) -> None:
+        vad = state.engine.vad
+        self._codec, self._rate, self._window = codec, vad.rate, vad.window
+        self._stream = vad.stream()
+        self._resampler = Resampler(codec.rate, vad.rate)
+        self._left: Samples = np.zeros(0, np.float32)
+        self._start_ms = start_ms
+        self._windows = 0
+
+    def hear(self, data: bytes) -> list[tuple[float, float, float]]:
+        """Return (probability, start ms, end ms) of each window that is whole now."""
+        samples = np.concatenate([self._left, self._resampler.process(self._codec.decode(data))])
+        heard: list[tuple[float, float, float]] = []
+        width = self._window * 1000 / self._rate
+        for start in range(0, len(samples) - self._window + 1, self._window):
+            probability = float(self._stream(samples[start : start + self._window]))
+            begins = self._start_ms + self._windows * width
+            self._windows += 1
+            heard.append((probability, begins, begins + width))
+        self._left = samples[len(heard) * self._window :]
+        return heard
+
+
+class AudioInput:
+    """One session's input. ``on_item(item id, words)`` is told of each item made, ``on_speech`` of its start.
+
+    ``on_item`` gets whether a turn's end made the item, and so whether an answer may be due.
+    """
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        on_speech: Callable[[], None],
+        on_item: Callable[[str, float, asyncio.Future[str], bool], None],
+    ) -> None:
+        self._state = state
+        self._on_speech, self._on_item = on_speech, on_item
+        self._codec = state.conversation.input_codec
+        self._data = bytearray()
+        self._kept_from = 0  # position of the first byte of _data
+        self._taken = 0  # position up to which sound is committed or cleared
+        self._end = 0
+        self._ears: _Ears | None = None
+        self._detector: TurnDetector | None = None
+        self._item_id: str | None = None  # of the turn that is going on
+        self._start = 0
+        self._guess: asyncio.Future[str] | None = None
+
+    @property
+    def _settings(self) -> dict[str, Any] | None:
+        found: dict[str, Any] | None = self._state.session["audio"]["input"]["turn_detection"]
+        return found
+
+    def configure(self) -> None:
+        """Follow a change of the session's input settings."""
+        codec = self._state.conversation.input_codec
+        if codec != self._codec:
+            self._forget_turn()
+            scale = codec.bytes_per_second / self._codec.bytes_per_second
+            self._end = round(self._end * scale) // codec.width * codec.width
+            self._kept_from = self._taken = self._end
+            self._data.clear()
+            self._codec, self._ears = codec, None
+        settings = self._settings
+        if settings is None:
+            self._forget_turn()
+            self._ears = self._detector = None
+        elif self._detector is not None:
+            self._detector.configure(settings)
+
+    async def append(self, data: bytes) -> None:
+        """Take encoded sound, of whole samples."""
+        size = _SLICE_SECONDS * self._codec.bytes_per_second
+        for start in range(0, len(data), size):
+            if start:
+                await asyncio.sleep(0)
+            self._append(data[start : start + size])
+
+    def _append(self, data: bytes) -> None:
+        before = self._ms(self._end)
+        self._data += data
+        self._end += len(data)
+        settings = self._settings
+        if settings is None:
+            return
+        if self._ears is None or self._detector is None:
+            self._ears = _Ears(self._state, self._codec, before)
+            self._detector = self._detector or TurnDetector(settings)
+        for probability, start, end in self._ears.hear(data):
+            if edge := self._detector.feed(probability, start, end):
+                self._turn(edge, self._detector)
+        if self._item_id is None:
+            self._keep_from(self._position(self._ms(self._end) - self._detector.padding_ms - 200))
+
+    def _turn(self, edge: Edge, detector: TurnDetector) -> None:
+        if edge.kind == "started":
+            self._item_id = server_id("item")
+            self._start = max(self._taken, self._position(edge.ms - detector.padding_ms))
+            self._state.emit(
+                "input_audio_buffer.speech_started",
+                audio_start_ms=round(self._ms(self._start)),
+                item_id=self._item_id,
+            )
+            self._on_speech()
+        elif edge.kind == "paused":
+            data = self._data[self._start - self._kept_from : self._position(edge.ms) - self._kept_from]
+            self._guess = self._state.listen(bytes(data), self._codec)
+        elif edge.kind == "resumed":
+            self._drop_guess()
+        elif self._item_id is not None:
+            id, end = self._item_id, round(edge.ms)
+            self._state.emit("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=id)
+            self._taken = self._position(end)
+            self._item_id = None
+            self._make_item(id, by_turn=True)
+
+    def commit(self) -> None:
+        """Make an item of all that is buffered.
+
+        Raises:
+            Fault: There is less than 100 ms of it.
+        """
+        ms = self._ms(self._end - self._taken)
+        if ms < _LEAST_COMMIT_MS:
+            raise Fault(
+                "input_audio_buffer_commit_empty",
+                "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but"
+                f" buffer only has {ms:.2f}ms of audio.",
+            )
+
+    def committed(self) -> None:
+        """Do what ``commit`` allowed, once the event is folded."""
+        id = self._item_id or server_id("item")
+        self._forget_turn()
+        self._taken = self._end
+        self._make_item(id, by_turn=False)
+
+    def clear(self) -> None:
+        """Forget all that is buffered."""
+        self._forget_turn()
+        self._taken = self._end
+        self._keep_from(self._end)
+        self._state.emit("input_audio_buffer.cleared")
+
+    def _make_item(self, id: str, *, by_turn: bool) -> None:
+        state = self._state
+        previous = state.last_item()
+        state.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=id)
+        part = state.conversation.items[id].parts[0]
+        words, self._guess = self._guess or state.listen(part.data, self._codec), None
+        state.memory[id] = Memory(words={0: words})
+        content = [{"type": "input_audio", "transcript": None}]
+        item = {"id": id, "type": "message", "status": "completed", "role": "user", "content": content}
+        state.emit("conversation.item.added", previous_item_id=previous, item=item)
+        state.emit("conversation.item.done", previous_item_id=previous, item=item)
+        self._keep_from(self._taken)
+        self._on_item(id, part.ms, words, by_turn)
+
+    def _forget_turn(self) -> None:
+        self._drop_guess()
+        self._item_id = None
+        if self._detector is not None:
+            self._detector.reset()
+
+    def _drop_guess(self) -> None:
+        if self._guess is not None:
+            self._guess.cancel()
+            self._guess = None
+
+    def _keep_from(self, position: int) -> None:
+        position = min(max(position, self._kept_from), self._end)
+        del self._data[: position - self._kept_from]
+        self._kept_from = position
+
+    def _ms(self, position: int) -> float:
+        return position * 1000 / self._codec.bytes_per_second
+
+    def _position(self, ms: float) -> int:
+        samples = int(max(0.0, ms) * self._codec.rate / 1000)
+        return min(samples * self._codec.width, self._end)

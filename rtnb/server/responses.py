@@ -1,0 +1,279 @@
+"""Responses: at most one in the conversation at a time, any number beside it.
+
+The life of a response is one task. Whatever ends it (its last word, a limit, a cancel, speech, a failure)
+ends it at once and in full: the closing events of what is open, ``response.done``, the rate limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from ..audio.pcm import wire_format
+from ..engines.base import Call, Say
+from ..errors import RtnbError
+from ..wire.conversation import Item
+from ..wire.ids import server_id
+from ..wire.models import find
+from . import tokens
+from .faults import Fault
+from .items import wire_item
+from .outputs import FunctionCall, Output, SpokenMessage, WrittenMessage
+from .prompts import Prompt, entries, kept_share
+from .state import Memory, State
+
+__all__ = ["Response", "Responses"]
+
+_log = logging.getLogger(__name__)
+_MAX_OUTPUT = 4_096
+
+
+class _Begun:
+    """The model has begun: what the prompt came to, and which items no longer fit it."""
+
+    def __init__(self, segments: list[tokens.Segment], forgotten: list[str]) -> None:
+        self.segments = segments
+        self.forgotten = forgotten
+
+
+class Response:
+    """One response. ``plan`` is what ``config.plan_response`` returns; ``extra`` the items given with it."""
+
+    def __init__(self, state: State, plan: Mapping[str, Any], items: list[tuple[Item, Memory]] | None) -> None:
+        self.id = server_id("resp")
+        self.in_conversation = plan["conversation"] != "none"
+        self.running = True
+        self._state = state
+        self._plan = plan
+        self._items = items
+        self._outputs: list[Output] = []
+        self._stop = threading.Event()
+        self._pieces: asyncio.Queue[_Begun | Say | Call | None] = asyncio.Queue()
+        self._segments: list[tokens.Segment] | None = None
+        self._cached: dict[tokens.Kind, int] = {"text": 0, "audio": 0}
+        self._task: asyncio.Task[None] | None = None
+        most = find(state.session["model"]).max_output or _MAX_OUTPUT
+        wanted = plan["max_output_tokens"]
+        self._limit = most if wanted == "inf" else min(wanted, most)
+
+    def start(self) -> None:
+        """Announce the response and let it run."""
+        self._state.emit("response.created", response=self._wire("in_progress", None, None))
+        self._task = asyncio.create_task(self._run())
+
+    def finish(self, status: str, details: dict[str, Any] | None = None) -> None:
+        """End the response now; what is still being made is dropped. Ending twice is allowed."""
+        if not self.running:
+            return
+        self.abandon()
+        for output in self._outputs:
+            if output.open:
+                output.close("completed" if status == "completed" else "incomplete")
+        usage = self._usage(status)
+        self._state.emit("response.done", response=self._wire(status, details, usage))
+        now = time.monotonic()
+        self._state.limits.spend(usage["total_tokens"], now)
+        self._state.emit("rate_limits.updated", rate_limits=self._state.limits.report(now))
+
+    def cancel(self, reason: str) -> None:
+        """End the response because of ``client_cancelled`` or ``turn_detected``."""
+        self.finish("cancelled", {"type": "cancelled", "reason": reason})
+
+    def abandon(self) -> None:
+        """Stop all work without a word, as when the connection is gone."""
+        self.running = False
+        self._stop.set()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+
+    def _wire(self, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None) -> dict[str, Any]:
+        items = self._state.conversation.items
+        return {
+            "object": "realtime.response",
+            "id": self.id,
+            "status": status,
+            "status_details": details,
+            "output": [wire_item(items[output.id]) for output in self._outputs],
+            "conversation_id": self._state.conversation_id if self.in_conversation else None,
+            "output_modalities": self._plan["output_modalities"],
+            "max_output_tokens": self._plan["max_output_tokens"],
+            "audio": {"output": {"format": self._plan["format"], "voice": self._plan["voice"]}},
+            "usage": usage,
+            "metadata": self._plan["metadata"],
+        }
+
+    def _usage(self, status: str) -> dict[str, Any]:
+        if status == "failed" or self._segments is None:
+            return tokens.zero()
+        text = sum(output.text_tokens for output in self._outputs)
+        audio = sum(output.audio_tokens for output in self._outputs)
+        return tokens.usage(self._segments, self._cached, text, audio)
+
+    async def _run(self) -> None:
+        try:
+            cut = await self._answer()
+        except asyncio.CancelledError:
+            self._stop.set()
+            raise
+        except Exception as error:
+            if not isinstance(error, RtnbError):
+                _log.exception("a response failed")
+            said = str(error) or type(error).__name__
+            fault = {"type": "server_error", "code": "server_error", "message": said}
+            self.finish("failed", {"type": "failed", "error": fault})
+        else:
+            if cut:
+                self.finish("incomplete", {"type": "incomplete", "reason": "max_output_tokens"})
+            else:
+                self.finish("completed")
+
+    async def _answer(self) -> bool:
+        """Make all items; return whether a limit cut them off."""
+        state = self._state
+        given = self._items
+        if given is None:
+            order = [id for id in state.conversation.order if id not in state.forgotten]
+            given = [(state.conversation.items[id], state.memory[id]) for id in order]
+        prompt = Prompt(self._plan["instructions"], self._plan["tools"], await entries(state, given))
+        loop = asyncio.get_running_loop()
+        job = state.workers.llm.submit(state, partial(self._generate, prompt, loop))
+        job.add_done_callback(lambda _: _tell(loop, self._pieces, None))
+        used = 0
+        while (piece := await self._pieces.get()) is not None:
+            if isinstance(piece, _Begun):
+                self._segments = piece.segments
+                self._cached = state.ledger.cached(piece.segments)
+                state.ledger.remember(piece.segments)
+                state.forgotten.update(piece.forgotten)
+                continue
+            used += piece.tokens
+            if isinstance(piece, Say):
+                await self._say(piece)
+            else:
+                await self._call(piece)
+            last = self._outputs[-1] if self._outputs else None
+            if isinstance(last, SpokenMessage) and last.cut:
+                self._stop.set()
+                return True
+            await state.outbox.room()
+        await asyncio.wrap_future(job)  # raises what the model raised
+        await self._complete_message()
+        last = self._outputs[-1] if self._outputs else None
+        return used >= self._limit or (isinstance(last, SpokenMessage) and last.cut)
+
+    def _generate(self, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
+        """Run the model; on its own thread."""
+        if self._stop.is_set():
+            return
+        llm, plan = self._state.engine.llm, self._plan
+        forgotten = prompt.fit(llm.count, llm.context, kept_share(self._state.session["truncation"]))
+        _tell(loop, self._pieces, _Begun(prompt.segments(llm.count), forgotten))
+        answer = llm.generate(
+            prompt.messages(), plan["tools"], plan["tool_choice"], self._limit, self._stop.is_set
+        )
+        for piece in answer:
+            if self._stop.is_set():
+                return
+            _tell(loop, self._pieces, piece)
+
+    async def _say(self, piece: Say) -> None:
+        last = self._outputs[-1] if self._outputs else None
+        if not isinstance(last, SpokenMessage | WrittenMessage) or not last.open:
+            last = self._message()
+        await last.say(piece.text, piece.tokens)
+
+    def _message(self) -> SpokenMessage | WrittenMessage:
+        place = (self._state, self.id, len(self._outputs), self.in_conversation)
+        message: SpokenMessage | WrittenMessage
+        if self._plan["output_modalities"] == ["audio"]:
+            message = SpokenMessage(
+                *place,
+                codec=wire_format(self._plan["format"]),
+                voice=self._plan["voice"],
+                speed=self._plan["speed"],
+                budget=self._limit - sum(o.text_tokens + o.audio_tokens for o in self._outputs),
+            )
+        else:
+            message = WrittenMessage(*place)
+        self._outputs.append(message)
+        return message
+
+    async def _complete_message(self) -> None:
+        if self._outputs and self._outputs[-1].open:
+            last = self._outputs[-1]
+            if isinstance(last, SpokenMessage):
+                await last.finish()
+            cut = isinstance(last, SpokenMessage) and last.cut
+            if not cut:
+                last.close("completed")
+
+    async def _call(self, call: Call) -> None:
+        await self._complete_message()
+        output = FunctionCall(self._state, self.id, len(self._outputs), self.in_conversation, call)
+        self._outputs.append(output)
+        output.close("completed")
+
+
+def _tell(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any], piece: Any) -> None:
+    """Hand a piece from the model's thread to the event loop; nobody listens once the loop is closed."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(queue.put_nowait, piece)
+
+
+class Responses:
+    """All responses of a session that are running."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._running: list[Response] = []
+
+    @property
+    def active(self) -> Response | None:
+        """The response in the conversation that is running, if one is."""
+        self._running = [response for response in self._running if response.running]
+        return next((response for response in self._running if response.in_conversation), None)
+
+    def create(self, plan: Mapping[str, Any], items: list[tuple[Item, Memory]] | None = None) -> None:
+        """Start a response.
+
+        Raises:
+            Fault: It belongs to the conversation, and one is running there.
+        """
+        active = self.active
+        if active is not None and plan["conversation"] != "none":
+            raise Fault(
+                "conversation_already_has_active_response",
+                f"Conversation already has an active response in progress: {active.id}. Wait until the response"
+                " is finished before creating a new one.",
+            )
+        response = Response(self._state, plan, items)
+        self._running.append(response)
+        response.start()
+
+    def cancel(self, response_id: str | None) -> None:
+        """Cancel the response named, or the one in the conversation.
+
+        Raises:
+            Fault: There is none to cancel.
+        """
+        found = self.active
+        if response_id is not None:
+            found = next((response for response in self._running if response.id == response_id), None)
+        if found is None:
+            raise Fault("response_cancel_not_active", "Cancellation failed: no active response found")
+        found.cancel("client_cancelled")
+
+    def interrupt(self) -> None:
+        """Cancel the response in the conversation because the user speaks."""
+        if (active := self.active) is not None:
+            active.cancel("turn_detected")
+
+    def abandon(self) -> None:
+        """Stop everything without a word."""
+        for response in self._running:
+            response.abandon()

@@ -1,0 +1,138 @@
+"""What the parts of one server session share: the engine, the settings, the conversation and the way out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import orjson
+
+from ..audio.pcm import Codec
+from ..audio.resample import resample
+from ..engines.base import Engine
+from ..wire.conversation import Conversation
+from ..wire.events import Event
+from ..wire.ids import server_id
+from .limits import TokenWindow
+from .speech import Clause
+from .tokens import Ledger
+from .workers import Workers
+
+__all__ = ["Memory", "Outbox", "State"]
+
+_HIGH_WATER = 64
+"""Frames on their way beyond which whoever makes more waits for the client to read."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What only the server knows of an item.
+
+    ``words`` has a future for each content part with sound from the user: what the recogniser understood.
+    ``clauses`` tells when the words of an answer are heard.
+    """
+
+    words: dict[int, asyncio.Future[str]] = field(default_factory=dict)
+    clauses: list[Clause] = field(default_factory=list)
+
+
+class Outbox:
+    """Frames on their way to the client, in order. Putting one in never waits."""
+
+    def __init__(self) -> None:
+        self._frames: deque[bytes] = deque()
+        self._filled = asyncio.Event()
+        self._lower = asyncio.Event()
+        self._lower.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def put(self, frame: bytes) -> None:
+        """Queue a frame."""
+        self._frames.append(frame)
+        self._filled.set()
+        self._empty.clear()
+        if len(self._frames) > _HIGH_WATER:
+            self._lower.clear()
+
+    async def room(self) -> None:
+        """Wait while too many frames are on their way, and let others run in any case."""
+        await asyncio.sleep(0)
+        await self._lower.wait()
+
+    async def flushed(self) -> None:
+        """Wait until all frames were sent."""
+        await self._empty.wait()
+
+    async def send_all(self, send: Callable[[bytes], Any]) -> None:
+        """Send frames as they come, for ever."""
+        while True:
+            await self._filled.wait()
+            self._filled.clear()
+            while self._frames:
+                await send(self._frames[0])
+                self._frames.popleft()
+                if len(self._frames) <= _HIGH_WATER // 2:
+                    self._lower.set()
+            self._empty.set()
+
+
+class State:
+    """One session's state. Only its event loop touches it."""
+
+    def __init__(self, engine: Engine, workers: Workers, session: dict[str, Any], limits: TokenWindow) -> None:
+        self.engine = engine
+        self.workers = workers
+        self.session = session
+        self.limits = limits
+        self.conversation_id = server_id("conv")
+        self.conversation = Conversation()
+        self.memory: dict[str, Memory] = {}
+        self.forgotten: set[str] = set()
+        """Items that no longer fit the model's context: still in the conversation, no longer in prompts."""
+        self.ledger = Ledger()
+        self.outbox = Outbox()
+        self.spoke = False
+        """Whether an answer was spoken in this session: from then on the voice is fixed."""
+
+    def emit(self, type: str, **fields: Any) -> None:
+        """Send an event, and fold it as the client will."""
+        event: Event = {"type": type, "event_id": server_id("event"), **fields}
+        self.conversation.apply("server", event)
+        self.outbox.put(orjson.dumps(event))
+
+    def last_item(self) -> str | None:
+        """Return the id of the conversation's last item."""
+        order = self.conversation.order
+        return order[-1] if order else None
+
+    def listen(self, data: bytes, codec: Codec) -> asyncio.Future[str]:
+        """Have encoded sound recognised, on the recogniser's thread."""
+        asr = self.engine.asr
+
+        def recognise() -> str:
+            return asr.transcribe(resample(codec.decode(data), codec.rate, asr.rate)).strip()
+
+        heard = asyncio.wrap_future(self.workers.asr.submit(self, recognise))
+        heard.add_done_callback(_retrieve)
+        return heard
+
+    def prefill(self) -> None:
+        """Warm the model's cache with the instructions and tools, when the model is free."""
+        messages = system_messages(self.session["instructions"])
+        job = partial(self.engine.llm.prefill, messages, self.session["tools"])
+        self.workers.llm.submit(self, job).add_done_callback(lambda future: future.cancelled() or future.exception())
+
+
+def system_messages(instructions: str) -> list[dict[str, Any]]:
+    """Return the messages that a prompt with these instructions begins with."""
+    return [{"role": "system", "content": instructions}] if instructions else []
+
+
+def _retrieve(future: asyncio.Future[str]) -> None:
+    if not future.cancelled():
+        future.exception()  # whoever needs the words will see it; nobody may need them

@@ -1,0 +1,118 @@
+"""Tokens as the hosted service counts them.
+
+User audio is 1 token per 100 ms, the answer's audio 1 per 50 ms, rounded up (realtime costs guide); text is
+counted by the engine's own LLM. Each response is billed for the whole conversation, and what a prompt has in
+common with the beginning of an earlier one of the session is cached, in steps of 64 tokens.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+__all__ = ["Ledger", "Segment", "assistant_audio", "transcription_usage", "usage", "user_audio", "zero"]
+
+Kind = Literal["text", "audio"]
+_CACHE_STEP = 64
+_KEPT_PROMPTS = 32
+
+
+def user_audio(ms: float) -> int:
+    """Return the tokens of ``ms`` milliseconds of a user's sound."""
+    return math.ceil(round(ms, 3) / 100)
+
+
+def assistant_audio(ms: float) -> int:
+    """Return the tokens of ``ms`` milliseconds of an answer's sound."""
+    return math.ceil(round(ms, 3) / 50)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a prompt: equal keys mean equal tokens."""
+
+    kind: Kind
+    key: Hashable
+    tokens: int
+
+
+class Ledger:
+    """The prompts of a session so far, as a prefix cache would hold them."""
+
+    def __init__(self) -> None:
+        self._prompts: list[list[Segment]] = []
+
+    def cached(self, prompt: Sequence[Segment]) -> dict[Kind, int]:
+        """Return how many tokens of ``prompt`` are cached, by kind; their sum is a multiple of 64."""
+        common = max((self._common(old, prompt) for old in self._prompts), default=0)
+        left = common // _CACHE_STEP * _CACHE_STEP
+        hit: dict[Kind, int] = {"text": 0, "audio": 0}
+        for segment in prompt:
+            taken = min(left, segment.tokens)
+            hit[segment.kind] += taken
+            left -= taken
+        return hit
+
+    @staticmethod
+    def _common(old: Sequence[Segment], new: Sequence[Segment]) -> int:
+        tokens = 0
+        for ours, theirs in zip(old, new, strict=False):
+            if ours != theirs:
+                break
+            tokens += ours.tokens
+        return tokens
+
+    def remember(self, prompt: Sequence[Segment]) -> None:
+        """Keep a prompt that was processed."""
+        self._prompts.append(list(prompt))
+        del self._prompts[:-_KEPT_PROMPTS]
+
+
+def usage(
+    prompt: Sequence[Segment], cached: dict[Kind, int], text_out: int, audio_out: int
+) -> dict[str, Any]:
+    """Return the ``usage`` of a response; all its sums agree."""
+    text = sum(segment.tokens for segment in prompt if segment.kind == "text")
+    audio = sum(segment.tokens for segment in prompt if segment.kind == "audio")
+    return {
+        "total_tokens": text + audio + text_out + audio_out,
+        "input_tokens": text + audio,
+        "output_tokens": text_out + audio_out,
+        "input_token_details": {
+            "text_tokens": text,
+            "audio_tokens": audio,
+            "image_tokens": 0,
+            "cached_tokens": cached["text"] + cached["audio"],
+            "cached_tokens_details": {
+                "text_tokens": cached["text"],
+                "audio_tokens": cached["audio"],
+                "image_tokens": 0,
+            },
+        },
+        "output_token_details": {"text_tokens": text_out, "audio_tokens": audio_out},
+    }
+
+
+def zero() -> dict[str, Any]:
+    """Return the usage of a response that failed."""
+    return usage([], {"text": 0, "audio": 0}, 0, 0)
+
+
+def transcription_usage(model: str, ms: float, transcript: str, prompt: str) -> dict[str, Any]:
+    """Return the ``usage`` of a transcription, in the unit that ``model`` is billed in.
+
+    Models that are priced by the minute are billed by duration, the others by tokens. Text is taken at four
+    letters a token, since the engine has no tokenizer of the recogniser that is named.
+    """
+    if "whisper" in model:
+        return {"type": "duration", "seconds": round(ms / 1000, 2)}
+    text_in, audio_in, out = math.ceil(len(prompt) / 4), user_audio(ms), math.ceil(len(transcript) / 4)
+    return {
+        "type": "tokens",
+        "total_tokens": text_in + audio_in + out,
+        "input_tokens": text_in + audio_in,
+        "input_token_details": {"text_tokens": text_in, "audio_tokens": audio_in},
+        "output_tokens": out,
+    }

@@ -1,0 +1,110 @@
+"""The threads that an engine's parts run on: one each for the LLM, the recogniser and the voice.
+
+A part is never called twice at once, whoever asks; sessions take turns, so that one that asks for much does
+not keep the others waiting longer than the call that is running.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from ..engines.base import Engine
+
+__all__ = ["Lane", "Workers", "lease"]
+
+T = TypeVar("T")
+
+
+class Lane:
+    """One thread and a queue that is fair between owners: each has one job done, then the next owner."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: OrderedDict[object, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, owner: object, job: Callable[[], T]) -> Future[T]:
+        """Queue ``job`` for ``owner``. Cancelling the future drops the job if it has not begun."""
+        future: Future[T] = Future()
+        with self._changed:
+            self._jobs.setdefault(owner, deque()).append((future, job))
+            self._changed.notify()
+        return future
+
+    def end(self) -> None:
+        """Drop all jobs that have not begun, and let the thread go."""
+        with self._changed:
+            self._ended = True
+            dropped = [future for jobs in self._jobs.values() for future, _ in jobs]
+            self._jobs.clear()
+            self._changed.notify()
+        for future in dropped:
+            future.cancel()
+
+    def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._ended)
+            if self._ended:
+                return None
+            owner, jobs = self._jobs.popitem(last=False)
+            job = jobs.popleft()
+            if jobs:
+                self._jobs[owner] = jobs  # to the end of the line
+            return job
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            future, call = job
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                result = call()
+            except BaseException as error:  # it belongs to whoever waits for the future
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+
+class Workers:
+    """The three lanes of one engine."""
+
+    def __init__(self, name: str) -> None:
+        self.llm = Lane(f"rtnb-llm-{name}")
+        self.asr = Lane(f"rtnb-asr-{name}")
+        self.tts = Lane(f"rtnb-tts-{name}")
+
+    def end(self) -> None:
+        """Drop what waits, and let the threads go."""
+        for lane in (self.llm, self.asr, self.tts):
+            lane.end()
+
+
+_leases: dict[int, tuple[Workers, int]] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def lease(engine: Engine) -> Iterator[Workers]:
+    """Give the workers of ``engine``, the same to all who hold it at a time, in whatever thread."""
+    key = id(engine)
+    with _lock:
+        workers, holders = _leases.get(key) or (Workers(engine.name), 0)
+        _leases[key] = (workers, holders + 1)
+    try:
+        yield workers
+    finally:
+        with _lock:
+            workers, holders = _leases[key]
+            if holders == 1:
+                del _leases[key]
+            else:
+                _leases[key] = (workers, holders - 1)
+        if holders == 1:
+            workers.end()
