@@ -14,8 +14,10 @@ import numpy as np
 from ..audio.pcm import Codec
 from ..audio.resample import Resampler
 from ..engines.base import Samples
+from ..wire.events import Event
 from ..wire.ids import server_id
 from .faults import Fault
+from .items import decode_audio
 from .state import Memory, State
 from .turn_detection import Edge, TurnDetector
 
@@ -53,9 +55,10 @@ class _Ears:
 
 
 class AudioInput:
-    """One session's input. ``on_item(item id, words)`` is told of each item made, ``on_speech`` of its start.
+    """One session's input.
 
-    ``on_item`` gets whether a turn's end made the item, and so whether an answer may be due.
+    ``on_speech()`` is called when a turn begins, ``on_item(item id, ms, words, by turn)`` for each item made;
+    ``by turn`` tells that the end of a turn made it, so that an answer may be due.
     """
 
     def __init__(
@@ -100,8 +103,14 @@ class AudioInput:
         elif self._detector is not None:
             self._detector.configure(settings)
 
-    async def append(self, data: bytes) -> None:
-        """Take encoded sound, of whole samples."""
+    async def append(self, event: Event) -> None:
+        """Take encoded sound.
+
+        Raises:
+            Fault: It is not base64, not of whole samples, or too much.
+        """
+        data = decode_audio(event["audio"], "audio", self._codec)
+        self._state.conversation.apply("client", event)
         size = _SLICE_SECONDS * self._codec.bytes_per_second
         for start in range(0, len(data), size):
             if start:
@@ -146,8 +155,8 @@ class AudioInput:
             self._item_id = None
             self._make_item(id, by_turn=True)
 
-    def commit(self) -> None:
-        """Make an item of all that is buffered.
+    def commit(self, event: Event) -> None:
+        """Make an item of all that is buffered; ``event`` is the client's, folded once it is accepted.
 
         Raises:
             Fault: There is less than 100 ms of it.
@@ -159,16 +168,15 @@ class AudioInput:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but"
                 f" buffer only has {ms:.2f}ms of audio.",
             )
-
-    def committed(self) -> None:
-        """Do what ``commit`` allowed, once the event is folded."""
+        self._state.conversation.apply("client", event)
         id = self._item_id or server_id("item")
         self._forget_turn()
         self._taken = self._end
         self._make_item(id, by_turn=False)
 
-    def clear(self) -> None:
+    def clear(self, event: Event) -> None:
         """Forget all that is buffered."""
+        self._state.conversation.apply("client", event)
         self._forget_turn()
         self._taken = self._end
         self._keep_from(self._end)

@@ -39,7 +39,6 @@ from .checks import Check, integer, mapping, null_or, record, string
 from .config import defaults, plan_response, update
 from .conversations import Conversations
 from .faults import Fault, invalid_type, invalid_value
-from .items import decode_audio
 from .limits import TokenWindow, tokens_per_minute
 from .responses import Responses
 from .state import State
@@ -119,9 +118,9 @@ class ServerSession:
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[str, Callable[[Event], Coroutine[Any, Any, None] | None]] = {
             "session.update": self._update,
-            "input_audio_buffer.append": self._append,
-            "input_audio_buffer.commit": self._commit,
-            "input_audio_buffer.clear": self._clear,
+            "input_audio_buffer.append": self.input.append,
+            "input_audio_buffer.commit": self.input.commit,
+            "input_audio_buffer.clear": self.input.clear,
             "conversation.item.create": self._create_item,
             "conversation.item.retrieve": self.items.retrieve,
             "conversation.item.truncate": self.items.truncate,
@@ -151,7 +150,9 @@ class ServerSession:
                 task.cancel()
             flushed = asyncio.create_task(state.outbox.flushed())
             if code != 1000:
-                await asyncio.wait({flushed, sender}, timeout=_FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {flushed, sender}, timeout=_FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
             for task in (flushed, sender):
                 task.cancel()
             await asyncio.gather(flushed, sender, *self._tasks, return_exceptions=True)
@@ -211,20 +212,6 @@ class ServerSession:
             state.prefill()
 
     # Sound
-
-    async def _append(self, event: Event) -> None:
-        data = decode_audio(event["audio"], "audio", self.state.conversation.input_codec)
-        self.state.conversation.apply("client", event)
-        await self.input.append(data)
-
-    def _commit(self, event: Event) -> None:
-        self.input.commit()
-        self.state.conversation.apply("client", event)
-        self.input.committed()
-
-    def _clear(self, event: Event) -> None:
-        self.state.conversation.apply("client", event)
-        self.input.clear()
 
     def _clear_output(self, event: Event) -> None:
         raise Fault(

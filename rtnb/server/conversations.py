@@ -140,7 +140,11 @@ class Conversations:
 
     def _existing(self, id: str, verb: str, param: str) -> Item:
         if id not in self._state.conversation.order:
-            doing = {"response": "creating response", "truncate": "truncating item", "delete": "deleting item"}
+            doing = {
+                "response": "creating response",
+                "truncate": "truncating item",
+                "delete": "deleting item",
+            }
             raise Fault(
                 f"item_{verb}_invalid_item_id" if verb != "response" else "invalid_value",
                 f"Error {doing.get(verb, 'retrieving item')}: the item with id '{id:.80}' does not exist.",

@@ -98,7 +98,8 @@ def below_min(path: str, value: float, least: float) -> Fault:
     kind = "integer" if isinstance(least, int) else "decimal"
     return Fault(
         f"{kind}_below_min_value",
-        f"Invalid '{path}': {kind} below minimum value. Expected a value >= {least}, but got {value} instead.",
+        f"Invalid '{path}': {kind} below minimum value. Expected a value >= {least},"
+        f" but got {value} instead.",
         path,
     )
 

@@ -94,7 +94,11 @@ def checked_item(
         if checked["type"] == "input_audio":
             sounds.append((index, decode_audio(checked["audio"], f"{where}.audio", codec)))
     if not item["content"]:
-        raise Fault("invalid_value", f"Invalid '{path}.content': a message needs at least one part.", f"{path}.content")
+        raise Fault(
+            "invalid_value",
+            f"Invalid '{path}.content': a message needs at least one part.",
+            f"{path}.content",
+        )
     return item, sounds
 
 

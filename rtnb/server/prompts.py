@@ -26,7 +26,7 @@ _LEAST_OUTPUT = 256
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of a prompt: its message, the texts and (milliseconds, tokens) of sound that it is billed for."""
+    """One item of a prompt: its message, and the texts and ``ms`` milliseconds of sound it is billed for."""
 
     id: str
     message: dict[str, Any]
@@ -130,7 +130,9 @@ def _entry(item: Item, memory: Memory, words: dict[int, str]) -> Entry:
         return Entry(item.id, message, (call["name"], call["arguments"]))
     if item.type == "function_call_output":
         output = item.output or ""
-        return Entry(item.id, {"role": "tool", "content": output, "tool_call_id": item.call_id or ""}, (output,))
+        return Entry(
+            item.id, {"role": "tool", "content": output, "tool_call_id": item.call_id or ""}, (output,)
+        )
     if item.role == "assistant":
         if item.heard_ms is None:
             text = item.text

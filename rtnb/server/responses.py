@@ -42,9 +42,14 @@ class _Begun:
 
 
 class Response:
-    """One response. ``plan`` is what ``config.plan_response`` returns; ``extra`` the items given with it."""
+    """One response. ``plan`` is what ``config.plan_response`` returns.
 
-    def __init__(self, state: State, plan: Mapping[str, Any], items: list[tuple[Item, Memory]] | None) -> None:
+    ``items`` are the prompt's own, or None for the whole conversation.
+    """
+
+    def __init__(
+        self, state: State, plan: Mapping[str, Any], items: list[tuple[Item, Memory]] | None
+    ) -> None:
         self.id = server_id("resp")
         self.in_conversation = plan["conversation"] != "none"
         self.running = True
@@ -91,7 +96,9 @@ class Response:
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
-    def _wire(self, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None) -> dict[str, Any]:
+    def _wire(
+        self, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
+    ) -> dict[str, Any]:
         items = self._state.conversation.items
         return {
             "object": "realtime.response",
@@ -248,8 +255,8 @@ class Responses:
         if active is not None and plan["conversation"] != "none":
             raise Fault(
                 "conversation_already_has_active_response",
-                f"Conversation already has an active response in progress: {active.id}. Wait until the response"
-                " is finished before creating a new one.",
+                f"Conversation already has an active response in progress: {active.id}."
+                " Wait until the response is finished before creating a new one.",
             )
         response = Response(self._state, plan, items)
         self._running.append(response)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import orjson
@@ -23,6 +24,8 @@ from .tokens import Ledger
 from .workers import Workers
 
 __all__ = ["Memory", "Outbox", "State"]
+
+_log = logging.getLogger(__name__)
 
 _HIGH_WATER = 64
 """Frames on their way beyond which whoever makes more waits for the client to read."""
@@ -84,7 +87,9 @@ class Outbox:
 class State:
     """One session's state. Only its event loop touches it."""
 
-    def __init__(self, engine: Engine, workers: Workers, session: dict[str, Any], limits: TokenWindow) -> None:
+    def __init__(
+        self, engine: Engine, workers: Workers, session: dict[str, Any], limits: TokenWindow
+    ) -> None:
         self.engine = engine
         self.workers = workers
         self.session = session
@@ -96,6 +101,7 @@ class State:
         """Items that no longer fit the model's context: still in the conversation, no longer in prompts."""
         self.ledger = Ledger()
         self.outbox = Outbox()
+        self._warming: Future[None] | None = None
         self.spoke = False
         """Whether an answer was spoken in this session: from then on the voice is fixed."""
 
@@ -123,9 +129,17 @@ class State:
 
     def prefill(self) -> None:
         """Warm the model's cache with the instructions and tools, when the model is free."""
-        messages = system_messages(self.session["instructions"])
-        job = partial(self.engine.llm.prefill, messages, self.session["tools"])
-        self.workers.llm.submit(self, job).add_done_callback(lambda future: future.cancelled() or future.exception())
+        messages, tools = system_messages(self.session["instructions"]), self.session["tools"]
+
+        def warm() -> None:
+            try:
+                self.engine.llm.prefill(messages, tools)
+            except Exception:
+                _log.warning("the model's cache could not be warmed", exc_info=True)
+
+        if self._warming is not None:
+            self._warming.cancel()
+        self._warming = self.workers.llm.submit(self, warm)
 
 
 def system_messages(instructions: str) -> list[dict[str, Any]]:
