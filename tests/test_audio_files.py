@@ -244,6 +244,7 @@ NO_SOUND = {
         "1 values that are NaN",
     ),
     "too loud": (lambda: wav(pcm_fmt(bits=32, tag=3), np.array([0, 1e30], "<f4").tobytes()), "peak of 1e+30"),
+    "unknown codec": (lambda: wav(pcm_fmt(tag=0x7FFE), bytes(100)), "a codec that is not understood"),
     "length of a year": (lambda: wav(pcm_fmt(rate=20), bytes(100), 0x7000_0000), "longer than max_seconds"),
 }
 

@@ -275,6 +275,9 @@ def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
     with container:
         if not container.streams.audio:
             raise _Broken("has no sound in it")
+        if container.streams.audio[0].codec_context is None:
+            # PyAV before 18 crashes the process on decoding such a stream.
+            raise _Broken("has its sound in a codec that is not understood")
         rate, done = 0, 0
         try:
             for frame in container.decode(container.streams.audio[0]):
