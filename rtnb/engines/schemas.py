@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["fill"]
+__all__ = ["fill", "fits"]
 
 # A schema that needs itself has no finite value; legal recursion ends in an empty list or a null before this.
 _DEEPEST = 40
@@ -53,6 +53,24 @@ def fill(schema: Mapping[str, Any] | bool | None, text: str = "", *, optional: b
     """
     root: Mapping[str, Any] | bool = {"type": "object"} if schema is None else schema
     return _Filler(root, text, optional).value(root, "", 0)
+
+
+def fits(value: Any, schema: Mapping[str, Any] | None) -> bool:
+    """Tell whether ``value`` is an object that fits ``schema``.
+
+    Without the package jsonschema only that it is an object.
+    """
+    if not isinstance(value, dict):
+        return False
+    try:
+        import jsonschema
+    except ImportError:
+        return True
+    try:
+        jsonschema.validate(value, schema or {})
+    except (jsonschema.ValidationError, jsonschema.SchemaError):
+        return False
+    return True
 
 
 class _Filler:

@@ -1,0 +1,208 @@
+"""How to speak with a model of a hundred million parameters.
+
+Such a model is best when it is shown three turns, decodes greedily with DRY sampling against loops, and is
+stopped after two sentences unless more was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .base import Call, Say
+
+__all__ = [
+    "SAMPLING",
+    "Cap",
+    "call_prompt",
+    "cap",
+    "chat_prompt",
+    "failure",
+    "result_prompt",
+    "spoken_result",
+    "true_to",
+    "unlabelled",
+]
+
+SAMPLING: dict[str, Any] = {
+    "temperature": 0,
+    "dry_multiplier": 0.8,
+    "dry_allowed_length": 3,
+    "dry_penalty_last_n": 512,
+}
+
+_STYLE = "Answer in one or two short, friendly sentences."
+_SHOTS = (
+    ("What is the capital of Italy?", "The capital of Italy is Rome."),
+    ("I had a long day today.", "That sounds tiring. I hope you can rest a little now."),
+    ("How do I cook rice?", "Boil one cup of rice in two cups of water for about fifteen minutes."),
+)
+_MORE = re.compile(
+    r"\b(stor(?:y|ies)|poem|song|lists?|long(?:er)?|essay|detail(?:s|ed)?|step by step|recite|"
+    r"count (?:from|to)|everything|paragraphs?|continue|go on|explain|letter|speech|as much as)\b",
+    re.I,
+)
+_COUNT = re.compile(r"\b(one|two|three|four|five|six|seven|eight|nine|ten|\d+|a single) sentences?\b", re.I)
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_END = re.compile(r"[.!?…][\"')\]]*\Z")
+_TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|e\.g|i\.e|vs|[A-Z])\.\Z")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_LABEL = re.compile(r"\A(?:A|Q|AI|Answer|Assistant|Result)\s*:\s*")
+_LABEL_BEGUN = re.compile(r"(?:A|Q|AI|Answer|Assistant|Result)\s*")
+_FEW = 4  # values of a result that a sentence can be expected to hold
+_RESULT_SIZE = 800  # characters of a function's output that are shown to the model
+
+
+class Cap:
+    """A limit on sentences and tokens, fed with the pieces of an answer."""
+
+    def __init__(self, sentences: int | None, tokens: int) -> None:
+        self.sentences = sentences
+        self.tokens = tokens
+        self._text = ""
+
+    def full(self, piece: str) -> bool:
+        """Take the next piece; tell whether the answer was complete before it."""
+        if self.sentences is not None and piece[:1].isspace() and _END.search(self._text):
+            if not _TITLE.search(self._text):
+                self.sentences -= 1
+            if self.sentences <= 0:
+                return True
+        if self.sentences is not None and "\n" in piece and self._text.strip():
+            return True
+        self._text += piece
+        return False
+
+
+def cap(text: str) -> Cap:
+    """Return how long an answer to ``text`` may be: two sentences, unless it asks for more."""
+    if wanted := _COUNT.search(text):
+        word = wanted[1].lower()
+        number = int(word) if word.isdigit() else _WORDS.index(word) + 1 if word in _WORDS else 1
+        return Cap(max(1, number), 48 * max(1, min(number, 40)))
+    if _MORE.search(text):
+        return Cap(None, 640)
+    return Cap(2, 120)
+
+
+def chat_prompt(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return ``messages`` with the style and the three turns shown; function traffic is left out."""
+    head = [str(m.get("content") or "") for m in _leading(messages)]
+    prompt = [{"role": "system", "content": "\n\n".join([*(h for h in head if h), _STYLE])}]
+    for asked, answered in _SHOTS:
+        prompt += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    for message in messages[len(head) :]:
+        if message.get("role") in ("user", "assistant", "system") and message.get("content"):
+            prompt.append({"role": str(message["role"]), "content": str(message["content"])})
+    return prompt
+
+
+def call_prompt(tool: Mapping[str, Any], shown: tuple[str, str], text: str) -> list[dict[str, Any]]:
+    """Return the prompt whose answer is the arguments of ``tool``; ``shown`` is an example of both sides."""
+    about = f"Fill in the arguments of {tool['name']} as JSON with the user's own words."
+    return [
+        {"role": "system", "content": f"{about} {tool.get('description') or ''}".strip()},
+        {"role": "user", "content": shown[0]},
+        {"role": "assistant", "content": shown[1]},
+        {"role": "user", "content": text},
+    ]
+
+
+def result_prompt(text: str, output: str) -> list[dict[str, Any]]:
+    """Return the prompt whose answer says a function's ``output`` to the one who asked ``text``."""
+    shown = [
+        ("How long is the film?", '{"film": "Metropolis", "minutes": 153}', "The film is 153 minutes long."),
+        ("Is the shop open today?", '{"open": false, "opens": "Monday"}', "The shop opens on Monday."),
+        ("Remind me to call Ada.", '{"ok": true}', "Done."),
+    ]
+    prompt = [{"role": "system", "content": "Say the result to the user in one short sentence."}]
+    for asked, result, answered in shown:
+        prompt.append({"role": "user", "content": f"Question: {asked}\nResult: {result}"})
+        prompt.append({"role": "assistant", "content": answered})
+    prompt.append({"role": "user", "content": f"Question: {text}\nResult: {output[:_RESULT_SIZE]}"})
+    return prompt
+
+
+def unlabelled(pieces: Iterable[Say | Call]) -> Iterator[Say]:
+    """Yield the text without leading space and without a label such as "A:", which small models invent."""
+    held, tokens, begun = "", 0, False
+    for piece in pieces:
+        if not isinstance(piece, Say):
+            continue
+        if begun:
+            yield piece
+            continue
+        held, tokens = held + piece.text, tokens + piece.tokens
+        bare = _LABEL.sub("", held.lstrip())
+        if bare.strip() and not _LABEL_BEGUN.fullmatch(bare):
+            begun = True
+            yield Say(bare, tokens)
+    if not begun and held.strip():
+        yield Say(held.strip(), tokens)
+
+
+def failure(output: str) -> str | None:
+    """Return what went wrong, where a function's output says that something did."""
+    errors = [str(value) for name, value in _leaves(output) if name == "error"]
+    return errors[0] if errors else None
+
+
+def true_to(answer: str, output: str, text: str) -> bool:
+    """Tell whether ``answer`` says what ``output`` holds and no other number, as far as values show."""
+    told = set(_NUMBER.findall(answer))
+    if not told <= set(_NUMBER.findall(f"{output} {text}")):
+        return False
+    leaves = [str(v).lower().strip(". ") for _, v in _leaves(output) if not isinstance(v, bool)]
+    if len(leaves) <= _FEW and not all(set(_NUMBER.findall(v)) <= told for v in leaves):
+        return False
+    return not leaves or any(v in answer.lower() for v in leaves)
+
+
+def spoken_result(output: str) -> str:
+    """Return ``output`` as a plain sentence, for when the model's own is not true to it."""
+    if wrong := failure(output):
+        return f"That did not work: {wrong.rstrip('.')}."
+    leaves = [(n, v) for n, v in _leaves(output) if not (v is True and n in ("ok", "success", "done"))]
+    if not leaves:
+        return "That is done."
+    parts = [f"{name} {_say(value)}".strip() for name, value in leaves[:8]]
+    return f"Here is the result: {', '.join(parts).rstrip('.')}."
+
+
+def _leading(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    head: list[Mapping[str, Any]] = []
+    for message in messages:
+        if message.get("role") != "system":
+            break
+        head.append(message)
+    return head
+
+
+def _leaves(output: str) -> list[tuple[str, Any]]:
+    """Return (name, value) of every leaf of a JSON text; other text is one leaf without a name."""
+    try:
+        value = json.loads(output)
+    except ValueError:
+        value = output.strip()
+    found: list[tuple[str, Any]] = []
+
+    def walk(name: str, node: Any) -> None:
+        if isinstance(node, dict):
+            for key, child in node.items():
+                walk(str(key).replace("_", " "), child)
+        elif isinstance(node, list):
+            for child in node:
+                walk(name, child)
+        elif node not in ("", None):
+            found.append((name, node))
+
+    walk("", value)
+    return found
+
+
+def _say(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
