@@ -113,9 +113,8 @@ def connect(
         raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
     if where is not None and not isinstance(where, str):
         transport = where
-        return loop.run(
-            _open(lambda: _ready(transport), model or models.SEED, "a transport", False, options, timeout)
-        )
+        aim = Target("a transport", "", model or models.SEED, billed=False)
+        return loop.run(_open(lambda: _ready(transport), aim, options, timeout))
     target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
 
     async def dial() -> Transport:
@@ -123,20 +122,18 @@ def connect(
             target.url, headers=target.headers, timeout=timeout, compression=compression
         )
 
-    return loop.run(_open(dial, target.model, target.name, target.billed, options, timeout))
+    return loop.run(_open(dial, target, options, timeout))
 
 
 async def _ready(transport: Transport) -> Transport:
     return transport
 
 
-async def _open(
-    dial: Callable[[], Any], model: str, name: str, billed: bool, options: dict[str, Any], timeout: float
-) -> Session:
-    AsyncSession.check(model, options)  # before anything is opened or sent
-    core = AsyncSession(await dial(), model=model, billed=billed)
+async def _open(dial: Callable[[], Any], target: Target, options: dict[str, Any], timeout: float) -> Session:
+    AsyncSession.check(target.model, options)  # before anything is opened or sent
+    core = AsyncSession(await dial(), model=target.model, billed=target.billed, engine=target.engine)
     await core.open(options, timeout=timeout)
-    return Session(core, name)
+    return Session(core, target.name)
 
 
 def _embedded(engine: str | None, model: str | None) -> Target:
@@ -145,5 +142,10 @@ def _embedded(engine: str | None, model: str | None) -> Target:
     endpoint = ensure(engine)
     found = locate(endpoint.url, model=model, api_key=endpoint.key)
     return Target(
-        f"the embedded engine ({endpoint.engine})", found.url, found.model, found.headers, billed=False
+        f"the embedded engine ({endpoint.engine})",
+        found.url,
+        found.model,
+        found.headers,
+        billed=False,
+        engine=endpoint.engine,
     )

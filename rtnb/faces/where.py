@@ -25,6 +25,7 @@ class Target:
     model: str
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     billed: bool = True
+    engine: str = ""
 
 
 def locate(where: str, *, model: str | None = None, api_key: str | None = None) -> Target:

@@ -64,10 +64,14 @@ Listener = Callable[[Event, int], None]
 class AsyncSession:
     """A realtime session on the running event loop. ``rtnb.connect`` gives the blocking face of it."""
 
-    def __init__(self, transport: Transport, *, model: str = models.SEED, billed: bool = True) -> None:
+    def __init__(
+        self, transport: Transport, *, model: str = models.SEED, billed: bool = True, engine: str = ""
+    ) -> None:
         self.record = Record()
         self.signal = Signal()
         self.billed = billed
+        self.engine = engine
+        """The embedded engine at the other end, such as "local"; "" for any other server."""
         self.turns: list[Turn] = []
         self.problem: RtnbError | None = None
         """Why the connection ended, where it was not ``close``."""

@@ -50,7 +50,7 @@ class Turn(TurnView):
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
         self._sent_nothing = Fold(-2)
-        super().__init__(session.record, self._sent_nothing, billed=session.billed)
+        super().__init__(session.record, self._sent_nothing, billed=session.billed, engine=session.engine)
         self._over = False
         self._failure: RtnbError | None = None
         self._dropped = False

@@ -49,10 +49,11 @@ class Call:
 class TurnView:
     """One turn of a record. Nothing here waits: it says what is known now."""
 
-    def __init__(self, record: Record, fold: Fold, *, billed: bool = True) -> None:
+    def __init__(self, record: Record, fold: Fold, *, billed: bool = True, engine: str = "") -> None:
         self._record = record
         self._fold = fold
         self._billed = billed
+        self._engine = engine
 
     @property
     def number(self) -> int:
@@ -63,6 +64,16 @@ class TurnView:
     def model(self) -> str:
         """The model's id, as the server told it."""
         return self._record.model
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine that answered in the model's place, such as "local"; "" for other servers."""
+        return self._engine
+
+    @property
+    def billed(self) -> bool:
+        """Whether anybody asks money for the turn."""
+        return self._billed
 
     @property
     def items(self) -> list[Item]:
