@@ -4,7 +4,8 @@ All calls of a part are blocking and CPU bound, and the server runs them on thre
 a time per part, never two at once on the same object. Sound is float32, mono, in [-1, 1]. Parts are made
 by factories that register under the entry point groups ``rtnb.vad``, ``rtnb.asr``, ``rtnb.llm``,
 ``rtnb.tts`` (``factory(setting: str) -> part``; setting is "" or what stood behind the name, such as a
-path or a URL) and ``rtnb.engines`` (``factory(options: Mapping[str, str]) -> Engine``).
+path or a URL) and ``rtnb.engines`` (``factory(options: Mapping[str, str]) -> Engine``). A part may also have
+``about``, one line on what it is, for people, and ``close()``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ class ASR(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """A piece of the answer's text, with its own leading space. Pieces join to the whole text."""
+    """A piece of the answer's text, with its own leading space. Pieces join to the whole text.
+
+    The text may be empty: such a piece only accounts for tokens.
+    """
 
     text: str
     tokens: int = 1

@@ -49,15 +49,17 @@ class _Llama:
     ) -> Iterator[Say | Call]:
         if isinstance(tool_choice, Mapping) and tool_choice.get("name") not in [t.get("name") for t in tools]:
             raise EngineError(f"tool_choice names {tool_choice.get('name')!r}, which is not among the tools")
-        if not self._small:
-            request = self._request(messages, tools, tool_choice, max_tokens)
-            yield from fold(self._runtime.stream(request, stopped))
-        elif (tool := calls.choose(messages, tools, tool_choice)) is not None:
+        led = self._small or not self._runtime.knows_tools
+        tool = calls.choose(messages, tools, tool_choice) if led else None
+        if tool is not None:
             yield from self._call(tool, calls.said(messages), max_tokens, stopped)
-        elif messages and messages[-1].get("role") == "tool":
+        elif led and messages and messages[-1].get("role") == "tool":
             yield from self._result(messages, max_tokens, stopped)
-        else:
+        elif self._small:
             yield from self._chat(messages, max_tokens, stopped)
+        else:
+            request = self._request(messages, () if led else tools, tool_choice, max_tokens)
+            yield from fold(self._runtime.stream(request, stopped))
 
     def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
         if self._small:
@@ -66,7 +68,8 @@ class _Llama:
                     self._read(small.call_prompt(tool, calls.example(tool), ""))
             self._read(self._small_prompt(messages))
         else:
-            self._drain(self._request(messages, tools, "auto", 1))
+            offered = tools if self._runtime.knows_tools else ()
+            self._drain(self._request(messages, offered, "auto", 1))
 
     def count(self, text: str) -> int:
         return self._count(text)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import EngineError, MissingPackageError
+from .pump import Pump
 
 __all__ = ["Runtime"]
 
-_PULSE = 0.05  # seconds between two looks at ``stopped`` while the prompt is read
 _STATES = 128  # MiB for the prefixes that are kept warm beside the current one
 
 
@@ -26,6 +24,7 @@ class Runtime:
     Attributes:
         context: Tokens that prompt and answer have together.
         parameters: The model's size, in parameters.
+        knows_tools: Whether the model's chat template has a place for tools.
 
     Raises:
         MissingPackageError: xllamacpp is not installed.
@@ -55,10 +54,12 @@ class Runtime:
         except Exception as error:
             raise EngineError(f"llama.cpp cannot load {path}: {error}") from error
         self._address = urlsplit(self._server.listening_address).netloc
-        self._worker: threading.Thread | None = None
+        self._pump = Pump("rtnb-llama", daemon=False)
         meta = self._ask("GET", "/v1/models")["data"][0]["meta"]
         self.context = min(int(meta["n_ctx"]), int(meta["n_ctx_train"]))
         self.parameters = int(meta["n_params"])
+        caps = self._ask("GET", "/props").get("chat_template_caps") or {}
+        self.knows_tools = bool(caps.get("supports_tools") and caps.get("supports_tool_calls", True))
 
     def stream(self, request: dict[str, Any], stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
         """Yield the chunks of a chat completion; the generation ends soon after ``stopped()`` is true.
@@ -66,41 +67,24 @@ class Runtime:
         Raises:
             EngineError: llama.cpp refused the request.
         """
-        chunks: SimpleQueue[dict[str, Any] | Exception | None] = SimpleQueue()
-        left = threading.Event()
+        body = {**request, "stream": True, "cache_prompt": True}
 
-        def receive(answer: Any) -> bool:
-            for chunk in answer if isinstance(answer, list) else [answer]:
-                chunks.put(chunk)
-            return left.is_set() or stopped()  # True ends the generation
+        def produce(put: Callable[[Any], bool]) -> None:
+            def receive(answer: Any) -> bool:
+                over = False
+                for chunk in answer if isinstance(answer, list) else [answer]:
+                    over = put(chunk)
+                return over  # True ends the generation
 
-        def work() -> None:
-            try:
-                self._server.handle_chat_completions(
-                    {**request, "stream": True, "cache_prompt": True}, receive
-                )
-            except Exception as error:
-                chunks.put(error)
-            chunks.put(None)
+            self._server.handle_chat_completions(body, receive)
 
-        self._join()
-        self._worker = threading.Thread(target=work, name="rtnb-llama")
-        self._worker.start()
         try:
-            while not stopped():
-                try:
-                    chunk = chunks.get(timeout=_PULSE)
-                except Empty:
-                    continue
-                if chunk is None:
-                    return
-                if isinstance(chunk, Exception):
-                    raise EngineError(f"the chat model refused the request: {chunk}") from chunk
+            for chunk in self._pump.run(produce, stopped):
                 if "error" in chunk:
                     raise EngineError(f"the chat model refused the request: {chunk['error'].get('message')}")
                 yield chunk
-        finally:
-            left.set()
+        except (ValueError, RuntimeError) as error:
+            raise EngineError(f"the chat model refused the request: {error}") from error
 
     def count(self, text: str) -> int:
         """Return the number of tokens of ``text``, by the model's own tokenizer."""
@@ -108,13 +92,8 @@ class Runtime:
 
     def close(self) -> None:
         """Wait for a running generation, which has been told to stop, and free the model."""
-        self._join()
+        self._pump.join()
         self._server = None
-
-    def _join(self) -> None:
-        if self._worker is not None:
-            self._worker.join()
-            self._worker = None
 
     def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         connection = http.client.HTTPConnection(self._address, timeout=60)

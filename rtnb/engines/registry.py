@@ -116,7 +116,7 @@ def _factory(kind: str, name: str) -> Any:
     if name not in points:
         what = "engine" if kind == "engines" else f"{kind} of the engine"
         near = difflib.get_close_matches(name, points, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise EngineError(f"there is no {what} {name!r}{hint} There are: {', '.join(sorted(points))}")
     try:
         return points[name].load()
