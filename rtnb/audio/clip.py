@@ -120,6 +120,11 @@ class Clip:
         return cls(pcm.alaw.decode(data), rate)
 
     @classmethod
+    def from_wire(cls, data: bytes | bytearray | memoryview, codec: pcm.Codec) -> Clip:
+        """Take raw sound as a session carries it, in the form of ``codec``."""
+        return cls._adopt(codec.decode(data), codec.rate, {})
+
+    @classmethod
     def silence(cls, seconds: float, rate: int = 24_000) -> Clip:
         """Return silence."""
         return cls(np.zeros(_length(seconds, as_rate(rate)), np.float32), rate)

@@ -55,7 +55,7 @@ def from_pcm16(data: Bytes) -> Samples:
         raise AudioError(
             f"PCM16 has 2 bytes a sample, but {len(data)} bytes came: the last one is half a sample"
         )
-    return np.frombuffer(data, "<i2").astype(np.float32) / np.float32(32768.0)
+    return np.multiply(np.frombuffer(data, "<i2"), np.float32(1 / 32768), dtype=np.float32)
 
 
 def _bytes(data: Any) -> bytes:

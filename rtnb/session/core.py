@@ -377,22 +377,26 @@ class AsyncSession:
         return event, number
 
     def _react(self, event: Event, number: int) -> None:
-        kind = event["type"]
-        if kind in ("session.created", "session.updated"):
-            self._model = models.find(self.record.model or self._model.id)
-            self._answer(kind, event)
-        elif kind == "error":
-            self._on_error(event, number)
-        elif kind == "input_audio_buffer.speech_started" and number >= 0:
+        reaction = _REACTIONS.get(event["type"])
+        if reaction is not None:
+            reaction(self, event, number)
+
+    def _on_session(self, event: Event, number: int) -> None:
+        self._model = models.find(self.record.model or self._model.id)
+        self._answer(event["type"], event)
+
+    def _on_speech_started(self, event: Event, number: int) -> None:
+        if number >= 0:
             self._promise(number)
-        elif kind == "response.created" and number >= 0:
-            turn = self._promise(number)
-            if not self.record.turns.all[number].aside:
-                self._current = turn
-            if turn.unwanted:
-                self._emit({"type": "response.cancel", "response_id": event["response"]["id"]})
-        elif kind == "response.done" and number >= 0:
-            self._on_response_done(self._promise(number), event)
+
+    def _on_response_created(self, event: Event, number: int) -> None:
+        if number < 0:
+            return
+        turn = self._promise(number)
+        if not self.record.turns.all[number].aside:
+            self._current = turn
+        if turn.unwanted:
+            self._emit({"type": "response.cancel", "response_id": event["response"]["id"]})
 
     def _promise(self, number: int) -> Turn:
         """Return the promise of a turn; one that the server opened gets its promise here."""
@@ -419,8 +423,10 @@ class AsyncSession:
         if turn is not None and not self.record.turns.all[number].active:
             self._finish(turn)
 
-    def _on_response_done(self, turn: Turn, event: Event) -> None:
-        fold = self.record.turns.all[turn.number]
+    def _on_response_done(self, event: Event, number: int) -> None:
+        if number < 0:
+            return
+        turn, fold = self._promise(number), self.record.turns.all[number]
         if fold.active:
             return
         pending = [call for call in turn.calls if call.output is None]
@@ -578,6 +584,16 @@ class AsyncSession:
         if lost.code == 1001 and "maximum duration" in lost.reason:
             return ConnectionLost(f"{lost.reason} Connect again to go on", code=1001, reason=lost.reason)
         return lost
+
+
+_REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
+    "session.created": AsyncSession._on_session,
+    "session.updated": AsyncSession._on_session,
+    "error": AsyncSession._on_error,
+    "input_audio_buffer.speech_started": AsyncSession._on_speech_started,
+    "response.created": AsyncSession._on_response_created,
+    "response.done": AsyncSession._on_response_done,
+}
 
 
 def _prepared(model: models.Model, options: dict[str, Any]) -> tuple[Event, dict[str, Tool] | None]:

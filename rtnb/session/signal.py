@@ -14,15 +14,20 @@ class Signal:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._sleepers: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiting = 0
         self.count = 0
 
     def fire(self) -> None:
-        """Wake all who wait."""
+        """Wake all who wait. One thread fires; where nobody waits it costs next to nothing.
+
+        A waiter announces itself before it looks at the count, and the count rises before the look for
+        waiters: so either side sees the other.
+        """
+        self.count += 1
+        if not self._waiting:
+            return
         with self._condition:
-            self.count += 1
             self._condition.notify_all()
-            if not self._sleepers:
-                return
             sleepers, self._sleepers = self._sleepers, []
         for loop, future in sleepers:
             if not loop.is_closed():
@@ -31,19 +36,29 @@ class Signal:
     def wait(self, seen: int, timeout: float | None = None) -> int:
         """Block this thread until the count differs from ``seen`` or ``timeout`` seconds passed."""
         with self._condition:
-            if self.count == seen:
-                self._condition.wait(timeout)
+            self._waiting += 1
+            try:
+                if self.count == seen:
+                    self._condition.wait(timeout)
+            finally:
+                self._waiting -= 1
             return self.count
 
     async def changed(self, seen: int) -> int:
         """Wait on the running event loop until the count differs from ``seen``."""
         loop = asyncio.get_running_loop()
         with self._condition:
+            self._waiting += 1
             if self.count != seen:
+                self._waiting -= 1
                 return self.count
             future: asyncio.Future[None] = loop.create_future()
             self._sleepers.append((loop, future))
-        await future
+        try:
+            await future
+        finally:
+            with self._condition:
+                self._waiting -= 1
         return self.count
 
 

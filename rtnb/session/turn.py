@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from binascii import a2b_base64
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from pybase64 import b64decode
 
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, TurnTimeout
 from ..views.turn import TurnView
 from ..wire.log import Entry
 from ..wire.turns import Turn as Fold
+from .signal import Signal
 
 if TYPE_CHECKING:
     from .core import AsyncSession
@@ -52,6 +54,7 @@ class Turn(TurnView):
         self._sent_nothing = Fold(-2)
         super().__init__(session.record, self._sent_nothing, billed=session.billed, engine=session.engine)
         self._over = False
+        self._settling = Signal()
         self._failure: RtnbError | None = None
         self._dropped = False
         self.unwanted = False
@@ -69,6 +72,7 @@ class Turn(TurnView):
             self._failure = failure
             self._dropped = dropped
             self._over = True
+            self._settling.fire()
 
     # What a user reads. In a finished turn nothing waits.
 
@@ -136,23 +140,20 @@ class Turn(TurnView):
         return self
 
     def _block(self, timeout: float | None) -> None:
-        signal = self._session.signal
+        signal = self._settling
         deadline = None if timeout is None else time.monotonic() + timeout
-        seen = signal.count
         while not self._over:
             left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
             if left <= 0:
                 return
-            seen = signal.wait(seen, left)
+            signal.wait(0, left)
 
     def __await__(self) -> Generator[Any, None, Turn]:
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> Turn:
-        signal = self._session.signal
-        seen = signal.count
-        while not self._over:
-            seen = await signal.changed(seen)
+        if not self._over:
+            await self._settling.changed(0)
         return self
 
     def cancel(self) -> None:
@@ -212,7 +213,7 @@ class Turn(TurnView):
             data = entry.data
             item = self._record.conversation.items[data["item_id"]]
             codec = item.parts[data["content_index"]].codec or self._record.conversation.output_codec
-            clip = Clip(codec.decode(a2b_base64(data["delta"])), codec.rate)
+            clip = Clip.from_wire(b64decode(data["delta"], validate=True), codec)
             return Delta("audio", data["item_id"], entry.t, audio=clip)
         return None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..errors import AuthError, ConnectionLost
+from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import connect as open_websocket
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
-if TYPE_CHECKING:
-    from websockets.asyncio.client import ClientConnection
+from ..errors import AuthError, ConnectionLost
 
 __all__ = ["WebSocket", "connect"]
 
@@ -32,8 +32,6 @@ class WebSocket:
 
     async def send(self, frame: bytes) -> None:
         """Send one text frame. Raises ConnectionLost once the connection has ended."""
-        from websockets.exceptions import ConnectionClosed
-
         try:
             await self._connection.send(frame, text=True)
         except ConnectionClosed as closed:
@@ -41,8 +39,6 @@ class WebSocket:
 
     async def recv(self) -> bytes:
         """Return the next frame. Raises ConnectionLost with the close code and reason."""
-        from websockets.exceptions import ConnectionClosed
-
         try:
             return await self._connection.recv(decode=False)
         except ConnectionClosed as closed:
@@ -56,7 +52,7 @@ class WebSocket:
             self._connection.transport.abort()
 
 
-def _lost(closed: Any) -> ConnectionLost:
+def _lost(closed: ConnectionClosed) -> ConnectionLost:
     code = closed.rcvd.code if closed.rcvd else 1006
     reason = closed.rcvd.reason if closed.rcvd else ""
     said = f" {reason!r}" if reason else ""
@@ -83,9 +79,6 @@ async def connect(
     Raises AuthError where the server refuses the key before the protocol starts, ConnectionLost where it
     cannot be reached or answers with something else.
     """
-    from websockets.asyncio.client import connect as open_websocket
-    from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
-
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from ..audio import Clip
@@ -178,8 +179,12 @@ class TurnView:
 
 def _clip(items: list[Item]) -> Clip | None:
     parts = [part for item in items for part in item.parts if part.codec is not None and part.chunks]
-    clips = [Clip(part.codec.decode(part.data), part.codec.rate) for part in parts if part.codec is not None]
-    return Clip.join(clips) if clips else None
+    clips = [
+        Clip.from_wire(b"".join(part.data for part in group), codec)
+        for codec, group in groupby(parts, key=lambda part: part.codec)
+        if codec is not None
+    ]
+    return clips[0] if len(clips) == 1 else Clip.join(clips) if clips else None
 
 
 def _service_error(wire: dict[str, Any], otherwise: str) -> ServiceError:

@@ -7,11 +7,12 @@ the user's words may come after the answer.
 
 from __future__ import annotations
 
-from binascii import a2b_base64
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from pybase64 import b64decode
 
 from ..audio.pcm import Codec, wire_format
 from .events import Direction, Event
@@ -198,7 +199,7 @@ class Conversation:
 
     def _on_append(self, event: Event) -> None:
         buffer = self._input
-        buffer.append(a2b_base64(event["audio"]))
+        buffer.append(b64decode(event["audio"], validate=True))
         limit = _KEEP_SECONDS * self.input_codec.bytes_per_second
         if self.turn_detection and not buffer.speech and buffer.end - buffer.start > 2 * limit:
             buffer.drop_to(buffer.end - limit)
@@ -276,7 +277,7 @@ class Conversation:
                 for part, wire in zip(item.parts, sent[1].get("content") or (), strict=False):
                     if wire.get("audio"):
                         part.codec = self.input_codec
-                        part.chunks = [a2b_base64(wire["audio"])]
+                        part.chunks = [b64decode(wire["audio"], validate=True)]
                 return
 
     def _on_output_item(self, event: Event) -> None:
@@ -336,7 +337,7 @@ class Conversation:
         part = self._item(event["item_id"]).part(event["content_index"], "audio")
         if part.codec is None:
             part.codec = self._codecs.get(event["response_id"], self.output_codec)
-        part.chunks.append(a2b_base64(event["delta"]))
+        part.chunks.append(b64decode(event["delta"], validate=True))
 
     def _on_arguments(self, event: Event) -> None:
         self._item(event["item_id"]).arguments += event["delta"]

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from sys import getsizeof
 from typing import Any, overload
 
 import numpy as np
@@ -120,7 +121,10 @@ class Log:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # a numpy view of a column must not meet an append
-        self._blocks: list[bytes | bytearray] = [bytearray()]
+        self._blocks: list[bytes] = []  # full and sealed
+        self._tail: list[bytes] = []  # the frames since the last full block, not yet copied together
+        self._tail_row = 0  # the index of the first of them
+        self._tail_bytes = 0
         self._place = array("Q")  # block << 32 | offset
         self._kind = array("H")  # type code | _SERVER
         self._turn = array("i")
@@ -146,26 +150,26 @@ class Log:
         """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``."""
         with self._lock:
             index = len(self._place)
+            drift = wall_ns - mono_ns
             if not index:
                 self._mono0 = mono_ns
-            drift = wall_ns - mono_ns
-            if not index or abs(drift - self._drift[-1]) > _WALL_STEP:
+            if not index or not -_WALL_STEP < drift - self._drift[-1] < _WALL_STEP:
                 self._drift_rows.append(index)
                 self._drift.append(drift)
             code = self._codes.get(type)
             if code is None:
                 code = self._name(type)
-            block = self._blocks[-1]
-            if len(block) >= _BLOCK:
-                self._blocks[-1] = bytes(block)  # sealed: gives back what the bytearray held in reserve
-                block = bytearray()
-                self._blocks.append(block)
-            self._place.append((len(self._blocks) - 1) << 32 | len(block))
+            if self._tail_bytes >= _BLOCK:
+                self._blocks.append(b"".join(self._tail))
+                self._tail, self._tail_row, self._tail_bytes = [], index, 0
+            self._place.append(len(self._blocks) << 32 | self._tail_bytes)
             self._kind.append(code | _SERVER if direction == "server" else code)
             self._turn.append(turn)
             self._time.append(mono_ns - self._mono0)
-            block += frame
-            self.bytes += len(frame)
+            self._tail.append(frame)
+            size = len(frame)
+            self._tail_bytes += size
+            self.bytes += size
             return index
 
     def _name(self, type: str) -> int:
@@ -184,12 +188,13 @@ class Log:
         """Return the entry at ``index`` (0 ≤ index < len)."""
         with self._lock:
             place, kind = self._place[index], self._kind[index]
-            block, start = self._blocks[place >> 32], place & 0xFFFFFFFF
-            end = None
-            if index + 1 < len(self._place):
+            if index >= self._tail_row:
+                frame = self._tail[index - self._tail_row]
+            else:
+                block, start = self._blocks[place >> 32], place & 0xFFFFFFFF
                 following = self._place[index + 1]
-                if following >> 32 == place >> 32:
-                    end = following & 0xFFFFFFFF
+                end = following & 0xFFFFFFFF if following >> 32 == place >> 32 else len(block)
+                frame = block[start:end]
             time = self._time[index]
             wall = self._mono0 + time + self._drift[bisect_right(self._drift_rows, index) - 1]
             return Entry(
@@ -199,7 +204,7 @@ class Log:
                 t=time / 1e9,
                 wall=wall / 1e9,
                 turn=self._turn[index],
-                frame=bytes(block[start:end]),
+                frame=frame,
             )
 
     @overload
@@ -282,7 +287,7 @@ class Log:
         """How many bytes of memory the log takes, frames and columns together."""
         columns = (self._place, self._kind, self._turn, self._time)
         held = sum(column.buffer_info()[1] * column.itemsize for column in columns)
-        return held + sum(len(block) for block in self._blocks)
+        return held + self.bytes + sum(map(getsizeof, self._tail)) - self._tail_bytes
 
     def __repr__(self) -> str:
         if not len(self):
