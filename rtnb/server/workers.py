@@ -48,6 +48,10 @@ class Lane:
         for future in dropped:
             future.cancel()
 
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended."""
+        self._thread.join(timeout)
+
     def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._ended)
@@ -84,6 +88,11 @@ class Workers:
         """Drop what waits, and let the threads go."""
         for lane in (self.llm, self.asr, self.tts):
             lane.end()
+
+    def join(self, timeout: float) -> None:
+        """Wait, for ``timeout`` seconds a thread at most, until the calls that are running have returned."""
+        for lane in (self.llm, self.asr, self.tts):
+            lane.join(timeout)
 
 
 _leases: dict[int, tuple[Workers, int]] = {}

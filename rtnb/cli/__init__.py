@@ -1,0 +1,45 @@
+"""The command line: each command is a module with ``add_parser(subparsers)`` and ``run(args) -> int``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+__all__ = ["COMMANDS", "WEIGHTS_STATUS", "main"]
+
+WEIGHTS_STATUS = 3
+"""The exit status that says that weights are missing."""
+
+COMMANDS = ("serve", "engine", "demo", "lab")
+"""The names of the modules, in the order of the help."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status.
+
+    An rtnb error is one sentence on stderr and status 1, or 3 where weights are missing.
+    """
+    from ..errors import RtnbError, WeightsError
+
+    parser = argparse.ArgumentParser(
+        prog="rtnb", description="The notebook bench for realtime speech models."
+    )
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name in COMMANDS:
+        try:
+            module = import_module(f".{name}", __package__)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__package__}.{name}":
+                raise
+            continue
+        module.add_parser(subparsers).set_defaults(run=module.run)
+    args = parser.parse_args(argv)
+    try:
+        return int(args.run(args))
+    except RtnbError as error:
+        print(f"rtnb: {error}", file=sys.stderr)
+        return WEIGHTS_STATUS if isinstance(error, WeightsError) else 1
+    except KeyboardInterrupt:
+        return 130
