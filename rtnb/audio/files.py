@@ -34,6 +34,7 @@ _SNDFILE = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLa
 # FFmpeg's demuxers for sound alone or with video. Not in it: playlists and scripts, which open other files.
 _DEMUXERS = "aac,aiff,amr,asf,au,avi,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpegts,ogg,w64,wav"
 _FRAMES = 2**62  # more than any header can tell
+_PLANES = 8  # PyAV reads past the end of a frame that has so many, and crashes the process
 _MAX_CHUNKS = 1000  # of a WAV file, before its sound
 _WAV_LINEAR = (
     b"\x01\0",
@@ -286,10 +287,7 @@ def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
                     yield rate, 0.0
                 if frame.sample_rate != rate:
                     raise _Broken(f"changes its rate after {done / rate:.2f} s, which is not understood")
-                block = to_float(frame.to_ndarray())
-                if not frame.format.is_planar:
-                    block = block.reshape(frame.samples, -1).T
-                yield mix(block, axis=0)
+                yield _mono(frame)
                 done += frame.samples
         except (_Broken, MemoryError):
             raise
@@ -297,6 +295,16 @@ def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
             raise _Broken(f"is damaged after {done / (rate or 1):.2f} s") from error
         if not rate:
             raise _Broken("has no sound in it")
+
+
+def _mono(frame: Any) -> Samples:
+    import av
+
+    planes = frame.layout.nb_channels if frame.format.is_planar else 1
+    if planes >= _PLANES:
+        [frame] = av.AudioResampler(format="flt").resample(frame)
+    block = to_float(frame.to_ndarray())
+    return mix(block if frame.format.is_planar else block.reshape(frame.samples, -1).T, axis=0)
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
