@@ -55,7 +55,8 @@ def from_pcm16(data: Bytes) -> Samples:
         raise AudioError(
             f"PCM16 has 2 bytes a sample, but {len(data)} bytes came: the last one is half a sample"
         )
-    return np.multiply(np.frombuffer(data, "<i2"), np.float32(1 / 32768), dtype=np.float32)
+    samples: Samples = np.multiply(np.frombuffer(data, "<i2"), np.float32(1 / 32768), dtype=np.float32)
+    return samples
 
 
 def _bytes(data: Any) -> bytes:
