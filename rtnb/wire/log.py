@@ -31,6 +31,9 @@ NO_TURN = -1
 
 _BLOCK = 1 << 20
 _SERVER = 0x8000  # the high bit of the type column
+_SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
+_FEW = 20
+"""Up to how many kinds a comparison of the column with each is quicker than one look-up table."""
 _WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is not worth a row
 
 
@@ -148,6 +151,8 @@ class Log:
         turn: int = NO_TURN,
     ) -> int:
         """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``."""
+        if frame.__class__ is not bytes:
+            frame = memoryview(frame).tobytes()  # a buffer that may still change; no str gets past this
         with self._lock:
             index = len(self._place)
             drift = wall_ns - mono_ns
@@ -246,21 +251,9 @@ class Log:
         """Return the indices, shape ``(n,)``, of the rows that fit, out of ``among`` or of all."""
         if direction not in (None, "client", "server"):
             raise ArgumentError(f"direction is 'client' or 'server', not {direction!r}")
+        patterns = None if type is None else [type] if isinstance(type, str) else list(type)
         with self._lock:
-            fits: NDArray[np.bool_] | None = None
-            if type is not None:
-                codes = self._matching([type] if isinstance(type, str) else list(type))
-                kinds = np.frombuffer(self._kind, np.uint16)
-                fits = np.zeros(len(kinds), bool)
-                for code in codes:
-                    for side in (0, _SERVER) if direction is None else (_SERVER * (direction == "server"),):
-                        fits |= kinds == (code | side)
-            elif direction is not None:
-                kinds = np.frombuffer(self._kind, np.uint16)
-                fits = (kinds >= _SERVER) == (direction == "server")
-            if turn is not None:
-                of_turn = np.frombuffer(self._turn, np.int32) == turn
-                fits = of_turn if fits is None else fits & of_turn
+            fits = self._fitting(patterns, turn, direction)
             count = len(self._place)
         if fits is None:
             return np.arange(count, dtype=np.int64) if among is None else among
@@ -268,11 +261,37 @@ class Log:
             return among[fits[among]]
         return np.flatnonzero(fits).astype(np.int64, copy=False)
 
-    def _matching(self, patterns: list[str]) -> list[int]:
+    def _fitting(
+        self, patterns: list[str] | None, turn: int | None, direction: Direction | None
+    ) -> NDArray[np.bool_] | None:
+        """Return which rows fit; None for all. No view of a column outlives the call."""
+        fits: NDArray[np.bool_] | None = None
+        if patterns is not None:
+            kinds = np.frombuffer(self._kind, np.uint16)
+            wanted = self._matching(patterns, direction)
+            if len(wanted) > _FEW:
+                table = np.zeros(2 * _SERVER, bool)
+                table[wanted] = True
+                fits = table[kinds]
+            else:
+                fits = np.zeros(len(kinds), bool)
+                for kind in wanted:
+                    fits |= kinds == kind
+        elif direction is not None:
+            kinds = np.frombuffer(self._kind, np.uint16)
+            fits = kinds >= _SERVER if direction == "server" else kinds < _SERVER
+        if turn is not None:
+            of_turn = np.frombuffer(self._turn, np.int32) == turn
+            fits = of_turn if fits is None else fits & of_turn
+        return fits
+
+    def _matching(self, patterns: list[str], direction: Direction | None) -> list[int]:
+        sides = [side for side in _SIDES if direction in (None, side)]
         return [
-            code
+            code | _SIDES[side]
             for name, code in self._codes.items()
             if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)
+            for side in sides
         ]
 
     def count_types(self, rows: NDArray[np.int64] | None = None) -> Counter[str]:
