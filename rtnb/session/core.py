@@ -55,6 +55,9 @@ _log = logging.getLogger("rtnb")
 _CHUNK_SECONDS = 1.0
 """Sound per append when a whole clip is sent: far below the limit of 15 MiB, and still few frames."""
 
+_TRANSCRIPT_SECONDS = 3.0
+"""How long a turn that is over waits for the transcript of its input; some services never send it."""
+
 _TOOL_ROUNDS = 8
 """How often the model may call tools within one turn before the turn is ended."""
 
@@ -435,10 +438,26 @@ class AsyncSession:
             if len(runnable) == len(pending):
                 self._tool_tasks[turn] = asyncio.ensure_future(self._run_tools(turn))
                 return
-        self._finish(turn)
+        if turn.untranscribed:  # its words may still be on their way, and may never come
+            self._loop.call_later(_TRANSCRIPT_SECONDS, self._finish, turn)
+        else:
+            self._finish(turn)
+
+    def _on_transcribed(self, event: Event, number: int) -> None:
+        turn = self._promises.get(number)
+        if turn is None or turn.done or turn.untranscribed:
+            return
+        fold = self.record.turns.all[number]
+        if fold.responses and not fold.active and turn not in self._tool_tasks:
+            self._finish(turn)
 
     def _finish(self, turn: Turn, failure: RtnbError | None = None) -> None:
+        if turn.done:
+            return
         turn.settle(failure)
+        self._ended(turn)
+
+    def _ended(self, turn: Turn) -> None:
         self._rounds.pop(turn, None)
         if self._current is turn:
             self._current = None
@@ -501,7 +520,7 @@ class AsyncSession:
         if task is not None:
             task.cancel()
             turn.settle(dropped=True)
-            self._finish(turn)
+            self._ended(turn)
             return
         running = [r for r in self.record.turns.all[turn.number].responses if r.status == "in_progress"]
         for response in running:  # one that was only asked for is cancelled when it begins
@@ -590,6 +609,8 @@ _REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
     "session.created": AsyncSession._on_session,
     "session.updated": AsyncSession._on_session,
     "error": AsyncSession._on_error,
+    "conversation.item.input_audio_transcription.completed": AsyncSession._on_transcribed,
+    "conversation.item.input_audio_transcription.failed": AsyncSession._on_transcribed,
     "input_audio_buffer.speech_started": AsyncSession._on_speech_started,
     "response.created": AsyncSession._on_response_created,
     "response.done": AsyncSession._on_response_done,

@@ -109,6 +109,15 @@ class TurnView:
         return Input(" ".join(filter(None, (item.text.strip() for item in items))), _clip(items))
 
     @property
+    def untranscribed(self) -> bool:
+        """Whether the service was asked for the words of speech it took, and has not told them."""
+        conversation = self._record.conversation
+        items = (conversation.items[id] for id in self._fold.inputs)
+        return bool(conversation.input_settings.get("transcription")) and any(
+            item.committed and not item.transcribed for item in items
+        )
+
+    @property
     def transcription_error(self) -> str | None:
         """Why the user's speech has no transcript; None where nothing went wrong."""
         items = (self._record.conversation.items[id] for id in self._fold.inputs)

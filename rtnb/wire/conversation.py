@@ -69,6 +69,10 @@ class Item:
     output: str | None = None
     heard_ms: int | None = None
     response_id: str | None = None
+    committed: bool = False
+    """Whether it came through the input buffer: only such speech is transcribed."""
+    transcribed: bool = False
+    """Whether its transcript came, or failed."""
     transcription_error: str | None = None
     raw: Event = field(default_factory=dict, repr=False, compare=False)
 
@@ -245,7 +249,7 @@ class Conversation:
             mark = self._pop_mark("commit")
             data = buffer.take(buffer.start, mark.position if mark else buffer.end)
         item = self._item(event["item_id"])
-        item.type, item.role = "message", "user"
+        item.type, item.role, item.committed = "message", "user", True
         item.part(0, "audio").codec = self.input_codec
         item.parts[0].chunks = [data] if data else []
         self._place(item, event)
@@ -353,12 +357,16 @@ class Conversation:
         self._item(event["item_id"]).part(event["content_index"], "audio").text += event.get("delta") or ""
 
     def _on_transcription_done(self, event: Event) -> None:
-        self._item(event["item_id"]).part(event["content_index"], "audio").text = event["transcript"]
+        item = self._item(event["item_id"])
+        item.part(event["content_index"], "audio").text = event["transcript"]
+        item.transcribed = True
 
     def _on_transcription_failed(self, event: Event) -> None:
         error = event["error"]
         message = error.get("message") or error.get("code") or "transcription failed"
-        self._item(event["item_id"]).transcription_error = message
+        item = self._item(event["item_id"])
+        item.transcription_error = message
+        item.transcribed = True
 
     def _on_truncated(self, event: Event) -> None:
         self._item(event["item_id"]).heard_ms = int(event["audio_end_ms"])

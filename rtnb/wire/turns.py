@@ -103,6 +103,7 @@ class Turns:
         self._continued: Turn | None = None  # got function call outputs
         self._latest: Turn | None = None  # had a response last
         self._asked: deque[tuple[Turn, Any, str | None]] = deque()  # turn, metadata, event id
+        self._coming: deque[tuple[Turn, str, str | None]] = deque()  # turn, verb, event id: items to be named
         self._of_item: dict[str, Turn] = {}
         self._of_response: dict[str, tuple[Turn, Response]] = {}
         self._of_event: dict[str, Turn] = {}
@@ -148,6 +149,8 @@ class Turns:
             turn = self._open
         if turn is not None and (id := item.get("id")):
             self._of_item[id] = turn
+        elif turn is not None and item.get("role") == "user":
+            self._coming.append((turn, "create", event.get("event_id")))
         return turn
 
     def _turn_of_call(self, call_id: str | None) -> Turn | None:
@@ -168,7 +171,12 @@ class Turns:
         turn.mark("input", t)
         return turn
 
-    def _on_input(self, event: Event, t: float) -> Turn | None:
+    def _on_commit(self, event: Event, t: float) -> Turn | None:
+        if self._open is not None:
+            self._coming.append((self._open, "commit", event.get("event_id")))
+        return self._open
+
+    def _on_clear(self, event: Event, t: float) -> Turn | None:
         return self._open
 
     def _on_ask(self, event: Event, t: float) -> Turn:
@@ -222,7 +230,7 @@ class Turns:
     def _on_committed(self, event: Event, t: float) -> Turn:
         turn = self._of_item.get(event["item_id"])
         if turn is None:
-            turn = self._of_item[event["item_id"]] = self._taking_input()
+            turn = self._of_item[event["item_id"]] = self._came("commit") or self._taking_input()
         if event["item_id"] not in turn.inputs:
             turn.inputs.append(event["item_id"])
         turn.mark("committed", t)
@@ -233,11 +241,19 @@ class Turns:
             self._open = turn
         return turn
 
+    def _came(self, verb: str) -> Turn | None:
+        """Return the turn that asked first for an item which only the server can name."""
+        for coming in self._coming:
+            if coming[1] == verb:
+                self._coming.remove(coming)
+                return coming[0]
+        return None
+
     def _on_item(self, event: Event, t: float) -> Turn | None:
         item = event["item"]
         turn = self._of_item.get(item["id"])
         if turn is None and item.get("role") == "user":
-            turn = self._of_item[item["id"]] = self._taking_input()
+            turn = self._of_item[item["id"]] = self._came("create") or self._taking_input()
         if turn is not None and item.get("role") == "user" and item["id"] not in turn.inputs:
             turn.inputs.append(item["id"])
         return turn
@@ -337,6 +353,7 @@ class Turns:
         if turn is None:
             return None
         turn.errors.append(event["error"])
+        self._coming = deque(coming for coming in self._coming if coming[2] != culprit)
         for asked in self._asked:
             if asked[2] == culprit:
                 self._asked.remove(asked)
@@ -352,8 +369,8 @@ _CLIENT: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
     "conversation.item.retrieve": Turns._on_item_verb,
     "conversation.item.truncate": Turns._on_item_verb,
     "input_audio_buffer.append": Turns._on_append,
-    "input_audio_buffer.clear": Turns._on_input,
-    "input_audio_buffer.commit": Turns._on_input,
+    "input_audio_buffer.clear": Turns._on_clear,
+    "input_audio_buffer.commit": Turns._on_commit,
     "response.cancel": Turns._on_cancel,
     "response.create": Turns._on_ask,
 }
