@@ -1,0 +1,44 @@
+"""The one style sheet of all static cards.
+
+Colours are Jupyter's own where it has them, else mid-tones that stand out on white and on black. Everything
+reads well without it too: a notebook that is not trusted loses style sheets, and with them only the looks.
+"""
+
+from __future__ import annotations
+
+__all__ = ["STYLE"]
+
+_RULES = """
+.rtnb-turn{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
+--rtnb-soft:var(--jp-ui-font-color2,#767676);--rtnb-bad:var(--jp-error-color1,#d8433c);
+box-sizing:border-box;max-width:60em;margin:2px 0 6px;border:1px solid var(--rtnb-line);border-radius:6px;
+overflow:hidden;font-family:var(--jp-content-font-family,system-ui,sans-serif);
+font-size:var(--jp-content-font-size1,14px);line-height:1.5;color:var(--jp-content-font-color1,inherit)}
+.rtnb-turn *{box-sizing:border-box}
+.rtnb-turn .rtnb-sides{display:flex;flex-wrap:wrap;gap:1px;background:var(--rtnb-line)}
+.rtnb-turn .rtnb-side{flex:3 1 19em;min-width:0;padding:10px 14px 12px;
+background-color:var(--jp-layout-color1,Canvas)}
+.rtnb-turn .rtnb-user{flex:2 1 15em;background-image:linear-gradient(rgba(128,128,128,.05) 0 0)}
+.rtnb-turn .rtnb-who{margin:0 0 2px;font-size:.79em;font-weight:600;color:var(--rtnb-soft)}
+.rtnb-turn p{margin:4px 0;overflow-wrap:anywhere}
+.rtnb-turn .rtnb-said{white-space:pre-wrap}
+.rtnb-turn .rtnb-none{color:var(--rtnb-soft)}
+.rtnb-turn .rtnb-sound{margin:4px 0 6px}
+.rtnb-turn .rtnb-sound img{display:block;width:100%;height:auto;margin:0}
+.rtnb-turn .rtnb-sound audio{display:block;width:100%;height:34px;margin-top:4px}
+.rtnb-turn .rtnb-call{margin:8px 0;padding:1px 0 1px 10px;border-left:2px solid var(--rtnb-line)}
+.rtnb-turn .rtnb-call p{margin:1px 0}
+.rtnb-turn code{padding:0;background:none;color:inherit;white-space:pre-wrap;
+font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:.9em}
+.rtnb-turn details summary{cursor:pointer}
+.rtnb-turn .rtnb-bad{color:var(--rtnb-bad)}
+.rtnb-turn .rtnb-foot{margin:0;padding:5px 14px 6px;border-top:1px solid var(--rtnb-line);
+font-size:.84em;line-height:1.55;color:var(--rtnb-soft);font-variant-numeric:tabular-nums;
+background:var(--jp-layout-color1,Canvas)}
+.rtnb-turn .rtnb-foot small{font-size:inherit}
+.rtnb-turn .rtnb-foot span:last-of-type{white-space:nowrap}
+[data-jp-theme-light=false] .rtnb-turn audio{color-scheme:dark}
+"""
+
+STYLE = "<style>" + "".join(_RULES.split("\n")) + "</style>"
+"""A ``<style>`` element; its rules touch nothing outside ``.rtnb-turn``."""

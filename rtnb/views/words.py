@@ -1,0 +1,107 @@
+"""What a turn comes to, in words: for the card and for the command line alike."""
+
+from __future__ import annotations
+
+from ..audio.view import duration
+from ..wire.usage import Cost, Usage
+from .turn import TurnView
+
+__all__ = ["ending", "latency", "model", "money", "speaker", "tokens"]
+
+_SINCE = {
+    "speech_end": "from the end of speech",
+    "requested": "from the request",
+    "committed": "from the taking of the input",
+    "created": "from the beginning of the response",
+}
+
+
+def ending(turn: TurnView) -> str | None:
+    """Return how a turn ended and why, as a sentence or two; None where it ended as it should."""
+    status, why = turn.status, turn.reason
+    if status == "completed":
+        return None
+    if status == "in_progress":
+        return "In progress: this is what has arrived so far."
+    if status == "interrupted":
+        return f"Interrupted{_heard(turn)}"
+    if status == "cancelled":
+        return "Cancelled: what had arrived by then is kept." + _heard(turn, " Of it, ")
+    if status == "incomplete":
+        cause = {
+            "max_output_tokens": "the answer reached the limit of output tokens",
+            "content_filter": "a content filter stopped the answer",
+        }
+        return f"Incomplete: {cause.get(why or '', why) or 'the service gave no reason'}."
+    text = str(turn.error or why or "the service gave no reason")
+    return f"Failed: {text}" + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def _heard(turn: TurnView, lead: str = ": ") -> str:
+    heard, sound = turn.heard, turn.sound
+    if heard is None or sound is None:
+        return "" if lead != ": " else ": the user spoke."
+    made = f"{duration(min(heard, sound.seconds))} of {duration(sound.seconds)}"
+    return f"{lead}{made} were heard. The hatched rest was made and not heard."
+
+
+def latency(turn: TurnView) -> tuple[str, str] | None:
+    """Return how fast the answer came, and from when that is counted; None where nothing came."""
+    seen = turn.latency
+    if seen.first_audio is None and seen.first_text is None:
+        return None
+    return str(seen), _SINCE.get(seen.since, "")
+
+
+def tokens(usage: Usage) -> str | None:
+    """Return tokens in and out by kind, such as ``132 tokens in (59 text, 73 audio; 64 cached), 5 out``."""
+    if not usage.total_tokens:
+        return None
+    into = _kinds(text=usage.input_text, audio=usage.input_audio, image=usage.input_image)
+    into = "; ".join(filter(None, (into, f"{usage.cached_tokens:,} cached" if usage.cached_tokens else "")))
+    out = _kinds(text=usage.output_text, audio=usage.output_audio)
+    return f"{usage.input_tokens:,} tokens in ({into}), {usage.output_tokens:,} out" + (
+        f" ({out})" if out else ""
+    )
+
+
+def _kinds(**counts: int) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+
+
+def money(turn: TurnView) -> str | None:
+    """Return what the turn costs. An unknown price is "unpriced", never $0; None where no token was used."""
+    if not turn.usage.total_tokens:
+        return None
+    cost = turn.cost
+    if cost is None:
+        return "unpriced" if turn.billed else f"unpriced for {turn.model}; nothing was billed"
+    amount = _amount(cost)
+    if not turn.billed:
+        return f"would cost {amount} at {turn.model}; nothing was billed"
+    return f"{amount}, transcription unpriced" if cost.excludes else amount
+
+
+def _amount(cost: Cost) -> str:
+    return "under $0.0001" if 0 < cost < 0.0001 else str(cost)
+
+
+def model(turn: TurnView) -> str:
+    """Return who answered: the model, or the embedded engine in its place."""
+    return f"{turn.engine} engine" if turn.engine else turn.model or "an unnamed model"
+
+
+def speaker(turn: TurnView) -> str | None:
+    """Return the honest word on an answer of the embedded engine; None where a server's own model spoke."""
+    if not turn.engine:
+        return None
+    name, _, options = turn.engine.partition(",")
+    if name == "weightless":
+        return "No model speaks here: the weightless engine quotes its input, and beeps."
+    place = f"in place of {turn.model or 'a hosted one'}"
+    if name == "local" and "llm=" not in options:
+        return (
+            f"A small local model speaks here, {place}: fluent, often silly, forgetful. "
+            "Its words say nothing of a hosted model's."
+        )
+    return f"A model of your own choice speaks here, {place}."
