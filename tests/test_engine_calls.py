@@ -80,6 +80,12 @@ def test_strings_become_spans_and_numbers_what_was_said() -> None:
     assert "unit" in calls.grounded(WEATHER, "Paris in fahrenheit")["properties"]
     assert calls.grounded(TIMER, "a timer for twenty five minutes")["properties"]["minutes"] == {"enum": [25]}
     assert calls.grounded(TIMER, "1,500 minutes or ninety")["properties"]["minutes"] == {"enum": [1500, 90]}
+    switch = tool(
+        "switch", "", {"room": {"enum": ["kitchen", "bedroom"]}, "on": {"type": "boolean"}}, ["room", "on"]
+    )
+    narrow = calls.grounded(switch, "Switch off the Bedroom, please")
+    assert narrow["properties"] == {"room": {"enum": ["bedroom"]}, "on": {"enum": [False]}}
+    assert calls.grounded(switch, "Switch it.")["properties"] == switch["parameters"]["properties"]
     assert calls.grounded({"type": "function", "name": "now"}, "what time is it")["properties"] == {}
 
 

@@ -2,7 +2,7 @@
 
 A model of 135M parameters answers "tool or no tool" little better than a coin, and fills arguments by
 copying the example it was shown. So the choice is made by shared words, and the schema that constrains the
-arguments is narrowed first: free strings become spans of what the user said, free numbers the numbers said.
+arguments is narrowed first: free strings become spans of what the user said, numbers and choices those that were said.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ _UNITS = _words(
     " seventeen eighteen nineteen"
 )
 _TENS = _words("twenty thirty forty fifty sixty seventy eighty ninety")
+_YES = re.compile(r"\b(on|yes|true|enable|start|open)\b", re.I)
+_NO = re.compile(r"\b(off|no|not|false|disable|stop|close|don't|without)\b", re.I)
 # What an example says, by words in a property's name; none of it is likely in a user's own mouth.
 _SAMPLES = {
     "city location place country address": "Lisbon",
@@ -199,9 +201,14 @@ def _spans(text: str, edges: frozenset[str]) -> list[str]:
 def _narrow(
     schema: dict[str, Any], text: str, spans: list[str], numbers: list[float], top: bool = False
 ) -> dict[str, Any]:
-    if "enum" in schema or "const" in schema or "$ref" in schema:
+    if "const" in schema or "$ref" in schema:
         return schema
+    if members := schema.get("enum"):
+        named = [m for m in members if re.search(rf"(?<!\w){re.escape(str(m))}(?!\w)", text, re.I)]
+        return {**schema, "enum": named} if named else schema
     kind = schema.get("type")
+    if kind == "boolean" and (no := _NO.search(text) is not None) != (_YES.search(text) is not None):
+        return {"enum": [not no]}
     if kind == "string" and not {"format", "pattern"} & schema.keys():
         least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
         fitting = [s for s in spans if len(s) >= least and (most is None or len(s) <= int(most))]
