@@ -2,7 +2,8 @@
 
 A model of 135M parameters answers "tool or no tool" little better than a coin, and fills arguments by
 copying the example it was shown. So the choice is made by shared words, and the schema that constrains the
-arguments is narrowed first: free strings become spans of what the user said, numbers and choices those that were said.
+arguments is narrowed first: free strings become spans of what the user said, numbers and choices become
+those that were said.
 """
 
 from __future__ import annotations
