@@ -91,15 +91,15 @@ class AudioInput:
         codec = self._state.conversation.input_codec
         if codec != self._codec:
             self._forget_turn()
-            scale = codec.bytes_per_second / self._codec.bytes_per_second
-            self._end = round(self._end * scale) // codec.width * codec.width
+            samples = self._end * codec.bytes_per_second // self._codec.bytes_per_second // codec.width
+            self._end = samples * codec.width
             self._kept_from = self._taken = self._end
             self._data.clear()
-            self._codec, self._ears = codec, None
+            self._codec = codec
         settings = self._settings
         if settings is None:
             self._forget_turn()
-            self._ears = self._detector = None
+            self._detector = None
         elif self._detector is not None:
             self._detector.configure(settings)
 
@@ -197,8 +197,10 @@ class AudioInput:
         self._on_item(id, part.ms, words, by_turn)
 
     def _forget_turn(self) -> None:
+        """Start listening afresh, whatever is being said."""
         self._drop_guess()
         self._item_id = None
+        self._ears = None
         if self._detector is not None:
             self._detector.reset()
 

@@ -206,6 +206,7 @@ class ServerSession:
         state.session = update(
             before, event["session"], voices=state.engine.tts.voices, voice_fixed=state.spoke
         )
+        state.conversation.apply("client", event)
         state.emit("session.updated", session=state.session)
         self.input.configure()
         if any(before[key] != state.session[key] for key in ("instructions", "tools")):

@@ -169,9 +169,7 @@ class Response:
                 return True
             await state.outbox.room()
         await asyncio.wrap_future(job)  # raises what the model raised
-        await self._complete_message()
-        last = self._outputs[-1] if self._outputs else None
-        return used >= self._limit or (isinstance(last, SpokenMessage) and last.cut)
+        return await self._speak_rest() or used >= self._limit
 
     def _generate(self, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
         """Run the model; on its own thread."""
@@ -210,17 +208,19 @@ class Response:
         self._outputs.append(message)
         return message
 
-    async def _complete_message(self) -> None:
-        if self._outputs and self._outputs[-1].open:
-            last = self._outputs[-1]
-            if isinstance(last, SpokenMessage):
-                await last.finish()
-            cut = isinstance(last, SpokenMessage) and last.cut
-            if not cut:
-                last.close("completed")
+    async def _speak_rest(self) -> bool:
+        """Speak what is left of the message; return whether a limit cut it off."""
+        last = self._outputs[-1] if self._outputs else None
+        if not isinstance(last, SpokenMessage) or not last.open:
+            return False
+        await last.finish()
+        return last.cut
 
     async def _call(self, call: Call) -> None:
-        await self._complete_message()
+        if await self._speak_rest():
+            return
+        if self._outputs and self._outputs[-1].open:
+            self._outputs[-1].close("completed")
         output = FunctionCall(self._state, self.id, len(self._outputs), self.in_conversation, call)
         self._outputs.append(output)
         output.close("completed")
