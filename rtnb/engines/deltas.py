@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import EngineError
 from .base import Call, Say
 
-__all__ = ["fold", "with_tools"]
+__all__ = ["estimate", "fold", "with_tools"]
+
+_ONE = 16  # characters that may well be one token
 
 
-def fold(
-    chunks: Iterable[Mapping[str, Any]], count: Callable[[str], int] | None = None
-) -> Iterator[Say | Call]:
+def fold(chunks: Iterable[Mapping[str, Any]]) -> Iterator[Say | Call]:
     """Yield text as it comes, then the calls, each whole. Fields that are not known are skipped.
 
-    ``count`` gives the tokens of a piece; without it each piece is one, as llama.cpp streams. Where the
-    other side tells how many tokens there were, an empty piece at the end makes up what is missing.
+    A short piece is one token, as most servers stream; what the server tells in the end corrects the last
+    call. An answer that a limit cut ends with an empty piece that accounts for what was not shown.
 
     Raises:
         EngineError: A call's arguments are no JSON object.
@@ -31,7 +32,7 @@ def fold(
         reason = choice.get("finish_reason") or reason
         delta = choice.get("delta") or {}
         if text := delta.get("content"):
-            piece = Say(text, count(text) if count else 1)
+            piece = Say(text, 1 if len(text) <= _ONE else estimate(text))
             spent += piece.tokens
             yield piece
         for part in delta.get("tool_calls") or ():
@@ -39,14 +40,20 @@ def fold(
             function = part.get("function") or {}
             call["name"] += function.get("name") or ""
             call["arguments"] += function.get("arguments") or ""
-    if reason != "length":  # a call that was cut is no call
-        for call in calls.values():
-            arguments = call["arguments"] or "{}"
-            tokens = (count or len)(arguments)
-            spent += tokens
-            yield Call(call["name"], _object(call["name"], arguments), tokens)
-    if told > spent:
-        yield Say("", told - spent)
+    if reason == "length":  # a call that was cut is no call
+        if told > spent:
+            yield Say("", told - spent)
+        return
+    for left, call in zip(range(len(calls))[::-1], calls.values(), strict=True):
+        arguments = _object(call["name"], call["arguments"] or "{}")
+        tokens = estimate(arguments)
+        spent += tokens
+        yield Call(call["name"], arguments, tokens if left else max(tokens, tokens + told - spent))
+
+
+def estimate(text: str) -> int:
+    """Return about how many tokens ``text`` is: four characters of English make one."""
+    return math.ceil(len(text) / 4)
 
 
 def with_tools(tools: Sequence[Mapping[str, Any]], tool_choice: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from .onnx import session
 
 __all__ = ["silero"]
 
+_RATE = np.array(16_000, np.int64)
 _WINDOW, _CONTEXT = 512, 64  # at 16 kHz the model takes 64 old samples and 512 new ones
 
 
@@ -31,9 +32,6 @@ class _Stream:
         feed = {"input": self._input, "state": self._state, "sr": _RATE}
         probability, self._state = self._model.run(None, feed)
         return float(probability[0, 0])
-
-
-_RATE = np.array(16_000, np.int64)
 
 
 class _VAD:
