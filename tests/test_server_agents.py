@@ -1,4 +1,4 @@
-"""The realtime layer of openai-agents against a real server process. It knows no event beside the published."""
+"""The realtime layer of openai-agents against a real server process: it knows only published events."""
 
 from __future__ import annotations
 

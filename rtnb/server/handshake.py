@@ -11,7 +11,6 @@ from __future__ import annotations
 import hmac
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from ..wire.models import SEED, catalogue, find
@@ -26,13 +25,15 @@ _BETA_PROTOCOL = "openai-beta.realtime-v1"
 _OWN_MODELS = ("rtnb-local", "rtnb-weightless")
 
 
-@dataclass(frozen=True, slots=True)
 class Refusal(Exception):
-    """A connection that is told why and closed with ``close_code``."""
+    """A connection that is told why and closed with ``close_code`` and ``reason``."""
 
-    fault: Fault
-    close_code: int
-    reason: str
+    def __init__(self, fault: Fault, close_code: int) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+        self.close_code = close_code
+        # A missing key has no code of its own, and the reason of a wrong one.
+        self.reason = f"{fault.type}.{fault.code or 'invalid_api_key'}"
 
 
 def is_loopback(host: str) -> bool:
@@ -109,5 +110,4 @@ def _check_key(key: str, authorization: str | None, subprotocols: Sequence[str])
 
 
 def _refusal(code: str | None, message: str, close_code: int, param: str | None = None) -> Refusal:
-    fault = Fault(code, message, param)
-    return Refusal(fault, close_code, f"{fault.type}.{code or 'invalid_api_key'}")
+    return Refusal(Fault(code, message, param), close_code)
