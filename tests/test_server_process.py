@@ -1,0 +1,147 @@
+"""Server processes: the command, and the one that notebooks share."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+from support.process import ROOT, serving
+from websockets.sync.client import connect
+
+from rtnb.errors import EngineError, WeightsError
+from rtnb.server import process
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("RTNB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path))
+    yield tmp_path / "servers"
+    process.stop("weightless")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rtnb", "serve", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_command_says_where_and_ends_on_a_signal():
+    with serving() as address, connect(f"ws://{address}/v1/realtime", proxy=None) as socket:
+        assert json.loads(socket.recv())["type"] == "session.created"
+
+
+def test_the_command_ends_when_nobody_comes():
+    ended = command("--port", "0", "--engine", "weightless", "--idle", "0.2")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("ws://127.0.0.1:")
+    assert ended.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--engine", "weightless", "--port", "70000"], "a port is a number from 0 to 65535"),
+        (["--engine", "weightless", "--idle", "0"], "--idle is a number of seconds above 0"),
+        (["--engine", "weightless", "--host", "0.0.0.0"], "opens only to this machine"),
+        (["--engine", "nonsense"], "there is no engine 'nonsense'"),
+    ],
+)
+def test_what_the_command_refuses_in_one_sentence(arguments, said):
+    ended = command(*arguments)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith("rtnb: ")
+    assert said in line
+
+
+def test_a_port_in_use():
+    with serving() as address:
+        ended = command("--engine", "weightless", "--port", address.rpartition(":")[2])
+        assert ended.returncode == 1
+        assert "it is in use" in ended.stderr
+
+
+def test_one_process_is_shared_and_can_be_stopped(home):
+    told: list[str] = []
+    first = process.ensure("weightless", progress=told.append)
+    assert process.ensure(" weightless ") == first
+    assert first.key not in repr(first)
+    assert first.engine == "weightless"
+    (running,) = process.status()
+    assert (running.spec, running.url, running.sessions) == ("weightless", first.url, 0)
+    (state_file,) = home.glob("*.json")
+    if os.name == "posix":
+        assert stat.S_IMODE(state_file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert first.key not in "".join(file.read_text() for file in home.glob("*.log"))
+    headers = {"Authorization": f"Bearer {first.key}"}
+    with connect(first.url, additional_headers=headers, proxy=None) as socket:
+        assert json.loads(socket.recv())["type"] == "session.created"
+    with connect(first.url, proxy=None) as socket:
+        assert json.loads(socket.recv())["type"] == "error"
+    assert process.stop("weightless")
+    assert not process.stop("weightless")
+    assert process.status() == []
+
+
+def test_a_process_that_died_is_started_again(home):
+    first = process.ensure("weightless")
+    (running,) = process.status()
+    os.kill(running.pid, 9)
+    second = process.ensure("weightless")
+    assert second.key != first.key
+    assert [found.url for found in process.status()] == [second.url]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', '{"pid": 1}'])
+def test_a_state_file_that_makes_no_sense_is_written_anew(home, text):
+    process.ensure("weightless")
+    process.stop("weightless")
+    (lock,) = home.glob("*.lock")
+    lock.with_suffix(".json").write_text(text)
+    assert process.ensure("weightless").url
+
+
+def test_another_program_at_the_port_is_not_taken_for_ours(home):
+    process.ensure("weightless")
+    (state_file,) = home.glob("*.json")
+    state = json.loads(state_file.read_text())
+    state_file.write_text(json.dumps({**state, "pid": os.getpid()}))
+    other = process.ensure("weightless")
+    assert other.url != state["url"]
+    os.kill(state["pid"], 15)
+
+
+def test_an_engine_that_cannot_start_says_why(home):
+    with pytest.raises(EngineError, match="there is no engine 'nonsense'"):
+        process.ensure("nonsense")
+    assert not list(home.glob("*.json"))
+
+
+def test_missing_weights_keep_their_kind(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("noise\nrtnb: the weights are not installed\n")
+    error = process._last_words("local", 3, log)
+    assert isinstance(error, WeightsError)
+    assert str(error) == "the weights are not installed"
+    log.write_text("")
+    assert "said nothing" in str(process._last_words("local", 1, log))
+
+
+def test_paths_in_a_spec_do_not_depend_on_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "model.gguf").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert process._absolute("local,llm=model.gguf") == f"local,llm=llama:{tmp_path / 'model.gguf'}"
+    assert process._absolute("local,llm=http://127.0.0.1:1/v1#m") == "local,llm=chat:http://127.0.0.1:1/v1#m"
