@@ -22,6 +22,9 @@ __all__ = ["Conversation", "Item", "Part"]
 _KEEP_SECONDS = 120
 """How much unspoken input a hands-free session keeps; far more than any prefix padding."""
 
+_MOST_PARTS = 1000
+"""Far more content parts than any item has: an index past that is an error and not to be made room for."""
+
 
 @dataclass(slots=True)
 class Part:
@@ -88,6 +91,8 @@ class Item:
 
     def part(self, index: int, kind: str) -> Part:
         """Return the content part at ``index``, made if the wire skipped its announcement."""
+        if not 0 <= index < _MOST_PARTS:
+            raise ValueError(f"content_index is 0 to {_MOST_PARTS - 1}, not {index}")
         while len(self.parts) <= index:
             self.parts.append(Part(kind))
         part = self.parts[index]
@@ -98,7 +103,7 @@ class Item:
 
 @dataclass(slots=True)
 class _Mark:
-    """A commit or clear that the client sent and the server has not answered."""
+    """A commit, a clear or a change of format that the client sent and the server has not answered."""
 
     verb: str
     position: int  # bytes of input since the session began
@@ -132,6 +137,30 @@ class _Input:
         data = whole[max(0, start - self.start) : max(0, end - self.start)]
         self.drop_to(end)
         return data
+
+    def change_codec(self, position: int, before: Codec, after: Codec) -> None:
+        """Go on in another form from ``position``: what was not committed by then is dropped.
+
+        Positions are bytes in the present form, so that they still tell the time since the session began.
+        """
+        self.drop_to(position)
+        samples = position * after.bytes_per_second // before.bytes_per_second // after.width
+        moved = samples * after.width - position
+        self.start, self.end = max(self.start, position) + moved, self.end + moved
+        for mark in self.marks:
+            mark.position += moved
+
+
+def _text(value: Any) -> str:
+    """Return ``value``; raise TypeError if it is no text, so that nothing else is kept in an item."""
+    if not isinstance(value, str):
+        raise TypeError(f"text was promised, not {type(value).__name__}")
+    return value
+
+
+def _object(value: Any) -> Event:
+    """Return ``value`` if it is an object, else {}."""
+    return value if isinstance(value, dict) else {}
 
 
 def _kind(wire_type: str) -> str:
@@ -185,19 +214,28 @@ class Conversation:
     @property
     def input_settings(self) -> Event:
         """``session.audio.input``; {} where the server has not told it."""
-        return (self.session.get("audio") or {}).get("input") or {}
+        return _object(_object(self.session.get("audio")).get("input"))
 
     @property
     def turn_detection(self) -> Event | None:
         """The settings by which the server detects turns; None where the client commits them."""
-        return self.input_settings.get("turn_detection")
+        return _object(self.input_settings.get("turn_detection")) or None
 
     def _on_session(self, event: Event) -> None:
-        self.session = event["session"]
+        session = event["session"]
+        if not isinstance(session, dict):
+            raise TypeError(f"a session is an object, not {type(session).__name__}")
+        self.session = session
         if form := self.input_settings.get("format"):
-            self.input_codec = wire_format(form)
-        if form := ((self.session.get("audio") or {}).get("output") or {}).get("format"):
+            self._change_input(wire_format(form))
+        if form := _object(_object(session.get("audio")).get("output")).get("format"):
             self.output_codec = wire_format(form)
+
+    def _change_input(self, codec: Codec) -> None:
+        mark = self._pop_mark("update")
+        if codec != self.input_codec:
+            self._input.change_codec(mark.position if mark else self._input.end, self.input_codec, codec)
+            self.input_codec = codec
 
     # What the client says.
 
@@ -208,18 +246,23 @@ class Conversation:
         if self.turn_detection and not buffer.speech and buffer.end - buffer.start > 2 * limit:
             buffer.drop_to(buffer.end - limit)
 
-    def _on_commit_or_clear(self, event: Event) -> None:
+    def _on_mark(self, event: Event) -> None:
         verb = event["type"].rsplit(".", 1)[-1]
         self._input.marks.append(_Mark(verb, self._input.end, event.get("event_id")))
 
     def _on_create(self, event: Event) -> None:
-        self._sent.append((event.get("event_id"), event["item"]))
+        item = event["item"]
+        if not isinstance(item, dict):
+            raise TypeError(f"an item is an object, not {type(item).__name__}")
+        self._sent.append((event.get("event_id"), item))
 
     # What the server says.
 
     def _on_error(self, event: Event) -> None:
         culprit = event["error"].get("event_id")
         if culprit is None:
+            if event["error"].get("code") == "input_audio_buffer_commit_empty":
+                self._pop_mark("commit")
             return
         self._input.marks = deque(mark for mark in self._input.marks if mark.event_id != culprit)
         self._sent = deque(sent for sent in self._sent if sent[0] != culprit)
@@ -267,21 +310,22 @@ class Conversation:
         new = wire["id"] not in self.items
         item = self._item(wire["id"])
         if new:
-            self._adopt(item)
+            self._adopt(item, wire)
         self._merge(item, wire)
         if event["type"] != "conversation.item.done" or new:
             self._place(item, event)
 
-    def _adopt(self, item: Item) -> None:
+    def _adopt(self, item: Item, wire: Event) -> None:
         """Give a created item the content that the client sent: the server's echo has no sound."""
         for sent in self._sent:
-            if sent[1].get("id", item.id) == item.id:
+            named = sent[1].get("id")
+            if named == item.id or (named is None and sent[1].get("role") == wire.get("role")):
                 self._sent.remove(sent)
                 self._merge(item, {**sent[1], "id": item.id})
-                for part, wire in zip(item.parts, sent[1].get("content") or (), strict=False):
-                    if wire.get("audio"):
+                for part, content in zip(item.parts, sent[1].get("content") or (), strict=False):
+                    if content.get("audio"):
                         part.codec = self.input_codec
-                        part.chunks = [b64decode(wire["audio"], validate=True)]
+                        part.chunks = [b64decode(content["audio"], validate=True)]
                 return
 
     def _on_output_item(self, event: Event) -> None:
@@ -291,28 +335,26 @@ class Conversation:
 
     def _merge(self, item: Item, wire: Event) -> None:
         """Take over what ``wire`` says; what it leaves out or has lost stays as it was."""
-        item.raw = wire
-        item.type = wire.get("type") or item.type
-        item.role = wire.get("role") or item.role
-        item.status = wire.get("status") or item.status
-        item.call_id = wire.get("call_id") or item.call_id
-        item.name = wire.get("name") or item.name
-        item.arguments = wire.get("arguments") or item.arguments
+        for name in ("type", "role", "status", "call_id", "name", "arguments"):
+            if value := wire.get(name):
+                setattr(item, name, _text(value))
         if wire.get("output") is not None:
-            item.output = wire["output"]
+            item.output = _text(wire["output"])
         for index, content in enumerate(wire.get("content") or ()):
             part = item.part(index, _kind(content["type"]))
-            part.text = content.get("text") or content.get("transcript") or part.text
-            part.image_url = content.get("image_url") or part.image_url
+            part.text = _text(content.get("text") or content.get("transcript") or part.text)
+            if url := content.get("image_url"):
+                part.image_url = _text(url)
+        item.raw = wire
 
     def _on_part(self, event: Event) -> None:
         wire = event["part"]
         part = self._item(event["item_id"]).part(event["content_index"], _kind(wire["type"]))
-        part.text = wire.get("text") or wire.get("transcript") or part.text
+        part.text = _text(wire.get("text") or wire.get("transcript") or part.text)
 
     def _on_response_created(self, event: Event) -> None:
         response = event["response"]
-        form = ((response.get("audio") or {}).get("output") or {}).get("format")
+        form = _object(_object(response.get("audio")).get("output")).get("format")
         if form:
             self._codecs[response["id"]] = wire_format(form)
 
@@ -328,14 +370,14 @@ class Conversation:
 
     def _on_text_done(self, event: Event) -> None:
         part = self._item(event["item_id"]).part(event["content_index"], "text")
-        part.text = event["text"] or part.text
+        part.text = _text(event["text"] or part.text)
 
     def _on_transcript(self, event: Event) -> None:
         self._item(event["item_id"]).part(event["content_index"], "audio").text += event["delta"]
 
     def _on_transcript_done(self, event: Event) -> None:
         part = self._item(event["item_id"]).part(event["content_index"], "audio")
-        part.text = event["transcript"] or part.text
+        part.text = _text(event["transcript"] or part.text)
 
     def _on_audio(self, event: Event) -> None:
         part = self._item(event["item_id"]).part(event["content_index"], "audio")
@@ -349,23 +391,25 @@ class Conversation:
     def _on_arguments_done(self, event: Event) -> None:
         item = self._item(event["item_id"])
         item.type = "function_call"
-        item.arguments = event["arguments"]
-        item.call_id = event.get("call_id") or item.call_id
-        item.name = event.get("name") or item.name
+        item.arguments = _text(event["arguments"])
+        if event.get("call_id"):
+            item.call_id = _text(event["call_id"])
+        if event.get("name"):
+            item.name = _text(event["name"])
 
     def _on_transcription(self, event: Event) -> None:
         self._item(event["item_id"]).part(event["content_index"], "audio").text += event.get("delta") or ""
 
     def _on_transcription_done(self, event: Event) -> None:
         item = self._item(event["item_id"])
-        item.part(event["content_index"], "audio").text = event["transcript"]
+        item.part(event["content_index"], "audio").text = _text(event["transcript"])
         item.transcribed = True
 
     def _on_transcription_failed(self, event: Event) -> None:
         error = event["error"]
         message = error.get("message") or error.get("code") or "transcription failed"
         item = self._item(event["item_id"])
-        item.transcription_error = message
+        item.transcription_error = _text(message)
         item.transcribed = True
 
     def _on_truncated(self, event: Event) -> None:
@@ -378,7 +422,7 @@ class Conversation:
     def _item(self, id: str) -> Item:
         item = self.items.get(id)
         if item is None:
-            item = self.items[id] = Item(id)
+            item = self.items[_text(id)] = Item(id)
         return item
 
     def _place(self, item: Item, event: Event) -> None:
@@ -398,9 +442,10 @@ _Handler = Callable[[Conversation, Any], None]
 
 _CLIENT: dict[str, _Handler] = {
     "input_audio_buffer.append": Conversation._on_append,
-    "input_audio_buffer.commit": Conversation._on_commit_or_clear,
-    "input_audio_buffer.clear": Conversation._on_commit_or_clear,
+    "input_audio_buffer.commit": Conversation._on_mark,
+    "input_audio_buffer.clear": Conversation._on_mark,
     "conversation.item.create": Conversation._on_create,
+    "session.update": Conversation._on_mark,
 }
 
 _SERVER: dict[str, _Handler] = {

@@ -41,14 +41,17 @@ class Record:
             event, problem = _parse(frame)
         turn = NO_TURN
         if event is not None:
-            start = self._start(mono_ns)
+            t = (mono_ns - self._start(mono_ns)) / 1e9
             try:
-                self.conversation.apply(direction, event)
-                turn = self.turns.apply(direction, event, (mono_ns - start) / 1e9)
+                try:
+                    self.conversation.apply(direction, event)
+                finally:  # a response that is over is over, however odd the items it lists
+                    turn = self.turns.apply(direction, event, t)
                 if event["type"] == "rate_limits.updated":
                     self.limits.update({limit["name"]: limit for limit in event["rate_limits"]})
-            except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-                problem = f"{event['type']} is not as the protocol has it: {type(error).__name__} {error}"
+            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+                said = f"{type(error).__name__} {error}"
+                problem = f"{event['type']:.80} is not as the protocol has it: {said:.200}"
         kind = event["type"] if event is not None else BINARY
         index = self.log.append(frame, direction, kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn)
         if problem is not None:

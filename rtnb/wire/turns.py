@@ -143,7 +143,7 @@ class Turns:
             turn = self._turn_of_call(item.get("call_id"))
             self._continued = turn
         elif item.get("role") == "user":
-            turn = self._taking_input()
+            turn, self._continued = self._taking_input(), None
             turn.mark("input", t)
         else:
             turn = self._open
@@ -162,12 +162,12 @@ class Turns:
 
     def _on_append(self, event: Event, t: float) -> Turn | None:
         codec = self._conversation.input_codec
-        self._input_bytes += len(event["audio"]) * 3 // 4
+        self._input_bytes += len(event["audio"]) * 3 // 4 - event["audio"][-2:].count("=")
         self._sent_ms.append(self._input_bytes * 1000 / codec.bytes_per_second)
         self._sent_at.append(t)
         if self._conversation.turn_detection:
             return self._speaking
-        turn = self._taking_input()
+        turn, self._continued = self._taking_input(), None
         turn.mark("input", t)
         return turn
 
@@ -231,8 +231,7 @@ class Turns:
         turn = self._of_item.get(event["item_id"])
         if turn is None:
             turn = self._of_item[event["item_id"]] = self._came("commit") or self._taking_input()
-        if event["item_id"] not in turn.inputs:
-            turn.inputs.append(event["item_id"])
+        self._add_input(turn, event["item_id"])
         turn.mark("committed", t)
         self._speaking = None
         self._heard = turn
@@ -254,17 +253,21 @@ class Turns:
         turn = self._of_item.get(item["id"])
         if turn is None and item.get("role") == "user":
             turn = self._of_item[item["id"]] = self._came("create") or self._taking_input()
-        if turn is not None and item.get("role") == "user" and item["id"] not in turn.inputs:
-            turn.inputs.append(item["id"])
+        if turn is not None and item.get("role") == "user":
+            self._add_input(turn, item["id"])
         return turn
+
+    def _add_input(self, turn: Turn, id: str) -> None:
+        if id in self._conversation.items and id not in turn.inputs:
+            turn.inputs.append(id)
 
     def _on_response_created(self, event: Event, t: float) -> Turn:
         wire = event["response"]
-        turn = self._asker(wire.get("metadata"))
-        if turn is None:
-            turn, self._heard = self._heard or self._taking_input(), None
-            if turn is self._open:
-                self._open = None
+        turn = self._asker(wire.get("metadata")) or self._heard or self._taking_input()
+        if turn is self._heard:
+            self._heard = None
+        if turn is self._open:
+            self._open = None
         response = Response(wire["id"])
         turn.responses.append(response)
         self._of_response[response.id] = (turn, response)
@@ -273,13 +276,21 @@ class Turns:
         return turn
 
     def _asker(self, metadata: Any) -> Turn | None:
-        """Return the turn whose request this response answers: the first with the same metadata."""
-        for asked in self._asked:
-            if (asked[1] or None) == (metadata or None):
-                self._asked.remove(asked)
-                asked[0].asked -= 1
-                return asked[0]
-        return None
+        """Return the turn whose request this response answers: the first with the same metadata.
+
+        Where nobody but the client asks, the first request will do: not every server echoes metadata.
+        """
+        detection = self._conversation.turn_detection
+        unasked = detection is not None and detection.get("create_response") is not False
+        fitting = [asked for asked in self._asked if (asked[1] or None) == (metadata or None)]
+        if not (fitting or metadata or unasked):
+            fitting = list(self._asked)
+        if not fitting:
+            return None
+        self._asked.remove(fitting[0])
+        turn = fitting[0][0]
+        turn.asked -= 1
+        return turn
 
     def _on_output_item(self, event: Event, t: float) -> Turn | None:
         known = self._of_response.get(event["response_id"])
@@ -287,6 +298,8 @@ class Turns:
             return None
         turn, response = known
         id = event["item"]["id"]
+        if id not in self._conversation.items:
+            raise ValueError("the item has no proper id")
         if id not in response.items:
             response.items.append(id)
         self._of_item[id] = turn
@@ -313,12 +326,15 @@ class Turns:
 
     def _find_sound(self, turn: Turn, item: Item, index: int, t: float) -> None:
         part: Part = item.parts[index]
-        if part.codec is None:
+        codec = part.codec
+        if codec is None:
             return
-        loud = abs(part.codec.decode(part.chunks[-1])) > _AUDIBLE
+        data, before = part.chunks[-1], sum(map(len, part.chunks[:-1]))
+        start = -before % codec.width  # a delta may end within a sample
+        whole = data[start : len(data) - (before + len(data)) % codec.width]
+        loud = abs(codec.decode(whole)) > _AUDIBLE
         if loud.any():
-            before = sum(map(len, part.chunks[:-1])) / part.codec.bytes_per_second
-            at = before + int(loud.argmax()) / part.codec.rate
+            at = (before + start) / codec.bytes_per_second + int(loud.argmax()) / codec.rate
             turn.mark("first_sound", max(t, turn.marks["first_audio"] + at))
 
     def _on_response_done(self, event: Event, t: float) -> Turn | None:
@@ -327,13 +343,17 @@ class Turns:
         if known is None:
             return None
         turn, response = known
-        details = wire.get("status_details") or {}
-        response.status = wire["status"]
-        response.reason = details.get("reason")
-        response.error = details.get("error")
+        turn.marks["done"] = t
+        status, details = wire.get("status"), wire.get("status_details")
+        response.status = "completed"
+        if details:
+            response.reason = details.get("reason")
+            response.error = details.get("error")
+            response.status = "failed" if response.error else "incomplete"
+        if isinstance(status, str) and status != "in_progress":
+            response.status = status
         if wire.get("usage"):
             response.usage = Usage.from_wire(wire["usage"])
-        turn.marks["done"] = t
         return turn
 
     def _on_transcribed(self, event: Event, t: float) -> Turn | None:
