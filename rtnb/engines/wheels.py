@@ -69,19 +69,13 @@ def _run(
 ) -> int:
     from tqdm import tqdm
 
-    with (
-        subprocess.Popen(
+    label = carrier.requirement
+    with tqdm(
+        total=carrier.bytes, desc=label, unit="B", unit_scale=True, file=sys.stderr, disable=not progress
+    ) as bar:
+        process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
-        ) as process,
-        tqdm(
-            total=carrier.bytes,
-            desc=carrier.requirement,
-            unit="B",
-            unit_scale=True,
-            file=sys.stderr,
-            disable=not progress,
-        ) as bar,
-    ):
+        )
         try:
             while True:
                 try:
@@ -91,9 +85,10 @@ def _run(
                 else:
                     bar.update((carrier.bytes if code == 0 else bar.n) - bar.n)
                     return code
-        except BaseException:
-            process.kill()
-            raise
+        finally:
+            if process.returncode is None:
+                process.kill()
+                process.wait()
 
 
 def _arrived(scratch: Path) -> int:
