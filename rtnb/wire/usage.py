@@ -36,24 +36,24 @@ class Usage:
 
     @classmethod
     def from_wire(cls, usage: Mapping[str, Any]) -> Usage:
-        """Read the ``usage`` of a ``response.done``. Sums that disagree are named in ``problems``."""
+        """Read the ``usage`` of a ``response.done``. Sums that disagree are named in ``problems``.
+
+        Raises TypeError or ValueError for a count that is none.
+        """
         into = usage.get("input_token_details") or {}
         out = usage.get("output_token_details") or {}
         hit = into.get("cached_tokens_details") or {}
-        counts: dict[str, Any] = {
-            "input_text": into.get("text_tokens") or 0,
-            "input_audio": into.get("audio_tokens") or 0,
-            "input_image": into.get("image_tokens") or 0,
-            "cached_text": hit.get("text_tokens") or 0,
-            "cached_audio": hit.get("audio_tokens") or 0,
-            "cached_image": hit.get("image_tokens") or 0,
-            "output_text": out.get("text_tokens") or 0,
-            "output_audio": out.get("audio_tokens") or 0,
-        }
-        cached = into.get("cached_tokens") or 0
-        if not hit and cached:  # older servers give no split: text comes first in a prompt's prefix
-            counts["cached_text"] = min(cached, counts["input_text"])
-            counts["cached_audio"] = cached - counts["cached_text"]
+        counts: dict[str, Any] = {}
+        for kind in ("text", "audio", "image"):
+            counts[f"input_{kind}"] = _count(into, f"{kind}_tokens")
+            counts[f"cached_{kind}"] = _count(hit, f"{kind}_tokens")
+        for kind in ("text", "audio"):
+            counts[f"output_{kind}"] = _count(out, f"{kind}_tokens")
+        cached = _count(into, "cached_tokens")
+        if not hit:  # older servers give no split: text comes first in a prompt's prefix
+            for kind in ("text", "audio", "image"):
+                counts[f"cached_{kind}"] = min(cached, counts[f"input_{kind}"])
+                cached -= counts[f"cached_{kind}"]
         read = cls(**counts)
         problems = [
             f"{name} says {said}, its details sum to {summed}"
@@ -64,6 +64,11 @@ class Usage:
                 ("cached_tokens", into.get("cached_tokens"), read.cached_tokens),
             )
             if said is not None and said != summed
+        ]
+        problems += [
+            f"of {counts[f'input_{kind}']} {kind} tokens {counts[f'cached_{kind}']} were cached"
+            for kind in ("text", "audio", "image")
+            if counts[f"cached_{kind}"] > counts[f"input_{kind}"]
         ]
         return cls(**counts, problems=tuple(problems))
 
@@ -109,6 +114,8 @@ class Usage:
     def cost(self, model: str | models.Model, *, billed: bool = True) -> Cost | None:
         """Return the price at the model's published rates; None where a price that is needed is unknown.
 
+        It is unknown too for tokens of which the service gave the sum and not the kinds.
+
         ``billed`` False marks a price that nobody asks for, as that of the embedded engine.
         """
         row = models.find(model) if isinstance(model, str) else model
@@ -121,11 +128,11 @@ class Usage:
                 continue
             if price is None or (made and price.output is None):
                 return None
-            parts[f"{kind} in"] = (given - cached) * price.input / 1e6
+            parts[f"{kind} in"] = max(given - cached, 0) * price.input / 1e6
             parts[f"{kind} cached"] = cached * price.cached / 1e6
             if made and price.output is not None:
                 parts[f"{kind} out"] = made * price.output / 1e6
-        if not parts and (row.text is None or row.audio is None):
+        if not parts and (row.text is None or row.audio is None or self.problems):
             return None
         excludes = []
         for name, counts in self.transcription.items():
@@ -135,6 +142,15 @@ class Usage:
             else:
                 excludes.append(f"transcription by {name} (price unknown)")
         return Cost(parts, model=row.id, as_of=row.as_of, billed=billed, excludes=tuple(excludes))
+
+
+def _count(details: Mapping[str, Any], name: str) -> int:
+    value = details.get(name) or 0
+    if not isinstance(value, int):
+        raise TypeError(f"{name} is a count, not {type(value).__name__}")
+    if value < 0:
+        raise ValueError(f"{name} is 0 or more, not {value}")
+    return value
 
 
 class Cost(float):

@@ -1,0 +1,205 @@
+import copy
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtnb.wire import models
+from rtnb.wire.models import Model, Price
+from rtnb.wire.usage import Cost, Usage
+
+# From a public log of the hosted service: 59 + 73 in, 64 of them cached (all sound), 41 + 147 out.
+WIRE = {
+    "total_tokens": 320,
+    "input_tokens": 132,
+    "output_tokens": 188,
+    "input_token_details": {
+        "text_tokens": 59,
+        "audio_tokens": 73,
+        "image_tokens": 0,
+        "cached_tokens": 64,
+        "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 64, "image_tokens": 0},
+    },
+    "output_token_details": {"text_tokens": 41, "audio_tokens": 147},
+}
+
+
+def test_what_the_service_reports():
+    usage = Usage.from_wire(WIRE)
+    assert usage == Usage(input_text=59, input_audio=73, cached_audio=64, output_text=41, output_audio=147)
+    assert (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.total_tokens) == (
+        132,
+        64,
+        188,
+        320,
+    )
+    assert usage.problems == ()
+
+
+def test_nothing_used():
+    for wire in ({}, {"total_tokens": 0, "input_token_details": None, "output_token_details": {}}):
+        assert Usage.from_wire(wire) == Usage()
+    assert Usage().total_tokens == 0
+
+
+def test_sums_that_disagree_are_named():
+    usage = Usage.from_wire({**WIRE, "input_tokens": 140, "total_tokens": 328})
+    assert usage.problems == (
+        "input_tokens says 140, its details sum to 132",
+        "total_tokens says 328, its details sum to 320",
+    )
+    details = {**WIRE["input_token_details"], "cached_tokens": 60}
+    assert Usage.from_wire({**WIRE, "input_token_details": details}).problems == (
+        "cached_tokens says 60, its details sum to 64",
+    )
+
+
+@pytest.mark.parametrize(
+    ("cached", "split"),
+    [(0, (0, 0, 0)), (5, (5, 0, 0)), (10, (10, 0, 0)), (25, (10, 15, 0)), (60, (10, 20, 30))],
+)
+def test_cached_tokens_without_a_split_are_text_first(cached, split):
+    details = {"text_tokens": 10, "audio_tokens": 20, "image_tokens": 30, "cached_tokens": cached}
+    usage = Usage.from_wire({"input_token_details": details})
+    assert (usage.cached_text, usage.cached_audio, usage.cached_image) == split
+    assert usage.problems == ()
+
+
+def test_more_cached_than_given_is_named_and_costs_nothing_back():
+    details = {"text_tokens": 10, "cached_tokens": 70}
+    assert Usage.from_wire({"input_token_details": details}).problems == (
+        "cached_tokens says 70, its details sum to 10",
+    )
+    details["cached_tokens_details"] = {"text_tokens": 70}
+    usage = Usage.from_wire({"input_token_details": details})
+    assert usage.problems == ("of 10 text tokens 70 were cached",)
+    assert min(usage.cost("gpt-realtime").parts.values()) >= 0
+
+
+@pytest.mark.parametrize("value", ["5", 5.5, [5], {}, -1])
+def test_a_count_that_is_none_is_refused(value):
+    if value == {}:
+        value = {"text": 1}
+    with pytest.raises((TypeError, ValueError), match="text_tokens is"):
+        Usage.from_wire({"output_token_details": {"text_tokens": value}})
+
+
+counts = st.integers(0, 10**9)
+usages = st.builds(
+    Usage,
+    *[counts] * 8,
+    st.dictionaries(st.sampled_from(["a", "b"]), st.dictionaries(st.sampled_from(["seconds", "x"]), counts)),
+    st.lists(st.text(max_size=3), max_size=2).map(tuple),
+)
+
+
+@given(usages, usages, usages)
+def test_usages_add_up(a, b, c):
+    assert (a + b).total_tokens == a.total_tokens + b.total_tokens
+    assert (a + b).cached_tokens == a.cached_tokens + b.cached_tokens
+    assert (a + b) + c == a + (b + c)
+    assert a + Usage() == a == Usage() + a
+    before = copy.deepcopy(a)
+    a + b
+    assert a == before
+
+
+def test_transcriptions_add_up_by_model():
+    whisper = Usage.from_transcription({"type": "duration", "seconds": 12.5}, "w")
+    tokens = Usage.from_transcription({"type": "tokens", "total_tokens": 7, "ok": True}, "t")
+    assert (whisper + tokens + whisper).transcription == {"w": {"seconds": 25.0}, "t": {"total_tokens": 7}}
+    assert Usage.from_transcription({"type": "duration"}, "w") == Usage()
+
+
+def test_the_cost_of_the_seed_model():
+    """5, 2.5 and 20 dollars a million for text, 40, 2.5 and 80 for sound."""
+    cost = Usage.from_wire(WIRE).cost("gpt-4o-realtime-preview")
+    assert cost.parts == pytest.approx(
+        {
+            "text in": 59 * 5e-6,
+            "text cached": 0.0,
+            "text out": 41 * 20e-6,
+            "audio in": 9 * 40e-6,
+            "audio cached": 64 * 2.5e-6,
+            "audio out": 147 * 80e-6,
+        }
+    )
+    assert cost == pytest.approx(0.000295 + 0.00082 + 0.00036 + 0.00016 + 0.01176)
+    assert (cost.model, cost.billed, cost.excludes) == ("gpt-4o-realtime-preview", True, ())
+
+
+def test_the_cost_of_a_newer_model_with_a_picture():
+    """gpt-realtime-2.1: text 4, .4 and 24; sound 32, .4 and 64; pictures 5 and .5, none made."""
+    usage = Usage(1000, 600, 300, 200, 100, 50, 40, 1200)
+    assert usage.cost("gpt-realtime-2.1") == pytest.approx(
+        (800 * 4 + 200 * 0.4 + 40 * 24 + 500 * 32 + 100 * 0.4 + 1200 * 64 + 250 * 5 + 50 * 0.5) / 1e6
+    )
+
+
+def test_a_minute_each_way():
+    """600 tokens of the user's sound, 1,200 of the answer's (realtime costs guide)."""
+    assert Usage(input_audio=600, output_audio=1200).cost("gpt-4o-realtime-preview") == pytest.approx(0.12)
+
+
+def test_an_unknown_price_is_none_and_never_nothing():
+    assert Usage.from_wire(WIRE).cost("some-model") is None
+    assert Usage().cost("some-model") is None
+    assert Usage(input_image=5).cost("gpt-4o-realtime-preview") is None
+    row = Model("no-output-price", text=Price(1, 1, None), audio=Price(1, 1, 1))
+    assert Usage(output_text=1).cost(row) is None
+    assert Usage(input_text=1).cost(row) == pytest.approx(1e-6)
+    assert Usage(input_text=5).cost("gpt-realtime-whisper") is None
+
+
+def test_sums_without_kinds_have_no_price():
+    usage = Usage.from_wire({"total_tokens": 30, "input_tokens": 20, "output_tokens": 10})
+    assert usage.cost("gpt-realtime") is None
+    assert Usage.from_wire({"total_tokens": 0}).cost("gpt-realtime") == 0.0
+
+
+def test_transcription_is_paid_by_the_minute():
+    spoken = Usage.from_transcription({"type": "duration", "seconds": 90}, "gpt-realtime-whisper")
+    cost = (Usage(input_text=1_000_000) + spoken).cost("gpt-realtime")
+    assert cost.parts["transcription by gpt-realtime-whisper"] == pytest.approx(0.0255)
+    assert cost == pytest.approx(4.0255)
+
+
+def test_transcription_without_a_price_is_named():
+    spoken = Usage.from_transcription({"type": "tokens", "total_tokens": 9}, "gpt-4o-mini-transcribe")
+    cost = (Usage(input_text=1_000_000) + spoken).cost("gpt-realtime")
+    assert cost == pytest.approx(4.0)
+    assert cost.excludes == ("transcription by gpt-4o-mini-transcribe (price unknown)",)
+    assert "without transcription by gpt-4o-mini-transcribe" in repr(cost)
+
+
+def test_how_a_cost_prints():
+    cost = Usage(input_text=1_000_000).cost("gpt-realtime", billed=False)
+    as_of = models.find("gpt-realtime").as_of
+    assert str(cost) == "$4.0000"
+    assert repr(cost) == f"$4.0000 (gpt-realtime, prices of {as_of}, nothing was billed)"
+    assert f"{cost:.2f}" == "4.00"
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_cost_and_a_usage_pickle(protocol):
+    usage = Usage.from_wire(WIRE) + Usage.from_transcription({"seconds": 3}, "w")
+    cost = usage.cost("gpt-realtime", billed=False)
+    again = pickle.loads(pickle.dumps(cost, protocol))
+    assert (again, again.parts, again.model, again.as_of, again.billed, again.excludes) == (
+        cost,
+        cost.parts,
+        cost.model,
+        cost.as_of,
+        False,
+        cost.excludes,
+    )
+    assert pickle.loads(pickle.dumps(usage, protocol)) == usage
+    assert copy.deepcopy(cost).parts == cost.parts
+
+
+def test_a_cost_is_a_number():
+    cost = Cost({"a": 0.25, "b": 0.5}, model="m", as_of="2026-01-01")
+    assert cost == 0.75
+    assert sum([cost, cost]) == 1.5
+    assert isinstance(cost, float)
