@@ -144,8 +144,7 @@ class AudioInput:
             )
             self._on_speech()
         elif edge.kind == "paused":
-            data = self._data[self._start - self._kept_from : self._position(edge.ms) - self._kept_from]
-            self._guess = self._state.listen(bytes(data), self._codec)
+            self._guess = self._state.listen(self._foreseen(edge), self._codec)
         elif edge.kind == "resumed":
             self._drop_guess()
         elif self._item_id is not None:
@@ -154,6 +153,13 @@ class AudioInput:
             self._taken = self._position(end)
             self._item_id = None
             self._make_item(id, by_turn=True)
+
+    def _foreseen(self, pause: Edge) -> bytes:
+        """Return the turn's sound as it will be unless speech goes on: what is to come is silence."""
+        until = self._position(pause.ms)
+        heard = bytes(self._data[self._start - self._kept_from : until - self._kept_from])
+        missing = (pause.end_ms or pause.ms) - self._ms(until)
+        return heard + self._codec.encode(np.zeros(int(missing * self._codec.rate / 1000), np.float32))
 
     def commit(self, event: Event) -> None:
         """Make an item of all that is buffered; ``event`` is the client's, folded once it is accepted.

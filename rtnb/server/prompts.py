@@ -6,6 +6,7 @@ understood, whether or not the client asked for transcripts.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -113,7 +114,7 @@ async def entries(state: State, items: Sequence[tuple[Item, Memory]]) -> list[En
         words: dict[int, str] = {}
         for part, future in memory.words.items():
             try:
-                words[part] = await future
+                words[part] = await asyncio.shield(future)  # others wait for it too, whatever ends this task
             except Exception as error:
                 if index == len(items) - 1:
                     raise EngineError(f"the speech recogniser failed: {error}") from error

@@ -35,7 +35,7 @@ async def report(
     asked = [code for code in (settings.get("language"), *settings.get("languages", ())) if code]
     offered = state.engine.asr.languages
     try:
-        transcript = await words
+        transcript = await asyncio.shield(words)
     except Exception as error:
         _log.exception("the speech recogniser failed")
         _fail(state, at, "server_error", None, f"The speech recogniser failed: {error}")

@@ -27,11 +27,13 @@ _PAUSE_MS = 90
 class Edge:
     """What happened: speech started (``ms``: where it began, without padding), paused, resumed or stopped.
 
-    For stopped, ``ms`` is where the turn ends: the silence that ended it is part of it.
+    For stopped, ``ms`` is where the turn ends: the silence that ended it is part of it. For paused,
+    ``end_ms`` is where the turn will end unless speech goes on.
     """
 
     kind: Literal["started", "paused", "resumed", "stopped"]
     ms: float
+    end_ms: float | None = None
 
 
 class TurnDetector:
@@ -84,5 +86,5 @@ class TurnDetector:
             return Edge("stopped", max(end, start_ms))
         if silent >= _PAUSE_MS and not self._paused:
             self._paused = True
-            return Edge("paused", end_ms)
+            return Edge("paused", end_ms, self._silent_since + self._silence_ms)
         return None
