@@ -115,9 +115,8 @@ class Turn(TurnView):
         return self.sound
 
     def _settled(self) -> None:
-        if self._session.on_loop:
-            return  # a handler on the session's own loop sees what has arrived
-        self.wait()
+        if not self._session.on_loop:  # a handler on the session's own loop sees what has arrived
+            self.wait()
         if self.status == "failed" and not self.said and self.error is not None:
             raise self.error
 

@@ -1,0 +1,495 @@
+"""The session against the real server over a connection in memory, with the weightless engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from support.schema import check_server_event
+
+import rtnb
+from rtnb.engines.weightless import weightless
+from rtnb.errors import (
+    ArgumentError,
+    AuthError,
+    ConnectionLost,
+    ServiceError,
+    SessionClosed,
+    TurnTimeout,
+)
+from rtnb.server.connection import serve
+from rtnb.session.core import AsyncSession
+from rtnb.transports import pair
+from rtnb.transports.memory import MemoryEnd
+from rtnb.wire.events import CLIENT_EVENTS, Event
+
+
+class Bench:
+    """Opens sessions against a server of their own, and closes both."""
+
+    def __init__(self) -> None:
+        self.open_sessions: list[AsyncSession] = []
+        self.servers: list[asyncio.Task[None]] = []
+        self.wrong: list[Exception] = []
+
+    async def open(self, **options: object) -> AsyncSession:
+        client, server = pair()
+        self.servers.append(asyncio.create_task(serve(server, weightless({}))))
+        options = {"turn_detection": False, "transcription": True, **options}
+        session = await AsyncSession(client, billed=False).open(options)
+        session.subscribe(lambda event, number: self.check(event))
+        self.open_sessions.append(session)
+        return session
+
+    def check(self, event: Event) -> None:
+        """Hold a server's event against the published schema."""
+        if event["type"] not in CLIENT_EVENTS:
+            try:
+                check_server_event(event)
+            except Exception as error:
+                self.wrong.append(error)
+
+    async def end(self) -> None:
+        for session in self.open_sessions:
+            await session.close()
+        await asyncio.gather(*self.servers)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    made = Bench()
+    yield made
+    await made.end()
+    assert made.wrong == []
+
+
+async def test_a_text_turn_is_told_in_full(bench: Bench) -> None:
+    session = await bench.open()
+    turn = session.send("hello there")
+    assert (turn.status, turn.done) == ("in_progress", False)
+    assert await turn is turn
+    assert turn.status == "completed"
+    assert turn.text == "You said: hello there"
+    assert turn.input == "hello there"
+    assert turn.audio is not None
+    assert turn.audio.rate == 24_000
+    assert turn.audio.seconds == pytest.approx(turn.items[0].audio_ms / 1000)
+    assert turn.error is None
+    assert turn.usage.output_text > 0
+    assert turn.usage.output_audio > 0
+    assert turn.cost is not None
+    assert turn.cost > 0
+    assert not turn.cost.billed
+    assert turn.latency.since == "requested"
+    assert 0 <= turn.latency.first_audio <= turn.latency.total
+    assert session.turns == [turn]
+    assert {entry.turn for entry in turn.events} == {turn.number}
+    assert turn.events[0].type == "conversation.item.create"
+    assert "response.done" in turn.events.counts()
+
+
+async def test_a_turn_in_text_has_no_sound(bench: Bench) -> None:
+    session = await bench.open(modalities="text")
+    turn = await session.send("hello")
+    assert turn.text == "You said: hello"
+    assert turn.audio is None
+    assert turn.usage.output_audio == 0
+    assert turn.latency.first_audio is None
+
+
+async def test_one_answer_may_differ_from_the_session(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send("hello", modalities="text", metadata={"why": "test"})
+    assert turn.audio is None
+    assert turn.events.filter("response.create")[0].data["response"]["metadata"] == {"why": "test"}
+    assert (await session.send("hello")).audio is not None
+
+
+async def test_deltas_join_to_the_whole(bench: Bench) -> None:
+    session = await bench.open()
+    turn = session.send("tell me a long story", max_output_tokens=200)
+    deltas = [delta async for delta in turn]
+    assert "".join(d.text for d in deltas if d.kind == "text") == turn.text
+    sound = rtnb.Clip.join([d.audio for d in deltas if d.audio is not None])
+    assert sound == turn.audio
+    assert [d async for d in turn] == deltas  # they can be read again
+    assert turn.status == "incomplete"
+    assert turn.reason == "max_output_tokens"
+
+
+async def test_a_clip_is_heard_and_transcribed(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send(rtnb.Clip.tone(300, 1.5, rate=16_000))
+    assert turn.input == "(speech, 1.5 seconds)"
+    assert turn.input.audio is not None
+    assert turn.input.audio.seconds == pytest.approx(1.5, abs=0.01)
+    assert turn.text == "You said: (speech, 1.5 seconds)"
+    assert turn.usage.input_audio == 15
+
+
+@pytest.mark.parametrize("form", ["pcm16", "g711_ulaw", "g711_alaw"])
+async def test_every_format_carries_sound_both_ways(bench: Bench, form: str) -> None:
+    session = await bench.open(input_format=form, output_format=form)
+    turn = await session.send(rtnb.Clip.tone(300, 1.0))
+    assert turn.input.audio.seconds == pytest.approx(1.0, abs=0.01)
+    assert turn.input.audio.peak == pytest.approx(0.5, abs=0.03)
+    assert turn.audio.rate == (24_000 if form == "pcm16" else 8_000)
+    assert turn.audio.peak > 0.1
+
+
+async def test_a_list_is_one_turn(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send(["Listen:", rtnb.Clip.tone(300, 1.0)], "What was it?")
+    assert turn.input == "Listen: (speech, 1.0 seconds) What was it?"
+    assert len(session.turns) == 1
+    assert [item.role for item in session.record.conversation] == ["user", "user", "user", "assistant"]
+
+
+async def test_where_the_server_detects_turns_a_clip_is_still_one_turn(bench: Bench) -> None:
+    session = await bench.open(turn_detection="server_vad")
+    turn = await session.send(rtnb.Clip.tone(300, 1.0))
+    assert turn.text == "You said: (speech, 1.0 seconds)"
+    assert turn.status == "completed"
+    assert len(session.turns) == 1
+
+
+async def test_streamed_speech_becomes_turns(bench: Bench) -> None:
+    session = await bench.open(turn_detection={"type": "server_vad", "silence_duration_ms": 300})
+    word, pause = rtnb.Clip.tone(300, 0.8), rtnb.Clip.silence(0.8)
+    await session.speak(rtnb.Clip.join([pause, word, pause, word, pause]), speed=50)
+    async with asyncio.timeout(20):
+        while len(session.turns) < 2 or not session.turns[1].done:
+            await asyncio.sleep(0.01)
+    first, second = session.turns
+    assert second.status == "completed"
+    assert first.input.audio is not None
+    assert first.input.audio.seconds == pytest.approx(0.8 + 0.3 + 0.3, abs=0.15)  # speech, padding, silence
+    assert {"speech_started", "speech_end", "speech_stopped", "committed", "first_audio"} <= set(second.marks)
+    assert second.latency.since == "speech_end"
+    assert second.latency.first_audio >= 0
+
+
+async def test_push_to_talk(bench: Bench) -> None:
+    session = await bench.open()
+    for _ in range(10):
+        session.append(rtnb.Clip.tone(300, 0.1))
+    turn = await session.commit()
+    assert turn.text == "You said: (speech, 1.0 seconds)"
+    assert len(session.turns) == 1
+
+
+async def test_turns_wait_for_each_other(bench: Bench) -> None:
+    session = await bench.open()
+    turns = [session.send(f"number {n}") for n in range(5)]
+    assert turns[4].queued
+    for turn in turns:
+        await turn
+    assert [turn.text for turn in turns] == [f"You said: number {n}" for n in range(5)]
+    assert [turn.number for turn in turns] == list(range(5))
+    roles = [item.role for item in session.record.conversation]
+    assert roles == ["user", "assistant"] * 5
+
+
+async def test_added_input_belongs_to_the_next_turn(bench: Bench) -> None:
+    session = await bench.open()
+    session.add("first")
+    turn = await session.send("second")
+    assert turn.input == "first second"
+    assert turn.number == 0
+
+
+async def test_out_of_band_leaves_the_conversation_alone(bench: Bench) -> None:
+    session = await bench.open()
+    aside = session.send("aside", conversation="none", metadata={"k": "v"})
+    turn = session.send("hello")
+    await aside
+    await turn
+    assert aside.text == "You said: aside"
+    assert turn.text == "You said: hello"
+    assert len(session.record.conversation) == 2
+
+
+async def test_cancelling_keeps_what_was_said(bench: Bench) -> None:
+    session = await bench.open()
+    turn = session.send("tell me a long story")
+    async for delta in turn:
+        if delta.kind == "audio":
+            break
+    turn.cancel()
+    await turn
+    assert turn.status == "cancelled"
+    assert turn.said
+    assert turn.sound is not None
+    assert (await session.send("still there?")).status == "completed"
+
+
+async def test_cancelling_before_it_began(bench: Bench) -> None:
+    session = await bench.open()
+    running, queued = session.send("tell me a long story"), session.send("never sent")
+    queued.cancel()
+    running.cancel()
+    await running
+    await queued
+    assert (running.status, queued.status) == ("cancelled", "cancelled")
+    assert "never sent" not in json.dumps([entry.raw for entry in session.record.log])
+    queued.cancel()  # a turn that is over stays as it is
+    assert (await session.send("go on")).status == "completed"
+
+
+async def test_interrupting_cuts_the_item_to_what_was_heard(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send("one two three four five six seven eight nine ten")
+    whole = turn.audio.seconds
+    turn.interrupt(0.4)
+    async with asyncio.timeout(5):
+        while turn.heard is None:
+            await asyncio.sleep(0.01)
+    assert turn.heard == pytest.approx(0.4)
+    assert turn.status == "interrupted"
+    assert turn.audio.seconds == whole  # the unheard rest is kept
+    with pytest.raises(ArgumentError, match="seconds"):
+        turn.interrupt(-1)
+
+
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return f"sunny in {city}"
+
+
+async def test_a_tool_is_run_and_answered_once(bench: Bench) -> None:
+    session = await bench.open(tools=[weather])
+    turn = await session.send("what is the weather in Paris")
+    assert turn.text == "The tool said: sunny in Paris"
+    (call,) = turn.calls
+    assert (call.name, json.loads(call.arguments), call.output) == (
+        "weather",
+        {"city": "Paris"},
+        "sunny in Paris",
+    )
+    assert len(turn.events.filter("response.create")) == 2
+    assert len(session.turns) == 1
+
+
+async def test_a_failing_tool_tells_model_and_user(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    def broken(x: int) -> int:
+        """Fail."""
+        raise RuntimeError("out of order")
+
+    session = await bench.open(tools=[broken])
+    turn = await session.send("use broken now")
+    assert turn.status == "completed"
+    assert turn.calls[0].error == "RuntimeError: out of order"
+    assert "out of order" in turn.text
+    assert "broken failed" in caplog.text
+
+
+async def test_a_tool_without_a_function_is_the_callers_to_answer(bench: Bench) -> None:
+    lookup = {"type": "function", "name": "lookup", "parameters": {"type": "object", "properties": {}}}
+    session = await bench.open(tools=[lookup])
+    turn = await session.send("please lookup")
+    assert turn.status == "completed"
+    assert turn.calls[0].output is None
+    item = {"type": "function_call_output", "call_id": turn.calls[0].id, "output": "found"}
+    session.send_event({"type": "conversation.item.create", "item": item})
+    session.send_event({"type": "response.create"})
+    async with asyncio.timeout(5):
+        while "found" not in turn.said:
+            await asyncio.sleep(0.01)
+    assert len(session.record.turns.all) == 1  # it is still the same turn
+
+
+async def test_a_cancelled_turn_stops_its_tools(bench: Bench) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    async def endless() -> str:
+        """Never end."""
+        started.set()
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+        return ""
+
+    session = await bench.open(tools=[endless])
+    turn = session.send("call endless")
+    await started.wait()
+    turn.cancel()
+    await turn
+    await ended.wait()
+    assert turn.status == "cancelled"
+    assert (await session.send("next")).status == "completed"
+
+
+async def test_a_model_that_never_stops_calling_is_stopped(bench: Bench) -> None:
+    def again() -> str:
+        """Ask again."""
+        return "again"
+
+    session = await bench.open(tools=[again], tool_choice="required")
+    turn = session.send("again")
+    async with asyncio.timeout(20):
+        await turn
+    assert turn.status in ("completed", "failed")
+    assert len(turn.calls) <= 8
+    assert (await session.send("hello", tool_choice="none")).status == "completed"
+
+
+async def test_bad_requests_are_refused_before_anything_is_sent(bench: Bench) -> None:
+    session = await bench.open()
+    sent = len(session.record.log)
+    png = b"\x89PNG\r\n\x1a\n" + bytes(20)
+    for things, options, words in (
+        ((png,), {}, "no images"),
+        (("hi",), {"response_format": {"type": "json_schema"}}, "no structured outputs"),
+        (("",), {}, "empty"),
+        ((), {}, "nothing to send"),
+        ((3.5,), {}, "send takes"),
+        (("hi",), {"max_output_tokens": 5000}, "1 to 4,096"),
+        (("hi",), {"modalities": "video"}, "modalities"),
+        (("hi",), {"tools": [3]}, "a tool is"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            session.send(*things, **options)
+    assert len(session.record.log) == sent
+    assert session.turns == []
+
+
+async def test_the_services_refusal_is_the_turns_error(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send("hello", voice="nobody at all")
+    assert turn.status == "failed"
+    assert isinstance(turn.error, ServiceError)
+    with pytest.raises(ServiceError):
+        _ = turn.text
+    assert (await session.send("hello")).status == "completed"
+
+
+async def test_an_update_that_is_refused_changes_nothing(bench: Bench) -> None:
+    session = await bench.open(instructions="Be brief.")
+    with pytest.raises(ServiceError, match="Unknown parameter") as caught:
+        await session.update(session={"bogus_field": 1})
+    assert caught.value.code == "unknown_parameter"
+    assert caught.value.param == "session.bogus_field"
+    assert session.record.session["instructions"] == "Be brief."
+    await session.update(instructions="Be long.")
+    assert session.record.session["instructions"] == "Be long."
+
+
+async def test_waiting_on_the_sessions_own_loop_is_refused(bench: Bench) -> None:
+    session = await bench.open()
+    turn = session.send("hello")
+    with pytest.raises(ArgumentError, match="await the turn"):
+        turn.wait()
+    assert turn.text == ""  # what has arrived, without waiting
+    await turn
+
+
+async def test_a_timeout_leaves_the_turn_going(bench: Bench) -> None:
+    session = await bench.open()
+    turn = session.send("tell me a long story")
+    with pytest.raises(TurnTimeout):
+        await asyncio.to_thread(turn.wait, 0)
+    assert (await turn).status == "completed"
+    assert turn.wait(0) is turn
+
+
+async def test_closing_fails_what_waits_and_keeps_what_was_said(bench: Bench) -> None:
+    session = await bench.open()
+    done = await session.send("hello")
+    running, queued = session.send("tell me a long story"), session.send("later")
+    await session.close()
+    await session.close()
+    for turn in (running, queued):
+        assert turn.status == "failed"
+        assert isinstance(turn.error, SessionClosed)
+    assert done.text == "You said: hello"
+    for call in (lambda: session.send("x"), lambda: session.append(b""), lambda: session.add("x")):
+        with pytest.raises(SessionClosed):
+            call()
+
+
+async def test_a_listener_hears_every_frame_and_may_fail(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = await bench.open()
+    heard: list[str] = []
+
+    def fails(event: Event, number: int) -> None:
+        raise RuntimeError("mine")
+
+    end = session.subscribe(lambda event, number: heard.append(event["type"]))
+    session.subscribe(fails)
+    before = len(session.record.log)
+    await session.send("hello")
+    assert heard == [entry.type for entry in session.record.log[before : before + len(heard)]]
+    assert "a listener of the session failed" in caplog.text
+    end()
+    end()
+    count = len(heard)
+    await session.send("hello")
+    assert len(heard) == count
+
+
+# A server that is scripted by hand, for what the real one does not do.
+
+
+async def scripted(*frames: str, code: int = 1000, reason: str = "") -> MemoryEnd:
+    client, server = pair()
+    for frame in frames:
+        await server.send(frame.encode())
+    if code != 1000:
+        await server.close(code, reason)
+    return client
+
+
+CREATED = '{"type":"session.created","session":{"type":"realtime","model":"m"}}'
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "error", "words"),
+    [
+        (3000, "invalid_request_error.invalid_api_key", AuthError, "refused the key"),
+        (4000, "invalid_request_error.beta_api_shape_disabled", ServiceError, "beta protocol"),
+        (4000, "invalid_request_error.invalid_model", ServiceError, "invalid_model"),
+        (1001, "Your session hit the maximum duration of 60 minutes.", ConnectionLost, "60 minutes"),
+        (1011, "internal", ConnectionLost, "1011"),
+    ],
+)
+async def test_a_fatal_close_is_one_sentence(
+    code: int, reason: str, error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        await AsyncSession(await scripted(code=code, reason=reason)).open()
+
+
+async def test_a_connection_that_breaks_fails_the_turn() -> None:
+    client, server = pair()
+    await server.send(CREATED.encode())
+    session = await AsyncSession(client).open()
+    turn = session.send("hello")
+    await server.close(1011, "gone")
+    await turn
+    assert turn.status == "failed"
+    assert isinstance(turn.error, ConnectionLost)
+    assert session.closed
+    with pytest.raises(SessionClosed, match="Connect again"):
+        session.send("more")
+    await session.close()
+
+
+async def test_a_server_that_says_nothing_is_given_up() -> None:
+    with pytest.raises(ConnectionLost, match=r"no session\.created"):
+        await AsyncSession(await scripted()).open(timeout=0.05)
+
+
+async def test_frames_that_make_no_sense_are_kept_and_survived() -> None:
+    odd = ["not json", "[1]", '{"no": "type"}', '{"type": "response.created"}', '{"type": "from.the.future"}']
+    session = await AsyncSession(await scripted(CREATED, *odd)).open()
+    async with asyncio.timeout(5):
+        while len(session.record.log) < 6:
+            await asyncio.sleep(0.01)
+    assert [entry.raw for entry in session.record.log][1:] == odd
+    assert len(session.record.problems) == 4
+    await session.close()
