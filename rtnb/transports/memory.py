@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 
 from ..errors import ConnectionLost
 
@@ -56,8 +57,9 @@ class MemoryEnd:
 
     def _wake(self) -> None:
         waiting = self._waiting
-        if waiting is not None and not waiting[0].is_closed():
-            waiting[0].call_soon_threadsafe(_resolve, waiting[1])
+        if waiting is not None:
+            with suppress(RuntimeError):  # its loop was closed: nobody waits any more
+                waiting[0].call_soon_threadsafe(_resolve, waiting[1])
 
 
 def _resolve(waiter: asyncio.Future[None]) -> None:

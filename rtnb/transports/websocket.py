@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 
-from ..errors import AuthError, ConnectionLost
+from ..errors import ArgumentError, AuthError, ConnectionLost
 
 __all__ = ["WebSocket", "connect"]
 
@@ -53,12 +53,20 @@ class WebSocket:
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:
-    code = closed.rcvd.code if closed.rcvd else 1006
-    reason = closed.rcvd.reason if closed.rcvd else ""
-    said = f" {reason!r}" if reason else ""
-    if closed.rcvd is None:
-        return ConnectionLost("the connection broke off without a close frame", code=code)
-    return ConnectionLost(f"the server closed the connection with {code}{said}", code=code, reason=reason)
+    by, close = ("the server", closed.rcvd) if closed.rcvd else ("this side", closed.sent)
+    if close is None:
+        return ConnectionLost("the connection broke off without a close frame", code=1006)
+    said = f" {close.reason!r}" if close.reason else ""
+    return ConnectionLost(
+        f"{by} closed the connection with {close.code}{said}", code=close.code, reason=close.reason
+    )
+
+
+class _Direct(open_websocket):
+    """Follows no redirect: the key was meant for one host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 async def connect(
@@ -77,15 +85,19 @@ async def connect(
     ``compression`` offers permessage-deflate: smaller on the wire, 12 to 20 times slower.
 
     Raises AuthError where the server refuses the key before the protocol starts, ConnectionLost where it
-    cannot be reached or answers with something else.
+    cannot be reached or answers with something else, ArgumentError for an address that is none.
     """
-    parts = urlsplit(url)
-    place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
     try:
-        connection = await open_websocket(
+        parts = urlsplit(url)
+        place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    except ValueError as error:
+        raise ArgumentError(f"the address cannot be read: {error}") from None
+    try:
+        connection = await _Direct(
             url,
             additional_headers=dict(headers or {}),
             open_timeout=timeout,
+            close_timeout=_HANG_UP,
             compression="deflate" if compression else None,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -101,11 +113,15 @@ async def connect(
         hint = "check the address and the model or deployment" if status == 404 else "try again later"
         raise ConnectionLost(f"{place} answered HTTP {status} instead of a WebSocket: {hint}") from None
     except InvalidURI:
-        raise ConnectionLost(f"{place} is no WebSocket address: it starts with ws:// or wss://") from None
+        raise ArgumentError(f"{place} is no WebSocket address: it starts with ws:// or wss://") from None
     except TimeoutError:
         raise ConnectionLost(f"{place} did not answer within {timeout:g} s") from None
-    except (InvalidHandshake, EOFError) as error:
+    except (WebSocketException, EOFError) as error:
         raise ConnectionLost(f"{place} does not speak WebSocket ({type(error).__name__})") from None
+    except ImportError:
+        raise ConnectionLost(
+            f"{place} is to be reached through a SOCKS proxy: run  pip install python-socks"
+        ) from None
     except OSError as error:
         raise ConnectionLost(f"{place} cannot be reached: {error.strerror or error}") from None
     return WebSocket(connection)
