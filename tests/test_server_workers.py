@@ -76,3 +76,26 @@ def test_all_who_use_an_engine_share_its_threads():
     with lease(engine) as three:
         assert three is not one
     three.join(30)
+
+
+def test_an_engine_that_is_leased_again_is_still_called_once_at_a_time():
+    engine = weightless({})
+    opened, begun = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def slow() -> None:
+        begun.set()
+        opened.wait(30)
+        order.append("first")
+
+    with lease(engine) as one:
+        one.llm.submit("a", slow)
+        assert begun.wait(30)
+    with lease(engine) as two:
+        assert two is not one
+        later = two.llm.submit("b", lambda: order.append("second"))
+        assert two.tts.submit("b", lambda: 7).result(30) == 7
+        assert not later.done()
+        opened.set()
+        later.result(30)
+    assert order == ["first", "second"]

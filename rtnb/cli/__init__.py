@@ -27,13 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="rtnb", description="The notebook bench for realtime speech models."
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name in COMMANDS:
-        try:
-            module = import_module(f".{name}", __package__)
-        except ModuleNotFoundError as error:
-            if error.name != f"{__package__}.{name}":
-                raise
-            continue
+    given = sys.argv[1:] if argv is None else argv
+    named = given[:1] if given and given[0] in COMMANDS else COMMANDS
+    for name in named:
+        module = import_module(f".{name}", __package__)
         module.add_parser(subparsers).set_defaults(run=module.run)
     args = parser.parse_args(argv)
     try:

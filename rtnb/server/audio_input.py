@@ -188,6 +188,10 @@ class AudioInput:
         self._keep_from(self._end)
         self._state.emit("input_audio_buffer.cleared")
 
+    def end(self) -> None:
+        """Let go of what is being said."""
+        self._forget_turn()
+
     def _make_item(self, id: str, *, by_turn: bool) -> None:
         state = self._state
         previous = state.last_item()

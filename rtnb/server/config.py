@@ -2,8 +2,8 @@
 
 A configuration is the wire's own object, always whole, so that ``session.updated`` is a copy of it. An update
 is checked as a whole before any of it takes effect. Fields that change nothing here (``noise_reduction``,
-``tracing``, ``include``, ``reasoning``) are kept and shown, since a session that was written for the hosted
-service must run here unchanged.
+``idle_timeout_ms``, ``tracing``, ``include``, ``reasoning``) are kept and shown, since a session that was
+written for the hosted service must run here unchanged.
 """
 
 from __future__ import annotations

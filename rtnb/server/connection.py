@@ -146,6 +146,8 @@ class ServerSession:
             pass
         finally:
             self.responses.abandon()
+            self.input.end()
+            state.end()
             for task in self._tasks:
                 task.cancel()
             flushed = asyncio.create_task(state.outbox.flushed())

@@ -148,6 +148,7 @@ class Response:
             given = [(state.conversation.items[id], state.memory[id]) for id in order]
         prompt = Prompt(self._plan["instructions"], self._plan["tools"], await entries(state, given))
         loop = asyncio.get_running_loop()
+        state.skip_prefill()
         job = state.workers.llm.submit(state, partial(self._generate, prompt, loop))
         job.add_done_callback(lambda _: _tell(loop, self._pieces, None))
         used = 0
@@ -159,6 +160,8 @@ class Response:
                 state.forgotten.update(piece.forgotten)
                 continue
             used += piece.tokens
+            if isinstance(piece, Say) and not piece.text:  # tokens of a call that a limit cut off
+                continue
             if isinstance(piece, Say):
                 await self._say(piece)
             else:

@@ -137,9 +137,20 @@ class State:
             except Exception:
                 _log.warning("the model's cache could not be warmed", exc_info=True)
 
+        self.skip_prefill()
+        self._warming = self.workers.llm.submit(self, warm)
+
+    def skip_prefill(self) -> None:
+        """Drop a warming that has not begun: the answer that is asked for now does as much."""
         if self._warming is not None:
             self._warming.cancel()
-        self._warming = self.workers.llm.submit(self, warm)
+
+    def end(self) -> None:
+        """Let go of what nobody will wait for any more."""
+        self.skip_prefill()
+        for memory in self.memory.values():
+            for words in memory.words.values():
+                words.cancel()
 
 
 def system_messages(instructions: str) -> list[dict[str, Any]]:

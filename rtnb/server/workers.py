@@ -23,7 +23,9 @@ T = TypeVar("T")
 class Lane:
     """One thread and a queue that is fair between owners: each has one job done, then the next owner."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, after: Lane | None = None) -> None:
+        """``after`` is a lane of the same part that was ended: its last call must have returned first."""
+        self._after = after
         self._jobs: OrderedDict[object, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
         self._changed = threading.Condition()
         self._ended = False
@@ -63,7 +65,15 @@ class Lane:
                 self._jobs[owner] = jobs  # to the end of the line
             return job
 
+    @property
+    def alive(self) -> bool:
+        """Whether the thread has not ended yet."""
+        return self._thread.is_alive()
+
     def _work(self) -> None:
+        if self._after is not None:
+            self._after._thread.join()
+            self._after = None
         while (job := self._next()) is not None:
             future, call = job
             if not future.set_running_or_notify_cancel():
@@ -79,10 +89,15 @@ class Lane:
 class Workers:
     """The three lanes of one engine."""
 
-    def __init__(self, name: str) -> None:
-        self.llm = Lane(f"rtnb-llm-{name}")
-        self.asr = Lane(f"rtnb-asr-{name}")
-        self.tts = Lane(f"rtnb-tts-{name}")
+    def __init__(self, name: str, after: Workers | None = None) -> None:
+        self.llm = Lane(f"rtnb-llm-{name}", after.llm if after else None)
+        self.asr = Lane(f"rtnb-asr-{name}", after.asr if after else None)
+        self.tts = Lane(f"rtnb-tts-{name}", after.tts if after else None)
+
+    @property
+    def alive(self) -> bool:
+        """Whether a call may still be running."""
+        return any(lane.alive for lane in (self.llm, self.asr, self.tts))
 
     def end(self) -> None:
         """Drop what waits, and let the threads go."""
@@ -96,6 +111,7 @@ class Workers:
 
 
 _leases: dict[int, tuple[Workers, int]] = {}
+_ending: dict[int, Workers] = {}
 _lock = threading.Lock()
 
 
@@ -104,16 +120,18 @@ def lease(engine: Engine) -> Iterator[Workers]:
     """Give the workers of ``engine``, the same to all who hold it at a time, in whatever thread."""
     key = id(engine)
     with _lock:
-        workers, holders = _leases.get(key) or (Workers(engine.name), 0)
+        for other in [other for other, ending in _ending.items() if not ending.alive]:
+            del _ending[other]
+        workers, holders = _leases.get(key) or (Workers(engine.name, _ending.pop(key, None)), 0)
         _leases[key] = (workers, holders + 1)
     try:
         yield workers
     finally:
         with _lock:
             workers, holders = _leases[key]
-            if holders == 1:
-                del _leases[key]
-            else:
+            if holders > 1:
                 _leases[key] = (workers, holders - 1)
-        if holders == 1:
-            workers.end()
+            else:
+                del _leases[key]
+                _ending[key] = workers
+                workers.end()

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from rtnb.cli import COMMANDS, main
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["serve", "--nonsense"]])
+def test_what_is_misspelt_is_refused(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: rtnb" in capsys.readouterr().err
+
+
+def test_the_open_server_is_told_of(capsys):
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    assert "Without a key it is open to every program on this machine" in " ".join(
+        capsys.readouterr().out.split()
+    )
+
+
+def test_a_command_brings_in_only_what_it_needs():
+    code = "import sys; from rtnb.cli import main\ntry: main(['serve', '--help'])\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('numpy', 'websockets', 'onnxruntime', 'rtnb.cli.lab') if m in sys.modules])"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip().splitlines()[-1] == "[]"
