@@ -222,8 +222,11 @@ class Turns:
         turn = self._of_item.get(event["item_id"])
         if turn is not None:
             turn.mark("speech_stopped", t)
-            at = bisect_left(self._sent_ms, float(event["audio_end_ms"]))
-            if self._sent_ms and self._sent_ms[0] <= event["audio_end_ms"] and at < len(self._sent_at):
+            # The end that the server tells includes the silence by which it knew (API reference).
+            silence = (self._conversation.turn_detection or {}).get("silence_duration_ms") or 0
+            end = float(event["audio_end_ms"]) - silence
+            at = bisect_left(self._sent_ms, end)
+            if self._sent_ms and self._sent_ms[0] <= end and at < len(self._sent_at):
                 turn.mark("speech_end", self._sent_at[at])
         return turn
 
