@@ -130,6 +130,14 @@ def test_an_engine_that_cannot_start_says_why(home):
     assert not list(home.glob("*.json"))
 
 
+def test_a_home_that_cannot_be_written_to(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setenv("RTNB_HOME", str(tmp_path / "file"))
+        with pytest.raises(EngineError, match="set RTNB_HOME"):
+            process.ensure("weightless")
+
+
 def test_missing_weights_keep_their_kind(tmp_path):
     log = tmp_path / "log"
     log.write_text("noise\nrtnb: the weights are not installed\n")

@@ -19,7 +19,8 @@ import sys
 import sysconfig
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -70,11 +71,9 @@ def ensure(spec: str | None = None, *, progress: Callable[[str], None] | None = 
         EngineError: The engine cannot start; the text has its last words.
         WeightsError: Its weights are not installed.
     """
-    from filelock import FileLock
-
     full = _absolute(spec)
     state_file = _state_file(full)
-    with FileLock(state_file.with_suffix(".lock"), timeout=_START_SECONDS):
+    with _locked(state_file):
         _reap()
         state = _read(state_file)
         if state is not None and _health(state) is not None:
@@ -89,11 +88,9 @@ def stop(spec: str | None = None) -> bool:
     Raises:
         EngineError: It does not end within 10 seconds.
     """
-    from filelock import FileLock
-
     full = _absolute(spec)
     state_file = _state_file(full)
-    with FileLock(state_file.with_suffix(".lock"), timeout=_START_SECONDS):
+    with _locked(state_file):
         state = _read(state_file)
         if state is None or _health(state) is None:
             return False
@@ -140,8 +137,32 @@ def _home() -> Path:
         from platformdirs import user_cache_path
 
         folder = user_cache_path("rtnb", appauthor=False) / "servers"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise EngineError(
+            f"the folder {folder} for the state of servers cannot be made ({error.strerror or error}):"
+            " set RTNB_HOME to one that can be written to"
+        ) from None
     return folder
+
+
+@contextmanager
+def _locked(state_file: Path) -> Iterator[None]:
+    """Keep other processes from starting or stopping the same server meanwhile."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(state_file.with_suffix(".lock"), timeout=_START_SECONDS)
+    try:
+        with lock:
+            yield
+    except Timeout:
+        raise EngineError(
+            f"another process has been starting or stopping this engine for {_START_SECONDS:.0f} s:"
+            f" wait for it, or delete {lock.lock_file} if there is none"
+        ) from None
+    except OSError as error:
+        raise EngineError(f"the server's state in {state_file.parent} cannot be kept: {error}") from None
 
 
 def _absolute(spec: str | None) -> str:

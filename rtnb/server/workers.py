@@ -90,9 +90,9 @@ class Workers:
     """The three lanes of one engine."""
 
     def __init__(self, name: str, after: Workers | None = None) -> None:
-        self.llm = Lane(f"rtnb-llm-{name}", after.llm if after else None)
-        self.asr = Lane(f"rtnb-asr-{name}", after.asr if after else None)
-        self.tts = Lane(f"rtnb-tts-{name}", after.tts if after else None)
+        self.llm: Lane = Lane(f"rtnb-llm-{name}", after.llm if after else None)
+        self.asr: Lane = Lane(f"rtnb-asr-{name}", after.asr if after else None)
+        self.tts: Lane = Lane(f"rtnb-tts-{name}", after.tts if after else None)
 
     @property
     def alive(self) -> bool:
