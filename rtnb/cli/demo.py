@@ -1,0 +1,355 @@
+"""``rtnb demo``: one spoken turn through the whole chain, from a sound file to a spoken answer in a file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import AudioError, RtnbError, WeightsError
+
+if TYPE_CHECKING:
+    from ..audio import Clip
+    from ..faces.session import Session
+    from ..session.turn import Turn
+
+__all__ = ["add_parser", "run"]
+
+# "Can you tell me something about the ocean?", spoken by hibari-tts 0.2.1 (Apache-2.0), voice heart.
+_QUESTION = Path(__file__).with_name("question.ogg")
+_REPLY = "rtnb-reply.wav"
+_LEAST_SILENCE = 0.5
+_MARGIN = 0.2
+"""Seconds by which the server's patience exceeds the longest pause of the file."""
+_LEAD_OUT = 0.6
+"""Seconds of silence that are streamed in any case, so that the last word reaches the detector."""
+_PATIENCE = 10.0
+_ANSWER_SECONDS = 180.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command and return its parser."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="speak a sound file to a model and keep its spoken answer",
+        description=(
+            "One spoken turn through the whole chain: a sound file is streamed like a microphone, the server "
+            "finds the end of speech, the model answers, and its voice is kept in a file. Without --where it "
+            "is the embedded engine: no key, no network."
+        ),
+    )
+    parser.add_argument("file", nargs="?", metavar="FILE", help="speech; without it a sample question")
+    parser.add_argument(
+        "--out", default=_REPLY, metavar="REPLY", help=f"where the answer goes: .wav, .ogg, .flac ({_REPLY})"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object; progress goes to stderr")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--engine", metavar="SPEC", help="the embedded engine: local, weightless, …")
+    place.add_argument("--where", metavar="MODEL|URL", help="a hosted model, or a server's address")
+    parser.add_argument("--model", help="the model to ask for, or that the engine stands in for")
+    parser.add_argument("--voice", help="the voice of the answer")
+    parser.add_argument("--instructions", help="what the model is told to be")
+    parser.add_argument("--speed", type=float, help="of the voice, 0.25 to 1.5")
+    parser.add_argument(
+        "--pace",
+        type=_pace,
+        default=1.0,
+        metavar="X",
+        help="stream X times faster than speech, 0.1 to 50 (1)",
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return 0, or 1 where there is no spoken answer.
+
+    Raises:
+        RtnbError: The file cannot be read, the answer not be written, the server not be reached.
+    """
+    from ..audio import Clip
+    from ..audio.voice import voice
+
+    screen = _Screen(sys.stderr if args.json else sys.stdout)
+    reply = _writable(Path(args.out))
+    clip = Clip.read(args.file or _QUESTION)
+    heard = voice(clip)
+    if heard is None:
+        raise AudioError(f"{args.file!r} is silent: there is no speech to send")
+    silence = max(_LEAST_SILENCE, heard.longest_pause + _MARGIN)
+    screen.line(f"{args.file or 'A sample question'}: {clip.seconds:.1f} s of sound.")
+    if silence > _LEAST_SILENCE:
+        screen.line(
+            f"Its longest pause is {heard.longest_pause:.2f} s, so the server is told to wait for "
+            f"{silence:.2f} s of silence before it takes the turn as over: the whole file is one turn."
+        )
+    with _connected(args, silence, screen) as session:
+        screen.line(f"Connected to {session.where}. Speaking …")
+        stop = session.subscribe(screen)
+        try:
+            turns = _spoken(session, clip, args.pace)
+        finally:
+            stop()
+        answer = _Answer.of(session, turns, heard.end, silence, reply)
+    screen.end()
+    if args.json:
+        print(json.dumps(answer.report(), ensure_ascii=False))
+    if answer.file is None:
+        why = answer.turn.error or "the model answered without sound"
+        print(f"rtnb: there is no spoken answer: {why}", file=sys.stderr)
+        return 1
+    for line in answer.lines(args.pace):
+        screen.line(line)
+    screen.line("Now see and hear it in a notebook:  rtnb lab")
+    return 0
+
+
+def _pace(text: str) -> float:
+    pace = float(text)
+    if not 0.1 <= pace <= 50:
+        raise ValueError(text)
+    return pace
+
+
+def _writable(path: Path) -> Path:
+    """Return the path if a sound file can be written there. Found out before any work is done."""
+    from ..audio.files import format_of
+
+    format_of(path)
+    fresh = not path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise AudioError(
+            f"the answer cannot be written to {str(path)!r}: {error.strerror or error}"
+        ) from None
+    if fresh:
+        path.unlink()
+    return path
+
+
+def _connected(args: argparse.Namespace, silence: float, screen: _Screen) -> Session:
+    from ..faces.connect import connect
+
+    def dial() -> Session:
+        return connect(
+            args.where,
+            engine=args.engine,
+            model=args.model,
+            voice=args.voice,
+            instructions=args.instructions,
+            speed=args.speed,
+            turn_detection={
+                "type": "server_vad",
+                "silence_duration_ms": round(silence * 1000),
+                "create_response": True,
+            },
+        )
+
+    try:
+        return dial()
+    except WeightsError:
+        from ..engines import weights
+
+        if not weights.missing():
+            raise
+        screen.line("The engine's weights are not here yet: fetching 145 MB, once.")
+        weights.install(progress=True)
+        return dial()
+
+
+def _spoken(session: Session, clip: Clip, pace: float) -> list[Turn]:
+    """Stream the clip and silence after it until the server has taken the turn; return what it made of it."""
+    from ..audio import Clip
+
+    state = _Detection()
+    stop = session.subscribe(state)
+    try:
+        session.speak(clip, speed=pace)
+        session.speak(Clip.silence(_LEAD_OUT), speed=pace)
+        streamed = _LEAD_OUT
+        while not state.over and session.problem is None:
+            if streamed > _PATIENCE + _LEAST_SILENCE + clip.seconds:
+                break
+            session.speak(Clip.silence(0.2), speed=pace)
+            streamed += 0.2
+    finally:
+        stop()
+    if session.problem is not None:
+        raise session.problem
+    if not state.commits:
+        raise RtnbError("the server heard no speech in the file: is there a voice in it, and loud enough?")
+    state.answering.wait(_ANSWER_SECONDS)
+    turns = [turn for turn in session.turns if turn.input.audio is not None]
+    for turn in turns:
+        turn.wait(_ANSWER_SECONDS)
+    return turns
+
+
+class _Detection:
+    """Follows what the server's turn detection says."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self.answering = threading.Event()
+        self._speaking = False
+
+    @property
+    def over(self) -> bool:
+        """Whether speech was heard, has ended, and was taken."""
+        return self.commits > 0 and not self._speaking
+
+    def __call__(self, event: dict[str, Any], turn: int) -> None:
+        kind = event["type"]
+        if kind == "input_audio_buffer.speech_started":
+            self._speaking = True
+        elif kind == "input_audio_buffer.committed":
+            self._speaking = False
+            self.commits += 1
+        elif kind in ("response.created", "error"):
+            self.answering.set()
+
+
+class _Screen:
+    """Tells on a terminal what happens, as it happens."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._open = ""
+
+    def line(self, text: str) -> None:
+        """Write a line of its own."""
+        self.end()
+        print(text, file=self._stream, flush=True)
+
+    def end(self) -> None:
+        """End a line that text was streamed into."""
+        if self._open:
+            print(file=self._stream, flush=True)
+        self._open = ""
+
+    def _stream_into(self, name: str, text: str) -> None:
+        if self._open != name:
+            self.end()
+            self._open = name
+            text = f"{name}: {text.lstrip()}"
+        print(text, end="", file=self._stream, flush=True)
+
+    def __call__(self, event: dict[str, Any], turn: int) -> None:
+        """Listen to a session."""
+        kind = event["type"]
+        if kind == "input_audio_buffer.speech_started":
+            self.line("The server hears speech.")
+        elif kind == "input_audio_buffer.speech_stopped":
+            self.line("The server says that speech has ended.")
+        elif kind == "conversation.item.input_audio_transcription.completed":
+            self.line(f"You: {event['transcript'].strip()}")
+        elif kind == "conversation.item.input_audio_transcription.failed":
+            self.line(f"Your words could not be transcribed: {event['error'].get('message')}")
+        elif kind in ("response.output_audio_transcript.delta", "response.output_text.delta"):
+            self._stream_into("Assistant", event["delta"])
+        elif kind == "error":
+            self.line(f"The server reports an error: {event['error'].get('message')}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What came of the file: its turns, the last of them with an answer, and how long that took.
+
+    ``first_audio`` is in milliseconds from the moment when the last of the voice was sent, so it has the
+    silence in it by which the server knows the end. None where there was no sound.
+    """
+
+    turns: list[Turn]
+    turn: Turn
+    first_audio: float | None
+    silence: float
+    file: Path | None
+
+    @classmethod
+    def of(cls, session: Session, turns: list[Turn], voice_end: float, silence: float, file: Path) -> _Answer:
+        """Choose the turn that answers and write its sound to ``file``, if there is any.
+
+        Raises AudioError where it cannot be written.
+        """
+        turn = next((one for one in reversed(turns) if one.sound is not None), turns[-1])
+        sound = turn.sound
+        if sound is not None:
+            sound.write(file)
+        return cls(
+            turns, turn, _first_audio(session, turn, voice_end), silence, None if sound is None else file
+        )
+
+    def report(self) -> dict[str, Any]:
+        """Return all of it as JSON has it."""
+        turn = self.turn
+        usage, cost, sound = turn.usage, turn.cost, turn.sound
+        return {
+            "status": turn.status,
+            "error": None if turn.error is None else str(turn.error),
+            "input_transcript": " ".join(filter(None, (one.input.text for one in self.turns))),
+            "reply_text": turn.said,
+            "reply_file": None if self.file is None else str(self.file),
+            "reply_seconds": None if sound is None else round(sound.seconds, 3),
+            "first_audio_ms": self.first_audio,
+            "commit_to_audio_ms": turn.latency.commit_to_audio,
+            "silence_ms": round(self.silence * 1000),
+            "usage": {
+                "input": {
+                    "text": usage.input_text,
+                    "audio": usage.input_audio,
+                    "image": usage.input_image,
+                    "total": usage.input_tokens,
+                },
+                "cached": {
+                    "text": usage.cached_text,
+                    "audio": usage.cached_audio,
+                    "image": usage.cached_image,
+                    "total": usage.cached_tokens,
+                },
+                "output": {
+                    "text": usage.output_text,
+                    "audio": usage.output_audio,
+                    "total": usage.output_tokens,
+                },
+                "total": usage.total_tokens,
+            },
+            "model": turn.model,
+            "engine": turn.engine or None,
+            "cost_usd": None if cost is None else round(float(cost), 6),
+            "billed": turn.billed,
+        }
+
+    def lines(self, pace: float) -> Iterator[str]:
+        """Yield what is worth telling a person."""
+        from ..views import words
+
+        turn, sound = self.turn, self.turn.sound
+        if len(self.turns) > 1:
+            yield f"The server made {len(self.turns)} turns of the file all the same; the last answer counts."
+        if (ending := words.ending(turn)) is not None:
+            yield ending
+        if self.first_audio is not None:
+            yield (
+                f"First audio {self.first_audio:.0f} ms after the last of the voice; for "
+                f"{self.silence * 1000 / pace:.0f} ms of that the server waited, to be sure of the end."
+            )
+        for said in (words.tokens(turn.usage), words.money(turn), words.speaker(turn)):
+            if said:
+                yield said[0].upper() + said[1:]
+        if sound is not None:
+            yield f"Reply: {self.file} ({sound.seconds:.1f} s)"
+
+
+def _first_audio(session: Session, turn: Turn, voice_end: float) -> float | None:
+    first = turn.marks.get("first_audio")
+    left = voice_end * session.conversation.input_codec.bytes_per_second
+    for entry in session.log.filter("input_audio_buffer.append"):
+        left -= len(entry.data["audio"]) * 3 // 4
+        if left <= 0:
+            return None if first is None else round((first - entry.t) * 1000, 1)
+    return None
