@@ -1,0 +1,117 @@
+"""The notebooks run from top to bottom, in this Python, on both embedded engines."""
+
+import os
+import re
+import sys
+from html import unescape
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from rtnb.server import process
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+FIRST = ROOT / "notebooks" / "01-first-turn.ipynb"
+
+
+@pytest.fixture(params=["weightless", pytest.param("local", marks=pytest.mark.engine)])
+def engine(request, monkeypatch, tmp_path):
+    monkeypatch.setenv("RTNB_ENGINE", request.param)
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RTNB_IDLE", "60")
+    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    # The kernel finds the rtnb that is tested, and this Python whatever kernels are installed.
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    kernel = tmp_path / "share" / "kernels" / "suite"
+    kernel.mkdir(parents=True)
+    python = sys.executable.replace("\\", "\\\\")
+    (kernel / "kernel.json").write_text(
+        f'{{"argv": ["{python}", "-m", "ipykernel_launcher", "-f", "{{connection_file}}"],'
+        ' "display_name": "suite", "language": "python"}',
+        "utf-8",
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    yield request.param
+    process.stop(request.param)
+
+
+def executed(path, folder):
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook, timeout=180, kernel_name="suite", resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    return {cell["id"]: cell for cell in notebook.cells if cell.cell_type == "code"}
+
+
+def html(cell):
+    return "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
+
+
+def plain(cell):
+    """All that a cell printed or showed, as text."""
+    parts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in cell.outputs]
+    return "".join(parts)
+
+
+def words(page):
+    return unescape(re.sub(r"<[^>]*>", "", re.sub(r"<style>.*?</style>", "", page)))
+
+
+def test_the_first_notebook(engine, tmp_path):
+    cells = executed(FIRST, tmp_path)
+    assert not [output for cell in cells.values() for output in cell.outputs if output.output_type == "error"]
+    assert f"the embedded engine ({engine})" in plain(cells["connect"])
+
+    card = html(cells["say"])
+    assert "Describe the sea in one sentence." in words(card)
+    assert card.count("data:audio/ogg;base64,") == 1
+    assert "first audio" in words(card)
+    assert "nothing was billed" in words(card)
+    assert f"{engine} engine" in words(card)
+
+    inspected = plain(cells["inspect"])
+    assert re.search(r"Clip\(\d+\.\d\d s, 24 kHz", inspected)
+    assert re.search(r"\d+ tokens in, \d+ out", inspected)
+    assert "nothing was billed" in inspected
+
+    assert html(cells["speak"]).count("data:audio/ogg;base64,") == 2
+
+    tool = words(html(cells["tool"]))
+    assert "roll_dice(sides=20)" in tool
+    assert re.search(r"gave \d+", tool)
+    assert "The tool failed" not in tool
+
+    inspected = plain(cells["log"])
+    assert "↑ response.create" in inspected
+    assert "↓ response.created" in inspected
+    assert "Describe the sea in one sentence." in inspected
+
+    if engine == "weightless":
+        assert "You said: Describe the sea" in words(card)
+        assert "(speech, 0." in words(html(cells["speak"]))
+    else:
+        spoken = words(card).partition("Assistant")[2].split(".")[0]
+        assert spoken.split()[0].lower() in words(html(cells["speak"])).partition("Assistant")[0].lower()
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_kept_clean(path):
+    text = path.read_text("utf-8")
+    notebook = nbformat.reads(text, as_version=4)
+    nbformat.validate(notebook)
+    assert nbformat.writes(notebook) + "\n" == text
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+def test_the_first_notebook_is_short():
+    assert len(nbformat.read(FIRST, as_version=4).cells) < 10
