@@ -383,13 +383,37 @@ async def test_what_no_longer_fits_is_left_out_in_a_block():
 
 async def test_the_prompt_is_warmed_at_the_start_and_when_it_changes():
     warmed: list[Any] = []
+    done_once = threading.Event()
     engine = scripted(Say("ok"))
-    engine.llm.prefill = lambda messages, tools: warmed.append((messages, tools))
+
+    def prefill(messages, tools) -> None:
+        warmed.append((messages, tools))
+        done_once.set()
+
+    engine.llm.prefill = prefill
     async with connected(engine, output_modalities=["text"]) as wire:
-        await wire.say("hello")
-        await wire.respond()
+        await reached(done_once)
+        assert warmed[0][0][0]["role"] == "system"
+        done_once.clear()
+        await wire.configure(tool_choice="none")  # nothing that the model reads
         await wire.configure(instructions="", tools=[WEATHER])
-        await wire.respond()
-    assert warmed[0][0][0]["role"] == "system"
-    assert warmed[-1] == ([], [WEATHER])
-    assert len(warmed) == 2
+        await reached(done_once)
+        assert warmed[1:] == [([], [WEATHER])]
+
+
+async def test_an_answer_overtakes_a_warming_that_has_not_begun():
+    warmed: list[Any] = []
+    engine = scripted(Say("one"), Say("two"), hold_after=1)
+    async with connected(engine, output_modalities=["text"]) as wire:
+        await wire.send("response.create", response={"conversation": "none"})
+        await reached(engine.llm.held)
+        engine.llm.prefill = lambda *given: warmed.append(given)
+        await wire.send("session.update", session={"type": "realtime", "instructions": "Other."})
+        await wire.until("session.updated")
+        await wire.send("response.create")
+        await wire.until("response.created")
+        await wire.settle()
+        engine.llm.go.set()
+        while len([event for event in wire.seen if event["type"] == "response.done"]) < 2:
+            await wire.next()
+    assert warmed == []
