@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -55,6 +56,10 @@ class Tool:
             if thing.get("type", "function") != "function" or not isinstance(thing.get("name"), str):
                 raise ArgumentError("a tool dict needs 'type': 'function' and a 'name'")
             parameters = thing.get("parameters") or {"type": "object", "properties": {}}
+            if not isinstance(parameters, Mapping):
+                raise ArgumentError(
+                    f"a tool's parameters are a JSON schema (a dict), not {type(parameters).__name__}"
+                )
             return cls(_checked(thing["name"]), str(thing.get("description") or ""), parameters)
         if callable(thing):
             return _from_function(thing)
@@ -87,10 +92,17 @@ class Tool:
         if inspect.iscoroutinefunction(self.function):
             result = await self.function(**values)
         else:
-            result = await asyncio.to_thread(self.function, **values)
+            result = await asyncio.to_thread(_called, self.function, values)
             if inspect.isawaitable(result):
                 result = await result
         return _as_text(result)
+
+
+def _called(function: Callable[..., Any], values: dict[str, Any]) -> Any:
+    try:
+        return function(**values)
+    except StopIteration as stop:  # it cannot pass through a future: whoever awaits would wait for ever
+        raise RuntimeError("the tool raised StopIteration") from stop
 
 
 def tool(function: Callable[..., Any]) -> Tool:
@@ -111,27 +123,30 @@ def _checked(name: str) -> str:
 def _from_function(function: Callable[..., Any]) -> Tool:
     from docstring_parser import parse
     from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-    from pydantic.errors import PydanticUserError
+    from pydantic.json_schema import GenerateJsonSchema
+
+    class Schema(GenerateJsonSchema):
+        ignored_warning_kinds = {"non-serializable-default"}  # noqa: RUF012
 
     name = _checked(getattr(function, "__name__", type(function).__name__))
     documented = parse(inspect.getdoc(function) or "")
-    described = {param.arg_name: param.description for param in documented.params}
+    described = {param.arg_name: param.description for param in documented.params if param.description}
+    names: dict[str, str] = {}
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(function, eval_str=True).parameters.values():
-        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ArgumentError(f"{name}: a tool has named parameters only, not {parameter}")
-        if parameter.annotation is parameter.empty:
-            raise ArgumentError(f"{name}: give the parameter {parameter.name!r} a type, such as str")
+    for parameter in _parameters(name, function):
+        told: dict[str, Any] = {"alias": parameter.name}
+        if parameter.name in described:
+            told["description"] = described[parameter.name]
         default = ... if parameter.default is parameter.empty else parameter.default
-        fields[parameter.name] = (
-            parameter.annotation,
-            Field(default, description=described.get(parameter.name)),
-        )
+        field = f"field{len(fields)}"  # the alias is the name: a field of its own could hide pydantic's
+        names[parameter.name] = field
+        fields[field] = (parameter.annotation, Field(default, **told))
     try:
         model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-        schema = model.model_json_schema()
-    except PydanticUserError as error:
-        raise ArgumentError(f"{name}: a parameter's type has no JSON schema: {error.message}") from None
+        schema = model.model_json_schema(schema_generator=Schema)
+    except Exception as error:  # pydantic's own, and whatever a wrong annotation sets off in it
+        said = getattr(error, "message", error)
+        raise ArgumentError(f"{name}: a parameter's type has no JSON schema: {said}") from None
     _drop_titles(schema)
 
     def validate(given: Any) -> dict[str, Any]:
@@ -140,10 +155,23 @@ def _from_function(function: Callable[..., Any]) -> Tool:
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
             raise ArgumentError(f"the arguments do not fit: {wrong}") from None
-        return {key: getattr(made, key) for key in fields}
+        return {name: getattr(made, field) for name, field in names.items()}
 
     about = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
     return Tool(name, about, schema, function, validate)
+
+
+def _parameters(name: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
+    try:
+        parameters = list(inspect.signature(function, eval_str=True).parameters.values())
+    except Exception as error:  # annotations are the caller's code
+        raise ArgumentError(f"{name}: its parameters cannot be read: {error}") from None
+    for parameter in parameters:
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise ArgumentError(f"{name}: a tool has named parameters only, not {parameter}")
+        if parameter.annotation is parameter.empty:
+            raise ArgumentError(f"{name}: give the parameter {parameter.name!r} a type, such as str")
+    return parameters
 
 
 def _drop_titles(schema: Any) -> None:
@@ -151,8 +179,11 @@ def _drop_titles(schema: Any) -> None:
     if isinstance(schema, dict):
         if isinstance(schema.get("title"), str):
             del schema["title"]
-        for value in schema.values():
-            _drop_titles(value)
+        for key, value in schema.items():
+            if key in ("properties", "$defs"):
+                _drop_titles(list(value.values()))
+            elif key not in ("default", "const", "enum", "examples"):  # those hold values, not schemas
+                _drop_titles(value)
     elif isinstance(schema, list):
         for value in schema:
             _drop_titles(value)
@@ -160,6 +191,15 @@ def _drop_titles(schema: Any) -> None:
 
 def _as_text(result: Any) -> str:
     if isinstance(result, str):
-        return result
+        return result.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(result, default=str, option=options).decode()
+    try:
+        return orjson.dumps(result, default=_plain, option=options).decode()
+    except TypeError:  # whole numbers past 64 bits, half a surrogate pair
+        return json.dumps(result, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, (set, frozenset)) else str(value)

@@ -1,0 +1,351 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Optional
+
+import numpy as np
+import pytest
+from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
+
+from rtnb.errors import ArgumentError
+from rtnb.session.tools import Tool, tool
+
+
+class Place(BaseModel):
+    """Where."""
+
+    city: str
+    country: str = Field("it", description="Two letters.")
+
+
+@dataclass
+class Span:
+    start: int
+    end: int = 9
+
+
+class Point(TypedDict):
+    x: float
+    y: float
+
+
+def weather(
+    city: str,
+    unit: Literal["C", "F"] = "C",
+    *,
+    days: int = 1,
+    hours: Optional[list[int]] = None,  # noqa: UP045
+) -> str:
+    """Tell the weather.
+
+    Only of the past.
+
+    Args:
+        city: A city's English name.
+        days: How many days.
+    """
+    return f"{city} {unit} {days} {hours}"
+
+
+def run(thing, arguments="{}"):
+    return asyncio.run(Tool.of(thing).run(arguments))
+
+
+def test_a_schema_from_the_signature_and_the_docstring():
+    made = tool(weather)
+    assert made.wire == {
+        "type": "function",
+        "name": "weather",
+        "description": "Tell the weather.\n\nOnly of the past.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "A city's English name."},
+                "unit": {"type": "string", "enum": ["C", "F"], "default": "C"},
+                "days": {"type": "integer", "default": 1, "description": "How many days."},
+                "hours": {
+                    "anyOf": [{"type": "array", "items": {"type": "integer"}}, {"type": "null"}],
+                    "default": None,
+                },
+            },
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    }
+    assert made.function is weather
+    assert Tool.of(made) is made
+    json.dumps(made.wire)
+
+
+@pytest.mark.parametrize(
+    "doc",
+    [
+        "Do.\n\nArgs:\n    city: Its name.",
+        "Do.\n\nParameters\n----------\ncity : str\n    Its name.",
+        "Do.\n\n:param city: Its name.",
+    ],
+)
+def test_docstrings_of_several_styles(doc):
+    def do(city: str):
+        pass
+
+    do.__doc__ = doc
+    made = tool(do)
+    assert made.description == "Do."
+    assert made.parameters["properties"]["city"]["description"] == "Its name."
+
+
+def test_nested_types():
+    def go(place: Place, span: Span, point: Point, ways: list[Place], more: dict[str, int]) -> str:
+        return f"{place.city} {place.country} {span.start}-{span.end} {point['x']} {len(ways)} {more}"
+
+    made = tool(go)
+    schema = made.parameters
+    assert set(schema["$defs"]) == {"Place", "Span", "Point"}
+    assert schema["properties"]["place"] == {"$ref": "#/$defs/Place"}
+    assert schema["properties"]["ways"]["items"] == {"$ref": "#/$defs/Place"}
+    assert schema["$defs"]["Place"]["properties"]["country"]["description"] == "Two letters."
+    assert "title" not in json.dumps(schema)
+    arguments = {
+        "place": {"city": "Rome"},
+        "span": {"start": 1},
+        "point": {"x": 0, "y": 1},
+        "ways": [{"city": "Bari"}, {"city": "Pisa"}],
+        "more": {"a": 1},
+    }
+    assert run(made, json.dumps(arguments)) == "Rome it 1-9 0.0 2 {'a': 1}"
+
+
+def test_annotated_types():
+    def roll(
+        sides: Annotated[int, Field(ge=2, le=100, description="Of the die.")],
+        times: Annotated[int, Field(description="Overruled.")] = 1,
+    ):
+        """Roll a die.
+
+        Args:
+            times: How often.
+        """
+        return sides * times
+
+    made = tool(roll)
+    sides = made.parameters["properties"]["sides"]
+    assert sides == {"type": "integer", "minimum": 2, "maximum": 100, "description": "Of the die."}
+    assert made.parameters["properties"]["times"]["description"] == "How often."
+    assert run(made, '{"sides":6}') == "6"
+    with pytest.raises(ArgumentError, match="sides: Input should be greater than or equal to 2"):
+        run(made, '{"sides":1}')
+
+
+def test_no_parameters():
+    def now():
+        return "noon"
+
+    assert tool(now).parameters == {"type": "object", "properties": {}, "additionalProperties": False}
+    assert run(now) == run(now, "") == "noon"
+
+
+@pytest.mark.parametrize(
+    "name", ["schema", "json", "copy", "validate", "model_x", "model_config", "_x", "field0", "title"]
+)
+def test_any_name_of_a_parameter_will_do(name):
+    scope: dict[str, Any] = {}
+    exec(f"def echo({name}: str, default: str = 'd'): return {name} + default", scope)
+    made = tool(scope["echo"])
+    assert made.parameters["properties"] == {
+        name: {"type": "string"},
+        "default": {"type": "string", "default": "d"},
+    }
+    assert run(made, json.dumps({name: "a"})) == "ad"
+
+
+def test_defaults_that_are_no_json():
+    marker = object()
+
+    def check(a: Any = marker, b: dict[str, str] = {"title": "kept"}):  # noqa: B006
+        return a is marker and b["title"]
+
+    made = tool(check)
+    assert made.parameters["properties"]["a"] == {}
+    assert made.parameters["properties"]["b"]["default"] == {"title": "kept"}
+    assert run(made) == "kept"
+
+
+def test_a_plain_function_runs_on_a_thread_and_an_async_one_on_the_loop():
+    def plain():
+        return threading.get_ident()
+
+    async def on_loop():
+        return threading.get_ident()
+
+    class Later:
+        async def __call__(self, a: int = 1):
+            return a + 1
+
+    here = str(threading.get_ident())
+    assert run(plain) != here
+    assert run(on_loop) == here
+    assert run(Later()) == "2"
+    assert Tool.of(Later()).name == "Later"
+
+
+def test_a_method():
+    class Counter:
+        total = 0
+
+        def add(self, n: int) -> int:
+            """Add."""
+            self.total += n
+            return self.total
+
+    counter = Counter()
+    made = tool(counter.add)
+    assert (made.name, list(made.parameters["properties"])) == ("add", ["n"])
+    assert run(made, '{"n":2}') == "2"
+    assert counter.total == 2
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyError("k"), StopIteration(), ZeroDivisionError()])
+def test_what_a_function_raises_comes_out(error):
+    def fail():
+        raise error
+
+    async def fail_later():
+        raise error
+
+    for function in (fail, fail_later):
+        expected = RuntimeError if isinstance(error, StopIteration) else type(error)
+        with pytest.raises(expected):
+            asyncio.run(asyncio.wait_for(Tool.of(function).run("{}"), 20))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("{", "the arguments are no JSON"),
+        ("[]", "the arguments are list, not an object"),
+        ("null", "the arguments are NoneType, not an object"),
+        ("{}", "the arguments do not fit: city: Field required"),
+        ('{"city":5}', "the arguments do not fit: city: Input should be a valid string"),
+        ('{"city":"Rome","unit":"K"}', "the arguments do not fit: unit: Input should be 'C' or 'F'"),
+        ('{"city":"Rome","mood":"fine"}', "the arguments do not fit: mood: Extra inputs are not permitted"),
+        ('{"city":"Rome","hours":[1,"x"]}', "hours.1: Input should be a valid integer"),
+        ('{"field0":"Rome"}', "city: Field required"),
+    ],
+)
+def test_arguments_that_do_not_fit(arguments, sentence):
+    with pytest.raises(ArgumentError) as raised:
+        run(weather, arguments)
+    assert sentence in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ("text", "text"),
+        (None, "null"),
+        (5, "5"),
+        (True, "true"),
+        ({"a": [1, 2.5]}, '{"a":[1,2.5]}'),
+        ({1: "one"}, '{"1":"one"}'),
+        (Place(city="Rome"), '{"city":"Rome","country":"it"}'),
+        ([Span(1)], '[{"start":1,"end":9}]'),
+        ({3}, "[3]"),
+        (np.arange(3), "[0,1,2]"),
+        (np.float32(0.5), "0.5"),
+        (2**70, str(2**70)),
+        (float("nan"), "null"),
+        (b"raw", "\"b'raw'\""),
+        ("half \ud800", "half ?"),
+        (["half \ud800"], '["half \\ud800"]'),
+    ],
+    ids=range(16),
+)
+def test_results_become_text(result, text):
+    def give():
+        return result
+
+    assert run(give) == text
+
+
+def star(*cities: str):
+    pass
+
+
+def keywords(**more: str):
+    pass
+
+
+def positional(city: str, /):
+    pass
+
+
+def untyped(city):
+    pass
+
+
+def stranger(city: Nowhere):  # noqa: F821
+    pass
+
+
+def broken(city: "not python at all"):  # noqa: F722
+    pass
+
+
+def handler(call: threading.Lock):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("thing", "sentence"),
+    [
+        (star, "star: a tool has named parameters only, not *cities"),
+        (keywords, "keywords: a tool has named parameters only, not **more"),
+        (positional, "positional: a tool has named parameters only, not city"),
+        (untyped, "untyped: give the parameter 'city' a type, such as str"),
+        (stranger, "stranger: its parameters cannot be read: name 'Nowhere' is not defined"),
+        (broken, "broken: a parameter's type has no JSON schema"),
+        (handler, "handler: "),
+        (dict, "dict: its parameters cannot be read"),
+        (lambda: 1, "a tool's name is 1 to 64 letters, digits, _ or -, not '<lambda>'"),
+        (5, "a tool is a typed function, an rtnb.tool or a dict, not int"),
+        ("weather", "not str"),
+        ({"type": "mcp", "name": "x"}, "a tool dict needs 'type': 'function' and a 'name'"),
+        (
+            {"type": "function", "function": {"name": "x"}},
+            "a tool dict needs 'type': 'function' and a 'name'",
+        ),
+        ({"name": "two words"}, "not 'two words'"),
+        ({"name": ""}, "not ''"),
+        ({"name": "x" * 65}, "1 to 64"),
+        ({"name": "x", "parameters": ["city"]}, "a tool's parameters are a JSON schema (a dict), not list"),
+    ],
+    ids=range(17),
+)
+def test_what_is_no_tool(thing, sentence):
+    with pytest.raises(ArgumentError) as raised:
+        Tool.of(thing)
+    assert sentence in str(raised.value)
+
+
+def test_dict_tools():
+    parameters = {"type": "object", "properties": {"city": {"type": "string", "title": "kept"}}}
+    made = Tool.of({"type": "function", "name": "w", "description": "Weather.", "parameters": parameters})
+    assert made.wire == {"type": "function", "name": "w", "description": "Weather.", "parameters": parameters}
+    assert made.function is None
+    assert Tool.of({"name": "bare"}).wire["parameters"] == {"type": "object", "properties": {}}
+
+
+def test_as_a_decorator():
+    @tool
+    def double(n: int) -> int:
+        """Double it."""
+        return 2 * n
+
+    assert isinstance(double, Tool)
+    assert repr(double).startswith("Tool(name='double'")
+    assert run(double, '{"n":4}') == "8"
