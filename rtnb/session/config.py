@@ -87,12 +87,14 @@ def session_options(
     if voice is not None:
         sound_out["voice"] = _text("voice", voice)
     if speed is not None:
-        if not 0.25 <= speed <= 1.5:
+        if isinstance(speed, bool) or not isinstance(speed, (int, float)) or not 0.25 <= speed <= 1.5:
             raise ArgumentError(f"speed is 0.25 to 1.5, not {speed!r}")
         sound_out["speed"] = speed
     audio = {name: part for name, part in (("input", sound_in), ("output", sound_out)) if part}
     if audio:
         made["audio"] = audio
+    if session is not None and not isinstance(session, Mapping):
+        raise ArgumentError(f"session is a dict of fields, not {type(session).__name__}")
     return _merged(made, session or {})
 
 
@@ -124,12 +126,15 @@ def response_options(
     )
     del made["type"]
     if metadata is not None:
+        if not isinstance(metadata, Mapping):
+            raise ArgumentError(f"metadata is a dict of texts, not {type(metadata).__name__}")
         if len(metadata) > 16:
             raise ArgumentError(f"metadata has at most 16 pairs, not {len(metadata)}")
         for key, value in metadata.items():
-            if not isinstance(value, str) or len(key) > 64 or len(value) > 512:
+            texts = isinstance(key, str) and isinstance(value, str)
+            if not texts or len(key) > 64 or len(value) > 512:
                 raise ArgumentError(
-                    f"metadata is text: keys up to 64 signs, values up to 512; see {key!r:.80}"
+                    f"metadata is text: keys up to 64 signs, values up to 512; see {repr(key)[:80]}"
                 )
         made["metadata"] = dict(metadata)
     if conversation is not None:
@@ -156,8 +161,8 @@ def _text(name: str, value: Any) -> str:
 
 
 def _modalities(value: str | Iterable[str]) -> list[str]:
-    asked = {value} if isinstance(value, str) else set(value)
-    if not asked or not asked <= {"audio", "text"}:
+    asked = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else []
+    if not asked or any(one not in ("audio", "text") for one in asked):
         raise ArgumentError(f"modalities is 'audio' or 'text', not {value!r}")
     return ["audio"] if "audio" in asked else ["text"]  # sound always comes with its transcript
 
@@ -175,36 +180,39 @@ def _tools(model: Model, tools: list[Event]) -> list[Event]:
 def _tool_choice(value: str | Event) -> str | Event:
     if isinstance(value, str) and value not in ("auto", "none", "required"):
         return {"type": "function", "name": value}
+    if not isinstance(value, (str, Mapping)):
+        raise ArgumentError(
+            f"tool_choice is 'auto', 'none', 'required' or a tool's name, not {type(value).__name__}"
+        )
     return value
 
 
 def _limit(model: Model, value: int | str) -> int | str:
     if value == "inf":
         return "inf"
-    top = model.max_output or 4096
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= top:
-        raise ArgumentError(f"max_output_tokens is 1 to {top:,} for {model.id}, or 'inf', not {value!r}")
+    top = model.max_output
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= (top or value):
+        allowed = f"1 to {top:,} for {model.id}" if top else "1 or more"
+        raise ArgumentError(f"max_output_tokens is {allowed}, or 'inf', not {value!r}")
     return value
 
 
 def _turn_detection(value: str | bool | Mapping[str, Any]) -> Event | None:
     if value is False:
         return None
-    detection: Event = (
-        {"type": "server_vad"}
-        if value is True
-        else {"type": value}
-        if isinstance(value, str)
-        else dict(value)
-    )
-    kind = detection.setdefault("type", "server_vad")
-    if kind not in _DETECTION:
+    if value is True:
+        value = "server_vad"
+    detection: Event = {"type": value}
+    if isinstance(value, Mapping):
+        detection = {"type": "server_vad", **value}
+    kind = detection["type"]
+    if not isinstance(kind, str) or kind not in _DETECTION:
         raise ArgumentError(
             f"turn_detection is 'server_vad', 'semantic_vad', a dict of one, or False, not {kind!r}"
         )
     for name in detection:
         if name not in _DETECTION[kind]:
-            close = get_close_matches(name, _DETECTION[kind], 1)
+            close = get_close_matches(str(name), _DETECTION[kind], 1)
             hint = f": did you mean {close[0]!r}?" if close else ""
             raise ArgumentError(f"{kind} has no setting {name!r}{hint}")
     return detection
@@ -215,6 +223,10 @@ def _transcription(value: str | bool | Mapping[str, Any]) -> Event | None:
         return None
     if value is True:
         return {"model": "gpt-4o-mini-transcribe"}
+    if not isinstance(value, (str, Mapping)):
+        raise ArgumentError(
+            f"transcription is True, False, a model's name or a dict, not {type(value).__name__}"
+        )
     return {"model": value} if isinstance(value, str) else dict(value)
 
 
@@ -230,14 +242,15 @@ def _format(name: str, value: str | Event) -> Event:
     if isinstance(value, str):
         if value not in FORMATS:
             raise ArgumentError(f"{name} is one of {', '.join(FORMATS)}, not {value!r}")
-        return FORMATS[value]
+        return dict(FORMATS[value])
     if value not in FORMATS.values():
-        raise ArgumentError(f"{name} is one of {', '.join(FORMATS)}; got {value!r:.80}")
-    return value
+        raise ArgumentError(f"{name} is one of {', '.join(FORMATS)}; got {repr(value)[:80]}")
+    return dict(value)
 
 
-def _merged(into: Event, more: Mapping[str, Any]) -> Event:
+def _merged(into: Mapping[str, Any], more: Mapping[str, Any]) -> Event:
+    made = dict(into)
     for key, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(into.get(key), dict)
-        into[key] = _merged(into[key], value) if both else value
-    return into
+        both = isinstance(value, Mapping) and isinstance(made.get(key), Mapping)
+        made[key] = _merged(made[key], value) if both else value
+    return made

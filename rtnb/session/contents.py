@@ -77,17 +77,24 @@ def _contents(thing: Any) -> list[Content]:
 def _from_path(path: Path) -> Content:
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
         try:
-            return _from_bytes(path.read_bytes())
+            picture = _picture(path.read_bytes())
         except OSError as error:
             raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
+        if picture is None:
+            raise ArgumentError(f"{path} is no PNG or JPEG, though it is named like one")
+        return picture
     return Clip.read(path)
 
 
 def _from_bytes(data: bytes) -> Content:
+    return _picture(data) or Clip.read(data)
+
+
+def _picture(data: bytes) -> Picture | None:
     for magic, mime in _PICTURES.items():
         if data.startswith(magic):
             return Picture(f"data:{mime};base64,{b64encode(data).decode()}")
-    return Clip.read(data)
+    return None
 
 
 def _is_picture(thing: Any) -> bool:
