@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ..errors import ArgumentError, AuthError
 from ..wire import models
@@ -13,6 +13,7 @@ __all__ = ["Target", "locate"]
 
 _OPENAI = "wss://api.openai.com/v1/realtime"
 _OPENAI_HOST = "api.openai.com"
+_KEYS = ("sk-", "ek_", "sess-")
 _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
 
@@ -36,8 +37,10 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
 
     Raises ArgumentError for a name that is no address and no known model, AuthError without a key.
     """
+    if where.startswith(_KEYS):
+        raise ArgumentError("that looks like a key: give it as api_key=…, or set OPENAI_API_KEY")
     if where.startswith("azure:"):
-        return _azure(where.removeprefix("azure:"), api_key)
+        return _azure(where.removeprefix("azure:"), model, api_key)
     if "://" in where:
         return _address(where, model, api_key)
     known = models.find(where).known
@@ -51,7 +54,9 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
         raise ArgumentError(
             f"{where} is a {models.find(where).kind} model; it holds no realtime conversation"
         )
-    key = api_key or os.environ.get("OPENAI_API_KEY")
+    if model not in (None, where):
+        raise ArgumentError(f"{where} and model={model!r} are two models: name one")
+    key = _key(api_key, "OPENAI_API_KEY")
     if not key:
         raise AuthError(
             f"{where} needs an OpenAI key: make one at platform.openai.com/api-keys and set OPENAI_API_KEY, "
@@ -65,12 +70,21 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
     )
 
 
-def _azure(deployment: str, api_key: str | None) -> Target:
+def _key(given: str | None, variable: str | None) -> str:
+    """Return the key that was given, or that the environment has; "" for none."""
+    key = (given or (os.environ.get(variable) if variable else None) or "").strip()
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise AuthError("the key holds signs that no key has: copy it again")
+    return key
+
+
+def _azure(deployment: str, model: str | None, api_key: str | None) -> Target:
     endpoint = os.environ.get("AZURE_OPENAI_ENDPOINT", "")
-    key = api_key or os.environ.get("AZURE_OPENAI_API_KEY")
+    key = _key(api_key, "AZURE_OPENAI_API_KEY")
     if not deployment:
         raise ArgumentError("name the deployment: rtnb.connect('azure:my-deployment')")
-    if not endpoint.startswith("https://"):
+    host = _split(endpoint).netloc
+    if not endpoint.startswith("https://") or not host or "@" in host:
         raise ArgumentError(
             "set AZURE_OPENAI_ENDPOINT to the resource's address, such as https://my-resource.openai.azure.com"
         )
@@ -79,32 +93,41 @@ def _azure(deployment: str, api_key: str | None) -> Target:
             "Azure needs a key: set AZURE_OPENAI_API_KEY or give api_key=…. "
             "Without a key, rtnb.connect() talks to the embedded engine on this machine"
         )
-    host = urlsplit(endpoint).netloc
     # The GA path takes no api-version: with one it answers 401.
     url = f"wss://{host}/openai/v1/realtime?{urlencode({'model': deployment})}"
-    return Target(f"{deployment} at Azure", url, deployment, {"api-key": key})
+    return Target(f"{deployment} at Azure", url, model or deployment, {"api-key": key})
 
 
 def _address(where: str, model: str | None, api_key: str | None) -> Target:
-    parts = urlsplit(where)
+    parts = _split(where)
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname:
         raise ArgumentError("an address begins with ws://, wss://, http:// or https:// and names a host")
     if parts.username or parts.password:
         raise ArgumentError("give the key as api_key=…, not inside the address")
+    azure = parts.hostname.endswith(_AZURE_HOSTS)
     path = parts.path.rstrip("/")
     if not path:
-        path = "/v1/realtime"
+        path = "/openai/v1/realtime" if azure else "/v1/realtime"
     elif not path.endswith("/realtime"):
         path += "/realtime"
     query = dict(parse_qsl(parts.query))
     asked = model or query.get("model") or models.SEED
     query["model"] = asked
     headers = {}
-    key = api_key or (os.environ.get("OPENAI_API_KEY") if parts.hostname == _OPENAI_HOST else None)
+    own = scheme == "wss" and parts.netloc.lower() in (_OPENAI_HOST, f"{_OPENAI_HOST}:443")
+    key = _key(api_key, "OPENAI_API_KEY" if own else None)
     if key:
-        azure = parts.hostname.endswith(_AZURE_HOSTS)
         headers = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
     url = urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
     return Target(f"{asked} at {parts.netloc}", url, asked, headers, billed=not local)
+
+
+def _split(address: str) -> SplitResult:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError as error:
+        raise ArgumentError(f"the address cannot be read: {error}") from None
+    return parts
