@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.frames import DATA_OPCODES
 
 from ..errors import ArgumentError, AuthError, ConnectionLost
 
@@ -18,10 +21,62 @@ _HANG_UP = 0.5
 """Seconds that the closing handshake may take; then the socket is dropped."""
 
 
+_UNREAD = 256
+"""Frames that may wait to be read before the socket is read no further."""
+
+
+class _Connection(ClientConnection):
+    """Puts messages where ``recv`` finds them without waking a task for each.
+
+    A burst of deltas arrives many to a segment; the library's own queue costs as much per message as all
+    that a session does with one.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._messages: deque[bytes] = deque()
+        self._fragments: list[bytes] = []
+        self._reader: asyncio.Future[None] | None = None
+        self._full = False
+
+    def process_event(self, event: Any) -> None:
+        if self.response is None or event.opcode not in DATA_OPCODES:
+            super().process_event(event)
+            return
+        self._fragments.append(bytes(event.data))
+        if event.fin:
+            self._messages.append(b"".join(self._fragments))
+            self._fragments.clear()
+            if not self._full and len(self._messages) >= _UNREAD:
+                self._full = True
+                self.transport.pause_reading()
+            self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    async def message(self) -> bytes:
+        """Return the next message. Raises ConnectionClosed once there are no more."""
+        while not self._messages:
+            if self.connection_lost_waiter.done():
+                await self.recv()  # the library's queue is empty and closed: it raises what happened
+            self._reader = self.loop.create_future()
+            await self._reader
+        if self._full and len(self._messages) <= _UNREAD // 4:
+            self._full = False
+            self.transport.resume_reading()
+        return self._messages.popleft()
+
+
 class WebSocket:
     """One open connection; see ``Transport`` for its methods."""
 
-    def __init__(self, connection: ClientConnection) -> None:
+    def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
     @property
@@ -40,7 +95,7 @@ class WebSocket:
     async def recv(self) -> bytes:
         """Return the next frame. Raises ConnectionLost with the close code and reason."""
         try:
-            return await self._connection.recv(decode=False)
+            return await self._connection.message()
         except ConnectionClosed as closed:
             raise _lost(closed) from None
 
@@ -102,7 +157,7 @@ async def connect(
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             max_size=max_size,
-            max_queue=64,
+            create_connection=_Connection,
             proxy=None if parts.hostname in ("localhost", "127.0.0.1", "::1") else True,
             user_agent_header="rtnb",
         )
@@ -124,4 +179,5 @@ async def connect(
         ) from None
     except OSError as error:
         raise ConnectionLost(f"{place} cannot be reached: {error.strerror or error}") from None
+    assert isinstance(connection, _Connection)
     return WebSocket(connection)

@@ -1,7 +1,7 @@
 """From the end of speech to the first sound of the answer, on the real engine, paced like a microphone.
 
-A server of its own is started; its voice has spoken the questions beforehand. Each is streamed in real time,
-40 ms at a time, into a session with server VAD and 320 ms of silence. Two figures per turn, both at the client:
+A server of its own is started; its voice has spoken the questions beforehand. Each is streamed in real
+time, 40 ms at a time, into a session with server VAD and 320 ms of silence. Two figures per turn, both at the client:
 from the end of speech, as the server places it, to the first audio delta; and from the commit to it.
 
     python tests/bench/voice_to_voice.py [--turns 14]
