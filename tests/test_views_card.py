@@ -242,12 +242,26 @@ def test_the_embedded_engine_bills_nothing_and_tells_who_speaks():
     assert "would cost $" in seen.text
     assert "nothing was billed" in seen.text
     assert "local engine" in seen.text
-    assert "A small local model speaks here, in place of gpt-4o-realtime-preview" in seen.text
+    assert "A small local model speaks in place of gpt-4o-realtime-preview" in seen.text
     weightless = page(written(billed=False, engine="weightless"))
     assert "No model speaks here" in weightless.text
-    own = page(written(billed=False, engine="local,llm=llama:own.gguf"))
-    assert "A model of your own choice speaks here" in own.text
     assert words.speaker(written()) is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        ("local,llm=llama:/home/someone/secret/own.gguf", "own.gguf"),
+        ("local,llm=llama:C:\\Users\\someone\\own.gguf,tts=hibari:heart", "own.gguf"),
+        ("local,llm=chat:http://localhost:11434/v1#qwen3:4b", "qwen3:4b"),
+        ("strangers", "A model of your own choice"),
+    ],
+)
+def test_a_model_of_ones_own_is_named_without_its_path(engine, name):
+    seen = page(written(billed=False, engine=engine))
+    assert f"{name} speaks in place of gpt-realtime-2.1." in seen.text
+    assert f"{engine.partition(',')[0]} engine" in seen.text
+    assert "someone" not in turn_html(written(billed=False, engine=engine))
 
 
 def test_no_tokens_no_money():

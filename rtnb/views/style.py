@@ -28,7 +28,8 @@ background-color:var(--jp-layout-color1,Canvas)}
 .rtnb-turn .rtnb-sound audio{display:block;width:100%;height:34px;margin-top:4px}
 .rtnb-turn .rtnb-call{margin:8px 0;padding:1px 0 1px 10px;border-left:2px solid var(--rtnb-line)}
 .rtnb-turn .rtnb-call p{margin:1px 0}
-.rtnb-turn code{padding:0;background:none;color:inherit;white-space:pre-wrap;
+.rtnb-turn.rtnb-turn p code,.rtnb-turn.rtnb-turn details code{padding:0;background:none;color:inherit;
+white-space:pre-wrap;
 font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:.9em}
 .rtnb-turn details summary{cursor:pointer}
 .rtnb-turn .rtnb-bad{color:var(--rtnb-bad)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ..audio.view import duration
 from ..wire.usage import Cost, Usage
 from .turn import TurnView
@@ -88,20 +90,22 @@ def _amount(cost: Cost) -> str:
 
 def model(turn: TurnView) -> str:
     """Return who answered: the model, or the embedded engine in its place."""
-    return f"{turn.engine} engine" if turn.engine else turn.model or "an unnamed model"
+    engine = turn.engine.partition(",")[0]
+    return f"{engine} engine" if engine else turn.model or "an unnamed model"
 
 
 def speaker(turn: TurnView) -> str | None:
-    """Return the honest word on an answer of the embedded engine; None where a server's own model spoke."""
+    """Return the honest word on an answer of the embedded engine; None where a server's own model spoke.
+
+    Of a model's path it tells the file's name alone, since notebooks travel.
+    """
     if not turn.engine:
         return None
-    name, _, options = turn.engine.partition(",")
+    name = turn.engine.partition(",")[0]
+    own = re.search(r"\bllm=(?:\w+:)?(?:[^,]*[/\\#])?([^,]*)", turn.engine)
     if name == "weightless":
         return "No model speaks here: the weightless engine quotes its input, and beeps."
     place = f"in place of {turn.model or 'a hosted one'}"
-    if name == "local" and "llm=" not in options:
-        return (
-            f"A small local model speaks here, {place}: fluent, often silly, forgetful. "
-            "Its words say nothing of a hosted model's."
-        )
-    return f"A model of your own choice speaks here, {place}."
+    if name == "local" and own is None:
+        return f"A small local model speaks {place}: fluent, often silly, and no measure of it."
+    return f"{own[1] if own else 'A model of your own choice'} speaks {place}."
