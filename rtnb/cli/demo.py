@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
             turns = _spoken(session, clip, args.pace)
         finally:
             stop()
-        answer = _Answer.of(session, turns, heard.end, silence, reply)
+        answer = _Answer.of(turns, silence, reply)
     screen.end()
     if args.json:
         print(json.dumps(answer.report(), ensure_ascii=False))
@@ -258,20 +258,15 @@ class _Screen:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of the file: its turns, the last of them with an answer, and how long that took.
-
-    ``first_audio`` is in milliseconds from the moment when the last of the voice was sent, so it has the
-    silence in it by which the server knows the end. None where there was no sound.
-    """
+    """What came of the file: its turns, and the last of them with an answer, which lies in ``file``."""
 
     turns: list[Turn]
     turn: Turn
-    first_audio: float | None
     silence: float
     file: Path | None
 
     @classmethod
-    def of(cls, session: Session, turns: list[Turn], voice_end: float, silence: float, file: Path) -> _Answer:
+    def of(cls, turns: list[Turn], silence: float, file: Path) -> _Answer:
         """Choose the turn that answers and write its sound to ``file``, if there is any.
 
         Raises AudioError where it cannot be written.
@@ -280,9 +275,7 @@ class _Answer:
         sound = turn.sound
         if sound is not None:
             sound.write(file)
-        return cls(
-            turns, turn, _first_audio(session, turn, voice_end), silence, None if sound is None else file
-        )
+        return cls(turns, turn, silence, None if sound is None else file)
 
     def report(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""
@@ -295,7 +288,7 @@ class _Answer:
             "reply_text": turn.said,
             "reply_file": None if self.file is None else str(self.file),
             "reply_seconds": None if sound is None else round(sound.seconds, 3),
-            "first_audio_ms": self.first_audio,
+            "first_audio_ms": turn.latency.first_audio,
             "commit_to_audio_ms": turn.latency.commit_to_audio,
             "silence_ms": round(self.silence * 1000),
             "usage": {
@@ -333,9 +326,9 @@ class _Answer:
             yield f"The server made {len(self.turns)} turns of the file all the same; the last answer counts."
         if (ending := words.ending(turn)) is not None:
             yield ending
-        if self.first_audio is not None:
+        if turn.latency.first_audio is not None:
             yield (
-                f"First audio {self.first_audio:.0f} ms after the last of the voice; for "
+                f"First audio {turn.latency.first_audio:.0f} ms after the end of speech; for "
                 f"{self.silence * 1000 / pace:.0f} ms of that the server waited, to be sure of the end."
             )
         for said in (words.tokens(turn.usage), words.money(turn), words.speaker(turn)):
@@ -343,13 +336,3 @@ class _Answer:
                 yield said[0].upper() + said[1:]
         if sound is not None:
             yield f"Reply: {self.file} ({sound.seconds:.1f} s)"
-
-
-def _first_audio(session: Session, turn: Turn, voice_end: float) -> float | None:
-    first = turn.marks.get("first_audio")
-    left = voice_end * session.conversation.input_codec.bytes_per_second
-    for entry in session.log.filter("input_audio_buffer.append"):
-        left -= len(entry.data["audio"]) * 3 // 4
-        if left <= 0:
-            return None if first is None else round((first - entry.t) * 1000, 1)
-    return None
