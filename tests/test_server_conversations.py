@@ -117,6 +117,16 @@ async def test_items_that_are_refused(item, param, said):
         assert not len(wire.server.state.conversation)
 
 
+async def test_an_image_is_taken_for_a_model_that_sees_and_the_engine_says_that_it_does_not():
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    async with connected(model="gpt-realtime", output_modalities=["text"]) as wire:
+        await wire.create(type="message", role="user", content=[image])
+        answer = done(await wire.respond())["output"][0]["content"][0]["text"]
+        assert answer == "You said: (an image, which you cannot see)"
+        await wire.send("conversation.item.retrieve", item_id=wire.conversation.order[0])
+        assert (await wire.next())["item"]["content"] == [{k: image[k] for k in ("type", "image_url")}]
+
+
 async def test_an_id_is_used_once():
     async with connected() as wire:
         await wire.create(id="mine", type="message", role="user", content=[TEXT])

@@ -15,8 +15,8 @@ from rtnb.server.connection import serve
 from rtnb.transports.memory import pair
 from rtnb.wire.events import CLIENT_EVENTS
 
-_NAMES = """type event_id session audio input output format rate voice speed turn_detection transcription model
-    item item_id id previous_item_id role content text call_id name arguments response response_id metadata
+_NAMES = """type event_id session audio input output format rate voice speed turn_detection transcription
+    model item item_id id previous_item_id role content text call_id name arguments response metadata
     conversation tools tool_choice parameters output_modalities instructions max_output_tokens content_index
     audio_end_ms truncation input threshold language"""
 _WORDS = """realtime server_vad semantic_vad audio/pcm audio/pcmu text audio user system assistant message

@@ -23,8 +23,9 @@ from websockets.typing import Subprotocol
 from ..engines.base import Engine
 from ..errors import ArgumentError, ConnectionLost, EngineError, RemoteProtocolError
 from ..wire.ids import server_id
-from .config import DEFAULT_INSTRUCTIONS, VOICES
+from .config import DEFAULT_INSTRUCTIONS
 from .connection import serve
+from .fields import VOICES
 from .handshake import HEALTH, Refusal, chosen_subprotocol, is_loopback, model_of, refused_over_http
 from .limits import TokenWindow, tokens_per_minute
 from .state import system_messages

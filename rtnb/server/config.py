@@ -8,31 +8,31 @@ written for the hosted service must run here unchanged.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from .checks import Check, array, boolean, decimal, integer, mapping, null_or, one_of, record, string
-from .faults import Fault, above_max, invalid_type, invalid_value, missing
+from .checks import Check, array, boolean, decimal, null_or, one_of, record, string
+from .faults import Fault, invalid_type, missing
+from .fields import (
+    PCM,
+    format_field,
+    instructions_field,
+    max_output_tokens_field,
+    modalities_field,
+    noise_reduction_field,
+    prompt_field,
+    reasoning_field,
+    tool_choice_field,
+    tools_field,
+    tracing_field,
+    transcription_field,
+    truncation_field,
+    turn_detection_field,
+    voice_field,
+)
 
-__all__ = [
-    "DEFAULT_INSTRUCTIONS",
-    "MODALITIES",
-    "SILENCE_BY_EAGERNESS",
-    "VOICES",
-    "defaults",
-    "plan_response",
-    "update",
-]
-
-VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
-"""The hosted service's voices (Realtime API reference)."""
-
-MODALITIES = ("text", "audio")
-
-SILENCE_BY_EAGERNESS = {"low": 1_200, "medium": 800, "auto": 800, "high": 500}
-"""Milliseconds of silence that end a turn under ``semantic_vad``: no meaning is read, silence decides."""
+__all__ = ["DEFAULT_INSTRUCTIONS", "defaults", "update", "voice_is_fixed"]
 
 # The hosted service's own default (example of session.created, Realtime API reference).
 DEFAULT_INSTRUCTIONS = (
@@ -44,8 +44,6 @@ DEFAULT_INSTRUCTIONS = (
     "asked about them."
 )
 
-_PCM = {"type": "audio/pcm", "rate": 24_000}
-_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _SERVER_VAD: dict[str, Any] = {
     "type": "server_vad",
     "threshold": 0.5,
@@ -81,192 +79,15 @@ def defaults(session_id: str, model: str, expires_at: int) -> dict[str, Any]:
         "expires_at": expires_at,
         "audio": {
             "input": {
-                "format": dict(_PCM),
+                "format": dict(PCM),
                 "transcription": None,
                 "noise_reduction": None,
                 "turn_detection": dict(_SERVER_VAD),
             },
-            "output": {"format": dict(_PCM), "voice": "alloy", "speed": 1.0},
+            "output": {"format": dict(PCM), "voice": "alloy", "speed": 1.0},
         },
         "include": None,
     }
-
-
-def _modalities(value: Any, path: str) -> list[str]:
-    words = array(one_of(MODALITIES))(value, path)
-    if len(words) != 1:
-        shown = ", ".join(f"'{word}'" for word in words)
-        raise Fault(
-            "invalid_value",
-            f"Invalid modalities: [{shown}]. Supported combinations are: ['text'] and ['audio'].",
-            path,
-        )
-    return list(words)
-
-
-def _typed(variants: Mapping[str, Check]) -> Check:
-    """Take an object whose ``type`` says which check it must pass."""
-
-    def check(value: Any, path: str) -> Any:
-        given = mapping(value, path)
-        if "type" not in given:
-            raise missing(f"{path}.type")
-        return variants[one_of(variants)(given["type"], f"{path}.type")](given, path)
-
-    return check
-
-
-def _pcm(value: Any, path: str) -> dict[str, Any]:
-    return {**_PCM, **record({"type": string, "rate": integer(24_000, 24_000)})(value, path)}
-
-
-_format = _typed(
-    {"audio/pcm": _pcm, "audio/pcmu": record({"type": string}), "audio/pcma": record({"type": string})}
-)
-
-_flags: dict[str, Check] = {"create_response": boolean, "interrupt_response": boolean}
-_turn_detection = _typed(
-    {
-        "server_vad": record(
-            {
-                "type": string,
-                "threshold": decimal(0.0, 1.0),
-                "prefix_padding_ms": integer(0, 10_000),
-                "silence_duration_ms": integer(0, 60_000),
-                "idle_timeout_ms": null_or(integer(5_000, 30_000)),
-                **_flags,
-            }
-        ),
-        "semantic_vad": record({"type": string, "eagerness": one_of(SILENCE_BY_EAGERNESS), **_flags}),
-    }
-)
-
-_transcription = record(
-    {
-        "model": string,
-        "language": null_or(string),
-        "languages": array(string),
-        "keywords": array(string),
-        "prompt": null_or(string),
-        "delay": one_of(("minimal", "low", "medium", "high", "xhigh")),
-    }
-)
-
-_noise_reduction = record({"type": one_of(("near_field", "far_field"))})
-
-
-def _voice(voices: Iterable[str]) -> Check:
-    allowed = tuple(dict.fromkeys((*VOICES, *voices)))
-
-    def check(value: Any, path: str) -> str:
-        if isinstance(value, dict):  # a custom voice: {"id": …}
-            value = record({"id": string}, ("id",))(value, path)["id"]
-        return str(one_of(allowed)(value, path))
-
-    return check
-
-
-def _tool(value: Any, path: str) -> dict[str, Any]:
-    given = mapping(value, path)
-    if given.get("type", "function") != "function":
-        raise Fault(
-            "invalid_value",
-            f"Invalid value: '{given['type']!s:.80}'. Supported values are: 'function'. This server runs no"
-            " MCP connector: offer the tools as functions.",
-            f"{path}.type",
-        )
-    fields: dict[str, Check] = {
-        "type": string,
-        "name": string,
-        "description": null_or(string),
-        "parameters": null_or(mapping),
-    }
-    tool = record(fields, ("name",))(given, path)
-    if not _TOOL_NAME.match(tool["name"]):
-        raise Fault(
-            "invalid_value",
-            f"Invalid '{path}.name': a tool's name is 1 to 64 letters, digits, '_' and '-'.",
-            f"{path}.name",
-        )
-    return {"type": "function", **{key: part for key, part in tool.items() if part is not None}}
-
-
-def _tools(value: Any, path: str) -> list[dict[str, Any]]:
-    tools: list[dict[str, Any]] = array(_tool)(value, path)
-    seen: set[str] = set()
-    for index, tool in enumerate(tools):
-        if tool["name"] in seen:
-            raise Fault(
-                "invalid_value",
-                f"Invalid '{path}[{index}].name': two tools are named '{tool['name']}'.",
-                f"{path}[{index}].name",
-            )
-        seen.add(tool["name"])
-    return tools
-
-
-def _tool_choice(value: Any, path: str) -> Any:
-    if isinstance(value, str):
-        return one_of(("none", "auto", "required"))(value, path)
-    given = record({"type": one_of(("function",)), "name": string}, ("type", "name"))(value, path)
-    return dict(given)
-
-
-def _max_output_tokens(value: Any, path: str) -> Any:
-    if value is None or value == "inf":
-        return "inf"
-    if isinstance(value, str):
-        raise Fault("invalid_value", f"Invalid '{path}': expected an integer from 1 to 4096, or 'inf'.", path)
-    return integer(1, 4_096)(value, path)
-
-
-def _truncation(value: Any, path: str) -> Any:
-    if isinstance(value, str):
-        return one_of(("auto", "disabled"))(value, path)
-    limits = record({"post_instructions": integer(0)})
-    fields = {
-        "type": one_of(("retention_ratio",)),
-        "retention_ratio": decimal(0.0, 1.0),
-        "token_limits": limits,
-    }
-    return record(fields, ("type", "retention_ratio"))(value, path)
-
-
-def _tracing(value: Any, path: str) -> Any:
-    if isinstance(value, str):
-        return one_of(("auto",))(value, path)
-    return record({"workflow_name": string, "group_id": string, "metadata": mapping})(value, path)
-
-
-def _prompt(value: Any, path: str) -> None:
-    if value is not None:
-        raise Fault(
-            "invalid_value",
-            f"Invalid '{path}': stored prompts are kept by the hosted service and are not offered here:"
-            " send their text as 'instructions'.",
-            path,
-        )
-
-
-def _metadata(value: Any, path: str) -> dict[str, str]:
-    given = mapping(value, path)
-    if len(given) > 16:
-        raise above_max(path, len(given), 16)
-    for key, text in given.items():
-        if not isinstance(text, str):
-            raise invalid_type(f"{path}.{key}", "a string", text)
-        if len(key) > 64 or len(text) > 512:
-            raise Fault(
-                "string_above_max_length",
-                f"Invalid '{path}.{key:.64}': a key has at most 64 and a value at most 512 characters.",
-                path,
-            )
-    return dict(given)
-
-
-_reasoning = record({"effort": null_or(one_of(("none", "minimal", "low", "medium", "high", "xhigh")))})
-_instructions: Check = lambda value, path: "" if value is None else string(value, path)  # noqa: E731
-_none_or_tools: Check = lambda value, path: [] if value is None else _tools(value, path)  # noqa: E731
 
 
 def _session_check(voices: Iterable[str]) -> Check:
@@ -274,32 +95,32 @@ def _session_check(voices: Iterable[str]) -> Check:
         {
             "type": string,
             "model": string,
-            "output_modalities": _modalities,
-            "instructions": _instructions,
+            "output_modalities": modalities_field,
+            "instructions": instructions_field,
             "audio": record(
                 {
                     "input": record(
                         {
-                            "format": _format,
-                            "transcription": null_or(_transcription),
-                            "noise_reduction": null_or(_noise_reduction),
-                            "turn_detection": null_or(_turn_detection),
+                            "format": format_field,
+                            "transcription": null_or(transcription_field),
+                            "noise_reduction": null_or(noise_reduction_field),
+                            "turn_detection": null_or(turn_detection_field),
                         }
                     ),
                     "output": record(
-                        {"format": _format, "voice": _voice(voices), "speed": decimal(0.25, 1.5)}
+                        {"format": format_field, "voice": voice_field(voices), "speed": decimal(0.25, 1.5)}
                     ),
                 }
             ),
             "include": null_or(array(one_of(("item.input_audio_transcription.logprobs",)))),
-            "tracing": null_or(_tracing),
-            "tools": _none_or_tools,
-            "tool_choice": _tool_choice,
+            "tracing": null_or(tracing_field),
+            "tools": tools_field,
+            "tool_choice": tool_choice_field,
             "parallel_tool_calls": boolean,
-            "reasoning": null_or(_reasoning),
-            "max_output_tokens": _max_output_tokens,
-            "truncation": null_or(_truncation),
-            "prompt": _prompt,
+            "reasoning": null_or(reasoning_field),
+            "max_output_tokens": max_output_tokens_field,
+            "truncation": null_or(truncation_field),
+            "prompt": prompt_field,
         }
     )
 
@@ -338,7 +159,7 @@ def update(
     _merge_input(into, audio.get("input", {}))
     spoken = audio.get("output", {})
     if voice_fixed and spoken.get("voice", out["voice"]) != out["voice"]:
-        raise _voice_is_fixed("session.audio.output.voice")
+        raise voice_is_fixed("session.audio.output.voice")
     out.update(spoken)
     return after
 
@@ -355,66 +176,10 @@ def _merge_input(into: dict[str, Any], given: dict[str, Any]) -> None:
     into.update(given)
 
 
-def _voice_is_fixed(path: str) -> Fault:
+def voice_is_fixed(path: str) -> Fault:
+    """Return the fault of another voice in a session where one was heard."""
     return Fault(
         "cannot_update_voice",
         "Cannot update a conversation's voice if assistant audio is present.",
         path,
     )
-
-
-def plan_response(
-    session: Mapping[str, Any], overrides: Any, *, voices: Iterable[str], voice_fixed: bool
-) -> dict[str, Any]:
-    """Return the plan of one response: the session's settings under the overrides of ``response.create``.
-
-    Keys: output_modalities, instructions, tools, tool_choice, max_output_tokens, format, voice, speed,
-    conversation ("auto" or "none"), metadata, input (raw items, or None for the whole conversation).
-
-    Raises:
-        Fault: An override is unknown or invalid.
-    """
-    output = session["audio"]["output"]
-    fields: dict[str, Check] = {
-        "output_modalities": _modalities,
-        "instructions": _instructions,
-        "audio": record({"output": record({"format": _format, "voice": _voice(voices)})}),
-        "tools": _none_or_tools,
-        "tool_choice": _tool_choice,
-        "parallel_tool_calls": boolean,
-        "reasoning": null_or(_reasoning),
-        "max_output_tokens": _max_output_tokens,
-        "conversation": one_of(("auto", "none")),
-        "metadata": null_or(_metadata),
-        "prompt": _prompt,
-        "input": null_or(array(mapping)),
-    }
-    given = record(fields)({} if overrides is None else overrides, "response")
-    spoken = given.get("audio", {}).get("output", {})
-    conversation = given.get("conversation", "auto")
-    plan: dict[str, Any] = {
-        **{key: deepcopy(session[key]) for key in ("output_modalities", "instructions", "tools")},
-        "tool_choice": session["tool_choice"],
-        "max_output_tokens": session["max_output_tokens"],
-        "metadata": None,
-        "input": None,
-        "format": output["format"],
-        "voice": output["voice"],
-        "speed": output["speed"],
-        **{key: value for key, value in given.items() if key not in ("audio", "prompt")},
-        **spoken,
-        "conversation": conversation,
-    }
-    if voice_fixed and conversation == "auto" and plan["voice"] != output["voice"]:
-        raise _voice_is_fixed("response.audio.output.voice")
-    choice = plan["tool_choice"]
-    if isinstance(choice, dict) and choice["name"] not in {tool["name"] for tool in plan["tools"]}:
-        offered = [tool["name"] for tool in plan["tools"]]
-        if not offered:
-            raise Fault(
-                "invalid_value",
-                f"Invalid value: '{choice['name']}'. No tools are offered to this response.",
-                "response.tool_choice",
-            )
-        raise invalid_value("response.tool_choice", choice["name"], offered)
-    return plan

@@ -36,10 +36,11 @@ from ..wire.models import SEED, find
 from . import transcription
 from .audio_input import AudioInput
 from .checks import Check, integer, mapping, null_or, record, string
-from .config import defaults, plan_response, update
+from .config import defaults, update
 from .conversations import Conversations
 from .faults import Fault, invalid_type, invalid_value
 from .limits import TokenWindow, tokens_per_minute
+from .plans import plan_response
 from .responses import Responses
 from .state import State
 from .workers import Workers, lease

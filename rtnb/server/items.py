@@ -5,7 +5,6 @@ from __future__ import annotations
 from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from collections.abc import Mapping
 from typing import Any
 
 from ..audio.pcm import Codec
@@ -169,9 +168,3 @@ def heard_audio(item: Item, data: bytes, codec: Codec | None) -> bytes:
     if item.heard_ms is None or codec is None:
         return data
     return data[: int(item.heard_ms * codec.rate / 1000) * codec.width]
-
-
-def item_id(item: Mapping[str, Any]) -> str | None:
-    """Return the id that the client chose, if it chose one."""
-    id = item.get("id")
-    return str(id) if id else None

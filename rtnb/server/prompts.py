@@ -21,6 +21,7 @@ from .tokens import Segment, assistant_audio, user_audio
 
 __all__ = ["Entry", "Prompt", "entries"]
 
+_UNSEEN = "(an image, which you cannot see)"
 _KEPT_AFTER_OVERFLOW = 0.8
 _LEAST_OUTPUT = 256
 
@@ -149,7 +150,10 @@ def _entry(item: Item, memory: Memory, words: dict[int, str]) -> Entry:
         tokens = assistant_audio(item.heard_ms)
         return Entry(item.id, {"role": "assistant", "content": heard}, (), tokens, item.heard_ms)
     written = [part.text for part in item.parts if part.kind == "text"]
-    said = [words.get(index, part.text) for index, part in enumerate(item.parts) if part.kind != "image"]
+    said = [
+        _UNSEEN if part.kind == "image" else words.get(index, part.text)
+        for index, part in enumerate(item.parts)
+    ]
     content = "\n".join(text for text in said if text)
     message = {"role": item.role or "user", "content": content}
     return Entry(item.id, message, tuple(written), user_audio(item.audio_ms), round(item.audio_ms))

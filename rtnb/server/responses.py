@@ -42,7 +42,7 @@ class _Begun:
 
 
 class Response:
-    """One response. ``plan`` is what ``config.plan_response`` returns.
+    """One response. ``plan`` is what ``plans.plan_response`` returns.
 
     ``items`` are the prompt's own, or None for the whole conversation.
     """

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .config import SILENCE_BY_EAGERNESS
+from .fields import SILENCE_BY_EAGERNESS
 
 __all__ = ["Edge", "TurnDetector"]
 
