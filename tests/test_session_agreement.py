@@ -134,9 +134,7 @@ class Agreement(RuleBasedStateMachine):
         after = "root" if place is None else self.pick(place)
         kind = "output_text" if role == "assistant" else "input_text"
         item = {"type": "message", "role": role, "content": [{"type": kind, "text": "inserted"}]}
-        self.session.send_event(
-            {"type": "conversation.item.create", "previous_item_id": after, "item": item}
-        )
+        self.session.send_event({"type": "conversation.item.create", "previous_item_id": after, "item": item})
 
     @rule(form=st.sampled_from(["pcm16", "g711_ulaw", "g711_alaw"]))
     def change_formats(self, form: str) -> None:

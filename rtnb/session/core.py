@@ -203,7 +203,7 @@ class AsyncSession:
         response = config.response_options(self._model, **options)
         if tools is not None:
             self._tools.update({tool.name: tool for tool in made})
-        turn = Turn(self)
+        turn = Turn(self, given)
         self.turns.append(turn)
         if response.get("conversation") == "none":
             self._send_aside(turn, given, response)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ from pybase64 import b64decode
 
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, TurnTimeout
-from ..views.turn import TurnView
+from ..views.turn import Input, TurnView
 from ..wire.log import Entry
 from ..wire.turns import Turn as Fold
+from .contents import Content
 from .signal import Signal
 
 if TYPE_CHECKING:
@@ -49,8 +50,9 @@ class Turn(TurnView):
     ``audio``, which wait too. ``cancel`` ends it early.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, given: Sequence[Content] = ()) -> None:
         self._session = session
+        self._given = given
         self._sent_nothing = Fold(-2)
         super().__init__(session.record, self._sent_nothing, billed=session.billed, engine=session.engine)
         self._over = False
@@ -101,6 +103,15 @@ class Turn(TurnView):
     def error(self) -> RtnbError | None:
         """What went wrong; None where nothing did."""
         return self._failure or super().error
+
+    @property
+    def input(self) -> Input:
+        """What the user said: until the server has taken it, as it was given to ``send``."""
+        if self._fold.inputs:
+            return super().input
+        clips = [part for part in self._given if isinstance(part, Clip)]
+        texts = [part for part in self._given if isinstance(part, str)]
+        return Input(" ".join(texts), Clip.join(clips) if clips else None)
 
     @property
     def text(self) -> str:

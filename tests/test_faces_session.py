@@ -1,0 +1,199 @@
+"""The blocking face: the same in a script, in threads, under a running loop, and under Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+import rtnb
+from rtnb.server import process
+
+pytestmark = pytest.mark.usefixtures("server_home")
+
+
+@pytest.fixture
+def session() -> rtnb.Session:
+    with rtnb.connect(engine="weightless") as made:
+        yield made
+
+
+def test_a_turn_in_a_script(session: rtnb.Session) -> None:
+    turn = session.send("hello there")
+    assert turn.text == "You said: hello there"
+    assert turn.status == "completed"
+    assert turn.audio.seconds > 0
+    assert session.usage == turn.usage
+    assert session.turns == [turn]
+    assert session.model == "gpt-4o-realtime-preview"
+    assert session.limits["tokens"]["limit"] == 40_000
+    assert "weightless" in repr(session)
+    assert "1 turns" in repr(session)
+    kinds = [(entry.direction, entry.type) for entry in session.log[:3]]
+    assert kinds == [
+        ("server", "session.created"),
+        ("client", "session.update"),
+        ("server", "session.updated"),
+    ]
+
+
+def test_deltas_come_while_it_streams(session: rtnb.Session) -> None:
+    turn = session.send("tell me a long story")
+    kinds = set()
+    for delta in turn:
+        kinds.add(delta.kind)
+        if len(kinds) == 2:
+            assert not turn.done
+            turn.cancel()
+    assert kinds == {"text", "audio"}
+    assert turn.status == "cancelled"
+
+
+def test_wait_with_a_timeout(session: rtnb.Session) -> None:
+    turn = session.send("tell me a long story")
+    with pytest.raises(rtnb.TurnTimeout):
+        turn.wait(0.0)
+    assert turn.wait(60) is turn
+
+
+async def test_under_a_running_loop(session: rtnb.Session) -> None:
+    assert session.send("in a cell").text == "You said: in a cell"
+    turn = await session.send("awaited")
+    assert turn.text == "You said: awaited"
+    texts = [delta.text async for delta in session.send("iterated") if delta.kind == "text"]
+    assert "".join(texts) == "You said: iterated"
+    first, second = session.send("one"), session.send("two")
+    await asyncio.gather(asyncio.wait_for(first, 30), asyncio.wait_for(second, 30))
+    assert second.text == "You said: two"
+
+
+async def test_as_an_async_context_manager() -> None:
+    async with rtnb.connect(engine="weightless") as session:
+        assert (await session.send("hello")).status == "completed"
+    assert session.closed
+    assert session.turns[0].text == "You said: hello"  # what was said stays readable
+
+
+def test_from_many_threads(session: rtnb.Session) -> None:
+    texts: list[str] = []
+    threads = [
+        threading.Thread(target=lambda n=n: texts.append(session.send(f"number {n}").text)) for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(texts) == [f"You said: number {n}" for n in range(8)]
+
+
+def test_tools_run_off_the_sessions_loop() -> None:
+    seen: list[str] = []
+
+    def weather(city: str) -> str:
+        """Tell the weather."""
+        seen.append(threading.current_thread().name)
+        time.sleep(0.01)
+        return "sunny"
+
+    with rtnb.connect(engine="weightless", tools=[weather]) as session:
+        turn = session.send("what is the weather in Rome")
+        assert turn.text == "The tool said: sunny"
+    assert seen != ["rtnb"]
+
+
+def test_push_to_talk_and_updates(session: rtnb.Session) -> None:
+    session.append(rtnb.Clip.tone(300, 1.0))
+    assert session.commit().text == "You said: (speech, 1.0 seconds)"
+    session.update(modalities="text")
+    assert session.send("hello").audio is None
+    session.add("first")
+    turn = session.send("second")
+    assert turn.input  # there at once
+    assert turn.wait().input == "first second"
+    heard: list[str] = []
+    end = session.subscribe(lambda event, number: heard.append(event["type"]))
+    session.send_event({"type": "input_audio_buffer.clear"})
+    session.send("hello").wait()
+    end()
+    assert "input_audio_buffer.cleared" in heard
+
+
+def test_a_session_that_was_closed(session: rtnb.Session) -> None:
+    turn = session.send("hello").wait()
+    session.close()
+    session.close()
+    with pytest.raises(rtnb.SessionClosed):
+        session.send("more")
+    assert turn.text == "You said: hello"
+    assert "closed" in repr(session)
+
+
+def test_two_sessions_share_one_server() -> None:
+    with rtnb.connect(engine="weightless") as one, rtnb.connect(engine="weightless") as two:
+        assert one.send("a").text == "You said: a"
+        assert two.send("b").text == "You said: b"
+        assert len([s for s in process.status() if s.spec.startswith("weightless")]) == 1
+
+
+def test_a_server_that_dies_is_a_sentence_and_the_next_session_works() -> None:
+    session = rtnb.connect(engine="weightless")
+    turn = session.send("tell me a long story")
+    (running,) = (s for s in process.status() if s.spec.startswith("weightless"))
+    os.kill(running.pid, signal.SIGKILL)
+    turn.wait(60)
+    assert turn.status in ("failed", "completed")  # it may have been over already
+    deadline = time.monotonic() + 30
+    while not session.closed and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert isinstance(session.problem, rtnb.ConnectionLost)
+    with rtnb.connect(engine="weightless") as again:
+        assert again.send("back").text == "You said: back"
+
+
+def test_refused_before_anything_is_opened() -> None:
+    for options, words in (
+        ({"response_format": {"type": "json_schema"}}, "no structured outputs"),
+        ({"modalities": "smell"}, "modalities"),
+        ({"max_output_tokens": 10**6}, "1 to 4,096"),
+        ({"turn_detection": {"silence_ms": 3}}, "no setting 'silence_ms'"),
+    ):
+        with pytest.raises(rtnb.ArgumentError, match=words):
+            rtnb.connect("ws://127.0.0.1:9/", **options)  # nobody listens there
+    with pytest.raises(rtnb.ArgumentError, match="leave"):
+        rtnb.connect("gpt-realtime", engine="local")
+    with pytest.raises(rtnb.AuthError, match="OPENAI_API_KEY"):
+        rtnb.connect("gpt-realtime-2.1")
+    with pytest.raises(rtnb.ConnectionLost, match="cannot be reached"):
+        rtnb.connect("ws://127.0.0.1:9/")
+
+
+INTERRUPTED = """
+import threading, _thread, rtnb
+with rtnb.connect(engine="weightless") as s:
+    turn = s.send("tell me a long story")
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    try:
+        while True:
+            turn.wait() if not turn.done else threading.Event().wait(0.05)
+    except KeyboardInterrupt:
+        print("interrupted", turn.done)
+    print(s.send("still here").text)
+"""
+
+
+def test_ctrl_c_leaves_a_usable_session() -> None:
+    out = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert out.stdout.splitlines() == ["interrupted True", "You said: still here"], out.stderr
+    assert out.returncode == 0
+
+
+def test_a_script_that_never_closes_ends_at_once() -> None:
+    code = "import rtnb; s = rtnb.connect(engine='weightless'); print(s.send('hello').text)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (out.stdout, out.stderr, out.returncode) == ("You said: hello\n", "", 0)
