@@ -32,9 +32,8 @@ def test_a_turn_in_a_script(session: rtnb.Session) -> None:
     assert session.usage == turn.usage
     assert session.turns == [turn]
     assert session.model == "gpt-4o-realtime-preview"
-    assert session.limits["tokens"]["limit"] == 40_000
     assert "weightless" in repr(session)
-    assert "1 turns" in repr(session)
+    assert "1 turn," in repr(session)
     kinds = [(entry.direction, entry.type) for entry in session.log[:3]]
     assert kinds == [
         ("server", "session.created"),
@@ -64,6 +63,8 @@ def test_wait_with_a_timeout(session: rtnb.Session) -> None:
 
 async def test_under_a_running_loop(session: rtnb.Session) -> None:
     assert session.send("in a cell").text == "You said: in a cell"
+    assert session.send("again").wait().input == "again"
+    assert session.limits["tokens"]["limit"] == 40_000  # told at the end of a turn
     turn = await session.send("awaited")
     assert turn.text == "You said: awaited"
     texts = [delta.text async for delta in session.send("iterated") if delta.kind == "text"]
