@@ -145,9 +145,9 @@ class Session:
 
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
-        return (
-            f"<Session with {self.where}, {state}: {len(self._core.turns)} turns, {len(self.log):,} events>"
-        )
+        count = len(self._core.turns)
+        turns = f"{count} turn{'' if count == 1 else 's'}"
+        return f"<Session with {self.where}, {state}: {turns}, {len(self.log):,} events>"
 
 
 @atexit.register
