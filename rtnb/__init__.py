@@ -98,6 +98,11 @@ __all__ = [
 ]
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """Load the magics: ``%load_ext rtnb`` gives ``%%audio`` and ``%%say``."""
+    import_module(".magics", __name__).load(ipython)
+
+
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:

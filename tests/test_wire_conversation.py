@@ -74,6 +74,14 @@ def test_sound_of_an_answer_streams_in_with_its_words(wire):
     assert wire.conversation.items["item_a"].audio_ms == 250.0
 
 
+def test_half_a_sample_is_not_yet_sound(wire):
+    wire.delta("output_audio", tone(10)[:-1])
+    part = wire.conversation.items["item_a"].parts[0]
+    assert part.data == tone(10)[:-2]
+    wire.delta("output_audio", tone(10)[-1:])
+    assert part.data == tone(10)
+
+
 def test_a_response_may_have_a_format_of_its_own(wire):
     form = {"output": {"format": {"type": "audio/pcmu"}}}
     response = {"id": "resp_1", "status": "in_progress", "audio": form}

@@ -42,8 +42,9 @@ class Part:
 
     @property
     def data(self) -> bytes:
-        """The encoded sound, whole."""
-        return b"".join(self.chunks)
+        """The encoded sound in whole samples: a chunk may end within one."""
+        data = b"".join(self.chunks)
+        return data[: len(data) - len(data) % self.codec.width] if self.codec is not None else data
 
     @property
     def ms(self) -> float:
