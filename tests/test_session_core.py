@@ -377,6 +377,18 @@ async def test_an_update_that_is_refused_changes_nothing(bench: Bench) -> None:
     assert session.record.session["instructions"] == "Be long."
 
 
+async def test_updates_at_the_same_time_are_each_answered(bench: Bench) -> None:
+    session = await bench.open()
+    results = await asyncio.gather(
+        session.update(instructions="one"),
+        session.update(session={"bogus_field": 1}),
+        session.update(instructions="three"),
+        return_exceptions=True,
+    )
+    assert [type(result) for result in results] == [type(None), ServiceError, type(None)]
+    assert session.record.session["instructions"] == "three"
+
+
 async def test_waiting_on_the_sessions_own_loop_is_refused(bench: Bench) -> None:
     session = await bench.open()
     turn = session.send("hello")

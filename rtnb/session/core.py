@@ -26,10 +26,9 @@ from typing import Any
 
 import orjson
 
-from ..audio import Clip
+from ..audio import Clip, Codec
 from ..errors import (
     ArgumentError,
-    AuthError,
     ConnectionLost,
     RemoteProtocolError,
     RtnbError,
@@ -37,14 +36,17 @@ from ..errors import (
     SessionClosed,
 )
 from ..transports.base import Transport
-from ..views.turn import TOOL_ERROR
 from ..wire import models
 from ..wire.events import Event
 from ..wire.ids import ClientIds
 from ..wire.record import Record
 from . import config
-from .contents import Content, Picture, contents
+from .answers import Answers
+from .contents import Content, contents
+from .farewell import explained
+from .messages import encoded, grouped, message
 from .signal import Signal
+from .toolbox import Toolbox
 from .tools import Tool
 from .turn import Turn
 
@@ -86,10 +88,10 @@ class AsyncSession:
         self._promises: dict[int, Turn] = {}
         self._waiting: deque[tuple[Turn, list[Content], Event]] = deque()
         self._current: Turn | None = None
-        self._tools: dict[str, Tool] = {}
+        self._tools = Toolbox()
         self._tool_tasks: dict[Turn, asyncio.Task[None]] = {}
         self._rounds: dict[Turn, int] = {}
-        self._answers: dict[str, asyncio.Future[Event]] = {}  # what we asked for → the server's answer
+        self._answers = Answers()
         self._listeners: list[Listener] = []
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -111,7 +113,7 @@ class AsyncSession:
         try:
             update = self._options(dict(options or {}))
             self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
-            await self._answered("session.created", timeout)
+            await self._answers.wait("session.created", timeout)
             if len(update) > 1:
                 await self._update(update, timeout)
         except BaseException:
@@ -126,12 +128,12 @@ class AsyncSession:
 
     async def _update(self, session: Event, timeout: float) -> None:
         sent = self.send_event({"type": "session.update", "session": session})
-        await self._answered("session.updated", timeout, sent["event_id"])
+        await self._answers.wait("session.updated", timeout, sent["event_id"])
 
     def _options(self, options: dict[str, Any]) -> Event:
         update, tools = _prepared(self._model, options)
         if tools is not None:
-            self._tools = tools
+            self._tools.replace(tools)
         return update
 
     async def close(self) -> None:
@@ -197,12 +199,11 @@ class AsyncSession:
         """
         self._usable()
         given = contents(things, self._model)
-        if tools is not None:
-            made = [Tool.of(tool) for tool in tools]
+        made = None if tools is None else [Tool.of(tool) for tool in tools]
+        if made is not None:
             options["tools"] = [tool.wire for tool in made]
         response = config.response_options(self._model, **options)
-        if tools is not None:
-            self._tools.update({tool.name: tool for tool in made})
+        self._tools.add(made or ())
         turn = Turn(self, given)
         self.turns.append(turn)
         if response.get("conversation") == "none":
@@ -242,59 +243,33 @@ class AsyncSession:
                 self._ask(turn, response)
 
     def _add(self, given: list[Content], turn: Turn | None = None) -> None:
-        for part in self._grouped(given):
+        for part in grouped(given):
             if isinstance(part, Clip):
                 self._send_clip(part, turn)
             else:
-                self._emit({"type": "conversation.item.create", "item": self._message(part)}, turn)
+                self._create(part, turn)
+
+    def _create(self, parts: Iterable[Content], turn: Turn | None) -> None:
+        item = {"id": self._ids("item"), **message(parts, self._codec)}
+        self._emit({"type": "conversation.item.create", "item": item}, turn)
+
+    @property
+    def _codec(self) -> Codec:
+        return self.record.conversation.input_codec
 
     def _send_aside(self, turn: Turn, given: list[Content], response: Event) -> None:
-        content = [self._content(part) for part in given]
-        message = {"type": "message", "role": "user", "content": content}
-        self._ask(turn, {**response, "input": [message]})
+        self._ask(turn, {**response, "input": [message(given, self._codec)]})
 
     def _ask(self, turn: Turn, response: Event) -> None:
         self._emit({"type": "response.create", **({"response": response} if response else {})}, turn)
 
-    @staticmethod
-    def _grouped(given: list[Content]) -> list[Clip | list[str | Picture]]:
-        """Put texts and pictures that stand together into one message; a clip stands alone."""
-        groups: list[Clip | list[str | Picture]] = []
-        for part in given:
-            if isinstance(part, Clip):
-                groups.append(part)
-            elif groups and isinstance(groups[-1], list):
-                groups[-1].append(part)
-            else:
-                groups.append([part])
-        return groups
-
-    def _message(self, parts: Iterable[Content]) -> Event:
-        return {
-            "id": self._ids("item"),
-            "type": "message",
-            "role": "user",
-            "content": [self._content(part) for part in parts],
-        }
-
-    def _content(self, part: Content) -> Event:
-        if isinstance(part, str):
-            return {"type": "input_text", "text": part}
-        if isinstance(part, Picture):
-            return {"type": "input_image", "image_url": part.url}
-        return {"type": "input_audio", "audio": b64encode(self._encoded(part)).decode()}
-
-    def _encoded(self, clip: Clip) -> bytes:
-        codec = self.record.conversation.input_codec
-        return codec.encode(clip.resample(codec.rate).samples)
-
     def _send_clip(self, clip: Clip, turn: Turn | None) -> None:
         """Send a whole utterance. Where the server detects turns it goes as an item, past the detector."""
         if self.record.conversation.turn_detection is not None:
-            self._emit({"type": "conversation.item.create", "item": self._message([clip])}, turn)
+            self._create([clip], turn)
             return
-        data = self._encoded(clip)
-        size = int(self.record.conversation.input_codec.bytes_per_second * _CHUNK_SECONDS)
+        data = encoded(clip, self._codec)
+        size = int(self._codec.bytes_per_second * _CHUNK_SECONDS)
         for start in range(0, len(data), size):
             self._append(data[start : start + size], turn)
         self._emit({"type": "input_audio_buffer.commit"}, turn)
@@ -305,7 +280,7 @@ class AsyncSession:
     def append(self, sound: Clip | bytes) -> None:
         """Add sound to the input buffer, as a microphone does: a clip, or bytes in the session's format."""
         self._usable()
-        self._append(self._encoded(sound) if isinstance(sound, Clip) else bytes(sound))
+        self._append(encoded(sound, self._codec) if isinstance(sound, Clip) else bytes(sound))
 
     async def speak(self, clip: Clip, *, speed: float = 1.0, chunk: float = 0.04) -> None:
         """Stream a clip into the input buffer as a microphone would: in ``chunk`` seconds, paced.
@@ -314,8 +289,8 @@ class AsyncSession:
         """
         if speed <= 0 or chunk <= 0:
             raise ArgumentError("speed and chunk are above 0")
-        data = self._encoded(clip)
-        codec = self.record.conversation.input_codec
+        codec = self._codec
+        data = encoded(clip, codec)
         size = max(1, int(codec.rate * chunk)) * codec.width
         began = self._loop.time()
         for start in range(0, len(data), size):
@@ -363,7 +338,7 @@ class AsyncSession:
                     self._react(event, number)
         except ConnectionLost as lost:
             if not self._closed:
-                self.problem = self._explained(lost)
+                self.problem = explained(lost, self.record.log)
                 self._end(self.problem)
 
     def _keep(self, frame: bytes, direction: Any, event: Event | None = None) -> tuple[Event | None, int]:
@@ -386,7 +361,7 @@ class AsyncSession:
 
     def _on_session(self, event: Event, number: int) -> None:
         self._model = models.find(self.record.model or self._model.id)
-        self._answer(event["type"], event)
+        self._answers.answer(event)
 
     def _on_speech_started(self, event: Event, number: int) -> None:
         if number >= 0:
@@ -412,15 +387,13 @@ class AsyncSession:
 
     def _on_error(self, event: Event, number: int) -> None:
         error = event["error"]
-        culprit = error.get("event_id")
         failed = ServiceError(
             error.get("message") or "the service gave no reason",
             type=error.get("type"),
             code=error.get("code"),
             param=error.get("param"),
         )
-        if culprit is not None and culprit in self._answers:
-            self._answers.pop(culprit).set_exception(failed)
+        if self._answers.refuse(error.get("event_id"), failed):
             return
         turn = self._promises.get(number)
         if turn is not None and not self.record.turns.all[number].active:
@@ -433,11 +406,10 @@ class AsyncSession:
         if fold.active:
             return
         pending = [call for call in turn.calls if call.output is None]
-        if fold.responses[-1].status == "completed" and pending and not turn.unwanted:
-            runnable = [call for call in pending if self._tool(call.name) is not None]
-            if len(runnable) == len(pending):
-                self._tool_tasks[turn] = asyncio.ensure_future(self._run_tools(turn))
-                return
+        done = fold.responses[-1].status == "completed" and not turn.unwanted
+        if done and pending and self._tools.runs(pending):
+            self._tool_tasks[turn] = asyncio.ensure_future(self._run_tools(turn))
+            return
         if turn.untranscribed:  # its words may still be on their way, and may never come
             self._loop.call_later(_TRANSCRIPT_SECONDS, self._finish, turn)
         else:
@@ -466,18 +438,11 @@ class AsyncSession:
 
     # Tools.
 
-    def _tool(self, name: str) -> Tool | None:
-        """Return the tool that answers a call; None where the caller wants to answer it."""
-        known = self._tools.get(name)
-        if known is None:  # the model made the name up, and must hear so
-            return Tool(name, "", {}, _no_such_tool(name, self._tools)) if self._tools else None
-        return known if known.function is not None else None
-
     async def _run_tools(self, turn: Turn) -> None:
         """Run all calls of a turn at once, send all outputs, then ask for exactly one new response."""
         self._rounds[turn] = self._rounds.get(turn, 0) + 1
         pending = [call for call in turn.calls if call.output is None]
-        outputs = await asyncio.gather(*(self._run(call.name, call.arguments) for call in pending))
+        outputs = await self._tools.run(pending)
         if self.closed or turn.done:
             return
         for call, output in zip(pending, outputs, strict=True):
@@ -495,15 +460,6 @@ class AsyncSession:
             )
             return
         self._ask(turn, {})
-
-    async def _run(self, name: str, arguments: str) -> str:
-        tool = self._tool(name)
-        assert tool is not None
-        try:
-            return await tool.run(arguments)
-        except Exception as error:
-            _log.warning("the tool %s failed: %s: %s", name, type(error).__name__, error)
-            return f"{TOOL_ERROR}{type(error).__name__}: {error}"
 
     # Ending turns early.
 
@@ -552,57 +508,16 @@ class AsyncSession:
             }
         )
 
-    # Answers that somebody waits for.
-
-    async def _answered(self, kind: str, timeout: float, event_id: str | None = None) -> Event:
-        future: asyncio.Future[Event] = self._loop.create_future()
-        self._answers[kind] = future
-        if event_id is not None:
-            self._answers[event_id] = future
-        try:
-            return await asyncio.wait_for(future, timeout)
-        except TimeoutError:
-            raise ConnectionLost(f"the server sent no {kind} within {timeout:g} s") from None
-        finally:
-            self._answers.pop(kind, None)
-            self._answers.pop(event_id or "", None)
-
-    def _answer(self, kind: str, event: Event) -> None:
-        future = self._answers.get(kind)
-        if future is not None and not future.done():
-            future.set_result(event)
-
     # The end.
 
     def _end(self, why: RtnbError) -> None:
         """Fail everything that still waits."""
-        for future in set(self._answers.values()):
-            if not future.done():
-                future.set_exception(why)
+        self._answers.fail(why)
         for turn in self.turns:
             turn.settle(why)
         self._current = None
         self._waiting.clear()
         self.signal.fire()
-
-    def _explained(self, lost: ConnectionLost) -> RtnbError:
-        """Make one sentence of a close and the error that came before it."""
-        errors = self.record.log.filter("error", direction="server")
-        last = (errors[-1].data.get("error") or {}) if len(errors) else {}
-        code = lost.reason.rpartition(".")[2] or last.get("code")
-        said = f": {last['message']}" if last.get("message") and lost.code in (3000, 4000) else ""
-        if lost.code == 3000:
-            return AuthError(f"the service refused the key ({code or 'invalid_api_key'}){said}")
-        if code == "beta_api_shape_disabled":
-            return ServiceError(
-                "this service no longer speaks the beta protocol: connect without the OpenAI-Beta header",
-                code=code,
-            )
-        if lost.code == 4000:
-            return ServiceError(f"the service ended the session ({code}){said}", code=code)
-        if lost.code == 1001 and "maximum duration" in lost.reason:
-            return ConnectionLost(f"{lost.reason} Connect again to go on", code=1001, reason=lost.reason)
-        return lost
 
 
 _REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
@@ -617,18 +532,10 @@ _REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
 }
 
 
-def _prepared(model: models.Model, options: dict[str, Any]) -> tuple[Event, dict[str, Tool] | None]:
+def _prepared(model: models.Model, options: dict[str, Any]) -> tuple[Event, list[Tool] | None]:
     """Return the session for a ``session.update``, and the tools where they were given."""
     given = options.pop("tools", None)
     if given is None:
         return config.session_options(model, **options), None
     tools = [Tool.of(tool) for tool in given]
-    update = config.session_options(model, tools=[tool.wire for tool in tools], **options)
-    return update, {tool.name: tool for tool in tools}
-
-
-def _no_such_tool(name: str, tools: Mapping[str, Tool]) -> Callable[..., Any]:
-    def refuse(**_: Any) -> Any:
-        raise ArgumentError(f"there is no tool {name!r}; there is {', '.join(tools)}")
-
-    return refuse
+    return config.session_options(model, tools=[tool.wire for tool in tools], **options), tools
