@@ -1,4 +1,6 @@
+import base64
 import json
+import random
 from copy import deepcopy
 from pathlib import Path
 
@@ -389,3 +391,46 @@ def test_the_sound_of_a_record_can_be_heard():
     assert view.heard == pytest.approx(0.3)
     assert view.input == "How is the weather?"
     assert view.input.audio.to_pcm16() == tone(200)
+
+
+@given(
+    data=st.binary(min_size=2, max_size=400).map(lambda data: data[: len(data) // 2 * 2]),
+    last=st.integers(0, 3),
+    slashes=st.booleans(),
+    order=st.permutations(["type", "delta", "item_id", "response_id", "content_index"]),
+    spaces=st.booleans(),
+)
+def test_sound_is_kept_once_and_every_frame_comes_back(
+    data: bytes, last: int, slashes: bool, order: list[str], spaces: bool
+) -> None:
+    text = base64.b64encode(data).decode()
+    if text.endswith("="):  # bits that no canonical encoder sets
+        at = text.index("=") - 1
+        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+        text = text[:at] + alphabet[(alphabet.index(text[at]) + last) % 64] + text[at + 1 :]
+    fields = {
+        "type": "response.output_audio.delta",
+        "delta": text,
+        "item_id": text,
+        "response_id": "r",
+        "content_index": 0,
+    }
+    frame = json.dumps({k: fields[k] for k in order}, separators=(", ", ": ") if spaces else (",", ":"))
+    if slashes:
+        frame = frame.replace("/", "\\/")
+    record = Record()
+    for ns in range(3):
+        record.append(frame.encode(), "server", mono_ns=ns, wall_ns=ns)
+    assert [entry.raw for entry in record.log] == [frame] * 3
+    assert not record.problems
+    assert record.conversation.items[text].parts[0].data == base64.b64decode(text) * 3
+
+
+def test_a_spoken_log_takes_less_than_its_own_bytes() -> None:
+    record = Record()
+    for n in range(500):
+        text = base64.b64encode(random.Random(n).randbytes(4800)).decode()
+        event = {"type": "input_audio_buffer.append", "audio": text}
+        record.append(json.dumps(event).encode(), "client", mono_ns=n, wall_ns=n)
+    assert record.log.nbytes < 0.8 * record.log.bytes
+    assert record.log[250].data["audio"] == base64.b64encode(random.Random(250).randbytes(4800)).decode()

@@ -182,6 +182,8 @@ class Conversation:
         self.session: Event = {}
         self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
         self.output_codec = self.input_codec
+        self.sound: tuple[str, bytes] | None = None
+        """The sound that the last event brought: its base64, and the bytes of it."""
         self._input = _Input()
         self._sent: deque[tuple[str | None, Event]] = deque()  # item.create on its way: event id, item
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
@@ -205,6 +207,7 @@ class Conversation:
 
         Raises KeyError, TypeError or ValueError for an event that lacks what its type promises.
         """
+        self.sound = None
         handlers = _CLIENT if direction == "client" else _SERVER
         handler = handlers.get(event["type"])
         if handler is not None:
@@ -242,7 +245,9 @@ class Conversation:
 
     def _on_append(self, event: Event) -> None:
         buffer = self._input
-        buffer.append(b64decode(event["audio"], validate=True))
+        data = b64decode(event["audio"], validate=True)
+        self.sound = event["audio"], data
+        buffer.append(data)
         limit = _KEEP_SECONDS * self.input_codec.bytes_per_second
         if self.turn_detection and not buffer.speech and buffer.end - buffer.start > 2 * limit:
             buffer.drop_to(buffer.end - limit)
@@ -384,7 +389,9 @@ class Conversation:
         part = self._item(event["item_id"]).part(event["content_index"], "audio")
         if part.codec is None:
             part.codec = self._codecs.get(event["response_id"], self.output_codec)
-        part.chunks.append(b64decode(event["delta"], validate=True))
+        data = b64decode(event["delta"], validate=True)
+        self.sound = event["delta"], data
+        part.chunks.append(data)
 
     def _on_arguments(self, event: Event) -> None:
         self._item(event["item_id"]).arguments += event["delta"]

@@ -2,14 +2,16 @@
 
 Raw bytes lie end to end in blocks of about a mebibyte; beside them stand four typed columns (place, type,
 turn, time), 22 bytes an event. So a million events take little more than their own bytes, and a filter is
-one pass over a column. The log reads no clock: whoever appends says when.
+one pass over a column. Sound is the exception: a frame's base64 is cut out where the decoded bytes, which the
+conversation keeps anyway, give it back exactly. So a spoken session takes less than its own bytes. The log
+reads no clock: whoever appends says when.
 """
 
 from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,7 @@ from typing import Any, overload
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pybase64 import b64encode
 
 from ..errors import ArgumentError
 from .events import BINARY, Direction
@@ -34,6 +37,7 @@ _SERVER = 0x8000  # the high bit of the type column
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
 _FEW = 20
 """Up to how many kinds a comparison of the column with each is quicker than one look-up table."""
+_LEAST_SOUND = 64  # shorter base64 is not worth a row of its own
 _WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is not worth a row
 
 
@@ -135,6 +139,9 @@ class Log:
         self._codes: dict[str, int] = {}
         self._names: list[str] = []
         self._mono0 = 0
+        self._sound_rows = array("I")  # the events whose base64 was cut out,
+        self._sound_cuts = array("I")  # where it stood in the frame,
+        self._sounds: list[bytes] = []  # and what it decodes to
         self._drift_rows: list[int] = []  # wall − monotonic, where it changed
         self._drift: list[int] = []
         self.bytes = 0
@@ -149,8 +156,12 @@ class Log:
         mono_ns: int,
         wall_ns: int,
         turn: int = NO_TURN,
+        sound: tuple[str, bytes] | None = None,
     ) -> int:
-        """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``."""
+        """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``.
+
+        ``sound`` is the base64 text that the frame carries, and the bytes it decodes to.
+        """
         if frame.__class__ is not bytes:
             frame = memoryview(frame).tobytes()  # a buffer that may still change; no str gets past this
         with self._lock:
@@ -171,11 +182,25 @@ class Log:
             self._kind.append(code | _SERVER if direction == "server" else code)
             self._turn.append(turn)
             self._time.append(mono_ns - self._mono0)
+            self.bytes += len(frame)
+            if sound is not None:
+                frame = self._cut(frame, index, *sound)
             self._tail.append(frame)
-            size = len(frame)
-            self._tail_bytes += size
-            self.bytes += size
+            self._tail_bytes += len(frame)
             return index
+
+    def _cut(self, frame: bytes, index: int, text: str, data: bytes) -> bytes:
+        """Return the frame without its base64, if that comes back exactly from ``data``."""
+        at = frame.find(b'"' + text[:32].encode()) + 1
+        end = at + len(text)
+        rest = len(data) % 3 or 3  # whatever is not canonical stands in the last four signs
+        whole = at and frame[end : end + 1] == b'"'  # with an escape inside, it would end elsewhere
+        if not whole or len(text) < _LEAST_SOUND or b64encode(data[-rest:]) != text[-4:].encode():
+            return frame
+        self._sound_rows.append(index)
+        self._sound_cuts.append(at)
+        self._sounds.append(data)
+        return frame[:at] + frame[end:]
 
     def _name(self, type: str) -> int:
         # 32,767 kinds is far more than any protocol has; past that a hostile peer is naming at random.
@@ -200,6 +225,10 @@ class Log:
                 following = self._place[index + 1]
                 end = following & 0xFFFFFFFF if following >> 32 == place >> 32 else len(block)
                 frame = block[start:end]
+            row = bisect_left(self._sound_rows, index)
+            if row < len(self._sound_rows) and self._sound_rows[row] == index:
+                at = self._sound_cuts[row]
+                frame = frame[:at] + b64encode(self._sounds[row]) + frame[at:]
             time = self._time[index]
             wall = self._mono0 + time + self._drift[bisect_right(self._drift_rows, index) - 1]
             return Entry(
@@ -303,10 +332,11 @@ class Log:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of memory the log takes, frames and columns together."""
-        columns = (self._place, self._kind, self._turn, self._time)
+        """How many bytes of memory the log takes: frames, sound and columns together."""
+        columns = (self._place, self._kind, self._turn, self._time, self._sound_rows, self._sound_cuts)
         held = sum(column.buffer_info()[1] * column.itemsize for column in columns)
-        return held + self.bytes + sum(map(getsizeof, self._tail)) - self._tail_bytes
+        frames = sum(map(len, self._blocks)) + sum(map(getsizeof, self._tail))
+        return held + frames + sum(map(getsizeof, self._sounds))
 
     def __repr__(self) -> str:
         if not len(self):

@@ -36,7 +36,7 @@ class Record:
 
         ``event`` spares the parsing where the caller has made the frame from it.
         """
-        problem = None
+        problem = sound = None
         if event is None:
             event, problem = _parse(frame)
         turn = NO_TURN
@@ -45,6 +45,7 @@ class Record:
             try:
                 try:
                     self.conversation.apply(direction, event)
+                    sound = self.conversation.sound
                 finally:  # a response that is over is over, however odd the items it lists
                     turn = self.turns.apply(direction, event, t)
                 if event["type"] == "rate_limits.updated":
@@ -53,7 +54,9 @@ class Record:
                 said = f"{type(error).__name__} {error}"
                 problem = f"{event['type']:.80} is not as the protocol has it: {said:.200}"
         kind = event["type"] if event is not None else BINARY
-        index = self.log.append(frame, direction, kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn)
+        index = self.log.append(
+            frame, direction, kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn, sound=sound
+        )
         if problem is not None:
             self.problems.append((index, problem))
         return event, turn
