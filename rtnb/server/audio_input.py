@@ -16,6 +16,7 @@ from ..audio.resample import Resampler
 from ..engines.base import Samples
 from ..wire.events import Event
 from ..wire.ids import server_id
+from .drafts import Draft
 from .faults import Fault
 from .items import decode_audio
 from .state import Memory, State
@@ -80,6 +81,7 @@ class AudioInput:
         self._item_id: str | None = None  # of the turn that is going on
         self._start = 0
         self._guess: asyncio.Future[str] | None = None
+        self._draft: Draft | None = None
 
     @property
     def _settings(self) -> dict[str, Any] | None:
@@ -144,7 +146,7 @@ class AudioInput:
             )
             self._on_speech()
         elif edge.kind == "paused":
-            self._guess = self._state.listen(self._foreseen(edge), self._codec)
+            self._foresee(edge)
         elif edge.kind == "resumed":
             self._drop_guess()
         elif self._item_id is not None:
@@ -154,12 +156,17 @@ class AudioInput:
             self._item_id = None
             self._make_item(id, by_turn=True)
 
-    def _foreseen(self, pause: Edge) -> bytes:
-        """Return the turn's sound as it will be unless speech goes on: what is to come is silence."""
+    def _foresee(self, pause: Edge) -> None:
+        """Work ahead on the turn as it will be unless speech goes on: what is to come is silence."""
+        state, settings = self._state, self._settings
         until = self._position(pause.ms)
         heard = bytes(self._data[self._start - self._kept_from : until - self._kept_from])
-        missing = (pause.end_ms or pause.ms) - self._ms(until)
-        return heard + self._codec.encode(np.zeros(int(missing * self._codec.rate / 1000), np.float32))
+        missing = self._bytes(round(pause.end_ms or pause.ms)) - until
+        silence = self._codec.encode(np.zeros(max(0, missing) // self._codec.width, np.float32))
+        sound = heard + silence
+        self._guess = state.listen(sound, self._codec)
+        if settings and settings["create_response"] and self._item_id is not None:
+            self._draft = Draft(state, self._item_id, self._ms(len(sound)), self._guess)
 
     def commit(self, event: Event) -> None:
         """Make an item of all that is buffered; ``event`` is the client's, folded once it is accepted.
@@ -204,7 +211,10 @@ class AudioInput:
         state.emit("conversation.item.added", previous_item_id=previous, item=item)
         state.emit("conversation.item.done", previous_item_id=previous, item=item)
         self._keep_from(self._taken)
+        state.draft, self._draft = self._draft, None
         self._on_item(id, part.ms, words, by_turn)
+        if (unwanted := state.take_draft()) is not None:
+            unwanted.drop()
 
     def _forget_turn(self) -> None:
         """Start listening afresh, whatever is being said."""
@@ -215,6 +225,9 @@ class AudioInput:
             self._detector.reset()
 
     def _drop_guess(self) -> None:
+        if self._draft is not None:
+            self._draft.drop()
+            self._draft = None
         if self._guess is not None:
             self._guess.cancel()
             self._guess = None
@@ -228,5 +241,7 @@ class AudioInput:
         return position * 1000 / self._codec.bytes_per_second
 
     def _position(self, ms: float) -> int:
-        samples = int(max(0.0, ms) * self._codec.rate / 1000)
-        return min(samples * self._codec.width, self._end)
+        return min(self._bytes(ms), self._end)
+
+    def _bytes(self, ms: float) -> int:
+        return int(max(0.0, ms) * self._codec.rate / 1000) * self._codec.width

@@ -6,10 +6,8 @@ service has them (Realtime API reference and public wire logs).
 
 from __future__ import annotations
 
-import asyncio
 import re
 from base64 import b64encode
-from functools import partial
 from typing import Any
 
 from ..audio.pcm import Codec
@@ -140,8 +138,7 @@ class SpokenMessage(_Message):
             return
         samples = _silence()
         if words := clause.strip():
-            speak = partial(self.state.engine.tts.speak, words, self._voice, self._speed)
-            samples = await asyncio.wrap_future(self.state.workers.tts.submit(self.state, speak))
+            samples = await self.state.speak(words, self._voice, self._speed)
         samples = self._resampler.process(samples, last=last)
         start = self._ms()
         room = self._budget - self.text_tokens - tokens

@@ -19,7 +19,7 @@ from .speech import heard_text
 from .state import Memory, State, system_messages
 from .tokens import Segment, assistant_audio, user_audio
 
-__all__ = ["Entry", "Prompt", "entries"]
+__all__ = ["Entry", "Prompt", "entries", "kept_share", "spoken"]
 
 _UNSEEN = "(an image, which you cannot see)"
 _KEPT_AFTER_OVERFLOW = 0.8
@@ -122,6 +122,11 @@ async def entries(state: State, items: Sequence[tuple[Item, Memory]]) -> list[En
                 words[part] = ""
         found.append(_entry(item, memory, words))
     return found
+
+
+def spoken(id: str, words: str, ms: float) -> Entry:
+    """Return the entry of a user's item that is sound alone."""
+    return Entry(id, {"role": "user", "content": words}, (), user_audio(ms), round(ms))
 
 
 def _entry(item: Item, memory: Memory, words: dict[int, str]) -> Entry:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 from ..audio.pcm import wire_format
@@ -19,9 +17,10 @@ from ..engines.base import Call, Say
 from ..errors import RtnbError
 from ..wire.conversation import Item
 from ..wire.ids import server_id
-from ..wire.models import find
 from . import tokens
+from .drafts import token_limit
 from .faults import Fault
+from .generation import Begun, Generation, Request
 from .items import wire_item
 from .outputs import FunctionCall, Output, SpokenMessage, WrittenMessage
 from .prompts import Prompt, entries, kept_share
@@ -30,15 +29,6 @@ from .state import Memory, State
 __all__ = ["Response", "Responses"]
 
 _log = logging.getLogger(__name__)
-_MAX_OUTPUT = 4_096
-
-
-class _Begun:
-    """The model has begun: what the prompt came to, and which items no longer fit it."""
-
-    def __init__(self, segments: list[tokens.Segment], forgotten: list[str]) -> None:
-        self.segments = segments
-        self.forgotten = forgotten
 
 
 class Response:
@@ -57,14 +47,13 @@ class Response:
         self._plan = plan
         self._items = items
         self._outputs: list[Output] = []
-        self._stop = threading.Event()
-        self._pieces: asyncio.Queue[_Begun | Say | Call | None] = asyncio.Queue()
+        # An answer outside the conversation, or to items of its own, is never the one that was begun ahead.
+        self._draft = state.take_draft() if items is None and self.in_conversation else None
+        self._generation: Generation | None = None
         self._segments: list[tokens.Segment] | None = None
         self._cached: dict[tokens.Kind, int] = {"text": 0, "audio": 0}
         self._task: asyncio.Task[None] | None = None
-        most = find(state.session["model"]).max_output or _MAX_OUTPUT
-        wanted = plan["max_output_tokens"]
-        self._limit = most if wanted == "inf" else min(wanted, most)
+        self._limit = token_limit(state, plan["max_output_tokens"])
 
     def start(self) -> None:
         """Announce the response and let it run."""
@@ -92,9 +81,15 @@ class Response:
     def abandon(self) -> None:
         """Stop all work without a word, as when the connection is gone."""
         self.running = False
-        self._stop.set()
+        self._stop()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
+
+    def _stop(self) -> None:
+        if self._draft is not None:
+            self._draft.drop()
+        if self._generation is not None:
+            self._generation.stop()
 
     def _wire(
         self, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
@@ -125,7 +120,7 @@ class Response:
         try:
             cut = await self._answer()
         except asyncio.CancelledError:
-            self._stop.set()
+            self._stop()
             raise
         except Exception as error:
             if not isinstance(error, RtnbError):
@@ -142,18 +137,15 @@ class Response:
     async def _answer(self) -> bool:
         """Make all items; return whether a limit cut them off."""
         state = self._state
-        given = self._items
-        if given is None:
-            order = [id for id in state.conversation.order if id not in state.forgotten]
-            given = [(state.conversation.items[id], state.memory[id]) for id in order]
+        given = state.remembered() if self._items is None else self._items
         prompt = Prompt(self._plan["instructions"], self._plan["tools"], await entries(state, given))
-        loop = asyncio.get_running_loop()
-        state.skip_prefill()
-        job = state.workers.llm.submit(state, partial(self._generate, prompt, loop))
-        job.add_done_callback(lambda _: _tell(loop, self._pieces, None))
+        keep = kept_share(state.session["truncation"])
+        request = Request(prompt, self._plan["tool_choice"], self._limit, keep)
+        begun = self._draft.adopt(request) if self._draft is not None else None
+        self._generation = begun or Generation(state, request)
         used = 0
-        while (piece := await self._pieces.get()) is not None:
-            if isinstance(piece, _Begun):
+        async for piece in self._generation.pieces():
+            if isinstance(piece, Begun):
                 self._segments = piece.segments
                 self._cached = state.ledger.cached(piece.segments)
                 state.ledger.remember(piece.segments)
@@ -168,26 +160,10 @@ class Response:
                 await self._call(piece)
             last = self._outputs[-1] if self._outputs else None
             if isinstance(last, SpokenMessage) and last.cut:
-                self._stop.set()
+                self._stop()
                 return True
             await state.outbox.room()
-        await asyncio.wrap_future(job)  # raises what the model raised
         return await self._speak_rest() or used >= self._limit
-
-    def _generate(self, prompt: Prompt, loop: asyncio.AbstractEventLoop) -> None:
-        """Run the model; on its own thread."""
-        if self._stop.is_set():
-            return
-        llm, plan = self._state.engine.llm, self._plan
-        forgotten = prompt.fit(llm.count, llm.context, kept_share(self._state.session["truncation"]))
-        _tell(loop, self._pieces, _Begun(prompt.segments(llm.count), forgotten))
-        answer = llm.generate(
-            prompt.messages(), plan["tools"], plan["tool_choice"], self._limit, self._stop.is_set
-        )
-        for piece in answer:
-            if self._stop.is_set():
-                return
-            _tell(loop, self._pieces, piece)
 
     async def _say(self, piece: Say) -> None:
         last = self._outputs[-1] if self._outputs else None
@@ -227,12 +203,6 @@ class Response:
         output = FunctionCall(self._state, self.id, len(self._outputs), self.in_conversation, call)
         self._outputs.append(output)
         output.close("completed")
-
-
-def _tell(loop: asyncio.AbstractEventLoop, queue: asyncio.Queue[Any], piece: Any) -> None:
-    """Hand a piece from the model's thread to the event loop; nobody listens once the loop is closed."""
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(queue.put_nowait, piece)
 
 
 class Responses:

@@ -8,20 +8,24 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from ..audio.pcm import Codec
 from ..audio.resample import resample
-from ..engines.base import Engine
-from ..wire.conversation import Conversation
+from ..engines.base import Engine, Samples
+from ..wire.conversation import Conversation, Item
 from ..wire.events import Event
 from ..wire.ids import server_id
 from .limits import TokenWindow
 from .speech import Clause
 from .tokens import Ledger
 from .workers import Workers
+
+if TYPE_CHECKING:
+    from .drafts import Draft
 
 __all__ = ["Memory", "Outbox", "State"]
 
@@ -101,7 +105,10 @@ class State:
         """Items that no longer fit the model's context: still in the conversation, no longer in prompts."""
         self.ledger = Ledger()
         self.outbox = Outbox()
+        self.draft: Draft | None = None
+        """The answer that was begun ahead to the item that is being made, until somebody takes it."""
         self._warming: Future[None] | None = None
+        self._ahead: tuple[tuple[str, str, float], asyncio.Future[Samples]] | None = None
         self.spoke = False
         """Whether an answer was spoken in this session: from then on the voice is fixed."""
 
@@ -116,6 +123,16 @@ class State:
         order = self.conversation.order
         return order[-1] if order else None
 
+    def remembered(self) -> list[tuple[Item, Memory]]:
+        """Return the conversation's items that prompts still hold, in order."""
+        order = [id for id in self.conversation.order if id not in self.forgotten]
+        return [(self.conversation.items[id], self.memory[id]) for id in order]
+
+    def take_draft(self) -> Draft | None:
+        """Return the answer that was begun ahead, if there is one; it is the caller's from now on."""
+        draft, self.draft = self.draft, None
+        return draft
+
     def listen(self, data: bytes, codec: Codec) -> asyncio.Future[str]:
         """Have encoded sound recognised, on the recogniser's thread."""
         asr = self.engine.asr
@@ -126,6 +143,21 @@ class State:
         heard = asyncio.wrap_future(self.workers.asr.submit(self, recognise))
         heard.add_done_callback(_retrieve)
         return heard
+
+    def speak(self, words: str, voice: str, speed: float) -> asyncio.Future[Samples]:
+        """Have words spoken, on the voice's thread; what was spoken ahead is not spoken again."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == (words, voice, speed):
+            return ahead[1]
+        job = partial(self.engine.tts.speak, words, voice, speed)
+        sound = asyncio.wrap_future(self.workers.tts.submit(self, job))
+        sound.add_done_callback(_retrieve)
+        return sound
+
+    def speak_ahead(self, words: str, voice: str, speed: float) -> None:
+        """Have words spoken that an answer is likely to begin with."""
+        if words:
+            self._ahead = (words, voice, speed), self.speak(words, voice, speed)
 
     def prefill(self) -> None:
         """Warm the model's cache with the instructions and tools, when the model is free."""
@@ -148,6 +180,8 @@ class State:
     def end(self) -> None:
         """Let go of what nobody will wait for any more."""
         self.skip_prefill()
+        if self._ahead is not None:
+            self._ahead[1].cancel()
         for memory in self.memory.values():
             for words in memory.words.values():
                 words.cancel()
@@ -158,6 +192,6 @@ def system_messages(instructions: str) -> list[dict[str, Any]]:
     return [{"role": "system", "content": instructions}] if instructions else []
 
 
-def _retrieve(future: asyncio.Future[str]) -> None:
+def _retrieve(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()  # whoever needs the words will see it; nobody may need them
