@@ -1,0 +1,116 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { PlayQueue } from "../../rtnb/faces/static/player-worklet.js";
+import { heardCounts } from "../../rtnb/faces/static/player.js";
+
+const ramp = (count, from = 1) => Float32Array.from({ length: count }, (_, i) => from + i);
+const read = (queue, count) => {
+  const out = new Float32Array(count).fill(9);
+  return [queue.read(out), [...out]];
+};
+
+test("nothing plays before the prebuffer is there", () => {
+  const queue = new PlayQueue(4);
+  queue.push("a", ramp(3));
+  assert.deepEqual(read(queue, 2), [0, [0, 0]]);
+  assert.deepEqual(queue.counts(), { a: { played: 0, over: false } });
+  queue.push("a", ramp(1, 4));
+  assert.deepEqual(read(queue, 2), [2, [1, 2]]);
+});
+
+test("a short item plays when its end is known", () => {
+  const queue = new PlayQueue(100);
+  queue.push("a", ramp(3));
+  queue.end("a");
+  assert.deepEqual(read(queue, 4), [3, [1, 2, 3, 0]]);
+  assert.equal(queue.underruns, 0);
+  assert.deepEqual(queue.counts(), { a: { played: 3, over: true } });
+});
+
+test("chunks and items follow one another without a gap, each counted for itself", () => {
+  const queue = new PlayQueue(1);
+  queue.push("a", ramp(3, 1));
+  queue.push("a", ramp(2, 4));
+  queue.end("a");
+  queue.push("b", ramp(4, 6));
+  queue.end("b");
+  assert.deepEqual(read(queue, 4)[1], [1, 2, 3, 4]);
+  assert.deepEqual(read(queue, 4)[1], [5, 6, 7, 8]);
+  assert.deepEqual(queue.counts(), { a: { played: 5, over: true }, b: { played: 3, over: false } });
+  queue.tidy();
+  assert.deepEqual(Object.keys(queue.counts()), ["b"]);
+  assert.equal(read(queue, 4)[0], 1);
+  assert.equal(queue.running, false);
+  assert.equal(queue.underruns, 0);
+});
+
+test("running dry is an underrun once, and the prebuffer is filled again", () => {
+  const queue = new PlayQueue(2);
+  queue.push("a", ramp(3));
+  assert.equal(read(queue, 4)[0], 3);
+  assert.equal(read(queue, 4)[0], 0);
+  assert.equal(queue.underruns, 1);
+  queue.push("a", ramp(1));
+  assert.equal(read(queue, 4)[0], 0);
+  queue.push("a", ramp(1));
+  assert.equal(read(queue, 2)[0], 2);
+  assert.equal(queue.counts().a.played, 5);
+});
+
+test("a flush forgets the sound and tells what was played", () => {
+  const queue = new PlayQueue(1);
+  queue.push("a", ramp(10));
+  queue.push("b", ramp(10));
+  read(queue, 4);
+  assert.deepEqual(queue.flush(), { a: { played: 4, over: false }, b: { played: 0, over: false } });
+  assert.deepEqual(read(queue, 4), [0, [0, 0, 0, 0]]);
+  assert.equal(queue.underruns, 0);
+  assert.deepEqual(queue.counts(), {});
+});
+
+test("an item that began elsewhere goes on counting", () => {
+  const queue = new PlayQueue(1);
+  queue.begin("a", 240);
+  queue.push("a", ramp(4));
+  queue.end("a");
+  read(queue, 4);
+  assert.deepEqual(queue.counts(), { a: { played: 244, over: true } });
+});
+
+test("whatever the cuts, played is what was pushed, in order", () => {
+  let seed = 7;
+  const random = (top) => {
+    seed = (seed * 1103515245 + 12345) % 2147483648;
+    return seed % top;
+  };
+  for (let round = 0; round < 50; round += 1) {
+    const queue = new PlayQueue(random(20));
+    const heard = [];
+    let next = 1;
+    for (let step = 0; step < 40; step += 1) {
+      if (random(2)) {
+        const count = random(30);
+        queue.push("a", ramp(count, next));
+        next += count;
+      }
+      const [count, out] = read(queue, 1 + random(16));
+      heard.push(...out.slice(0, count));
+      assert.ok(out.slice(count).every((value) => value === 0));
+    }
+    queue.end("a");
+    for (let last = true; last; ) {
+      const [count, out] = read(queue, 16);
+      heard.push(...out.slice(0, count));
+      last = count > 0;
+    }
+    assert.deepEqual(heard, [...ramp(next - 1)]);
+    if (next > 1) assert.equal(queue.counts().a.played, next - 1);
+  }
+});
+
+test("heard is played less what is still on its way out, and all of an item that is over", () => {
+  const items = heardCounts({ a: { played: 24000, over: true }, b: { played: 480, over: false } }, 30);
+  assert.deepEqual(items.a, { played_ms: 1000, heard_ms: 1000, over: true });
+  assert.deepEqual(items.b, { played_ms: 20, heard_ms: 0, over: false });
+});
