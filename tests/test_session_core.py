@@ -253,6 +253,40 @@ async def test_interrupting_cuts_the_item_to_what_was_heard(bench: Bench) -> Non
         turn.interrupt(-1)
 
 
+async def test_interrupting_before_anything_was_heard(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send("one two three four five six seven eight nine ten")
+    turn.interrupt(0)
+    async with asyncio.timeout(5):
+        while not session.record.log.filter("conversation.item.deleted"):
+            await asyncio.sleep(0.01)
+    assert (turn.heard, turn.status) == (0, "interrupted")
+    assert turn.audio.seconds > 0
+    assert "0.00 s of" in turn._repr_mimebundle_()["text/html"]
+
+
+async def test_cutting_leaves_alone_what_was_heard_to_its_end(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send("one two three")
+    session.cut_turn(turn, turn.audio.seconds)
+    assert await session.send("go on")
+    assert not session.record.log.filter("conversation.item.truncate")
+    assert (turn.heard, turn.status) == (None, "completed")
+
+
+async def test_interrupting_by_what_a_player_knows(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send("one two three four five six seven eight nine ten")
+    with pytest.raises(ArgumentError, match="nothing plays this turn"):
+        turn.interrupt()
+    turn.silence = lambda: session.interrupt_turn(turn, 0.2)
+    turn.interrupt()
+    async with asyncio.timeout(5):
+        while turn.heard is None:
+            await asyncio.sleep(0.01)
+    assert turn.heard == pytest.approx(0.2)
+
+
 def weather(city: str) -> str:
     """Tell the weather."""
     return f"sunny in {city}"

@@ -484,9 +484,17 @@ class AsyncSession:
 
     def interrupt_turn(self, turn: Turn, heard: float) -> None:
         """Stop a turn's answer and cut it to what was heard. See ``Turn.interrupt``."""
+        self.cancel_turn(turn)
+        self.cut_turn(turn, heard)
+
+    def cut_turn(self, turn: Turn, heard: float) -> None:
+        """Cut a turn's answer to the ``heard`` seconds; where the server stops the answer by itself.
+
+        What was heard to its end, or is cut already, is left alone.
+        """
         if self.closed or turn.number < 0:
             return
-        self.cancel_turn(turn)
+        turn.unheard = turn.unheard or heard <= 0
         left = heard * 1000
         for item in turn.items:
             if item.type != "message" or not item.audio_ms:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Generator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +61,10 @@ class Turn(TurnView):
         self._dropped = False
         self.unwanted = False
         """Whether ``cancel`` was asked for; the wire has the last word on what became of it."""
+        self.unheard = False
+        """Whether it was cut before any of it was heard: the model forgot it whole, and no item says so."""
+        self.silence: Callable[[], None] | None = None
+        """Stops what plays the turn, and cuts the turn to what was heard; set while something plays it."""
 
     # What the session does to a turn; all on the session's loop.
 
@@ -97,7 +101,13 @@ class Turn(TurnView):
             return "failed"
         if self._dropped:
             return "cancelled"
-        return super().status
+        status = super().status
+        return "interrupted" if self.unheard and status == "completed" else status
+
+    @property
+    def heard(self) -> float | None:
+        """Seconds of the answer that were heard before it was cut short; None where it was not cut."""
+        return 0.0 if self.unheard else super().heard
 
     @property
     def error(self) -> RtnbError | None:
@@ -170,11 +180,17 @@ class Turn(TurnView):
         """End the turn early; what was said so far stays. A turn that is over stays as it is."""
         self._session.call_soon(self._session.cancel_turn, self)
 
-    def interrupt(self, heard: float) -> None:
+    def interrupt(self, heard: float | None = None) -> None:
         """Stop the answer and cut it to the ``heard`` seconds that were played, as the user's barge-in does.
 
-        The rest is kept here as unheard; the model forgets it.
+        The rest is kept here as unheard; the model forgets it. Without ``heard``, what a notebook's page has
+        played of it counts. Raises ArgumentError if nothing plays it and ``heard`` is not given.
         """
+        if heard is None:
+            if self.silence is None:
+                raise ArgumentError("nothing plays this turn: say how many seconds were heard, 0 or more")
+            self._session.call_soon(self.silence)
+            return
         if heard < 0:
             raise ArgumentError(f"heard is in seconds, 0 or more, not {heard!r}")
         self._session.call_soon(self._session.interrupt_turn, self, heard)
