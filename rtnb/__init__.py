@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         ConnectionLost,
         EngineError,
         LocalProtocolError,
+        MicrophoneError,
         MissingPackageError,
         ProtocolError,
         RemoteProtocolError,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from .faces.connect import connect
+    from .faces.recorder import Recorder
     from .faces.session import Session
     from .session.core import AsyncSession
     from .session.tools import Tool, tool
@@ -53,8 +55,10 @@ _HOME = {
     "ConnectionLost": ".errors",
     "EngineError": ".errors",
     "LocalProtocolError": ".errors",
+    "MicrophoneError": ".errors",
     "MissingPackageError": ".errors",
     "ProtocolError": ".errors",
+    "Recorder": ".faces.recorder",
     "RemoteProtocolError": ".errors",
     "RtnbError": ".errors",
     "ServiceError": ".errors",
@@ -79,8 +83,10 @@ __all__ = [
     "ConnectionLost",
     "EngineError",
     "LocalProtocolError",
+    "MicrophoneError",
     "MissingPackageError",
     "ProtocolError",
+    "Recorder",
     "RemoteProtocolError",
     "RtnbError",
     "ServiceError",

@@ -4,6 +4,7 @@
 
     RtnbError
     ├── AudioError (ValueError)           a sound that cannot be read, written or converted
+    │   └── MicrophoneError               the page has no microphone, or may not use it
     ├── ArgumentError (ValueError)        a request that cannot be met; nothing was sent
     ├── MissingPackageError (ImportError) an optional package is absent; the text has the install command
     ├── EngineError                       the embedded engine
@@ -30,6 +31,7 @@ __all__ = [
     "ConnectionLost",
     "EngineError",
     "LocalProtocolError",
+    "MicrophoneError",
     "MissingPackageError",
     "ProtocolError",
     "RemoteProtocolError",
@@ -47,6 +49,10 @@ class RtnbError(Exception):
 
 class AudioError(RtnbError, ValueError):
     """A sound cannot be read, written or converted."""
+
+
+class MicrophoneError(AudioError):
+    """The page has no microphone or may not use it, or no page is there to record."""
 
 
 class ArgumentError(RtnbError, ValueError):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 # "Can you tell me something about the ocean?", spoken by hibari-tts 0.2.1 (Apache-2.0), voice heart.
-_QUESTION = Path(__file__).with_name("question.ogg")
+_QUESTION = Path(__file__).parents[1] / "audio" / "spoken" / "question.ogg"
 _REPLY = "rtnb-reply.wav"
 _LEAST_SILENCE = 0.5
 _MARGIN = 0.2

@@ -1,0 +1,375 @@
+"""`Recorder`: the microphone of the page as a clip in the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..audio import Clip, clip_html
+from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageError, RtnbError
+from ..session.signal import Signal
+from .assets import css, esm
+from .comms import pin
+from .recording import CAPTURE_RATE, Recording
+from .samples import names as sample_names
+from .samples import read as read_sample
+
+try:
+    import anywidget
+    import traitlets as t
+except ImportError:
+    raise MissingPackageError("anywidget", "the recorder", "lab") from None
+
+__all__ = ["Recorder"]
+
+_log = logging.getLogger("rtnb")
+
+_POLL = 0.25
+"""Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
+_GREETING = 15.0
+"""Seconds within which a page that shows the recorder has said so, while a cell waits for it."""
+_PART = 1 << 20
+"""Bytes of sound in one message to the page."""
+_LONGEST = 3600.0
+_FLAGS = {
+    "echo_cancellation": "echoCancellation",
+    "noise_suppression": "noiseSuppression",
+    "auto_gain_control": "autoGainControl",
+}
+
+
+class Recorder(anywidget.AnyWidget):  # type: ignore[misc]
+    """A recorder in the page: record, pause, listen, trim; or upload a file, take a sample, let a text be spoken.
+
+    Show it in one cell and use ``clip`` in the next. ``await recorder`` and ``recorder.wait()`` return the clip
+    when it is recorded, in front ends that hear the page while a cell runs (JupyterLab and Notebook 7 with
+    ipykernel 7.1 or newer).
+
+    Parameters
+    ----------
+    prompt
+        A sentence to show above it, such as what to say.
+    device
+        The microphone's id or a part of its name; "" is the browser's own choice.
+    echo_cancellation, noise_suppression, auto_gain_control
+        What the browser is asked to do to the sound. What it really did is in ``clip.info``.
+    max_seconds
+        The recording stops by itself then: above 0, at most 3600.
+    autostart
+        Begin as soon as a page shows it.
+    on_chunk
+        Called with each chunk as it arrives: PCM16 at 24 kHz, about 40 ms. On another thread.
+    on_clip
+        Called with each clip when it is whole. On another thread.
+    """
+
+    _esm = esm("recorder")
+    _css = css()
+
+    uid = t.Unicode().tag(sync=True)
+    state = t.Unicode("idle").tag(sync=True)
+    note = t.Unicode("").tag(sync=True)
+    error = t.Unicode("").tag(sync=True)
+    prompt = t.Unicode("").tag(sync=True)
+    take = t.Unicode("").tag(sync=True)
+    device = t.Unicode("").tag(sync=True)
+    echo_cancellation = t.Bool(True).tag(sync=True)
+    noise_suppression = t.Bool(True).tag(sync=True)
+    auto_gain_control = t.Bool(True).tag(sync=True)
+    max_seconds = t.Float(600.0).tag(sync=True)
+    trim_start = t.Float(0.0).tag(sync=True)
+    trim_end = t.Float(None, allow_none=True).tag(sync=True)
+    samples = t.List(t.Unicode()).tag(sync=True)
+
+    def __init__(
+        self,
+        prompt: str = "",
+        *,
+        device: str = "",
+        echo_cancellation: bool = True,
+        noise_suppression: bool = True,
+        auto_gain_control: bool = True,
+        max_seconds: float = 600.0,
+        autostart: bool = False,
+        on_chunk: Callable[[bytes], None] | None = None,
+        on_clip: Callable[[Clip], None] | None = None,
+    ) -> None:
+        if not (math.isfinite(max_seconds) and 0 < max_seconds <= _LONGEST):
+            raise ArgumentError(f"max_seconds is above 0 and at most {_LONGEST:g}, not {max_seconds!r}")
+        self._lock = threading.RLock()
+        self._signal = Signal()
+        self._whole: Clip | None = None
+        self._failure: RtnbError | None = None
+        self._told = False
+        self._recording: Recording | None = None
+        self._info: dict[str, Any] = {}
+        self._asked_again = False
+        self._upload: tuple[str, dict[int, bytes]] = ("", {})
+        self._begin = autostart
+        self._pages = 0
+        self.on_chunk = on_chunk
+        self.on_clip = on_clip
+        super().__init__(
+            uid=uuid.uuid4().hex,
+            prompt=prompt,
+            device=device,
+            echo_cancellation=echo_cancellation,
+            noise_suppression=noise_suppression,
+            auto_gain_control=auto_gain_control,
+            max_seconds=float(max_seconds),
+            samples=list(sample_names()),
+        )
+        pin(self)
+        self.on_msg(self._hear)
+
+    # What a user reads.
+
+    @property
+    def clip(self) -> Clip:
+        """What was recorded, at 24 kHz, from ``trim_start`` to ``trim_end``; its ``info`` says how.
+
+        Raises MicrophoneError where the page could not record, AudioError while nothing is recorded.
+        """
+        whole = self.whole
+        end = whole.seconds if self.trim_end is None else min(self.trim_end, whole.seconds)
+        if self.trim_start <= 0 and end >= whole.seconds:
+            return whole
+        return whole[self.trim_start : end].with_info(trim=(self.trim_start, end))
+
+    @property
+    def whole(self) -> Clip:
+        """What was recorded, without regard to trim. Raises as ``clip``."""
+        with self._lock:
+            if self._recording is not None:
+                seconds = self._recording.seconds
+                raise AudioError(f"it is still recording ({seconds:.1f} s so far): press Stop, then ask again")
+            if self._whole is not None:
+                return self._whole
+            if self._failure is not None:
+                raise self._failure
+        raise AudioError("nothing is recorded yet: press Record in the cell above, then run this cell again")
+
+    def stop(self) -> None:
+        """End a recording that runs; the clip follows."""
+        self.send({"type": "stop"})
+
+    def wait(self, timeout: float | None = None) -> Clip:
+        """Block until something is recorded and return it. ``timeout`` in seconds.
+
+        Raises MicrophoneError where the page could not record, no page is there, or the time is over. Ctrl-C
+        and the notebook's stop button end a recording that runs.
+        """
+        began = time.monotonic()
+        try:
+            while True:
+                seen = self._signal.count
+                if (clip := self._settled(time.monotonic() - began, timeout)) is not None:
+                    return clip
+                self._signal.wait(seen, _POLL)
+        except KeyboardInterrupt:
+            self.stop()
+            raise
+
+    def __await__(self) -> Generator[Any, None, Clip]:
+        return self._wait_async().__await__()
+
+    async def _wait_async(self) -> Clip:
+        began = time.monotonic()
+        while True:
+            seen = self._signal.count
+            if (clip := self._settled(time.monotonic() - began, None)) is not None:
+                return clip
+            try:
+                async with asyncio.timeout(_POLL):
+                    await self._signal.changed(seen)
+            except TimeoutError:
+                continue
+
+    def _settled(self, waited: float, timeout: float | None) -> Clip | None:
+        """Return the clip if there is one, None if it is worth waiting on; raise what stands against it."""
+        with self._lock:
+            if self._failure is not None and not self._told:
+                self._told = True
+                raise self._failure
+            if self._recording is None and self._whole is not None and self.state != "working":
+                return self.clip
+            if not self._pages and waited > _GREETING:
+                raise MicrophoneError(
+                    f"no page has shown the recorder within {_GREETING:g} s. Without a page there is no "
+                    "microphone. Where the page is heard only between cells, show the recorder in one cell and "
+                    "read its clip in the next"
+                )
+        if timeout is not None and waited >= timeout:
+            raise MicrophoneError(f"nothing was recorded within {timeout:g} s")
+        return None
+
+    def __repr__(self) -> str:
+        if self._whole is not None:
+            return f"<Recorder, {self.state}: {self._whole!r}>"
+        return f"<Recorder, {self.state}{': ' + self.error if self.error else ''}>"
+
+    def __clip__(self) -> Clip:
+        """Be sound wherever a clip is asked for."""
+        return self.clip
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        still = clip_html(self._whole) if self._whole is not None else ""
+        # What is left where there is no kernel, or no widgets.
+        data["text/html"] = still or "<i>A recorder: run the cell in JupyterLab or Notebook 7 to record.</i>"
+        data["text/plain"] = repr(self)
+        return data, metadata
+
+    # What the page says. Handlers run on a shell's thread, and what they raise would show up nowhere.
+
+    def _hear(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
+        try:
+            with self._lock:
+                self._handle(message, [bytes(buffer) for buffer in buffers or []])
+        except RtnbError as error:
+            self._fail(error)
+        except Exception:
+            _log.exception("the recorder did not understand its page")
+            self._fail(AudioError("the recording was not understood: record again"))
+
+    def _handle(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        kind = message.get("type")
+        if kind == "hello":
+            self._greet(message["take"])
+        elif kind == "start":
+            self._started(message["take"], dict(message["info"]))
+        elif kind == "problem":
+            self._fail(MicrophoneError(str(message["text"])))
+        elif kind == "upload":
+            self._uploaded(message, buffers[0])
+        elif kind == "sample":
+            self._make("Reading …", lambda: read_sample(str(message["name"])))
+        elif kind == "say":
+            self._make("Speaking …", lambda: _spoken(str(message["text"])))
+        elif self._recording is not None and message.get("take") == self._recording.take:
+            if kind == "chunk":
+                self._chunk(self._recording, int(message["seq"]), buffers[0])
+            elif kind == "stop":
+                self._stopped(self._recording, int(message["chunks"]))
+            elif kind in ("pause", "resume"):
+                self.state = "paused" if kind == "pause" else "recording"
+
+    def _greet(self, take: str) -> None:
+        self._pages += 1
+        if self._begin:
+            self._begin = False
+            self.send({"type": "begin"})
+        elif self._whole is not None and take != self.take:
+            self._show(self._whole)
+
+    def _started(self, take: str, info: dict[str, Any]) -> None:
+        self._recording = Recording(take, int(info["rate"]))
+        self._asked_again = False
+        self._failure, self._whole = None, None
+        self._info = {
+            "source": "microphone",
+            "device": str(info.get("device", "")),
+            "device_rate": int(info["rate"]),
+            "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
+            **{ours: info.get(theirs) for ours, theirs in _FLAGS.items()},
+            "asked": {name: getattr(self, name) for name in _FLAGS},
+        }
+        self.take, self.error, self.state = take, "", "recording"
+        self.trim_start, self.trim_end = 0.0, None
+
+    def _chunk(self, recording: Recording, seq: int, data: bytes) -> None:
+        fresh = recording.add(seq, data)
+        if fresh and self.on_chunk is not None:
+            self.on_chunk(fresh)
+
+    def _stopped(self, recording: Recording, count: int) -> None:
+        missing = recording.missing(count)
+        if missing and not self._asked_again:
+            self._asked_again = True
+            self.send({"type": "again", "take": recording.take, "seqs": missing})
+            return
+        if missing:
+            self._info["lost_chunks"] = len(missing)
+        self._recording = None
+        if not recording.seconds:
+            self.state = "idle"
+            raise AudioError("the recording is empty: record again, a little longer")
+        self._keep(recording.clip(self._info), shown=self._pages == 1)
+
+    def _uploaded(self, message: dict[str, Any], data: bytes) -> None:
+        if self._upload[0] != message["id"]:
+            self._upload = (message["id"], {})
+        parts = self._upload[1]
+        parts[int(message["part"])] = data
+        if len(parts) < int(message["parts"]):
+            return
+        self._upload = ("", {})
+        file = b"".join(parts[part] for part in sorted(parts))
+        name, limit = str(message["name"]), self.max_seconds
+
+        def read() -> Clip:
+            clip = Clip.read(file, rate=CAPTURE_RATE, max_seconds=limit)
+            if not len(clip):
+                raise AudioError(f"there is no sound in {name!r}")
+            return clip.with_info(source="file", file=Path(name).name)
+
+        self._make("Reading …", read)
+
+    def _make(self, note: str, work: Callable[[], Clip]) -> None:
+        """Make a clip on a thread of its own: neither the page nor the kernel waits for it."""
+        self.note, self.error, self.state = note, "", "working"
+        self._failure = None
+
+        def run() -> None:
+            try:
+                clip = work()
+                with self._lock:
+                    self.take = uuid.uuid4().hex
+                    self.trim_start, self.trim_end = 0.0, None
+                    self._keep(clip, shown=False)
+            except RtnbError as error:
+                self._fail(error)
+            except Exception as error:
+                _log.exception("the recorder could not make its clip")
+                self._fail(AudioError(f"it did not work: {error}"))
+
+        threading.Thread(target=run, name="rtnb-recorder", daemon=True).start()
+
+    def _keep(self, clip: Clip, *, shown: bool) -> None:
+        self._whole, self._failure = clip, None
+        self.error, self.note, self.state = "", "", "done"
+        if not shown:
+            self._show(clip)
+        if self.on_clip is not None:
+            self.on_clip(clip)
+        self._signal.fire()
+
+    def _show(self, clip: Clip) -> None:
+        data = clip.to_pcm16(CAPTURE_RATE)
+        parts = [data[at : at + _PART] for at in range(0, len(data), _PART)]
+        for part, piece in enumerate(parts):
+            head = {"type": "sound", "take": self.take, "rate": CAPTURE_RATE, "part": part, "parts": len(parts)}
+            self.send(head, [piece])
+
+    def _fail(self, failure: RtnbError) -> None:
+        with self._lock:
+            self._failure, self._told = failure, False
+            self.error, self.note = str(failure), ""
+            if self._recording is None:
+                self.state = "error" if self._whole is None else "done"
+            self._signal.fire()
+
+
+def _spoken(text: str) -> Clip:
+    from .local_voice import speak
+
+    return speak(text)

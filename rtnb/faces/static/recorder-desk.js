@@ -1,0 +1,281 @@
+// A recorder's doings in this page, apart from how they look: one desk per recorder, however often it is shown.
+
+import { Capture, microphoneProblem } from "./capture.js";
+import { moveTrim, Take } from "./recorder-take.js";
+
+const UPLOAD_PART = 1 << 20;
+const UPLOAD_MOST = 200 << 20;
+const desks = new Map();
+
+/** Return the desk of a model, made when it is first asked for. */
+export function deskOf(model) {
+  const uid = model.get("uid");
+  if (!desks.has(uid)) desks.set(uid, new Desk(model));
+  return desks.get(uid);
+}
+
+/**
+ * phase: idle, starting, recording, paused, finishing. What the kernel makes of it is the model's `state`. Whoever
+ * draws subscribes with watch(), and hears "state", "sound" (new samples) or "play".
+ */
+export class Desk {
+  constructor(model) {
+    this.model = model;
+    this.phase = "idle";
+    this.take = null;
+    this.takeId = "";
+    this.trim = { start: 0, end: 0 };
+    this.level = 0;
+    this.problem = "";
+    this.devices = [];
+    this.capture = null;
+    this.player = null;
+    this.watchers = new Set();
+    this.arriving = null;
+    model.on("msg:custom", (message, buffers) => this.#hear(message, buffers));
+    model.on("comm:close", () => this.#orphaned());
+    model.on("comm_live_update", () => {
+      if (model.comm_live === false) this.#orphaned();
+    });
+    for (const name of ["trim_start", "trim_end"]) model.on(`change:${name}`, () => this.#trimmed());
+    model.send({ type: "hello", take: this.takeId });
+  }
+
+  watch(watcher) {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
+  }
+
+  tell(what) {
+    for (const watcher of this.watchers) watcher(what);
+  }
+
+  get busy() {
+    return this.phase !== "idle";
+  }
+
+  // Recording.
+
+  async record() {
+    if (this.busy) return;
+    this.stopPlaying();
+    this.problem = "";
+    this.phase = "starting";
+    this.tell("state");
+    const capture = new Capture({
+      onchunk: (samples, { peak }) => this.#chunk(capture, samples, peak),
+      onend: (sentence) => this.stop(sentence),
+    });
+    this.capture = capture;
+    const early = [];
+    this.early = early;
+    let info;
+    try {
+      info = await capture.start({
+        device: this.model.get("device"),
+        echoCancellation: this.model.get("echo_cancellation"),
+        noiseSuppression: this.model.get("noise_suppression"),
+        autoGainControl: this.model.get("auto_gain_control"),
+      });
+    } catch (error) {
+      this.capture = null;
+      this.phase = "idle";
+      this.#fail(microphoneProblem(error), error?.name ?? "Error");
+      return;
+    }
+    this.takeId = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+    this.take = new Take(info.rate);
+    this.phase = "recording";
+    this.model.send({ type: "start", take: this.takeId, info });
+    this.early = null;
+    for (const [samples, peak] of early) this.#chunk(capture, samples, peak);
+    this.tell("state");
+    this.refreshDevices();
+  }
+
+  #chunk(capture, samples, peak) {
+    if (capture !== this.capture) return;
+    if (this.early) {
+      this.early.push([samples, peak]);
+      return;
+    }
+    const seq = this.take.pieces.length;
+    this.take.push(samples);
+    this.level = peak;
+    this.model.send({ type: "chunk", take: this.takeId, seq }, undefined, [samples.buffer.slice(0)]);
+    this.tell("sound");
+    if (this.take.seconds >= this.model.get("max_seconds")) this.stop();
+  }
+
+  pause() {
+    if (this.phase !== "recording") return;
+    this.capture.pause();
+    this.phase = "paused";
+    this.level = 0;
+    this.model.send({ type: "pause", take: this.takeId });
+    this.tell("state");
+  }
+
+  resume() {
+    if (this.phase !== "paused") return;
+    this.capture.resume();
+    this.phase = "recording";
+    this.model.send({ type: "resume", take: this.takeId });
+    this.tell("state");
+  }
+
+  /** End the recording; `problem` is a sentence where it ended by itself. */
+  async stop(problem = "") {
+    if (this.phase !== "recording" && this.phase !== "paused") return;
+    this.phase = "finishing";
+    this.tell("state");
+    await this.capture.stop();
+    this.capture = null;
+    this.level = 0;
+    this.trim = { start: 0, end: this.take.seconds };
+    this.model.send({ type: "stop", take: this.takeId, chunks: this.take.pieces.length });
+    this.phase = "idle";
+    if (problem) this.#fail(problem, "ended");
+    this.tell("state");
+  }
+
+  async #orphaned() {
+    if (this.capture) {
+      const capture = this.capture;
+      this.capture = null;
+      await capture.stop();
+    }
+    this.phase = "idle";
+    this.problem = "The kernel is gone. Run the cell again to record.";
+    this.tell("state");
+  }
+
+  #fail(sentence, name) {
+    this.problem = sentence;
+    this.model.send({ type: "problem", text: sentence, name });
+    this.tell("state");
+  }
+
+  // The other ways to a sound.
+
+  async upload(file) {
+    if (file.size > UPLOAD_MOST) {
+      this.#fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; the most is ${Math.round(UPLOAD_MOST / 1e6)} MB.`, "upload");
+      return;
+    }
+    this.problem = "";
+    const id = `${Date.now()}`;
+    const parts = Math.max(1, Math.ceil(file.size / UPLOAD_PART));
+    for (let part = 0; part < parts; part += 1) {
+      const slice = await file.slice(part * UPLOAD_PART, (part + 1) * UPLOAD_PART).arrayBuffer();
+      this.model.send({ type: "upload", id, name: file.name, part, parts }, undefined, [slice]);
+    }
+    this.tell("state");
+  }
+
+  sample(name) {
+    this.problem = "";
+    this.model.send({ type: "sample", name });
+  }
+
+  say(text) {
+    this.problem = "";
+    this.model.send({ type: "say", text });
+  }
+
+  // What the kernel says.
+
+  #hear(message, buffers) {
+    if (message.type === "begin") this.record();
+    else if (message.type === "stop") this.stop();
+    else if (message.type === "again" && message.take === this.takeId) this.#again(message.seqs);
+    else if (message.type === "sound") this.#sound(message, buffers);
+  }
+
+  #again(seqs) {
+    for (const seq of seqs) {
+      const samples = this.take.pieces[seq];
+      this.model.send({ type: "chunk", take: this.takeId, seq }, undefined, [samples.buffer.slice(0)]);
+    }
+    this.model.send({ type: "stop", take: this.takeId, chunks: this.take.pieces.length });
+  }
+
+  #sound({ take, rate, part, parts }, [view]) {
+    if (this.busy) return;
+    if (part === 0) this.arriving = new Take(rate);
+    if (!this.arriving) return;
+    // Copied, since a buffer of the comm may begin at an odd byte.
+    this.arriving.push(new Int16Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)));
+    if (part + 1 < parts) return;
+    this.stopPlaying();
+    this.take = this.arriving;
+    this.takeId = take;
+    this.arriving = null;
+    this.#trimmed();
+    this.tell("state");
+  }
+
+  // Trim.
+
+  #trimmed() {
+    const seconds = this.take?.seconds ?? 0;
+    const end = this.model.get("trim_end") ?? seconds;
+    this.trim = { start: Math.min(this.model.get("trim_start"), seconds), end: Math.min(end, seconds) };
+    this.tell("trim");
+  }
+
+  moveTrim(which, to) {
+    this.trim = moveTrim(this.trim, which, to, this.take.seconds);
+    this.tell("trim");
+  }
+
+  /** Tell the kernel where the ends are; once a gesture is over, not at each pixel. */
+  keepTrim() {
+    this.stopPlaying();
+    this.model.set("trim_start", this.trim.start);
+    this.model.set("trim_end", this.trim.end);
+    this.model.save_changes();
+  }
+
+  // Listening to it.
+
+  async play() {
+    if (!this.take || this.player) {
+      this.stopPlaying();
+      return;
+    }
+    const { start, end } = this.trim;
+    const samples = this.take.slice(start, end);
+    if (!samples.length) return;
+    const context = new AudioContext();
+    const buffer = context.createBuffer(1, samples.length, this.take.rate);
+    buffer.copyToChannel(samples, 0);
+    const source = context.createBufferSource();
+    source.buffer = buffer;
+    source.connect(context.destination);
+    this.player = { context, began: context.currentTime, start };
+    source.onended = () => this.stopPlaying();
+    source.start();
+    this.tell("play");
+    await context.resume();
+  }
+
+  /** Return where in the take the sound is, in seconds, or null when nothing plays. */
+  get playhead() {
+    return this.player ? this.player.start + this.player.context.currentTime - this.player.began : null;
+  }
+
+  stopPlaying() {
+    this.player?.context.close();
+    if (this.player) {
+      this.player = null;
+      this.tell("play");
+    }
+  }
+
+  async refreshDevices() {
+    const all = (await globalThis.navigator?.mediaDevices?.enumerateDevices?.()) ?? [];
+    this.devices = all.filter((device) => device.kind === "audioinput" && device.label);
+    this.tell("devices");
+  }
+}

@@ -1,0 +1,355 @@
+// The recorder: one button, a picture of the sound, and other ways to a sound where there is no microphone.
+
+import { clock, el, prefersStillness } from "./common.js";
+import { deskOf } from "./recorder-desk.js";
+import { meterLevel, trimKey } from "./recorder-take.js";
+
+const RECORDER_WINDOW = 10;
+
+const WORDS = {
+  idle: "Ready",
+  starting: "Asking for the microphone …",
+  recording: "Recording",
+  paused: "Paused",
+  finishing: "Finishing …",
+  working: "Working …",
+  done: "Recorded",
+  error: "No recording",
+  elsewhere: "Recording in another tab",
+};
+
+function initialize({ model }) {
+  deskOf(model);
+}
+
+function render({ model, el: root }) {
+  const desk = deskOf(model);
+  const ends = new AbortController();
+  const view = new RecorderView(desk, model);
+  root.append(view.node);
+  const unwatch = desk.watch((what) => view.update(what));
+  const onchange = () => view.update("state");
+  const names = ["state", "note", "error", "prompt", "device", "echo_cancellation", "noise_suppression", "auto_gain_control"];
+  for (const name of names) model.on(`change:${name}`, onchange);
+  const resized = new ResizeObserver(() => view.draw());
+  resized.observe(view.canvas);
+  navigator.mediaDevices?.addEventListener?.("devicechange", () => desk.refreshDevices(), { signal: ends.signal });
+  desk.refreshDevices();
+  view.update("state");
+  return () => {
+    ends.abort();
+    unwatch();
+    resized.disconnect();
+    for (const name of names) model.off(`change:${name}`, onchange);
+    view.gone = true;
+  };
+}
+
+class RecorderView {
+  constructor(desk, model) {
+    this.desk = desk;
+    this.model = model;
+    this.gone = false;
+    this.drawn = 0;
+    this.#build();
+  }
+
+  #build() {
+    const { desk, model } = this;
+    this.prompt = el("p", { class: "rtnb-prompt", dir: "auto" });
+    this.main = el("button", { class: "rtnb-main", onclick: () => this.#press() });
+    this.pauseButton = el("button", { onclick: () => (desk.phase === "paused" ? desk.resume() : desk.pause()) });
+    this.playButton = el("button", { onclick: () => desk.play() });
+    this.time = el("span", { class: "rtnb-num", role: "timer", "aria-label": "Length" }, "0:00.0");
+    this.word = el("span", { class: "rtnb-word", role: "status" });
+    this.fill = el("span", { class: "rtnb-meter-fill" });
+    this.meter = el(
+      "span",
+      { class: "rtnb-meter", role: "meter", "aria-label": "Level", "aria-valuemin": -60, "aria-valuemax": 0 },
+      this.fill,
+    );
+    this.canvas = el("canvas", { role: "img" });
+    this.handles = ["start", "end"].map((which) => this.#handle(which));
+    this.wave = el("div", { class: "rtnb-wave" }, this.canvas, ...this.handles);
+    this.trimText = el("span", { class: "rtnb-dim rtnb-num" });
+    this.trimReset = el("button", { onclick: () => this.#resetTrim() }, "Keep all");
+    this.trimRow = el("div", { class: "rtnb-row" }, this.trimText, this.trimReset);
+    this.alert = el("p", { class: "rtnb-error", role: "alert" });
+    this.device = el("select", { "aria-label": "Microphone", onchange: () => this.#set("device", this.device.value) });
+    this.flags = [
+      ["echo_cancellation", "Echo cancellation"],
+      ["noise_suppression", "Noise suppression"],
+      ["auto_gain_control", "Gain control"],
+    ].map(([name, label]) => {
+      const box = el("input", { type: "checkbox", onchange: () => this.#set(name, box.checked) });
+      return { name, box, node: el("label", { class: "rtnb-check" }, box, label) };
+    });
+    this.settings = el(
+      "details",
+      {},
+      el("summary", {}, "Microphone"),
+      el("div", { class: "rtnb-row" }, this.device, ...this.flags.map((flag) => flag.node)),
+    );
+    this.other = el("details", {}, el("summary", {}, "No microphone?"), this.#others());
+    this.settings.addEventListener("toggle", () => this.settings.open && desk.refreshDevices());
+    this.node = el(
+      "div",
+      { class: "rtnb rtnb-recorder", role: "group", "aria-label": "Recorder" },
+      this.prompt,
+      el(
+        "div",
+        { class: "rtnb-row" },
+        this.main,
+        this.pauseButton,
+        this.playButton,
+        this.time,
+        this.word,
+        this.meter,
+      ),
+      this.wave,
+      this.trimRow,
+      this.alert,
+      el("div", { class: "rtnb-row rtnb-folds" }, this.settings, this.other),
+    );
+  }
+
+  #others() {
+    const { desk, model } = this;
+    const file = el("input", {
+      type: "file",
+      accept: "audio/*,video/webm,video/mp4",
+      class: "rtnb-sr",
+      tabindex: -1,
+      "aria-label": "Sound file",
+      onchange: () => {
+        if (file.files[0]) desk.upload(file.files[0]);
+        file.value = "";
+      },
+    });
+    const samples = el("select", { "aria-label": "Sample" });
+    for (const name of model.get("samples")) samples.append(el("option", { value: name }, name));
+    const text = el("input", { type: "text", "aria-label": "Text to speak", placeholder: "A text for the local voice", class: "rtnb-grow" });
+    const speak = () => text.value.trim() && desk.say(text.value);
+    text.addEventListener("keydown", (event) => event.key === "Enter" && speak());
+    // Jupyter's own shortcuts must not take what is typed here.
+    for (const field of [text, samples, file]) field.addEventListener("keydown", (event) => event.stopPropagation());
+    this.otherControls = [
+      el("button", { onclick: () => file.click() }, "Upload a file …"),
+      el("button", { onclick: () => desk.sample(samples.value) }, "Use sample"),
+      el("button", { onclick: speak }, "Speak text"),
+    ];
+    const [uploadButton, sampleButton, speakButton] = this.otherControls;
+    return el(
+      "div",
+      { class: "rtnb-others" },
+      el("div", { class: "rtnb-row" }, uploadButton, file),
+      el("div", { class: "rtnb-row" }, samples, sampleButton),
+      el("div", { class: "rtnb-row" }, text, speakButton),
+    );
+  }
+
+  #handle(which) {
+    const { desk } = this;
+    const handle = el("span", {
+      class: `rtnb-handle rtnb-handle-${which}`,
+      role: "slider",
+      tabindex: 0,
+      "aria-label": which === "start" ? "Start of what is kept" : "End of what is kept",
+      "aria-valuemin": 0,
+      onkeydown: (event) => {
+        const to = trimKey(event.key, event.shiftKey, desk.trim, which, desk.take?.seconds ?? 0);
+        if (to === null) return;
+        event.preventDefault();
+        event.stopPropagation();
+        desk.moveTrim(which, to);
+        desk.keepTrim();
+      },
+      onpointerdown: (event) => {
+        handle.setPointerCapture(event.pointerId);
+        handle.focus();
+        event.preventDefault();
+      },
+      onpointermove: (event) => {
+        if (!handle.hasPointerCapture(event.pointerId)) return;
+        const box = this.canvas.getBoundingClientRect();
+        desk.moveTrim(which, ((event.clientX - box.left) / box.width) * desk.take.seconds);
+      },
+      onpointerup: () => desk.keepTrim(),
+    });
+    return handle;
+  }
+
+  #press() {
+    if (this.desk.phase === "recording" || this.desk.phase === "paused") this.desk.stop();
+    else this.desk.record();
+  }
+
+  #set(name, value) {
+    this.model.set(name, value);
+    this.model.save_changes();
+  }
+
+  #resetTrim() {
+    this.desk.moveTrim("start", 0);
+    this.desk.moveTrim("end", this.desk.take.seconds);
+    this.desk.keepTrim();
+  }
+
+  /** Return the one word that everything else goes by. */
+  get state() {
+    if (this.desk.busy) return this.desk.phase;
+    const told = this.model.get("state");
+    const ours = this.model.get("take") === this.desk.takeId;
+    if ((told === "recording" || told === "paused") && !ours) return "elsewhere";
+    if (told === "working") return told;
+    if (this.desk.problem || told === "error") return "error";
+    return this.desk.take ? "done" : "idle";
+  }
+
+  update(what) {
+    if (what === "sound") this.#level();
+    else if (what === "play") this.#playing();
+    else if (what === "devices") this.#devices();
+    else this.#state();
+    this.draw();
+  }
+
+  #state() {
+    const { desk, model, state } = this;
+    const live = state === "recording" || state === "paused";
+    const quiet = !live && state !== "starting" && state !== "finishing";
+    this.node.dataset.state = state;
+    this.prompt.textContent = model.get("prompt");
+    this.prompt.classList.toggle("rtnb-hidden", !model.get("prompt"));
+    this.main.textContent = live ? "■ Stop" : desk.take ? "● Record again" : "● Record";
+    this.main.setAttribute("aria-label", live ? "Stop recording" : desk.take ? "Record again" : "Record");
+    this.main.disabled = ["starting", "finishing", "working", "elsewhere"].includes(state);
+    this.pauseButton.textContent = state === "paused" ? "Resume" : "Pause";
+    this.pauseButton.classList.toggle("rtnb-hidden", !live);
+    const kept = quiet && desk.take !== null && desk.take.length > 0;
+    this.playButton.classList.toggle("rtnb-hidden", !kept);
+    this.word.textContent = state === "working" ? model.get("note") || WORDS.working : WORDS[state];
+    this.meter.classList.toggle("rtnb-hidden", !live);
+    for (const handle of this.handles) handle.classList.toggle("rtnb-hidden", !kept);
+    this.trimRow.classList.toggle("rtnb-hidden", !kept);
+    const problem = desk.problem || (state === "error" ? model.get("error") : "");
+    if (this.alert.textContent !== problem) this.alert.textContent = problem;
+    this.alert.classList.toggle("rtnb-hidden", !problem);
+    if (problem) this.other.open = true;
+    for (const { name, box } of this.flags) {
+      box.checked = model.get(name);
+      box.disabled = !quiet;
+    }
+    this.device.disabled = !quiet;
+    for (const control of this.otherControls) control.disabled = !quiet || this.main.disabled;
+    this.#devices();
+    this.#level();
+    this.#playing();
+    if (kept) this.#trim();
+  }
+
+  #trim() {
+    const { trim, take } = this.desk;
+    const seconds = take.seconds;
+    for (const [handle, at] of [
+      [this.handles[0], trim.start],
+      [this.handles[1], trim.end],
+    ]) {
+      handle.style.left = `${(100 * at) / seconds}%`;
+      handle.setAttribute("aria-valuemax", seconds.toFixed(2));
+      handle.setAttribute("aria-valuenow", at.toFixed(2));
+      handle.setAttribute("aria-valuetext", `${at.toFixed(2)} seconds`);
+    }
+    const whole = trim.start === 0 && trim.end >= seconds - 0.0005;
+    const kept = `${(trim.end - trim.start).toFixed(2)} s`;
+    this.trimText.textContent = whole
+      ? `All ${kept} are kept: drag an end, or focus it and press an arrow key`
+      : `Kept: ${trim.start.toFixed(2)} s to ${trim.end.toFixed(2)} s (${kept})`;
+    this.trimReset.classList.toggle("rtnb-hidden", whole);
+  }
+
+  #devices() {
+    const wanted = this.model.get("device");
+    const { devices } = this.desk;
+    const options = [["", devices.length ? "Default microphone" : "Default (names come after the first recording)"]];
+    for (const device of devices) options.push([device.deviceId, device.label]);
+    if (wanted && !options.some(([id]) => id === wanted)) options.push([wanted, wanted]);
+    const key = JSON.stringify(options);
+    if (this.device.dataset.key !== key) {
+      this.device.dataset.key = key;
+      this.device.replaceChildren(...options.map(([id, label]) => el("option", { value: id }, label)));
+    }
+    this.device.value = wanted;
+  }
+
+  #level() {
+    const seconds = this.desk.take?.seconds ?? 0;
+    this.time.textContent = clock(seconds, true);
+    const level = this.desk.phase === "recording" ? meterLevel(this.desk.level) : 0;
+    this.fill.style.width = `${(100 * level).toFixed(1)}%`;
+    const db = Math.round(60 * level - 60);
+    this.meter.setAttribute("aria-valuenow", db);
+    this.meter.setAttribute("aria-valuetext", `${db} dB`);
+  }
+
+  #playing() {
+    const playing = this.desk.player !== null;
+    this.playButton.textContent = playing ? "■ Stop playing" : "▶ Play";
+    this.playButton.setAttribute("aria-label", playing ? "Stop playing" : "Play what is kept");
+  }
+
+  /** Draw soon; where motion is not wanted, twice a second while recording. */
+  draw() {
+    if (this.pending || this.gone) return;
+    const still = this.desk.phase === "recording" && prefersStillness() && performance.now() - this.drawn < 500;
+    if (still) return;
+    this.pending = true;
+    requestAnimationFrame(() => {
+      this.pending = false;
+      if (this.gone) return;
+      this.drawn = performance.now();
+      this.#paint();
+      if (this.desk.player) this.draw();
+    });
+  }
+
+  #paint() {
+    const { desk, canvas } = this;
+    const scale = globalThis.devicePixelRatio || 1;
+    const width = canvas.clientWidth;
+    const height = canvas.clientHeight;
+    if (!width || !height) return;
+    if (canvas.width !== Math.round(width * scale)) canvas.width = Math.round(width * scale);
+    if (canvas.height !== Math.round(height * scale)) canvas.height = Math.round(height * scale);
+    const brush = canvas.getContext("2d");
+    const style = getComputedStyle(this.node);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    brush.setTransform(scale, 0, 0, scale, 0, 0);
+    brush.clearRect(0, 0, width, height);
+    brush.fillStyle = colour("--rtnb-line");
+    brush.fillRect(0, height / 2 - 0.5, width, 1);
+    const seconds = desk.take?.seconds ?? 0;
+    canvas.setAttribute("aria-label", seconds ? `Waveform of ${seconds.toFixed(1)} seconds` : "Waveform, nothing recorded");
+    if (!seconds) return;
+    const live = desk.phase !== "idle";
+    const start = live ? seconds - RECORDER_WINDOW : 0;
+    const end = seconds;
+    const columns = desk.take.columns(start, end, Math.floor(width / 2));
+    columns.forEach((column, i) => {
+      if (!column) return;
+      const at = start + ((end - start) * i) / columns.length;
+      const kept = live || (at >= desk.trim.start && at <= desk.trim.end);
+      brush.fillStyle = colour(kept ? "--rtnb-accent" : "--rtnb-line");
+      const top = (height / 2) * (1 - column[1]);
+      const tall = Math.max(1, (height / 2) * (column[1] - column[0]));
+      brush.fillRect(2 * i, Math.min(top, height - tall), 1.4, tall);
+    });
+    const playhead = desk.playhead;
+    if (playhead !== null) {
+      brush.fillStyle = colour("--rtnb-fg");
+      brush.fillRect((width * playhead) / seconds, 0, 1.5, height);
+    }
+  }
+}
+
+export default { initialize, render };
