@@ -57,7 +57,6 @@ TESTED_IN = {
     "engines.wheels": "test_weights.py",
     "faces.assets": "test_js.py",
     "faces.connect": "test_cli_demo.py",
-    "faces.loop": "test_cli_demo.py",
     "faces.session": "test_cli_demo.py",
     "session.answers": "test_session_core.py",
     "session.farewell": "test_session_core.py",

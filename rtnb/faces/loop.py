@@ -7,12 +7,15 @@ itself.
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from functools import cache
 from typing import Any, TypeVar
+
+from ..errors import ArgumentError
 
 __all__ = ["call", "run"]
 
@@ -22,16 +25,44 @@ _POLL = 0.25
 """Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
 
 
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="rtnb", daemon=True).start()
-    return loop
+class _Keeper:
+    """Starts the loop when it is first needed: once, however many threads ask."""
+
+    def __init__(self) -> None:
+        self.forget()
+        if sys.platform != "win32":  # a forked child has the memory of the thread, and not the thread
+            os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self._lock = threading.Lock()
+        self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
+
+    def get(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+        with self._lock:
+            if self._running is None:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=loop.run_forever, name="rtnb", daemon=True)
+                thread.start()
+                self._running = loop, thread
+            return self._running
+
+
+_keeper = _Keeper()
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on the sessions' loop and return its result. Ctrl-C cancels it."""
-    future = asyncio.run_coroutine_threadsafe(work, _loop())
+    """Run a coroutine on the sessions' loop and return its result. Ctrl-C cancels it.
+
+    Raises ArgumentError on that loop's own thread, where waiting would stop every session.
+    """
+    loop, thread = _keeper.get()
+    if threading.current_thread() is thread:
+        work.close()
+        raise ArgumentError(
+            "listeners and async tools run on the sessions' own thread, where nothing may block: "
+            "make the tool a plain function, or do this on another thread"
+        )
+    future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         return _result(future)
     except BaseException:
@@ -41,6 +72,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call a plain function on the sessions' loop and return its result."""
+    if threading.current_thread() is _keeper.get()[1]:
+        return function(*args, **kwargs)
 
     async def called() -> T:
         return function(*args, **kwargs)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 from ..audio import Clip
-from ..errors import RtnbError
+from ..errors import RtnbError, SessionClosed
 from ..session.core import AsyncSession, Listener
 from ..session.turn import Turn
 from ..wire.conversation import Conversation
@@ -31,8 +33,18 @@ class Session:
 
     def __init__(self, core: AsyncSession, where: str) -> None:
         self._core = core
+        self._process = os.getpid()
         self.where = where
         _open.add(self)
+
+    @property
+    def _own(self) -> AsyncSession:
+        """The core. Raises SessionClosed in a forked child: its parent goes on with the same connection."""
+        if os.getpid() != self._process:
+            raise SessionClosed(
+                "the session belongs to the process that opened it: connect again in this one"
+            )
+        return self._core
 
     def send(self, *things: Any, **options: Any) -> Turn:
         """Send one turn and return it at once; it fills while the answer streams.
@@ -45,41 +57,41 @@ class Session:
 
         Raises ArgumentError (nothing was sent), AudioError, SessionClosed.
         """
-        return loop.call(self._core.send, *things, **options)
+        return loop.call(self._own.send, *things, **options)
 
     def add(self, *things: Any) -> None:
         """Add input and ask for no answer yet; it belongs to the turn that comes next."""
-        loop.call(self._core.add, *things)
+        loop.call(self._own.add, *things)
 
     def append(self, sound: Clip | bytes) -> None:
         """Add sound to the input buffer, as a microphone does: a clip, or bytes in the session's format."""
-        loop.call(self._core.append, sound)
+        loop.call(self._own.append, sound)
 
     def commit(self, **options: Any) -> Turn:
         """End the input that was appended and return the turn that answers it (push to talk)."""
-        return loop.call(self._core.commit, **options)
+        return loop.call(self._own.commit, **options)
 
     def speak(self, clip: Clip, *, speed: float = 1.0) -> None:
         """Stream a clip as a microphone would, in real time (``speed`` 1); the server finds the turns in it.
 
         Blocks while the clip plays. The turns appear in ``turns``. Needs ``turn_detection``.
         """
-        loop.run(self._core.speak(clip, speed=speed))
+        loop.run(self._own.speak(clip, speed=speed))
 
     def update(self, **options: Any) -> None:
         """Change the session: the keywords of ``connect``. Blocks until the server has agreed.
 
         Raises ArgumentError before anything is sent, ServiceError if the server refuses.
         """
-        loop.run(self._core.update(**options))
+        loop.run(self._own.update(**options))
 
     def send_event(self, event: Event) -> Event:
         """Send one raw event as it is; see ``AsyncSession.send_event``."""
-        return loop.call(self._core.send_event, event)
+        return loop.call(self._own.send_event, event)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(event, turn number)`` for each frame, on the session's thread; return its end."""
-        return loop.call(self._core.subscribe, listener)
+        return loop.call(self._own.subscribe, listener)
 
     @property
     def turns(self) -> list[Turn]:
@@ -129,7 +141,7 @@ class Session:
     def close(self) -> None:
         """Hang up. Turns that are not over fail; what was said stays readable. Closing twice is allowed."""
         _open.discard(self)
-        loop.run(self._core.close())
+        loop.run(self._own.close())
 
     def __enter__(self) -> Session:
         return self
@@ -155,3 +167,7 @@ def _close_all() -> None:
     """Say goodbye to servers when the process ends, so that none waits for us."""
     for session in list(_open):
         session.close()
+
+
+if sys.platform != "win32":  # what a forked child closed would be closed under its parent
+    os.register_at_fork(after_in_child=_open.clear)
