@@ -165,6 +165,16 @@ def test_refused_before_anything_is_opened() -> None:
             rtnb.connect("ws://127.0.0.1:9/", **options)  # nobody listens there
     with pytest.raises(rtnb.ArgumentError, match="leave"):
         rtnb.connect("gpt-realtime", engine="local")
+    with pytest.raises(rtnb.ArgumentError, match="The embedded engine needs none") as refused:
+        rtnb.connect(api_key="sk-secret")
+    assert "sk-secret" not in str(refused.value)
+    with pytest.raises(rtnb.ArgumentError, match="send, recv and close, not int"):
+        rtnb.connect(5)
+    with pytest.raises(rtnb.ArgumentError, match="engine is a text"):
+        rtnb.connect(engine=5)
+    for timeout in (0, -1, "soon", None, float("nan")):
+        with pytest.raises(rtnb.ArgumentError, match="timeout is a number of seconds"):
+            rtnb.connect(engine="weightless", timeout=timeout)
     with pytest.raises(rtnb.AuthError, match="OPENAI_API_KEY"):
         rtnb.connect("gpt-realtime-2.1")
     with pytest.raises(rtnb.ConnectionLost, match="cannot be reached"):

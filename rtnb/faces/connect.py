@@ -111,8 +111,22 @@ def connect(
     }
     if where is not None and engine is not None:
         raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
+    if api_key is not None and not isinstance(where, str):
+        raise ArgumentError(
+            "a key is for a hosted model or a server: name it first, such as "
+            "rtnb.connect('gpt-realtime-2.1', api_key=…). The embedded engine needs none"
+        )
+    if engine is not None and not isinstance(engine, str):
+        raise ArgumentError(f"engine is a text such as 'local', not {type(engine).__name__}")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise ArgumentError(f"timeout is a number of seconds above 0, not {timeout!r}")
     if where is not None and not isinstance(where, str):
         transport = where
+        if not all(hasattr(transport, verb) for verb in ("send", "recv", "close")):
+            raise ArgumentError(
+                "where is nothing, a model's name, an address, or a transport with send, recv and close, "
+                f"not {type(transport).__name__}"
+            )
         aim = Target("a transport", "", model or models.SEED, billed=False)
         return loop.run(_open(lambda: _ready(transport), aim, options, timeout))
     target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
