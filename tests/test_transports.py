@@ -1,4 +1,5 @@
 import asyncio
+import logging
 import socket
 import threading
 import zlib
@@ -199,6 +200,15 @@ async def test_echo_and_headers():
     assert heard["User-Agent"] == "rtnb"
     assert "Sec-WebSocket-Extensions" not in heard
     assert "Server" in client.headers
+
+
+async def test_no_log_holds_the_key(caplog):
+    caplog.set_level("DEBUG")
+    async with running(echo, logger=logging.getLogger("quiet")) as url:
+        logging.getLogger("quiet").setLevel("ERROR")
+        client = await websocket.connect(url, headers={"Authorization": "Bearer sk-secret"})
+        await client.close()
+    assert "sk-secret" not in caplog.text
 
 
 @pytest.mark.parametrize("asked", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +17,9 @@ from websockets.frames import DATA_OPCODES
 from ..errors import ArgumentError, AuthError, ConnectionLost
 
 __all__ = ["WebSocket", "connect"]
+
+_log = logging.getLogger("rtnb.websocket")
+_log.setLevel(logging.INFO)  # at DEBUG the library writes out the request's headers, and the key in them
 
 _HANG_UP = 0.5
 """Seconds that the closing handshake may take; then the socket is dropped."""
@@ -160,6 +164,7 @@ async def connect(
             create_connection=_Connection,
             proxy=None if parts.hostname in ("localhost", "127.0.0.1", "::1") else True,
             user_agent_header="rtnb",
+            logger=_log,
         )
     except InvalidStatus as refused:
         status = refused.response.status_code
