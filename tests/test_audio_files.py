@@ -276,8 +276,10 @@ def test_what_is_no_sound_is_refused_with_a_sentence(name, tmp_path):
     assert words in str(caught.value)
     assert str(caught.value).startswith("the sound data ")
     (tmp_path / "some.wav").write_bytes(make())
-    with pytest.raises(AudioError, match=r"some\.wav"):
+    with pytest.raises(AudioError, match=r"some\.wav") as caught:
         decode(tmp_path / "some.wav")
+    assert words.replace("the sound data", "some.wav") in str(caught.value)
+    assert str(caught.value).count("some.wav") == 1  # one sentence, not one in another
 
 
 @pytest.mark.parametrize("name", ["wav 16", "flac", "ogg vorbis", "mp3", "m4a", "webm"])

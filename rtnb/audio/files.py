@@ -170,8 +170,7 @@ def _opened(source: Source) -> Iterator[tuple[_Plain, str]]:
         if "://" in str(path):
             raise AudioError(f"{path!r} is an address, not a file: fetch it first and give its bytes")
         try:
-            with open(path, "rb") as file:
-                yield _Plain(file), repr(path)
+            file = open(path, "rb")  # noqa: SIM115 (closed below, where its reader's errors are not ours)
         except FileNotFoundError as error:
             raise AudioError(f"there is no file {path!r} (looked in {os.getcwd()!r})") from error
         except IsADirectoryError as error:
@@ -180,6 +179,8 @@ def _opened(source: Source) -> Iterator[tuple[_Plain, str]]:
             raise AudioError(f"{path!r} may not be read: no permission") from error
         except (OSError, ValueError) as error:
             raise AudioError(f"{path!r} cannot be opened: {error}") from error
+        with file:
+            yield _Plain(file), repr(path)
     elif hasattr(source, "read"):
         try:
             data = source.read()
