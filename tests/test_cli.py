@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -37,3 +38,29 @@ def test_a_command_brings_in_only_what_it_needs():
     code += "print([m for m in ('numpy', 'websockets', 'onnxruntime', 'rtnb.cli.lab') if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.stdout.strip().splitlines()[-1] == "[]"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+def test_a_reader_who_has_seen_enough_ends_it_quietly():
+    gone, out = os.pipe()
+    os.close(gone)
+    with os.fdopen(out, "wb") as closed:
+        ran = subprocess.run(
+            [sys.executable, "-m", "rtnb", "engine", "status"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert (ran.returncode, ran.stderr) == (141, b"")
+
+
+def test_a_terminal_of_few_letters_is_no_error():
+    ran = subprocess.run(
+        [sys.executable, "-m", "rtnb", "demo", "no such file…"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("rtnb: there is no file")

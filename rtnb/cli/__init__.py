@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,6 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from ..errors import RtnbError, WeightsError
 
+    for stream in (sys.stdout, sys.stderr):  # a terminal without "…" gets "?" instead of an exception
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     parser = argparse.ArgumentParser(
         prog="rtnb", description="The notebook bench for realtime speech models."
     )
@@ -34,9 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         module.add_parser(subparsers).set_defaults(run=module.run)
     args = parser.parse_args(argv)
     try:
-        return int(args.run(args))
+        status = int(args.run(args))
+        print(end="", flush=True)  # what is still buffered may meet a closed pipe: here, not at exit
+        return status
     except RtnbError as error:
         print(f"rtnb: {error}", file=sys.stderr)
         return WEIGHTS_STATUS if isinstance(error, WeightsError) else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # whoever read our output has seen enough, as in: rtnb demo | head -1
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
