@@ -46,12 +46,12 @@ _FLAGS = {
 }
 
 
-class Recorder(anywidget.AnyWidget):  # type: ignore[misc]
-    """A recorder in the page: record, pause, listen, trim; or upload a file, take a sample, let a text be spoken.
+class Recorder(anywidget.AnyWidget):
+    """A recorder in the page: record, pause, listen, trim; or upload a file, or let a text be spoken.
 
-    Show it in one cell and use ``clip`` in the next. ``await recorder`` and ``recorder.wait()`` return the clip
-    when it is recorded, in front ends that hear the page while a cell runs (JupyterLab and Notebook 7 with
-    ipykernel 7.1 or newer).
+    Show it in one cell and use ``clip`` in the next. ``await recorder`` and ``recorder.wait()`` return the
+    clip when it is recorded, in front ends that hear the page while a cell runs (JupyterLab and Notebook 7
+    with ipykernel 7.1 or newer).
 
     Parameters
     ----------
@@ -149,8 +149,8 @@ class Recorder(anywidget.AnyWidget):  # type: ignore[misc]
         """What was recorded, without regard to trim. Raises as ``clip``."""
         with self._lock:
             if self._recording is not None:
-                seconds = self._recording.seconds
-                raise AudioError(f"it is still recording ({seconds:.1f} s so far): press Stop, then ask again")
+                so_far = f"{self._recording.seconds:.1f} s so far"
+                raise AudioError(f"it is still recording ({so_far}): press Stop, then ask again")
             if self._whole is not None:
                 return self._whole
             if self._failure is not None:
@@ -203,9 +203,9 @@ class Recorder(anywidget.AnyWidget):  # type: ignore[misc]
                 return self.clip
             if not self._pages and waited > _GREETING:
                 raise MicrophoneError(
-                    f"no page has shown the recorder within {_GREETING:g} s. Without a page there is no "
-                    "microphone. Where the page is heard only between cells, show the recorder in one cell and "
-                    "read its clip in the next"
+                    f"no page has shown the recorder within {_GREETING:g} s, and without a page there is no "
+                    "microphone. Where the page is heard only between cells, show the recorder in one cell "
+                    "and read its clip in the next"
                 )
         if timeout is not None and waited >= timeout:
             raise MicrophoneError(f"nothing was recorded within {timeout:g} s")
@@ -221,7 +221,7 @@ class Recorder(anywidget.AnyWidget):  # type: ignore[misc]
         return self.clip
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
+        bundle: Any = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         still = clip_html(self._whole) if self._whole is not None else ""
         # What is left where there is no kernel, or no widgets.
@@ -356,9 +356,9 @@ class Recorder(anywidget.AnyWidget):  # type: ignore[misc]
     def _show(self, clip: Clip) -> None:
         data = clip.to_pcm16(CAPTURE_RATE)
         parts = [data[at : at + _PART] for at in range(0, len(data), _PART)]
+        head = {"type": "sound", "take": self.take, "rate": CAPTURE_RATE, "parts": len(parts)}
         for part, piece in enumerate(parts):
-            head = {"type": "sound", "take": self.take, "rate": CAPTURE_RATE, "part": part, "parts": len(parts)}
-            self.send(head, [piece])
+            self.send({**head, "part": part}, [piece])
 
     def _fail(self, failure: RtnbError) -> None:
         with self._lock:
