@@ -203,3 +203,9 @@ def test_a_cost_is_a_number():
     assert cost == 0.75
     assert sum([cost, cost]) == 1.5
     assert isinstance(cost, float)
+
+
+def test_usage_says_itself_in_words() -> None:
+    used = Usage(input_text=59, input_audio=73, cached_audio=64, output_text=41, output_audio=1147)
+    assert str(used) == "132 tokens in (59 text, 73 audio; 64 cached), 1,188 out (41 text, 1,147 audio)"
+    assert str(Usage()) == "0 tokens in, 0 out"

@@ -56,19 +56,8 @@ def latency(turn: TurnView) -> tuple[str, str] | None:
 
 
 def tokens(usage: Usage) -> str | None:
-    """Return tokens in and out by kind, such as ``132 tokens in (59 text, 73 audio; 64 cached), 5 out``."""
-    if not usage.total_tokens:
-        return None
-    into = _kinds(text=usage.input_text, audio=usage.input_audio, image=usage.input_image)
-    into = "; ".join(filter(None, (into, f"{usage.cached_tokens:,} cached" if usage.cached_tokens else "")))
-    out = _kinds(text=usage.output_text, audio=usage.output_audio)
-    return f"{usage.input_tokens:,} tokens in ({into}), {usage.output_tokens:,} out" + (
-        f" ({out})" if out else ""
-    )
-
-
-def _kinds(**counts: int) -> str:
-    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+    """Return tokens in and out by kind; None where there are none."""
+    return str(usage) if usage.total_tokens else None
 
 
 def money(turn: TurnView) -> str | None:

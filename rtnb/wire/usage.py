@@ -98,6 +98,15 @@ class Usage:
         """Input and output together."""
         return self.input_tokens + self.output_tokens
 
+    def __str__(self) -> str:
+        """Say tokens by kind: ``132 tokens in (59 text, 73 audio; 64 cached), 188 out (41 text, 147 audio)``."""
+        into = _kinds(text=self.input_text, audio=self.input_audio, image=self.input_image)
+        hit = f"{self.cached_tokens:,} cached" if self.cached_tokens else ""
+        into = "; ".join(filter(None, (into, hit)))
+        out = _kinds(text=self.output_text, audio=self.output_audio)
+        said = (f"{self.input_tokens:,} tokens in", into), (f"{self.output_tokens:,} out", out)
+        return ", ".join(f"{count} ({kinds})" if kinds else count for count, kinds in said)
+
     def __add__(self, other: Usage) -> Usage:
         transcription = {name: dict(counts) for name, counts in self.transcription.items()}
         for name, counts in other.transcription.items():
@@ -151,6 +160,10 @@ def _count(details: Mapping[str, Any], name: str) -> int:
     if value < 0:
         raise ValueError(f"{name} is 0 or more, not {value}")
     return value
+
+
+def _kinds(**counts: int) -> str:
+    return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
 
 
 class Cost(float):
