@@ -81,17 +81,19 @@ def test_the_detector_hears_speech_and_not_noise(engine: Engine) -> None:
 
 
 @engine_only
-def test_the_recogniser_understands_the_voice(engine: Engine) -> None:
+def test_the_recogniser_understands_the_voice(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = total = 0
     for sentence in SENTENCES:
         heard = engine.asr.transcribe(resampled(engine.tts.speak(sentence, "alloy", 1.0)))
         wrong, total = wrong + distance(words(sentence), words(heard)), total + len(words(sentence))
+    with capsys.disabled():
+        print(f"\nword error rate on synthesised speech: {wrong / total:.1%} of {total} words")
     assert wrong / total < 0.1
 
 
 @engine_only
 @pytest.mark.skipif(not SPEECH.is_dir(), reason="the recordings are not here")
-def test_the_recogniser_understands_people(engine: Engine) -> None:
+def test_the_recogniser_understands_people(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     import soundfile
 
     wrong = total = 0
@@ -100,6 +102,8 @@ def test_the_recogniser_understands_people(engine: Engine) -> None:
         assert rate == engine.asr.rate
         heard = engine.asr.transcribe(samples)
         wrong, total = wrong + distance(words(row["text"]), words(heard)), total + len(words(row["text"]))
+    with capsys.disabled():
+        print(f"\nword error rate on recordings: {wrong / total:.1%} of {total} words")
     assert wrong / total < 0.06
 
 
