@@ -30,6 +30,24 @@ def test_nothing_is_lost(texts):
         ("“Stop!” she said.", ["“Stop!”", " she said."]),
         ("海は青い。空も青い。", ["海は青い。", "空も青い。"]),
         ("", []),
+        ("The sky is blue today because it is.", ["The sky is blue today", " because it is."]),
+        ("It is that which counts.", ["It is that which counts."]),
+        (
+            "A red fox and a hen live here, but not that one.",
+            ["A red fox and a hen live here,", " but not that one."],
+        ),
+        (
+            "A good breakfast on cold days is hot oats with nuts and big ripe pears from home.",
+            ["A good breakfast on cold days is hot oats", " with nuts and big ripe pears from home."],
+        ),
+        (
+            "The first clause is short because time counts. The next one is whole because it has time.",
+            [
+                "The first clause is short",
+                " because time counts.",
+                " The next one is whole because it has time.",
+            ],
+        ),
     ],
 )
 def test_clauses(text, clauses):

@@ -24,14 +24,14 @@ def test_a_turn_begins_where_speech_began_and_ends_with_its_silence():
     detector = TurnDetector(SERVER_VAD)
     assert edges(detector, 0, 0, 1, 1, 1, *[0] * 7, 0) == [
         ("started", 64.0),
-        ("paused", 256.0),
+        ("paused", 224.0),
         ("stopped", 360.0),
     ]
     assert not detector.speaking
 
 
 def test_speech_that_goes_on_resumes():
-    kinds = [kind for kind, _ in edges(TurnDetector(SERVER_VAD), 1, 1, 0, 0, 0, 1, 0, 0, 1, 0, *[0] * 7)]
+    kinds = [kind for kind, _ in edges(TurnDetector(SERVER_VAD), 1, 1, 0, 0, 0, 1, 0, 1, 0, *[0] * 7)]
     assert kinds == ["started", "paused", "resumed", "paused", "stopped"]
 
 

@@ -84,6 +84,9 @@ class LLM(Protocol):
     name: str
     context: int  # tokens
 
+    # An LLM with ``eager = True`` is also asked ahead, before it is sure that an answer is due; much of what
+    # it makes then is thrown away. Leave it out where a run costs money.
+
     def generate(
         self,
         messages: Sequence[dict[str, Any]],
@@ -100,7 +103,10 @@ class LLM(Protocol):
         ...
 
     def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
-        """Warm the prefix cache with the instructions and tools of a session, before its first turn."""
+        """Warm the prefix cache with the beginning of a prompt that will come.
+
+        Before a session's first turn that is its instructions and tools; later the conversation so far.
+        """
         ...
 
     def count(self, text: str) -> int:

@@ -30,6 +30,8 @@ _WARM = 4  # tools whose prompts are read ahead
 
 
 class _Llama:
+    eager = True
+
     def __init__(self, path: Path, context: int, threads: int, name: str, about: str) -> None:
         self._runtime = Runtime(path, context, threads)
         self._count = lru_cache(maxsize=4096)(self._runtime.count)
@@ -63,7 +65,8 @@ class _Llama:
 
     def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
         if self._small:
-            for tool in tools[:_WARM]:
+            begun = any(m.get("role") != "system" for m in messages)  # then the tools' prompts were read
+            for tool in () if begun else tools[:_WARM]:
                 if tool.get("name"):
                     self._read(small.call_prompt(tool, calls.example(tool), ""))
             self._read(self._small_prompt(messages))

@@ -68,6 +68,7 @@ class _ASR:
 class _LLM:
     name = "weightless"
     context = 32_768
+    eager = True
 
     def generate(
         self,

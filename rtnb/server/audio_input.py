@@ -16,7 +16,7 @@ from ..audio.resample import Resampler
 from ..engines.base import Samples
 from ..wire.events import Event
 from ..wire.ids import server_id
-from .drafts import Draft
+from .drafts import Draft, reread
 from .faults import Fault
 from .items import decode_audio
 from .state import Memory, State
@@ -82,6 +82,7 @@ class AudioInput:
         self._start = 0
         self._guess: asyncio.Future[str] | None = None
         self._draft: Draft | None = None
+        self._rereading: asyncio.Task[None] | None = None
 
     @property
     def _settings(self) -> dict[str, Any] | None:
@@ -145,6 +146,7 @@ class AudioInput:
                 item_id=self._item_id,
             )
             self._on_speech()
+            self._rereading = asyncio.create_task(reread(self._state))
         elif edge.kind == "paused":
             self._foresee(edge)
         elif edge.kind == "resumed":
@@ -159,14 +161,16 @@ class AudioInput:
     def _foresee(self, pause: Edge) -> None:
         """Work ahead on the turn as it will be unless speech goes on: what is to come is silence."""
         state, settings = self._state, self._settings
+        self._stop_rereading()
         until = self._position(pause.ms)
         heard = bytes(self._data[self._start - self._kept_from : until - self._kept_from])
         missing = self._bytes(round(pause.end_ms or pause.ms)) - until
         silence = self._codec.encode(np.zeros(max(0, missing) // self._codec.width, np.float32))
         sound = heard + silence
         self._guess = state.listen(sound, self._codec)
-        if settings and settings["create_response"] and self._item_id is not None:
-            self._draft = Draft(state, self._item_id, self._ms(len(sound)), self._guess)
+        due = settings is not None and settings["create_response"] and self._item_id is not None
+        if due and getattr(state.engine.llm, "eager", False):
+            self._draft = Draft(state, str(self._item_id), self._ms(len(sound)), self._guess)
 
     def commit(self, event: Event) -> None:
         """Make an item of all that is buffered; ``event`` is the client's, folded once it is accepted.
@@ -198,6 +202,7 @@ class AudioInput:
     def end(self) -> None:
         """Let go of what is being said."""
         self._forget_turn()
+        self._stop_rereading()
 
     def _make_item(self, id: str, *, by_turn: bool) -> None:
         state = self._state
@@ -231,6 +236,10 @@ class AudioInput:
         if self._guess is not None:
             self._guess.cancel()
             self._guess = None
+
+    def _stop_rereading(self) -> None:
+        if self._rereading is not None:
+            self._rereading.cancel()
 
     def _keep_from(self, position: int) -> None:
         position = min(max(position, self._kept_from), self._end)

@@ -1,4 +1,5 @@
-"""An answer begun ahead: while it is not yet sure that the user's turn has ended.
+"""What is done ahead of an answer: the conversation is read again while the user begins to speak, and the
+answer begun while it is not yet sure that the turn has ended.
 
 Nothing of a draft is heard, billed or remembered. It becomes an answer only if that answer asks the model
 for the very same thing: the same words after the same conversation under the same settings.
@@ -8,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Any
 
 from ..engines.base import Say
+from ..errors import EngineError
 from ..wire.models import find
 from .generation import Begun, Generation, Request
 from .plans import plan_response
@@ -17,7 +20,7 @@ from .prompts import Prompt, entries, kept_share, spoken
 from .speech import Clauses
 from .state import State
 
-__all__ = ["Draft", "token_limit"]
+__all__ = ["Draft", "reread", "token_limit"]
 
 _log = logging.getLogger(__name__)
 _MAX_OUTPUT = 4_096
@@ -74,6 +77,23 @@ class Draft:
                 return
         if rest := clauses.rest():
             state.speak_ahead(rest[0].strip(), plan["voice"], plan["speed"])
+
+
+async def reread(state: State) -> None:
+    """Have the model's cache hold the conversation so far, whatever was asked of the model last."""
+    session = state.session
+    try:
+        before = await entries(state, state.remembered())
+    except EngineError:  # the recogniser failed; the answer will tell
+        return
+    prompt = Prompt(session["instructions"], session["tools"], before)
+    llm, keep = state.engine.llm, kept_share(session["truncation"])
+
+    def messages() -> list[dict[str, Any]]:
+        prompt.fit(llm.count, llm.context, keep)
+        return prompt.messages()
+
+    state.prefill(messages)
 
 
 def token_limit(state: State, wanted: int | str) -> int:

@@ -31,9 +31,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The model has begun: what the prompt came to, and which items no longer fit it."""
+    """The model has begun: what the prompt came to, what of it the session had the model read when it was
+    set up, and which items no longer fit it."""
 
     segments: list[Segment]
+    read_ahead: list[Segment]
     forgotten: list[str]
 
 
@@ -46,6 +48,7 @@ class Generation:
     def __init__(self, state: State, request: Request) -> None:
         self.request = request
         self._llm = state.engine.llm
+        self._setup = Prompt(state.session["instructions"], state.session["tools"])
         self._made: list[Begun | Say | Call] = []
         self._ended = False
         self._news = asyncio.Event()
@@ -82,7 +85,7 @@ class Generation:
         asked, llm = self.request, self._llm
         prompt = replace(asked.prompt, entries=list(asked.prompt.entries))
         forgotten = prompt.fit(llm.count, llm.context, asked.keep)
-        self._tell(Begun(prompt.segments(llm.count), forgotten))
+        self._tell(Begun(prompt.segments(llm.count), self._setup.segments(llm.count), forgotten))
         answer = llm.generate(
             prompt.messages(), prompt.tools, asked.tool_choice, asked.limit, self._stop.is_set
         )

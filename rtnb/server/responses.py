@@ -147,6 +147,7 @@ class Response:
         async for piece in self._generation.pieces():
             if isinstance(piece, Begun):
                 self._segments = piece.segments
+                state.ledger.remember(piece.read_ahead)
                 self._cached = state.ledger.cached(piece.segments)
                 state.ledger.remember(piece.segments)
                 state.forgotten.update(piece.forgotten)

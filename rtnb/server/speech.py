@@ -12,6 +12,13 @@ __all__ = ["Clause", "Clauses", "heard_text", "pieces"]
 _STOP = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+|\n+")
 _PAUSE = re.compile(r"[,;:—][\"'”’)\]]*(?=\s)|[，；：、]")
 _SHORTEST_FIRST, _SHORTEST, _LONGEST = 10, 40, 240
+# Where nothing is said yet, five words are enough before a word that begins a clause of its own; where none
+# comes, some twelve before one that begins a phrase. A voice can breathe there.
+_JOINT = re.compile(
+    r"(?<![,;:—])(?=\s(?:because|that|which|who|where|when|while|whether|if|but|although|unless|until)[\s'’])"
+)
+_PHRASE = re.compile(r"(?<![,;:—])(?=\s(?:with|to|in|on|at|for|from|by|as|of|into|through)\s)")
+_FEW, _MANY = 5, 12
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|vs|etc|e\.g|i\.e|No)|\b[A-Z])\.\Z")
 
 _LONGEST_DELTA = 0.2
@@ -59,10 +66,23 @@ class Clauses:
         for pause in _PAUSE.finditer(self._text):
             if pause.end() >= shortest:
                 return pause.end()
+        if not self._given and (joint := self._joint()) is not None:
+            return joint
         if len(self._text) > _LONGEST:
             space = self._text.rfind(" ", 1, _LONGEST)
             return space if space > 0 else _LONGEST
         return None
+
+    def _joint(self) -> int | None:
+        words = [word.start() for word in re.finditer(r"\S+", self._text)]
+        if len(words) <= _FEW:
+            return None
+        for joint in _JOINT.finditer(self._text, words[_FEW] - 1):
+            return joint.start()
+        if len(words) <= _MANY:
+            return None
+        phrases = list(_PHRASE.finditer(self._text, words[_FEW] - 1))
+        return phrases[-1].start() if phrases else None
 
 
 def heard_text(clauses: Iterable[Clause], ms: float) -> str:

@@ -159,13 +159,16 @@ class State:
         if words:
             self._ahead = (words, voice, speed), self.speak(words, voice, speed)
 
-    def prefill(self) -> None:
-        """Warm the model's cache with the instructions and tools, when the model is free."""
-        messages, tools = system_messages(self.session["instructions"]), self.session["tools"]
+    def prefill(self, messages: Callable[[], list[dict[str, Any]]] | None = None) -> None:
+        """Warm the model's cache, when the model is free, with the session's instructions and tools.
+
+        ``messages`` makes other messages that a prompt will begin with; it runs on the model's thread.
+        """
+        start, tools = system_messages(self.session["instructions"]), self.session["tools"]
 
         def warm() -> None:
             try:
-                self.engine.llm.prefill(messages, tools)
+                self.engine.llm.prefill(start if messages is None else messages(), tools)
             except Exception:
                 _log.warning("the model's cache could not be warmed", exc_info=True)
 

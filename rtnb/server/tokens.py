@@ -2,7 +2,8 @@
 
 User audio is 1 token per 100 ms, the answer's audio 1 per 50 ms, rounded up (realtime costs guide); text is
 counted by the engine's own LLM. Each response is billed for the whole conversation, and what a prompt has in
-common with the beginning of an earlier one of the session is cached, in steps of 64 tokens.
+common with the beginning of an earlier one of the session is cached, in steps of 64 tokens. The session's
+instructions and tools are read as soon as they are set, so the first response finds them cached.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _ONSET = 2
 _HYSTERESIS = 0.15
 """How far below the threshold speech must fall to count as silence (Silero VAD's own rule)."""
 
-_PAUSE_MS = 90
+_PAUSE_MS = 60
 """Silence after which the words so far are worth recognising ahead of the turn's end."""
 
 
