@@ -64,11 +64,11 @@ TESTED_IN = {
     "session.toolbox": "test_session_core.py",
     "server.checks": "test_server_config.py",
     "server.faults": "test_server_connection.py",
-    "server.fields": "test_server_config.py",
+    "server.drafts": "test_server_speech.py",
+    "server.generation": "test_server_responses.py",
     "server.items": "test_server_conversations.py",
     "server.limits": "test_server_responses.py",
     "server.outputs": "test_server_responses.py",
-    "server.plans": "test_server_config.py",
     "server.state": "test_server_connection.py",
     "server.transcription": "test_server_speech.py",
     "session.signal": "test_session_core.py",
@@ -226,7 +226,7 @@ def test_every_module_has_a_test_file():
         files = [TESTED_IN[short]] if short in TESTED_IN else [f"test_{one.strip('_')}.py" for one in names]
         if not any((TESTS / file).exists() for file in files):
             missing.append(f"{short}: none of {', '.join(files)}")
-    assert missing == []
+    assert not missing, "\n".join(missing)
     assert {f"rtnb.{short}" for short in TESTED_IN} <= set(MODULES)
 
 

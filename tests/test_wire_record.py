@@ -367,6 +367,8 @@ def test_damaged_events_never_stop_the_fold(damages):
     problems = list(wire.record.problems)
     turn_runs(wire)
     assert wire.record.problems == problems
+    frames = [orjson.dumps(event) for _, event in events]
+    assert [entry.frame for entry in wire.record.log[: len(events)]] == frames
 
 
 @settings(max_examples=100, deadline=None)
@@ -434,3 +436,57 @@ def test_a_spoken_log_takes_less_than_its_own_bytes() -> None:
         record.append(json.dumps(event).encode(), "client", mono_ns=n, wall_ns=n)
     assert record.log.nbytes < 0.8 * record.log.bytes
     assert record.log[250].data["audio"] == base64.b64encode(random.Random(250).randbytes(4800)).decode()
+
+
+QUIET = base64.b64encode(bytes(300)).decode()
+ALIKE = QUIET[:-4] + "AAAB"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        f'"note":"{ALIKE}","audio":"{QUIET}"',
+        f'"note":"{QUIET}","audio":"{QUIET}"',
+        f'"audio":"{ALIKE}","audio":"{QUIET}"',
+        f'"audio":"{QUIET}","audio":"{ALIKE}"',
+        f'"audio":"{QUIET}A"',
+        f'"audio":"{QUIET[:-4]}AAB="',
+        f'"audio":"{QUIET[:-4]}AB=="',
+        f'"audio":"{QUIET[:-4]}====" ',
+        f'"audio":"{QUIET[:-4]}"',
+        f'"audio":"\\u0041{QUIET[1:]}"',
+        f'"audio":"{QUIET[:-2]}\\/\\/"',
+        f'"audio" : "{QUIET[:-2]}//" ',
+        f'"{QUIET}":"{QUIET}","audio":"{QUIET}"',
+    ],
+    ids=range(13),
+)
+def test_whatever_looks_like_sound_comes_back_byte_for_byte(fields):
+    frame = f'{{"type":"input_audio_buffer.append",{fields}}}'.encode()
+    record = Record()
+    for _ in range(2):
+        record.append(frame, "client", mono_ns=0, wall_ns=WALL)
+    assert [entry.frame for entry in record.log] == [frame, frame]
+
+
+words = st.sampled_from([b"", b"A" * 70, b"A" * 63 + b"B", b"AAAA" * 20, b"/+8=" * 20, b"ab12" * 16])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["audio", "delta", "note"]), st.binary(max_size=200) | words), max_size=3
+    ),
+    st.booleans(),
+)
+def test_frames_with_any_sound_come_back_byte_for_byte(fields, plain):
+    inside = b",".join(
+        b'"%s":"%s"'
+        % (name.encode(), value if value in (b"A" * 70, b"AAAA" * 20) else base64.b64encode(value))
+        for name, value in fields
+    )
+    frame = b'{"type":"input_audio_buffer.append"%s%s}' % (b"," if inside else b"", inside)
+    frame = frame if plain else frame.replace(b"/", b"\\/")
+    record = Record()
+    record.append(frame, "client", mono_ns=0, wall_ns=WALL)
+    assert record.log[0].frame == frame

@@ -25,6 +25,8 @@ from numpy.typing import NDArray
 from pybase64 import b64encode
 
 from ..errors import ArgumentError
+from .columns import SERVER as _SERVER
+from .columns import Columns
 from .events import BINARY, Direction
 
 __all__ = ["NO_TURN", "Entry", "Log", "LogView"]
@@ -33,7 +35,6 @@ NO_TURN = -1
 """The turn of a frame that belongs to none: session events, limits, silence between turns."""
 
 _BLOCK = 1 << 20
-_SERVER = 0x8000  # the high bit of the type column
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
 _FEW = 20
 """Up to how many kinds a comparison of the column with each is quicker than one look-up table."""
@@ -128,7 +129,7 @@ class Log:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # a numpy view of a column must not meet an append
-        self._blocks: list[bytes] = []  # full and sealed
+        self._blocks: Sequence[bytes] = []  # full and sealed
         self._tail: list[bytes] = []  # the frames since the last full block, not yet copied together
         self._tail_row = 0  # the index of the first of them
         self._tail_bytes = 0
@@ -141,7 +142,7 @@ class Log:
         self._mono0 = 0
         self._sound_rows = array("I")  # the events whose base64 was cut out,
         self._sound_cuts = array("I")  # where it stood in the frame,
-        self._sounds: list[bytes] = []  # and what it decodes to
+        self._sounds: Sequence[bytes] = []  # and what it decodes to
         self._drift_rows: list[int] = []  # wall − monotonic, where it changed
         self._drift: list[int] = []
         self.bytes = 0
@@ -191,11 +192,13 @@ class Log:
 
     def _cut(self, frame: bytes, index: int, text: str, data: bytes) -> bytes:
         """Return the frame without its base64, if that comes back exactly from ``data``."""
-        at = frame.find(b'"' + text[:32].encode()) + 1
-        end = at + len(text)
+        raw = text.encode()
+        at = frame.find(b'"' + raw[:32]) + 1
+        end = at + len(raw)
         rest = len(data) % 3 or 3  # whatever is not canonical stands in the last four signs
-        whole = at and frame[end : end + 1] == b'"'  # with an escape inside, it would end elsewhere
-        if not whole or len(text) < _LEAST_SOUND or b64encode(data[-rest:]) != text[-4:].encode():
+        # It may stand there with escapes inside, or something else that begins alike, such as silence.
+        whole = at and frame.startswith(raw, at) and frame[end : end + 1] == b'"'
+        if not whole or len(raw) < _LEAST_SOUND or b64encode(data[-rest:]) != raw[-4:]:
             return frame
         self._sound_rows.append(index)
         self._sound_cuts.append(at)
@@ -214,6 +217,44 @@ class Log:
     def __len__(self) -> int:
         return len(self._place)
 
+    def columns(self, start: int = 0, stop: int | None = None) -> Columns:
+        """Return a copy of the events from ``start`` to before ``stop``, as a file keeps them."""
+        with self._lock:
+            stop = len(self._place) if stop is None else min(stop, len(self._place))
+            cut = slice(bisect_left(self._sound_rows, start), bisect_left(self._sound_rows, stop))
+            drift = max(bisect_right(self._drift_rows, start) - 1, 0)
+            drifts = slice(drift, bisect_left(self._drift_rows, stop))
+            frames = self._stored(start, stop)
+            sounds = [self._sounds[row] for row in range(cut.start, cut.stop)]
+            return Columns(
+                first=start,
+                names=list(self._names),
+                kinds=np.array(self._kind[start:stop], np.uint16),
+                turns=np.array(self._turn[start:stop], np.int32),
+                times=np.array(self._time[start:stop], np.int64),
+                lengths=np.array([len(frame) for frame in frames], np.uint32),
+                sound_rows=np.array(self._sound_rows[cut], np.uint32) - np.uint32(start),
+                sound_cuts=np.array(self._sound_cuts[cut], np.uint32),
+                sound_lengths=np.array([len(sound) for sound in sounds], np.uint32),
+                wall_rows=np.array([max(row - start, 0) for row in self._drift_rows[drifts]], np.uint32),
+                walls=np.array([self._mono0 + drift for drift in self._drift[drifts]], np.int64),
+                frames=b"".join(frames),
+                sounds=sounds,
+            )
+
+    def _stored(self, start: int, stop: int) -> list[bytes]:
+        """Return frames as they are kept."""
+        sealed = min(stop, self._tail_row)
+        found = []
+        for index in range(start, sealed):
+            place = self._place[index]
+            following = self._place[index + 1] if index + 1 < len(self._place) else -1
+            block = self._blocks[place >> 32]
+            end = following & 0xFFFFFFFF if following >> 32 == place >> 32 else len(block)
+            found.append(block[place & 0xFFFFFFFF : end])
+        found += self._tail[max(start - self._tail_row, 0) : max(stop - self._tail_row, 0)]
+        return found
+
     def entry(self, index: int) -> Entry:
         """Return the entry at ``index`` (0 ≤ index < len)."""
         with self._lock:
@@ -222,7 +263,7 @@ class Log:
                 frame = self._tail[index - self._tail_row]
             else:
                 block, start = self._blocks[place >> 32], place & 0xFFFFFFFF
-                following = self._place[index + 1]
+                following = self._place[index + 1] if index + 1 < len(self._place) else -1
                 end = following & 0xFFFFFFFF if following >> 32 == place >> 32 else len(block)
                 frame = block[start:end]
             row = bisect_left(self._sound_rows, index)
