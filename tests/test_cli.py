@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -23,6 +24,20 @@ def test_what_is_misspelt_is_refused(arguments, capsys):
         main(arguments)
     assert ended.value.code == 2
     assert "usage: rtnb" in capsys.readouterr().err
+
+
+def test_the_version_is_the_packages(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"rtnb {version('rtnb')}\n"
+
+
+@pytest.mark.parametrize("pace", ["quick", "0", "51", "nan"])
+def test_what_a_pace_is(pace, capsys):
+    with pytest.raises(SystemExit):
+        main(["demo", "--pace", pace])
+    assert capsys.readouterr().err.endswith(f"argument --pace: a number from 0.1 to 50, not {pace!r}\n")
 
 
 def test_the_open_server_is_told_of(capsys):

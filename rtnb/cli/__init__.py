@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     An rtnb error is one sentence on stderr and status 1, or 3 where weights are missing.
     """
+    from .. import __version__
     from ..errors import RtnbError, WeightsError
 
     for stream in (sys.stdout, sys.stderr):  # a terminal without "…" gets "?" instead of an exception
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="rtnb", description="The notebook bench for realtime speech models."
     )
+    parser.add_argument("--version", action="version", version=f"rtnb {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     given = sys.argv[1:] if argv is None else argv
     named = given[:1] if given and given[0] in COMMANDS else COMMANDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 import threading
@@ -109,10 +110,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _pace(text: str) -> float:
-    pace = float(text)
-    if not 0.1 <= pace <= 50:
-        raise ValueError(text)
-    return pace
+    with contextlib.suppress(ValueError):
+        if 0.1 <= (pace := float(text)) <= 50:
+            return pace
+    raise argparse.ArgumentTypeError(f"a number from 0.1 to 50, not {text!r}")
 
 
 def _writable(path: Path) -> Path:
