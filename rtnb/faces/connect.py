@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -147,6 +148,10 @@ async def _open(dial: Callable[[], Any], target: Target, options: dict[str, Any]
     AsyncSession.check(target.model, options)  # before anything is opened or sent
     core = AsyncSession(await dial(), model=target.model, billed=target.billed, engine=target.engine)
     await core.open(options, timeout=timeout)
+    if "IPython" in sys.modules:
+        from .display import install
+
+        install()
     return Session(core, target.name)
 
 

@@ -6,11 +6,11 @@ import atexit
 import os
 import sys
 import weakref
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
-from ..errors import RtnbError, SessionClosed
+from ..errors import ArgumentError, RtnbError, SessionClosed, SessionClosed
 from ..session.core import AsyncSession, Listener
 from ..session.turn import Turn
 from ..wire.conversation import Conversation
@@ -19,6 +19,9 @@ from ..wire.log import Log
 from ..wire.record import Record
 from ..wire.usage import Usage
 from . import loop
+
+if TYPE_CHECKING:
+    from .talk import Talk
 
 __all__ = ["Session"]
 
@@ -77,6 +80,44 @@ class Session:
         Blocks while the clip plays. The turns appear in ``turns``. Needs ``turn_detection``.
         """
         loop.run(self._own.speak(clip, speed=speed))
+
+    def talk(
+        self,
+        *,
+        push_to_talk: bool = False,
+        half_duplex: bool = False,
+        turn_detection: str | Mapping[str, Any] = "server_vad",
+        echo_cancellation: bool = True,
+        noise_suppression: bool = True,
+        auto_gain_control: bool = True,
+    ) -> Talk:
+        """Talk in a cell: return what, shown at the end of a cell of JupyterLab or Notebook 7, is the panel.
+
+        Hands-free, ``turn_detection`` finds your turns, and speaking interrupts the answer; with
+        ``push_to_talk`` you hold a button or Space. ``half_duplex`` mutes the microphone while the answer
+        sounds, for loudspeakers whose echo the browser does not cancel. The last three are the browser's own
+        settings of the microphone. It goes on while other cells run. When it is stopped, the session's turn
+        detection is as before and the cards of its turns take the panel's place.
+
+        Raises SessionClosed, and ArgumentError where the session is talking already.
+        """
+        from .talk import Talk, talking
+
+        if self.closed:
+            raise SessionClosed("the session is over. Connect again to talk")
+        if self._core in talking:
+            raise ArgumentError("the session is talking already: stop that talk first")
+        return Talk(
+            self._core,
+            push_to_talk=push_to_talk,
+            half_duplex=half_duplex,
+            turn_detection=turn_detection,
+            capture={
+                "echoCancellation": echo_cancellation,
+                "noiseSuppression": noise_suppression,
+                "autoGainControl": auto_gain_control,
+            },
+        )
 
     def update(self, **options: Any) -> None:
         """Change the session: the keywords of ``connect``. Blocks until the server has agreed.

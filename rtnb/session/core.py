@@ -171,6 +171,11 @@ class AsyncSession:
         """Whether the calling thread is the one that runs the session's loop."""
         return threading.get_ident() == self._thread
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the session lives on."""
+        return self._loop
+
     def call_soon(self, function: Callable[..., None], *args: Any) -> None:
         """Run ``function`` on the session's loop, soon, from any thread."""
         if not self._loop.is_closed():

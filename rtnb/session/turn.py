@@ -80,6 +80,11 @@ class Turn(TurnView):
             self._over = True
             self._settling.fire()
 
+    @property
+    def session(self) -> AsyncSession:
+        """The core of the session that the turn belongs to."""
+        return self._session
+
     # What a user reads. In a finished turn nothing waits.
 
     @property

@@ -1,0 +1,57 @@
+"""What a turn says so far, as the lines that a page shows. Cheap: no sound is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..session.turn import Turn
+from ..views import words
+from ..wire.record import Record
+
+__all__ = ["facts", "lines", "money"]
+
+
+def lines(turn: Turn, record: Record) -> list[dict[str, Any]]:
+    """Return the user's line and the assistant's line of a turn, as messages for the page."""
+    number = max(turn.number, 0)
+    items = record.conversation.items
+    if turn.number >= 0:
+        inputs = [items[id] for id in record.turns.all[turn.number].inputs]
+        asked = " ".join(filter(None, (item.text.strip() for item in inputs)))
+        spoken = any(item.audio_ms for item in inputs)
+        waits = turn.untranscribed
+    else:
+        asked, spoken, waits = str(turn.input), turn.input.audio is not None, True
+    note = ""
+    if turn.transcription_error:
+        note = f"Transcription failed: {turn.transcription_error}"
+    elif not asked and spoken:
+        note = "No transcript yet." if waits and not turn.done else "No transcript."
+    user = {"who": "user", "text": asked, "final": turn.done or (bool(asked) and not waits), "note": note}
+    running = [f"Calls {call.name} …" for call in turn.calls if call.output is None and not turn.done]
+    ending = words.ending(turn) if turn.done else None
+    said = {"who": "assistant", "text": turn.said, "final": turn.done, "note": ending or " ".join(running)}
+    return [{"kind": "line", "key": f"{number}-{one['who']}", "turn": number, **one} for one in (user, said)]
+
+
+def facts(turn: Turn) -> str:
+    """Return a turn's foot line: latency, tokens, money, who answers."""
+    quick = words.latency(turn)
+    parts = [
+        f"turn {max(turn.number, 0)}",
+        quick[0] if quick else None,
+        words.tokens(turn.usage),
+        words.money(turn),
+        words.model(turn),
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def money(record: Record, billed: bool) -> str:
+    """Return what a session has used so far: tokens and, where the prices are known, dollars."""
+    usage = record.usage
+    if not usage.total_tokens:
+        return "no tokens yet"
+    cost = usage.cost(record.model, billed=billed)
+    price = "unpriced" if cost is None else str(cost) if billed else f"would cost {cost}"
+    return f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached), {usage.output_tokens:,} out · {price}"

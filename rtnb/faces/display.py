@@ -1,0 +1,70 @@
+"""How a notebook shows what is not over: the formatter that puts a live turn into its cell."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+from ..errors import TurnTimeout
+from ..session.turn import Turn
+
+__all__ = ["install", "live_pages"]
+
+_tasks: set[asyncio.Future[None]] = set()
+_BATCH_SECONDS = 600.0
+"""How long a notebook that runs without a reader waits for a turn that it shows."""
+
+
+def install() -> None:
+    """Show turns live in the running kernel. Does nothing outside of one, and nothing the second time."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get() if get is not None else None
+    if shell is None or getattr(shell, "kernel", None) is None:
+        return
+    shell.display_formatter.ipython_display_formatter.for_type(Turn, _show)
+
+
+def _show(turn: Turn) -> None:
+    """Show a turn that is not over. NotImplementedError is IPython's word for: as everything else is shown."""
+    if turn.done:
+        raise NotImplementedError
+    if _batch():
+        # Nobody watches, and what comes after the cell's end is not kept: the card must be whole now.
+        try:
+            turn.wait(_BATCH_SECONDS)
+        except TurnTimeout:
+            pass
+        raise NotImplementedError
+    if not live_pages():
+        _show_still(turn)
+        return
+    from .live import show
+
+    show(turn)
+
+
+def live_pages() -> bool:
+    """Tell whether live widgets may work here: a reader's front end sent the cell, and anywidget is there."""
+    return find_spec("anywidget") is not None and not _batch()
+
+
+def _show_still(turn: Turn) -> None:
+    """Show the card as far as it is known, and the whole card when the turn is over."""
+    from IPython.display import DisplayHandle
+
+    handle = DisplayHandle()
+    handle.display(turn._repr_mimebundle_(), raw=True)
+
+    async def replace() -> None:
+        await turn
+        handle.update(await turn.session.loop.run_in_executor(None, turn._repr_mimebundle_), raw=True)
+
+    turn.session.call_soon(lambda: _tasks.add(asyncio.ensure_future(replace())))
+
+
+def _batch() -> bool:
+    """Tell whether the cell was sent by a program: only a reader's front end can be asked for input."""
+    shell: Any = sys.modules["IPython"].get_ipython()
+    return not getattr(shell.kernel, "_allow_stdin", True)

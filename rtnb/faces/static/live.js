@@ -1,0 +1,168 @@
+// A live turn: captions as they come, a waveform that grows, sound from the first delta, and two buttons.
+import { clock, el } from "./common.js";
+import { newlyFinal, speakerName } from "./captions.js";
+import { PAGE_LINKS, PageLink } from "./page.js";
+
+/** Say in words what goes on. */
+export function liveWords({ phase, owned, silent, blocked, playing }) {
+  if (!owned) return "Live in another tab";
+  if (phase === "interrupted") return "Interrupted";
+  if (blocked) return "Ready to play: the browser waits for your click";
+  if (silent && phase !== "done") return "Answering in the talk panel";
+  if (playing) return phase === "done" ? "Playing the rest" : "Speaking";
+  return (
+    {
+      queued: "Waits for the turn before it",
+      waiting: "Waiting for the answer",
+      tools: "Using a tool",
+      answering: "Answering",
+      done: "Over",
+    }[phase] ?? "Connecting to the kernel"
+  );
+}
+
+/** Return where the bars of a waveform stand: [{ x, top, height }] for columns of (min, max) within `width`. */
+export function liveBars(columns, width, height) {
+  const count = columns.length >> 1;
+  const bars = [];
+  for (let i = 0; i < count; i += 1) {
+    const high = columns[2 * i + 1] / 127;
+    const low = columns[2 * i] / 127;
+    const top = (height / 2) * (1 - high);
+    const tall = Math.max(1.5, (height / 2) * (high - low));
+    bars.push({ x: (i * width) / count, top: Math.min(top, height - tall), height: tall });
+  }
+  return bars;
+}
+
+function drawLive(canvas, columns, { seconds, scale, played }) {
+  const ratio = globalThis.devicePixelRatio || 1;
+  const { clientWidth: width, clientHeight: height } = canvas;
+  if (!width || !height) return;
+  if (canvas.width !== Math.round(width * ratio)) canvas.width = Math.round(width * ratio);
+  if (canvas.height !== Math.round(height * ratio)) canvas.height = Math.round(height * ratio);
+  const pen = canvas.getContext("2d");
+  const style = getComputedStyle(canvas);
+  pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+  pen.clearRect(0, 0, width, height);
+  const room = scale > 0 ? (width * seconds) / scale : 0;
+  const head = scale > 0 ? (width * Math.min(played, seconds)) / scale : 0;
+  const step = columns.length ? room / (columns.length >> 1) : 1;
+  const wide = Math.max(1, step * 0.7);
+  for (const bar of liveBars(columns, room, height)) {
+    pen.fillStyle = style.getPropertyValue(bar.x < head ? "--rtnb-accent" : "--rtnb-line");
+    pen.fillRect(bar.x, bar.top, wide, bar.height);
+  }
+  pen.fillStyle = style.getPropertyValue("--rtnb-line");
+  pen.fillRect(room, height / 2 - 0.5, Math.max(0, width - room), 1);
+  if (head > 0 && head < room) {
+    pen.fillStyle = style.getPropertyValue("--rtnb-fg");
+    pen.fillRect(head - 0.5, 0, 1, height);
+  }
+}
+
+function liveView(link, root) {
+  const status = el("span", { class: "rtnb-status", role: "status" });
+  const time = el("span", { class: "rtnb-dim rtnb-num" });
+  const play = el("button", { class: "rtnb-main", type: "button", onclick: () => link.resume() }, "Play");
+  const mute = el(
+    "button",
+    { type: "button", "aria-pressed": "false", onclick: () => link.mute(!link.muted) },
+    "Mute",
+  );
+  const stop = el("button", { type: "button", onclick: () => link.tell({ kind: "stop" }) }, "Stop");
+  stop.setAttribute("aria-label", "Stop the answer");
+  const take = el(
+    "button",
+    { type: "button", onclick: () => { link.takeOver(); link.resume(); } },
+    "Play it here",
+  );
+  const sides = { user: el("div", { class: "rtnb-side rtnb-user" }), assistant: el("div", { class: "rtnb-side" }) };
+  const texts = {};
+  const canvas = el("canvas", { role: "img", class: "rtnb-live-wave" });
+  for (const [who, side] of Object.entries(sides)) {
+    side.append(el("p", { class: "rtnb-who" }, speakerName(who)));
+    if (who === "assistant") side.append(canvas);
+    texts[who] = { said: el("p", { class: "rtnb-said", dir: "auto" }), note: el("p", { class: "rtnb-dim", dir: "auto" }) };
+    side.append(texts[who].said, texts[who].note);
+  }
+  const told = el("div", { class: "rtnb-sr", "aria-live": "polite" });
+  const foot = el("p", { class: "rtnb-foot rtnb-num" });
+  const problem = el("p", { class: "rtnb-error", role: "alert" });
+  root.append(
+    el("div", { class: "rtnb-row rtnb-live-head" }, status, time, el("span", { class: "rtnb-grow" }), play, take, mute, stop),
+    el("div", { class: "rtnb-sides" }, sides.user, sides.assistant),
+    problem,
+    foot,
+    told,
+  );
+  let before = [];
+  const draw = () => {
+    const { facts, player } = link;
+    const owned = link.owner === "" || link.owns;
+    const words = liveWords({
+      phase: facts.phase,
+      owned,
+      silent: facts.silent,
+      blocked: player?.blocked,
+      playing: player?.playing,
+    });
+    if (status.textContent !== words) status.textContent = words;
+    root.dataset.phase = player?.playing ? "speaking" : (facts.phase ?? "");
+    for (const line of link.lines) {
+      const text = texts[line.who];
+      if (text.said.textContent !== line.text) text.said.textContent = line.text;
+      if (text.note.textContent !== line.note) text.note.textContent = line.note;
+    }
+    for (const line of newlyFinal(before, link.lines)) told.textContent = `${speakerName(line.who)}: ${line.text}`;
+    before = link.lines;
+    const seconds = facts.seconds ?? 0;
+    time.textContent = seconds ? `${clock(link.playedSeconds)} of ${clock(seconds)}` : "";
+    canvas.classList.toggle("rtnb-hidden", Boolean(facts.silent));
+    canvas.setAttribute("aria-label", `Waveform of the answer, ${seconds.toFixed(1)} seconds so far`);
+    drawLive(canvas, link.columns, { seconds, scale: facts.scale ?? 0, played: link.playedSeconds });
+    foot.textContent = facts.foot ?? "";
+    problem.textContent = link.problem;
+    problem.classList.toggle("rtnb-hidden", !link.problem);
+    play.classList.toggle("rtnb-hidden", !(owned && player?.blocked));
+    take.classList.toggle("rtnb-hidden", owned);
+    for (const button of [mute, stop]) button.classList.toggle("rtnb-hidden", !owned || Boolean(facts.silent && button === mute));
+    mute.setAttribute("aria-pressed", String(link.muted));
+    mute.textContent = link.muted ? "Unmute" : "Mute";
+    stop.disabled = facts.phase === "interrupted";
+  };
+  root.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") link.tell({ kind: "stop" });
+  });
+  const observer = new ResizeObserver(draw);
+  observer.observe(canvas);
+  const unwatch = link.watch(draw);
+  draw();
+  return () => {
+    observer.disconnect();
+    unwatch();
+  };
+}
+
+export default {
+  initialize({ model }) {
+    const link = new PageLink(model);
+    return () => link.close();
+  },
+  render({ model, el: host }) {
+    const link = PAGE_LINKS.get(model.get("uid"));
+    const root = el("div", {
+      class: "rtnb rtnb-live",
+      role: "group",
+      "aria-label": "Live turn",
+      "data-lm-suppress-shortcuts": "true",
+    });
+    host.append(root);
+    const done = liveView(link, root);
+    link.hello();
+    return () => {
+      done();
+      root.remove();
+    };
+  },
+};

@@ -1,0 +1,141 @@
+// A widget's link to the kernel: owner, captions, facts and loudspeaker, kept beyond any one view of it.
+import { captionsAfter } from "./captions.js";
+import { Player, sharedPage } from "./player.js";
+
+const REPORT_MS = 200;
+
+/** The links of this page by their widget's uid: initialize makes them, render finds them. */
+export const PAGE_LINKS = new Map();
+
+/** One widget's link. Views subscribe with watch(); `hooks` may take messages of the widget's own. */
+export class PageLink {
+  constructor(model, hooks = {}) {
+    this.model = model;
+    this.hooks = hooks;
+    this.page = sharedPage().id;
+    this.owner = "";
+    this.lines = [];
+    this.facts = {};
+    this.columns = new Int8Array(0);
+    this.player = null;
+    this.problem = "";
+    this.muted = false;
+    this.greeted = false;
+    this.views = new Set();
+    this.reported = 0;
+    this.onmessage = (message, buffers) => this.take(message, buffers ?? []);
+    model.on("msg:custom", this.onmessage);
+    PAGE_LINKS.set(model.get("uid"), this);
+  }
+
+  /** Tell the kernel that somebody sees the widget here. */
+  hello() {
+    if (this.greeted) return;
+    this.greeted = true;
+    this.tell({ kind: "hello" });
+  }
+
+  tell(message, buffers) {
+    this.model.send({ ...message, page: this.page }, undefined, buffers);
+  }
+
+  get owns() {
+    return this.owner === this.page;
+  }
+
+  take(message, buffers) {
+    if (message.page && message.page !== this.page) return;
+    switch (message.kind) {
+      case "line":
+        this.lines = captionsAfter(this.lines, message);
+        break;
+      case "facts":
+        this.facts = message;
+        if (buffers[0]) this.columns = new Int8Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength));
+        break;
+      case "owner":
+        this.owner = message.owner;
+        if (!this.owns) this.silence();
+        this.hooks.onowner?.(this.owns);
+        break;
+      case "begin":
+        this.loudspeaker().begin(message.item, message.played_ms);
+        return;
+      case "sound":
+        this.loudspeaker().sound(message.item, buffers[0]);
+        return;
+      case "end":
+        this.player?.end(message.item);
+        return;
+      case "flush":
+        if (this.player) this.player.flush(message.id);
+        else this.tell({ kind: "flushed", id: message.id, items: {} });
+        return;
+      default:
+        return;
+    }
+    this.changed();
+  }
+
+  loudspeaker() {
+    if (!this.player) {
+      this.player = new Player((report) => this.report(report));
+      this.player.onchange = () => this.changed();
+      this.player.mute(this.muted);
+    }
+    return this.player;
+  }
+
+  /** Pass on what was played: at once at changes, and a few times a second in between. */
+  report(report) {
+    if (report.kind === "failed") this.problem = `This page cannot play sound: ${report.message}.`;
+    const now = performance.now();
+    const over = Object.values(report.items ?? {}).some((item) => item.over);
+    if (report.moment === "count" && !over && now - this.reported < REPORT_MS) return;
+    this.reported = now;
+    this.tell(report);
+    this.changed();
+  }
+
+  /** Ask for sound within a gesture of the user. */
+  resume() {
+    this.player?.resume();
+  }
+
+  mute(muted) {
+    this.muted = muted;
+    this.player?.mute(muted);
+    this.changed();
+  }
+
+  takeOver() {
+    this.tell({ kind: "take" });
+  }
+
+  silence() {
+    this.player?.close();
+    this.player = null;
+  }
+
+  /** How much of all sound was played here, in seconds. */
+  get playedSeconds() {
+    const items = Object.values(this.player?.items ?? {});
+    return items.reduce((sum, item) => sum + item.played_ms, 0) / 1000;
+  }
+
+  watch(view) {
+    this.views.add(view);
+    return () => this.views.delete(view);
+  }
+
+  changed() {
+    for (const view of this.views) view();
+  }
+
+  close() {
+    this.model.off("msg:custom", this.onmessage);
+    PAGE_LINKS.delete(this.model.get("uid"));
+    this.silence();
+    this.views.clear();
+  }
+}

@@ -1,0 +1,382 @@
+"""Talking in one cell: the microphone goes to the session, its answers sound, and either may interrupt.
+
+Hands-free, the server finds the turns in what is heard; with push to talk a button or Space does. It goes on
+while other cells run and while the kernel is busy: nothing of it needs the notebook's own thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64decode
+from collections.abc import Mapping
+from functools import partial
+from html import escape
+from typing import Any
+
+from ..audio.pcm import from_pcm16
+from ..audio.resample import Resampler
+from ..errors import RtnbError
+from ..session.core import AsyncSession
+from ..session.turn import Turn
+from ..views.card import turn_html
+from ..wire import models
+from ..wire.events import Event
+from . import captions
+from .player import Player, talking
+
+__all__ = ["Talk", "talking"]
+
+_TICK = 0.06
+"""Seconds between two updates of the page while text streams in."""
+_SETTLE_SECONDS = 5.0
+"""How long the end of a talk waits for turns that were just cut short."""
+_SHORTEST = 0.1
+"""Seconds of sound that the protocol wants at least in a commit (API reference)."""
+
+_HOW = (
+    "<p><strong>Talk</strong>: a conversation by voice, in this cell. Run the cell in JupyterLab or Notebook 7 and press "
+    "Start. Without a microphone or a live page, <code>s.speak(clip)</code> speaks a clip to the session, and "
+    "<code>s.send(clip)</code> sends it as one turn.</p>"
+)
+
+
+class Talk:
+    """A conversation by voice; ``Session.talk`` makes it, and showing it at the end of a cell opens it.
+
+    ``turns`` are those since it began, ``stop`` ends it. All private state belongs to the session's loop.
+    """
+
+    def __init__(
+        self,
+        core: AsyncSession,
+        *,
+        push_to_talk: bool = False,
+        half_duplex: bool = False,
+        turn_detection: str | Mapping[str, Any] = "server_vad",
+        capture: Mapping[str, Any],
+    ) -> None:
+        self.state = "ready"
+        """ready, live or stopped."""
+        self._core = core
+        self._push = push_to_talk
+        self._half = half_duplex
+        self._detection = turn_detection
+        self._capture = dict(capture)
+        self._before: Any = None
+        self._first = 0
+        self._widget: Any = None
+        self._handles: list[Any] = []
+        self._player = Player(self._tell, core.loop.call_later)
+        self._phase = "listening"
+        self._held = 0.0
+        self._note = ""
+        self._rate = 24_000
+        self._resampler: Resampler | None = None
+        self._dirty: set[int] = set()
+        self._scheduled = False
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._unsubscribe: Any = None
+
+    # What a user reads and does.
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The turns since the talk began."""
+        return list(self._core.turns[self._first :]) if self.state != "ready" else []
+
+    def stop(self) -> None:
+        """End the talk: silence, the session's turn detection as it was, and the cards of its turns in place."""
+        if self._core.on_loop:
+            self._run(self._stop())
+        else:
+            asyncio.run_coroutine_threadsafe(self._stop(), self._core.loop).result()
+
+    def __repr__(self) -> str:
+        count = len(self.turns)
+        return f"<Talk {self.state}: {count} turn{'' if count == 1 else 's'}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._html()}
+
+    def _ipython_display_(self) -> None:
+        from .display import live_pages
+
+        from IPython.display import DisplayHandle
+
+        handle = DisplayHandle()
+        bundle: dict[str, Any] = {**self._repr_mimebundle_()}
+        if self.state != "stopped" and live_pages():
+            from .talk_widget import TalkWidget
+
+            if self._widget is None:
+                self._widget = TalkWidget(
+                    lambda message, buffers: self._core.call_soon(self._hear, message, buffers)
+                )
+            bundle["application/vnd.jupyter.widget-view+json"] = self._widget.view
+            self._handles.append(handle)
+        handle.display(bundle, raw=True)
+
+    def _html(self) -> str:
+        if self.state == "ready":
+            return _HOW
+        turns = self.turns
+        used = captions.money(self._core.record, self._core.billed)
+        spoken = "Nothing was said." if not turns else f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
+        head = f"<p><strong>Talk</strong>: {spoken} · {escape(used)}</p>"
+        return head + "".join(turn_html(turn) for turn in turns)
+
+    # The session's loop from here on.
+
+    def _tell(self, message: dict[str, Any], *buffers: bytes) -> None:
+        if self._widget is not None:
+            self._widget.tell(message, *buffers)
+
+    def _run(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _hear(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        kind, page = message.get("kind"), str(message.get("page"))
+        if kind == "hello":
+            if self._widget.owner in ("", page):
+                self._own(page)
+            else:
+                self._tell({"kind": "owner", "owner": self._widget.owner})
+            self._dirty.update(turn.number for turn in self.turns)
+            self._update()
+        elif kind == "take":
+            self._own(page)
+        elif page == self._widget.owner and kind in _HEARS:
+            _HEARS[kind](self, message, buffers)
+
+    def _own(self, page: str) -> None:
+        self._widget.owner = page
+        self._player.give(page)
+
+    def _on_played(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        before = self._player.playing
+        self._player.hear(message)
+        self._widget.playing = self._player.playing
+        self._widget.underruns = self._player.underruns
+        if message["kind"] == "flushed" or before != self._player.playing:
+            self._widget.played_ms = self._player.played_ms
+            self._soon()
+
+    def _on_start(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        self._microphone(message)
+        if self.state == "ready":
+            self._run(self._start())
+
+    def _microphone(self, message: dict[str, Any]) -> None:
+        self._widget.error = str(message.get("problem") or "")
+        self._rate = int((message.get("info") or {}).get("rate") or 24_000)
+        self._resampler = None
+
+    async def _start(self) -> None:
+        record = self._core.record
+        self.state = "live"
+        self._first = len(self._core.turns)
+        self._before = (record.session.get("audio") or {}).get("input", {}).get("turn_detection")
+        self._unsubscribe = self._core.subscribe(self._on_event)
+        talking.add(self._core)
+        await self._detect()
+        self._update()
+
+    async def _detect(self) -> None:
+        """Let the server find the turns, or not, as the mode has it."""
+        try:
+            await self._core.update(turn_detection=False if self._push else self._detection)
+        except RtnbError as error:
+            self._note = str(error)
+        self._soon()
+
+    def _on_sound(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        if self.state != "live" or self._core.closed or not buffers:
+            return
+        data = bytes(buffers[0])
+        if self._push:
+            self._held += len(data) / 2 / self._rate
+        codec = self._core.record.conversation.input_codec
+        if codec.type != "audio/pcm" or codec.rate != self._rate:
+            if self._resampler is None:
+                self._resampler = Resampler(self._rate, codec.rate)
+            data = codec.encode(self._resampler.process(from_pcm16(data)))
+        self._core.append(data)
+
+    def _on_press(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        self._note, self._held = "", 0.0
+        self._silence(cancel=True)
+        if not self._core.closed:
+            self._core.send_event({"type": "input_audio_buffer.clear"})
+        self._phase = "hearing"
+        self._soon()
+
+    def _on_release(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        self._phase = "thinking"
+        if self._held < _SHORTEST:
+            self._phase, self._note = "listening", "That was too short. Hold the button while you speak."
+        else:
+            self._run(self._commit())
+        self._soon()
+
+    async def _commit(self) -> None:
+        for turn in self.turns:
+            await turn
+        try:
+            self._core.commit()
+        except RtnbError as error:
+            self._note = str(error)
+        self._soon()
+
+    def _on_mode(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        self._push = bool(message.get("push"))
+        self._phase = "listening"
+        if self.state == "live" and not self._core.closed:
+            self._core.send_event({"type": "input_audio_buffer.clear"})
+            self._run(self._detect())
+        self._soon()
+
+    def _on_interrupt(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        self._silence(cancel=True)
+
+    def _on_finish(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        self._run(self._stop())
+
+    # The session.
+
+    def _on_event(self, event: Event, number: int) -> None:
+        kind = event["type"]
+        if kind == "response.output_audio.delta":
+            item = self._core.record.conversation.items[event["item_id"]]
+            codec = item.parts[event["content_index"]].codec
+            if codec is not None:
+                self._player.feed(item.id, b64decode(event["delta"]), codec)
+            self._phase = "answering"
+        elif kind in ("response.output_audio.done", "response.output_item.done"):
+            self._player.end(event.get("item_id") or event["item"]["id"])
+        elif kind == "input_audio_buffer.speech_started":
+            detection = self._core.record.conversation.turn_detection or {}
+            if detection.get("interrupt_response") is not False:
+                self._silence(cancel=False)
+            self._phase, self._note = "hearing", ""
+        elif kind == "response.cancel":
+            self._silence(cancel=False)
+        elif kind in ("input_audio_buffer.speech_stopped", "response.created"):
+            self._phase = "thinking"
+        elif kind == "response.done":
+            for item in event["response"].get("output") or ():
+                self._player.end(item["id"])
+            for id in list(self._player.sounds):
+                self._player.end(id)
+            self._phase = "listening"
+        elif kind == "error":
+            self._note = str(event["error"].get("message") or "the service reported an error")
+        elif kind == "input_audio_buffer.append":
+            return
+        if number >= self._first or number < 0:
+            self._dirty.add(number)
+            self._soon()
+
+    def _silence(self, *, cancel: bool) -> None:
+        """Silence the page at once, and cut what it played to what was heard."""
+        running = [turn for turn in self.turns if not turn.done] if cancel else []
+
+        def cut(heard: dict[str, float]) -> None:
+            for turn in self._core.turns[self._first :]:
+                ids = [item.id for item in turn.items]
+                if heard.keys() & set(ids):
+                    sounds = [self._player.sounds[id] for id in ids if id in self._player.sounds]
+                    seconds = sum(sound.heard_ms for sound in sounds) / 1000
+                    self._core.cut_turn(turn, seconds)
+                    self._dirty.add(turn.number)
+            self._soon()
+
+        for turn in running:
+            self._core.cancel_turn(turn)
+        if self._player.pending:
+            self._player.flush(cut)
+
+    # The page.
+
+    def _soon(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._core.loop.call_later(_TICK, self._update)
+
+    def _update(self) -> None:
+        self._scheduled = False
+        if self._widget is None or self.state == "stopped":
+            return
+        for turn in self.turns:
+            if turn.number in self._dirty:
+                turn.silence = partial(self._silence, cancel=True)
+                for line in captions.lines(turn, self._core.record):
+                    self._tell(line)
+        self._dirty.clear()
+        record = self._core.record
+        self._tell(
+            {
+                "kind": "facts",
+                "state": self.state,
+                "phase": "closed" if self._core.closed else self._phase,
+                "note": str(self._core.problem or self._note),
+                "push": self._push,
+                "half": self._half,
+                "capture": self._capture,
+                "used": captions.money(record, self._core.billed),
+                "context": self._context(),
+            }
+        )
+
+    def _context(self) -> list[int | None]:
+        """Return the tokens of the conversation at its last answer, and the model's window."""
+        usages = [
+            response.usage
+            for turn in self._core.record.turns.all
+            for response in turn.responses
+            if response.usage is not None and not turn.aside
+        ]
+        used = usages[-1].total_tokens if usages else 0
+        return [used, models.find(self._core.record.model).context]
+
+    async def _stop(self) -> None:
+        if self.state != "live":
+            return
+        self._silence(cancel=True)
+        waiting = [asyncio.ensure_future(_settled(turn)) for turn in self.turns if not turn.done]
+        if waiting:
+            await asyncio.wait(waiting, timeout=_SETTLE_SECONDS)
+        while self._player.silencing:
+            await asyncio.sleep(0.02)
+        self._unsubscribe()
+        talking.discard(self._core)
+        for turn in self.turns:
+            turn.silence = None
+        if not self._core.closed:
+            try:
+                await self._core.update(session={"audio": {"input": {"turn_detection": self._before}}})
+            except RtnbError as error:
+                self._note = str(error)
+        self.state = "stopped"
+        bundle = await self._core.loop.run_in_executor(None, self._repr_mimebundle_)
+        for handle in self._handles:
+            handle.update(bundle, raw=True)
+        self._widget.close()
+
+
+async def _settled(turn: Turn) -> None:
+    await turn
+
+
+_HEARS = {
+    "played": Talk._on_played,
+    "flushed": Talk._on_played,
+    "start": Talk._on_start,
+    "sound": Talk._on_sound,
+    "press": Talk._on_press,
+    "release": Talk._on_release,
+    "mode": Talk._on_mode,
+    "interrupt": Talk._on_interrupt,
+    "finish": Talk._on_finish,
+}

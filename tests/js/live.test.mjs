@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { liveBars, liveWords } from "../../rtnb/faces/static/live.js";
+
+const words = (more) => liveWords({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
+
+test("what goes on is said in words", () => {
+  assert.equal(words({}), "Answering");
+  assert.equal(words({ playing: true }), "Speaking");
+  assert.equal(words({ phase: "done", playing: true }), "Playing the rest");
+  assert.equal(words({ phase: "interrupted", playing: true }), "Interrupted");
+  assert.equal(words({ blocked: true }), "Ready to play: the browser waits for your click");
+  assert.equal(words({ owned: false, playing: true }), "Live in another tab");
+  assert.equal(words({ phase: undefined }), "Connecting to the kernel");
+});
+
+test("bars stand within their height, loud or silent", () => {
+  const bars = liveBars(Int8Array.from([-127, 127, 0, 0, -64, 32]), 30, 48);
+  assert.deepEqual(bars.map((bar) => bar.x), [0, 10, 20]);
+  assert.deepEqual(bars[0], { x: 0, top: 0, height: 48 });
+  assert.equal(bars[1].height, 1.5);
+  for (const bar of bars) assert.ok(bar.top >= 0 && bar.top + bar.height <= 48.001);
+});

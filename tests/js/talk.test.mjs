@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { TalkGate, contextWords, gateOpen, talkWords } from "../../rtnb/faces/static/talk-gate.js";
+
+const free = { live: true, push: false, held: false, muted: false, half: false, playing: false };
+
+test("hands-free, the microphone is heard unless it is muted", () => {
+  assert.ok(gateOpen(free));
+  assert.ok(gateOpen({ ...free, playing: true }));
+  assert.ok(!gateOpen({ ...free, muted: true }));
+  assert.ok(!gateOpen({ ...free, live: false }));
+});
+
+test("half duplex mutes it while the answer sounds", () => {
+  assert.ok(gateOpen({ ...free, half: true }));
+  assert.ok(!gateOpen({ ...free, half: true, playing: true }));
+});
+
+test("push to talk hears only while held, and even while the answer sounds", () => {
+  assert.ok(!gateOpen({ ...free, push: true }));
+  assert.ok(gateOpen({ ...free, push: true, held: true, half: true, playing: true }));
+});
+
+test("after the gate closes, silence follows for a moment and then nothing", () => {
+  const gate = new TalkGate();
+  assert.equal(gate.decide({ ...free, muted: true }, 0.4), "drop");
+  assert.equal(gate.decide(free, 0.4), "send");
+  const muted = { ...free, muted: true };
+  assert.deepEqual([1, 2, 3, 4, 5].map(() => gate.decide(muted, 0.4)), ["silence", "silence", "silence", "drop", "drop"]);
+  assert.equal(gate.decide(free, 0.4), "send");
+});
+
+test("push to talk sends no silence", () => {
+  const gate = new TalkGate();
+  const push = { ...free, push: true };
+  assert.equal(gate.decide({ ...push, held: true }, 0.04), "send");
+  assert.equal(gate.decide(push, 0.04), "drop");
+});
+
+test("the state is words", () => {
+  const say = (more) => talkWords({ state: "live", phase: "listening", owned: true, mic: true, ...more });
+  assert.equal(say({}), "Listening");
+  assert.equal(say({ state: "ready" }), "Ready");
+  assert.equal(say({ push: true }), "Hold to talk");
+  assert.equal(say({ muted: true }), "Muted");
+  assert.equal(say({ mic: false }), "No microphone");
+  assert.equal(say({ phase: "hearing", playing: true }), "You are speaking");
+  assert.equal(say({ playing: true }), "The assistant speaks");
+  assert.equal(say({ playing: true, half: true }), "The assistant speaks; the microphone waits");
+  assert.equal(say({ owned: false }), "Live in another tab");
+});
+
+test("an unknown window is unknown, not full", () => {
+  assert.deepEqual(contextWords([1234, 32000]), { text: "context 1,234 of 32,000 tokens", share: 1234 / 32000 });
+  assert.deepEqual(contextWords([0, null]), { text: "context unknown", share: null });
+});
