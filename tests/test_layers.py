@@ -64,8 +64,6 @@ TESTED_IN = {
     "session.toolbox": "test_session_core.py",
     "server.checks": "test_server_config.py",
     "server.faults": "test_server_connection.py",
-    "server.drafts": "test_server_speech.py",
-    "server.generation": "test_server_responses.py",
     "server.items": "test_server_conversations.py",
     "server.limits": "test_server_responses.py",
     "server.outputs": "test_server_responses.py",
