@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator
 
@@ -528,6 +529,35 @@ async def test_a_connection_that_breaks_fails_the_turn() -> None:
 async def test_a_server_that_says_nothing_is_given_up() -> None:
     with pytest.raises(ConnectionLost, match=r"no session\.created"):
         await AsyncSession(await scripted()).open(timeout=0.05)
+
+
+async def test_a_delta_may_end_within_a_sample() -> None:
+    client, server = pair()
+    await server.send(CREATED.encode())
+    session = await AsyncSession(client).open()
+    turn = session.send("hello")
+    ids = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+    sound = rtnb.Clip.tone(300, 0.1)
+    data = sound.to_pcm16()
+    events = [
+        {"type": "response.created", "response": {"id": "r", "status": "in_progress"}},
+        {
+            "type": "response.output_item.added",
+            **ids,
+            "item": {"id": "i", "type": "message", "role": "assistant"},
+        },
+        *(
+            {"type": "response.output_audio.delta", **ids, "delta": base64.b64encode(part).decode()}
+            for part in (data[:101], data[101:1000], data[1000:1003], data[1003:])
+        ),
+        {"type": "response.done", "response": {"id": "r", "status": "completed", "output": []}},
+    ]
+    for event in events:
+        await server.send(json.dumps(event).encode())
+    pieces = [delta.audio async for delta in turn if delta.audio is not None]
+    assert b"".join(piece.to_pcm16() for piece in pieces) == data
+    assert turn.audio.to_pcm16() == data
+    await session.close()
 
 
 async def test_frames_that_make_no_sense_are_kept_and_survived() -> None:

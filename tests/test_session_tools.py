@@ -349,3 +349,14 @@ def test_as_a_decorator():
     assert isinstance(double, Tool)
     assert repr(double).startswith("Tool(name='double'")
     assert run(double, '{"n":4}') == "8"
+
+
+def test_a_tool_is_still_the_function() -> None:
+    @rtnb.tool
+    def double(n: int) -> int:
+        """Double."""
+        return 2 * n
+
+    assert double(4) == 8
+    with pytest.raises(ArgumentError, match="no function"):
+        Tool("x", "", {})()

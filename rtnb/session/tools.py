@@ -75,6 +75,12 @@ class Tool:
             "parameters": dict(self.parameters),
         }
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function itself, as if it were no tool. Raises ArgumentError where there is none."""
+        if self.function is None:
+            raise ArgumentError(f"the tool {self.name!r} has no function to call")
+        return self.function(*args, **kwargs)
+
     async def run(self, arguments: str) -> str:
         """Call the function with the model's arguments (JSON text) and return the output as text.
 

@@ -203,9 +203,10 @@ class Turn(TurnView):
     def __iter__(self) -> Iterator[Delta]:
         """Yield the deltas from the first, waiting for each until the turn is over."""
         signal, row = self._session.signal, 0
+        halves: dict[str, bytes] = {}
         while True:
             seen, over = signal.count, self._over
-            deltas, row = self._deltas(row)
+            deltas, row = self._deltas(row, halves)
             yield from deltas
             if over:
                 return
@@ -219,24 +220,28 @@ class Turn(TurnView):
     async def __aiter__(self) -> AsyncIterator[Delta]:
         """Yield the deltas from the first, waiting for each until the turn is over."""
         signal, row = self._session.signal, 0
+        halves: dict[str, bytes] = {}
         while True:
             seen, over = signal.count, self._over
-            deltas, row = self._deltas(row)
+            deltas, row = self._deltas(row, halves)
             for delta in deltas:
                 yield delta
             if over:
                 return
             await signal.changed(seen)
 
-    def _deltas(self, start: int) -> tuple[list[Delta], int]:
-        """Return the deltas from row ``start`` of the log on, and the row to go on from."""
+    def _deltas(self, start: int, halves: dict[str, bytes]) -> tuple[list[Delta], int]:
+        """Return the deltas from row ``start`` of the log on, and the row to go on from.
+
+        ``halves`` carries, by item, the bytes of a sample whose end comes with the next delta.
+        """
         log = self._record.log
         end = len(log)
         entries = (log.entry(row) for row in range(start, end))
-        found = (self._delta(entry) for entry in entries if entry.turn == self._fold.number)
+        found = (self._delta(entry, halves) for entry in entries if entry.turn == self._fold.number)
         return [delta for delta in found if delta is not None], end
 
-    def _delta(self, entry: Entry) -> Delta | None:
+    def _delta(self, entry: Entry, halves: dict[str, bytes]) -> Delta | None:
         if entry.type in ("response.output_text.delta", "response.output_audio_transcript.delta"):
             data = entry.data
             return Delta("text", data["item_id"], entry.t, text=data["delta"])
@@ -244,8 +249,10 @@ class Turn(TurnView):
             data = entry.data
             item = self._record.conversation.items[data["item_id"]]
             codec = item.parts[data["content_index"]].codec or self._record.conversation.output_codec
-            clip = Clip.from_wire(b64decode(data["delta"], validate=True), codec)
-            return Delta("audio", data["item_id"], entry.t, audio=clip)
+            sound = halves.pop(item.id, b"") + b64decode(data["delta"], validate=True)
+            whole = len(sound) // codec.width * codec.width
+            halves[item.id] = sound[whole:]
+            return Delta("audio", item.id, entry.t, audio=Clip.from_wire(sound[:whole], codec))
         return None
 
     def __repr__(self) -> str:

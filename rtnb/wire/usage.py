@@ -99,7 +99,7 @@ class Usage:
         return self.input_tokens + self.output_tokens
 
     def __str__(self) -> str:
-        """Say tokens by kind: ``132 tokens in (59 text, 73 audio; 64 cached), 188 out (41 text, 147 audio)``."""
+        """Say tokens by kind: ``132 tokens in (59 text, 73 audio; 64 cached), 147 out (147 audio)``."""
         into = _kinds(text=self.input_text, audio=self.input_audio, image=self.input_image)
         hit = f"{self.cached_tokens:,} cached" if self.cached_tokens else ""
         into = "; ".join(filter(None, (into, hit)))
