@@ -269,7 +269,7 @@ async def test_interrupting_before_anything_was_heard(bench: Bench) -> None:
 async def test_cutting_leaves_alone_what_was_heard_to_its_end(bench: Bench) -> None:
     session = await bench.open()
     turn = await session.send("one two three")
-    session.cut_turn(turn, turn.audio.seconds)
+    assert not session.cut_turn(turn, turn.audio.seconds)
     assert await session.send("go on")
     assert not session.record.log.filter("conversation.item.truncate")
     assert (turn.heard, turn.status) == (None, "completed")
@@ -278,14 +278,16 @@ async def test_cutting_leaves_alone_what_was_heard_to_its_end(bench: Bench) -> N
 async def test_interrupting_by_what_a_player_knows(bench: Bench) -> None:
     session = await bench.open()
     turn = await session.send("one two three four five six seven eight nine ten")
+    done: list[bool] = []
     with pytest.raises(ArgumentError, match="nothing plays this turn"):
         turn.interrupt()
-    turn.silence = lambda: session.interrupt_turn(turn, 0.2)
+    turn.silence = lambda: done.append(session.interrupt_turn(turn, 0.2))
     turn.interrupt()
     async with asyncio.timeout(5):
         while turn.heard is None:
             await asyncio.sleep(0.01)
     assert turn.heard == pytest.approx(0.2)
+    assert done == [True]
 
 
 def weather(city: str) -> str:

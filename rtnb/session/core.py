@@ -176,7 +176,7 @@ class AsyncSession:
         """The event loop that the session lives on."""
         return self._loop
 
-    def call_soon(self, function: Callable[..., None], *args: Any) -> None:
+    def call_soon(self, function: Callable[..., object], *args: Any) -> None:
         """Run ``function`` on the session's loop, soon, from any thread."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(function, *args)
@@ -487,18 +487,20 @@ class AsyncSession:
         for response in running:  # one that was only asked for is cancelled when it begins
             self._emit({"type": "response.cancel", "response_id": response.id})
 
-    def interrupt_turn(self, turn: Turn, heard: float) -> None:
-        """Stop a turn's answer and cut it to what was heard. See ``Turn.interrupt``."""
+    def interrupt_turn(self, turn: Turn, heard: float) -> bool:
+        """Stop a turn's answer and cut it to what was heard. See ``Turn.interrupt`` and ``cut_turn``."""
         self.cancel_turn(turn)
-        self.cut_turn(turn, heard)
+        return self.cut_turn(turn, heard)
 
-    def cut_turn(self, turn: Turn, heard: float) -> None:
+    def cut_turn(self, turn: Turn, heard: float) -> bool:
         """Cut a turn's answer to the ``heard`` seconds; where the server stops the answer by itself.
 
-        What was heard to its end, or is cut already, is left alone.
+        What was heard to its end, or is cut already, is left alone. Return whether anything was sent; the
+        server answers with ``conversation.item.truncated``, or ``.deleted`` where nothing was heard.
         """
         if self.closed or turn.number < 0:
-            return
+            return False
+        cut = False
         turn.unheard = turn.unheard or heard <= 0
         left = heard * 1000
         for item in turn.items:
@@ -506,7 +508,9 @@ class AsyncSession:
                 continue
             if left < item.audio_ms and item.heard_ms is None:
                 self._cut(item.id, int(max(0.0, left)))
+                cut = True
             left -= item.audio_ms
+        return cut
 
     def _cut(self, item_id: str, heard_ms: int) -> None:
         if heard_ms <= 0:  # nothing was heard: there is nothing to truncate to
