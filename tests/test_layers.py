@@ -76,6 +76,7 @@ TESTED_IN = {
     "transports.websocket": "test_transports.py",
     "views.style": "test_views_card.py",
     "views.words": "test_views_card.py",
+    "wire.columns": "test_wire_loaded.py",
 }
 
 

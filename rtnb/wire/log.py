@@ -129,7 +129,7 @@ class Log:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # a numpy view of a column must not meet an append
-        self._blocks: Sequence[bytes] = []  # full and sealed
+        self._blocks: list[bytes] = []  # full and sealed
         self._tail: list[bytes] = []  # the frames since the last full block, not yet copied together
         self._tail_row = 0  # the index of the first of them
         self._tail_bytes = 0
@@ -142,7 +142,7 @@ class Log:
         self._mono0 = 0
         self._sound_rows = array("I")  # the events whose base64 was cut out,
         self._sound_cuts = array("I")  # where it stood in the frame,
-        self._sounds: Sequence[bytes] = []  # and what it decodes to
+        self._sounds: list[bytes] = []  # and what it decodes to
         self._drift_rows: list[int] = []  # wall − monotonic, where it changed
         self._drift: list[int] = []
         self.bytes = 0

@@ -29,6 +29,18 @@ class Record:
         self.limits: dict[str, dict[str, Any]] = {}
         self.problems: list[tuple[int, str]] = []
 
+    @classmethod
+    def of(cls, log: Log) -> Record:
+        """Fold a log that is there already, such as one from a file."""
+        self = cls()
+        self.log = log
+        for entry in log:
+            event, problem = _parse(entry.frame)
+            problem = self._fold(event, entry.direction, entry.t)[2] or problem
+            if problem is not None:
+                self.problems.append((entry.index, problem))
+        return self
+
     def append(
         self, frame: bytes, direction: Direction, *, mono_ns: int, wall_ns: int, event: Event | None = None
     ) -> tuple[Event | None, int]:
@@ -36,12 +48,25 @@ class Record:
 
         ``event`` spares the parsing where the caller has made the frame from it.
         """
-        problem = sound = None
+        problem = None
         if event is None:
             event, problem = _parse(frame)
-        turn = NO_TURN
+        turn, sound, wrong = self._fold(event, direction, (mono_ns - self._start(mono_ns)) / 1e9)
+        problem = wrong or problem
+        kind = event["type"] if event is not None else BINARY
+        index = self.log.append(
+            frame, direction, kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn, sound=sound
+        )
+        if problem is not None:
+            self.problems.append((index, problem))
+        return event, turn
+
+    def _fold(
+        self, event: Event | None, direction: Direction, t: float
+    ) -> tuple[int, tuple[str, bytes] | None, str | None]:
+        """Fold an event in; return its turn's number, the sound it brought, and what is wrong with it."""
+        turn, sound, problem = NO_TURN, None, None
         if event is not None:
-            t = (mono_ns - self._start(mono_ns)) / 1e9
             try:
                 try:
                     self.conversation.apply(direction, event)
@@ -53,13 +78,7 @@ class Record:
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 said = f"{type(error).__name__} {error}"
                 problem = f"{event['type']:.80} is not as the protocol has it: {said:.200}"
-        kind = event["type"] if event is not None else BINARY
-        index = self.log.append(
-            frame, direction, kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn, sound=sound
-        )
-        if problem is not None:
-            self.problems.append((index, problem))
-        return event, turn
+        return turn, sound, problem
 
     def _start(self, mono_ns: int) -> int:
         if not len(self.log):

@@ -1,0 +1,85 @@
+"""A log that is there already, such as one from a file: made from columns at once, no frame parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import numpy as np
+
+from ..errors import ArgumentError
+from .columns import SERVER, Columns
+from .log import Log
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["LoadedLog"]
+
+
+class LoadedLog(Log):
+    """A log to read. Its frames and its sound are asked for, block by block, when a row is first looked at.
+
+    ``pieces`` follow one another; ``blocks`` gives the stored frames of each, ``sounds`` the decoded sound
+    of each cut of all pieces in order. Raises ValueError for columns that contradict one another.
+    """
+
+    def __init__(
+        self, pieces: Sequence[Columns], blocks: Sequence[bytes], sounds: Sequence[bytes] | None = None
+    ) -> None:
+        super().__init__()
+        self._blocks = cast("list[bytes]", blocks)
+        self._sounds = cast("list[bytes]", [] if sounds is None else sounds)
+        first = 0
+        for number, piece in enumerate(pieces):
+            self._take(number, first, piece)
+            first += len(piece)
+        self._tail_row = first
+
+    def _take(self, number: int, first: int, piece: Columns) -> None:
+        codes = np.array([self._coded(name) for name in piece.names], np.uint16)
+        types = piece.kinds & np.uint16(SERVER - 1)
+        if len(types) and int(types.max()) >= len(codes):
+            raise ValueError("a type that has no name")
+        if len(piece.sound_rows) and not _fits(piece):
+            raise ValueError("sound that stands outside its frame")
+        ends = np.cumsum(piece.lengths, dtype=np.uint64)
+        starts = ends - piece.lengths
+        if len(ends) and int(ends[-1]) >= 1 << 32:
+            raise ValueError("a block of more than 4 GB")
+        _extend(self._place, np.uint64(number << 32) | starts)
+        _extend(self._kind, codes[types] | (piece.kinds & np.uint16(SERVER)) if len(codes) else piece.kinds)
+        _extend(self._turn, piece.turns)
+        _extend(self._time, piece.times)
+        _extend(self._sound_rows, piece.sound_rows + np.uint32(first))
+        _extend(self._sound_cuts, piece.sound_cuts)
+        for row, wall in zip(piece.wall_rows.tolist(), piece.walls.tolist(), strict=True):
+            if not self._drift or self._drift[-1] != wall:
+                self._drift_rows.append(first + row)
+                self._drift.append(wall)
+        sound = piece.sound_lengths.astype(np.int64)
+        self.bytes += int(ends[-1] if len(ends) else 0) + int(((sound + 2) // 3 * 4).sum())
+
+    def _coded(self, name: str) -> int:
+        code = self._codes.get(name)
+        return self._name(name) if code is None else code
+
+    def append(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: a log from a file is what it was. Raises ArgumentError."""
+        raise ArgumentError("this log is a recording and takes no more frames: connect or replay to go on")
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes of memory the columns take; frames and sound stay in the file."""
+        columns = (self._place, self._kind, self._turn, self._time, self._sound_rows, self._sound_cuts)
+        return sum(column.buffer_info()[1] * column.itemsize for column in columns)
+
+
+def _fits(piece: Columns) -> bool:
+    rows = piece.sound_rows
+    ordered = bool((np.diff(rows.astype(np.int64)) > 0).all()) and int(rows[-1]) < len(piece)
+    return ordered and bool((piece.sound_cuts <= piece.lengths[rows]).all())
+
+
+def _extend(column: Any, values: NDArray[Any]) -> None:
+    column.frombytes(values.tobytes())

@@ -1,0 +1,61 @@
+"""Keys in frames: all of them found, none of the rest, and nothing moved."""
+
+import orjson
+import pytest
+from frames import full
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtnb.wire.redact import MARK, redact, secrets
+
+PLANTED = (
+    "sk-proj-abcdEFGH1234567890abcdEFGH1234",
+    "ek_68af296e8e408191a1120ab6383263c2",
+    "Bearer 0123456789abcdef0123",
+    "wss://host/v1/realtime?model=x&api-key=0123456789abcdef",
+    "wss://host/openai?api_key=0123456789abcdef&b=1",
+    "https://host/?key=AbCdEf0123456789",
+    "https://host/?access_token=AbCdEf0123456789",
+    "https://user:hunter2hunter2@host/path",
+    '{"api-key": "0123456789abcdef0123456789abcdef"}',
+    '{"client_secret":{"expires_at":1,"value":"zz_0123456789abcdef"}}',
+    "api_key='0123456789abcdef'",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4",
+)
+
+
+@pytest.mark.parametrize("text", PLANTED)
+def test_every_shape_is_found_in_text_and_in_json(text):
+    for data in (text.encode(), orjson.dumps({"type": "error", "error": {"message": text}})):
+        clean, spans = redact(data)
+        assert spans, data
+        assert len(clean) == len(data)
+        assert MARK * 8 in clean
+        assert secrets(clean) == []
+    assert isinstance(orjson.loads(clean), dict)
+
+
+def test_what_is_no_key_stays():
+    for frame, _, _ in full().frames:
+        assert redact(frame) == (frame, [])
+    for text in (
+        b"the key to the house",
+        b"ask-me-anything-you-want",
+        b"a token of love",
+        b"the secret: patience",
+        b"bearer certificates",
+    ):
+        assert redact(text)[0] == text
+
+
+def test_a_known_key_is_found_whatever_it_looks_like():
+    clean, spans = redact(b"it is plain-words-key, plain-words-key", ["plain-words-key", "", "short"])
+    assert clean == b"it is " + MARK * 15 + b", " + MARK * 15
+    assert len(spans) == 2
+
+
+@given(st.binary(max_size=200), st.sampled_from(PLANTED), st.binary(max_size=200))
+def test_length_is_kept_and_once_is_enough(before, key, after):
+    clean, _ = redact(before + b" " + key.encode() + b" " + after)
+    assert len(clean) == len(before) + len(key.encode()) + len(after) + 2
+    assert redact(clean)[0] == clean
