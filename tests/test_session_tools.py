@@ -352,7 +352,7 @@ def test_as_a_decorator():
 
 
 def test_a_tool_is_still_the_function() -> None:
-    @rtnb.tool
+    @tool
     def double(n: int) -> int:
         """Double."""
         return 2 * n
