@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..audio.view import duration
 from ..session.turn import Turn
 from ..views import words
 from ..wire.record import Record
@@ -29,9 +30,17 @@ def lines(turn: Turn, record: Record) -> list[dict[str, Any]]:
         note = "No transcript yet." if waits and not turn.done else "No transcript."
     user = {"who": "user", "text": asked, "final": turn.done or (bool(asked) and not waits), "note": note}
     running = [f"Calls {call.name} …" for call in turn.calls if call.output is None and not turn.done]
-    ending = words.ending(turn) if turn.done else None
-    said = {"who": "assistant", "text": turn.said, "final": turn.done, "note": ending or " ".join(running)}
+    note = _ending(turn) if turn.done else " ".join(running)
+    said = {"who": "assistant", "text": turn.said, "final": turn.done, "note": note}
     return [{"kind": "line", "key": f"{number}-{one['who']}", "turn": number, **one} for one in (user, said)]
+
+
+def _ending(turn: Turn) -> str:
+    """Return how a turn ended where it did not end as it should, without words on pictures."""
+    if turn.status == "interrupted":
+        heard, made = turn.heard, sum(item.audio_ms for item in turn.items) / 1000
+        return "Interrupted." if heard is None else f"Interrupted: {duration(heard)} of {duration(made)} were heard."
+    return words.ending(turn) or ""
 
 
 def facts(turn: Turn) -> str:
@@ -53,5 +62,5 @@ def money(record: Record, billed: bool) -> str:
     if not usage.total_tokens:
         return "no tokens yet"
     cost = usage.cost(record.model, billed=billed)
-    price = "unpriced" if cost is None else str(cost) if billed else f"would cost {cost}"
+    price = "unpriced" if cost is None else str(cost) if billed else f"would cost {cost}, nothing was billed"
     return f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached), {usage.output_tokens:,} out · {price}"

@@ -33,6 +33,8 @@ _SILENT_SECONDS = 5.0
 """How long a page that plays may say nothing before it counts as closed; it reports 20 times a second."""
 _BLOCKED_SECONDS = 120.0
 """How long sound that the browser holds back waits for its user once the turn is over."""
+_AGREE_SECONDS = 2.0
+"""How long the server may take to agree to a cut, which the card then shows."""
 _TICK = 0.06
 """Seconds between two updates of the page while text and sound stream in."""
 _COLUMNS = 240
@@ -82,6 +84,7 @@ class Live:
         self._interrupted = False
         self._dirty = False
         self._last_word = 0.0
+        self._agree_by = 0.0
         self._news = asyncio.Event()
 
     def display(self) -> None:
@@ -130,6 +133,9 @@ class Live:
             self._end_all()
         elif kind == "response.cancel":
             self._stop(cancel=False)
+        elif kind in ("conversation.item.truncated", "conversation.item.deleted"):
+            self._agree_by = 0.0
+            self._news.set()
         elif kind in ("conversation.item.truncate", "conversation.item.delete") and not self._interrupted:
             self._interrupted = True
             self._player.flush(lambda heard: self._news.set())
@@ -153,13 +159,16 @@ class Live:
         if not self._player.pending and self.turn.done:
             return
         self._interrupted = True
+        self._soon()
 
         def cut(heard: dict[str, float]) -> None:
             played = sum(s.heard_ms for s in self._player.sounds.values()) / 1000
+            sent = False
             if cancel:
-                self._core.interrupt_turn(self.turn, played)
+                sent = self._core.interrupt_turn(self.turn, played)
             elif heard and self.widget.owner:  # where no page listens, what arrived is all there is to tell
-                self._core.cut_turn(self.turn, played)
+                sent = self._core.cut_turn(self.turn, played)
+            self._agree_by = self._loop.time() + _AGREE_SECONDS if sent else 0.0
             self._news.set()
 
         self._player.flush(cut)
@@ -224,10 +233,10 @@ class Live:
         )
 
     def _phase(self) -> str:
-        if self.turn.done:
-            return "done"
         if self._interrupted:
             return "interrupted"
+        if self.turn.done:
+            return "done"
         if self.turn.queued:
             return "queued"
         if any(call.output is None for call in self.turn.calls):
@@ -257,7 +266,9 @@ class Live:
         """Return the seconds to wait for the page to finish; 0 when there is nothing to wait for."""
         now = self._loop.time()
         if self._player.silencing:
-            return 0.2
+            return _SILENT_SECONDS
+        if self._agree_by > now:
+            return self._agree_by - now
         if self._silent or not self._player.pending:
             return 0.0
         if not self.widget.owner:

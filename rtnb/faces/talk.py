@@ -30,6 +30,8 @@ _TICK = 0.06
 """Seconds between two updates of the page while text streams in."""
 _SETTLE_SECONDS = 5.0
 """How long the end of a talk waits for turns that were just cut short."""
+_AGREE_SECONDS = 2.0
+"""How long the server may take to agree to a cut, which the cards then show."""
 _SHORTEST = 0.1
 """Seconds of sound that the protocol wants at least in a commit (API reference)."""
 
@@ -70,6 +72,7 @@ class Talk:
         self._phase = "listening"
         self._held = 0.0
         self._note = ""
+        self._agree_by = 0.0
         self._rate = 24_000
         self._resampler: Resampler | None = None
         self._dirty: set[int] = set()
@@ -119,7 +122,7 @@ class Talk:
     def _html(self) -> str:
         if self.state == "ready":
             return _HOW
-        turns = self.turns
+        turns = [turn for turn in self.turns if turn.items or turn.input.audio or turn.input.text]
         used = captions.money(self._core.record, self._core.billed)
         spoken = "Nothing was said." if not turns else f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
         head = f"<p><strong>Talk</strong>: {spoken} · {escape(used)}</p>"
@@ -262,6 +265,8 @@ class Talk:
             self._phase, self._note = "hearing", ""
         elif kind == "response.cancel":
             self._silence(cancel=False)
+        elif kind in ("conversation.item.truncated", "conversation.item.deleted"):
+            self._agree_by = 0.0
         elif kind in ("input_audio_buffer.speech_stopped", "response.created"):
             self._phase = "thinking"
         elif kind == "response.done":
@@ -288,7 +293,8 @@ class Talk:
                 if heard.keys() & set(ids):
                     sounds = [self._player.sounds[id] for id in ids if id in self._player.sounds]
                     seconds = sum(sound.heard_ms for sound in sounds) / 1000
-                    self._core.cut_turn(turn, seconds)
+                    if self._core.cut_turn(turn, seconds):
+                        self._agree_by = self._core.loop.time() + _AGREE_SECONDS
                     self._dirty.add(turn.number)
             self._soon()
 
@@ -343,22 +349,26 @@ class Talk:
     async def _stop(self) -> None:
         if self.state != "live":
             return
+        self.state = "stopped"
         self._silence(cancel=True)
+        if not self._core.closed:
+            self._core.send_event({"type": "input_audio_buffer.clear"})
+            try:
+                await self._core.update(session={"audio": {"input": {"turn_detection": self._before}}})
+            except RtnbError as error:
+                self._note = str(error)
+        for turn in self.turns:
+            if not turn.items and not turn.input.audio and not turn.input.text and not turn.queued:
+                turn.settle(dropped=True)  # speech that began and was not taken: nothing will answer it
         waiting = [asyncio.ensure_future(_settled(turn)) for turn in self.turns if not turn.done]
         if waiting:
             await asyncio.wait(waiting, timeout=_SETTLE_SECONDS)
-        while self._player.silencing:
+        while self._player.silencing or self._agree_by > self._core.loop.time():
             await asyncio.sleep(0.02)
         self._unsubscribe()
         talking.discard(self._core)
         for turn in self.turns:
             turn.silence = None
-        if not self._core.closed:
-            try:
-                await self._core.update(session={"audio": {"input": {"turn_detection": self._before}}})
-            except RtnbError as error:
-                self._note = str(error)
-        self.state = "stopped"
         bundle = await self._core.loop.run_in_executor(None, self._repr_mimebundle_)
         for handle in self._handles:
             handle.update(bundle, raw=True)

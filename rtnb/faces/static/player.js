@@ -123,7 +123,7 @@ export class Player {
     const items = heardCounts(data.counts, this.latencyMs);
     if (data.kind === "flushed") {
       this.playing = false;
-      this.items = {};
+      this.items = { ...this.items, ...items };
       this.report({ kind: "flushed", id: data.id, items, ...this.state() });
     } else {
       this.playing = data.playing;

@@ -215,7 +215,8 @@ function talkView(link, mic, root) {
       }
       if (lines.children[at] !== row.node) lines.insertBefore(row.node, lines.children[at] ?? null);
       if (row.said.textContent !== line.text) row.said.textContent = line.text;
-      row.note.textContent = line.note ? ` ${line.note}` : "";
+      if (row.note.textContent !== line.note) row.note.textContent = line.note;
+      row.said.classList.toggle("rtnb-hidden", !line.text);
       row.node.classList.toggle("rtnb-hidden", !line.text && !line.note);
       row.node.dataset.final = String(line.final);
     }
