@@ -24,6 +24,7 @@ LAYERS = {
     "server": 3,
     "faces": 4,
     "cli": 5,
+    "magics": 5,
 }
 
 HEAVY = (
@@ -62,6 +63,14 @@ TESTED_IN = {
     "session.farewell": "test_session_core.py",
     "session.messages": "test_session_core.py",
     "session.toolbox": "test_session_core.py",
+    "magics.audio": "test_magics.py",
+    "magics.completion": "test_magics.py",
+    "magics.say": "test_magics.py",
+    "magics.usage": "test_magics.py",
+    "faces.comms": "test_faces_recorder.py",
+    "faces.recording": "test_faces_recorder.py",
+    "faces.samples": "test_faces_recorder.py",
+    "faces.local_voice": "test_faces_recorder.py",
     "server.checks": "test_server_config.py",
     "server.faults": "test_server_connection.py",
     "server.items": "test_server_conversations.py",

@@ -65,6 +65,8 @@ class Recorder(anywidget.AnyWidget):
         The recording stops by itself then: above 0, at most 3600.
     autostart
         Begin as soon as a page shows it.
+    confirm
+        Whoever waits gets the clip only when Keep is pressed, after listening and trimming.
     on_chunk
         Called with each chunk as it arrives: PCM16 at 24 kHz, about 40 ms. On another thread.
     on_clip
@@ -88,6 +90,7 @@ class Recorder(anywidget.AnyWidget):
     trim_start = t.Float(0.0).tag(sync=True)
     trim_end = t.Float(None, allow_none=True).tag(sync=True)
     samples = t.List(t.Unicode()).tag(sync=True)
+    confirm = t.Bool(False).tag(sync=True)
 
     def __init__(
         self,
@@ -99,6 +102,7 @@ class Recorder(anywidget.AnyWidget):
         auto_gain_control: bool = True,
         max_seconds: float = 600.0,
         autostart: bool = False,
+        confirm: bool = False,
         on_chunk: Callable[[bytes], None] | None = None,
         on_clip: Callable[[Clip], None] | None = None,
     ) -> None:
@@ -109,6 +113,7 @@ class Recorder(anywidget.AnyWidget):
         self._whole: Clip | None = None
         self._failure: RtnbError | None = None
         self._told = False
+        self._kept = False
         self._recording: Recording | None = None
         self._info: dict[str, Any] = {}
         self._asked_again = False
@@ -125,6 +130,7 @@ class Recorder(anywidget.AnyWidget):
             noise_suppression=noise_suppression,
             auto_gain_control=auto_gain_control,
             max_seconds=float(max_seconds),
+            confirm=confirm,
             samples=list(sample_names()),
         )
         pin(self)
@@ -199,7 +205,7 @@ class Recorder(anywidget.AnyWidget):
             if self._failure is not None and not self._told:
                 self._told = True
                 raise self._failure
-            if self._recording is None and self._whole is not None and self.state != "working":
+            if self._kept and self._recording is None and self.state != "working":
                 return self.clip
             if not self._pages and waited > _GREETING:
                 raise MicrophoneError(
@@ -251,6 +257,8 @@ class Recorder(anywidget.AnyWidget):
             self._fail(MicrophoneError(str(message["text"])))
         elif kind == "upload":
             self._uploaded(message, buffers[0])
+        elif kind == "keep" and self._whole is not None:
+            self._give()
         elif kind == "sample":
             self._make("Reading …", lambda: read_sample(str(message["name"])))
         elif kind == "say":
@@ -274,7 +282,7 @@ class Recorder(anywidget.AnyWidget):
     def _started(self, take: str, info: dict[str, Any]) -> None:
         self._recording = Recording(take, int(info["rate"]))
         self._asked_again = False
-        self._failure, self._whole = None, None
+        self._failure, self._whole, self._kept = None, None, False
         self._info = {
             "source": "microphone",
             "device": str(info.get("device", "")),
@@ -349,8 +357,15 @@ class Recorder(anywidget.AnyWidget):
         self.error, self.note, self.state = "", "", "done"
         if not shown:
             self._show(clip)
+        self._kept = False
+        if not self.confirm:
+            self._give()
+
+    def _give(self) -> None:
+        """Hand the clip to whoever asked for it."""
         if self.on_clip is not None:
-            self.on_clip(clip)
+            self.on_clip(self.clip)
+        self._kept = True
         self._signal.fire()
 
     def _show(self, clip: Clip) -> None:

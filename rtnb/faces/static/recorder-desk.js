@@ -33,7 +33,10 @@ export class Desk {
     this.watchers = new Set();
     this.arriving = null;
     model.on("msg:custom", (message, buffers) => this.#hear(message, buffers));
-    model.on("comm:close", () => this.#orphaned());
+    model.on("comm:close", () => {
+      desks.delete(model.get("uid"));
+      this.#orphaned();
+    });
     model.on("comm_live_update", () => {
       if (model.comm_live === false) this.#orphaned();
     });
@@ -235,6 +238,12 @@ export class Desk {
     this.model.set("trim_start", this.trim.start);
     this.model.set("trim_end", this.trim.end);
     this.model.save_changes();
+  }
+
+  /** Tell the kernel that this is the clip. */
+  keep() {
+    this.stopPlaying();
+    this.model.send({ type: "keep" });
   }
 
   // Listening to it.

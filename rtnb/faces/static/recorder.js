@@ -60,6 +60,7 @@ class RecorderView {
     this.main = el("button", { class: "rtnb-main", onclick: () => this.#press() });
     this.pauseButton = el("button", { onclick: () => (desk.phase === "paused" ? desk.resume() : desk.pause()) });
     this.playButton = el("button", { onclick: () => desk.play() });
+    this.keepButton = el("button", { onclick: () => desk.keep(), "aria-label": "Keep this clip" }, "✓ Keep");
     this.time = el("span", { class: "rtnb-num", role: "timer", "aria-label": "Length" }, "0:00.0");
     this.word = el("span", { class: "rtnb-word", role: "status" });
     this.fill = el("span", { class: "rtnb-meter-fill" });
@@ -102,6 +103,7 @@ class RecorderView {
         this.main,
         this.pauseButton,
         this.playButton,
+        this.keepButton,
         this.time,
         this.word,
         this.meter,
@@ -228,6 +230,7 @@ class RecorderView {
     this.pauseButton.classList.toggle("rtnb-hidden", !live);
     const kept = quiet && desk.take !== null && desk.take.length > 0;
     this.playButton.classList.toggle("rtnb-hidden", !kept);
+    this.keepButton.classList.toggle("rtnb-hidden", !(kept && model.get("confirm")));
     this.word.textContent = state === "working" ? model.get("note") || WORDS.working : WORDS[state];
     this.meter.classList.toggle("rtnb-hidden", !live);
     for (const handle of this.handles) handle.classList.toggle("rtnb-hidden", !kept);

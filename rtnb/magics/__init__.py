@@ -1,0 +1,24 @@
+"""``%load_ext rtnb``: the magics ``%%audio`` and ``%%say``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["load"]
+
+
+def load(ipython: Any) -> None:
+    """Register the magics and their completion with an IPython shell. Loading again changes nothing."""
+    from .audio import AudioMagic
+    from .completion import install
+    from .say import SayMagic
+
+    magics: dict[str, Any] = {"audio": AudioMagic(ipython), "say": SayMagic(ipython)}
+    for name, magic in magics.items():
+        # A plain function, since IPython shows its text for  %%audio?
+        def run(line: str, cell: str = "", *, magic: Any = magic) -> Any:
+            return magic(line, cell)
+
+        run.__doc__ = f"{magic.about}\n\n{magic.options.format_help()}"
+        ipython.register_magic_function(run, "line_cell", name)
+    install(ipython, {name: magic.options for name, magic in magics.items()})

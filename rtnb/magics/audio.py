@@ -1,0 +1,159 @@
+"""``%%audio NAME``: a clip that is recorded once and lives beside the notebook from then on."""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from IPython.core import display_functions
+
+from ..audio import Clip
+from ..errors import MicrophoneError
+from ..faces.notebook_audio import Shelf, Stored, notebook_path
+from .usage import Options, UsageError, one_line, unattended, variable
+
+__all__ = ["AudioMagic"]
+
+_show: Any = display_functions.display
+_RATES = (8_000, 16_000, 24_000, 48_000)
+
+
+class AudioMagic:
+    """The magic, in one shell."""
+
+    about = """Record a clip, bind it to NAME, and store it beside the notebook.
+
+        %%audio question
+        Can you tell me something about the ocean?
+
+    The cell's text is shown while you record: it is what to say. When the cell runs again it uses the stored
+    clip, so that the notebook runs without a microphone; --again makes it anew."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.options = options = Options("%%audio")
+        add = options.add_argument
+        add("name", metavar="NAME", help="the variable that the clip is bound to, and its file")
+        add("--again", action="store_true", help="make the clip anew, though there is one")
+        add("--from", dest="file", metavar="FILE", help="read this sound file instead of recording")
+        add(
+            "--say",
+            nargs="?",
+            const="",
+            metavar="VOICE",
+            help="let the local voice speak the cell's text instead of recording",
+        )
+        add("--edit", action="store_true", help="listen and trim after recording, then press Keep")
+        add("--start", action="store_true", help="begin to record as soon as the recorder shows")
+        add("--max", type=float, default=600.0, metavar="SECONDS", help="stop by itself then (600)")
+        add("--device", default="", help="the microphone, by a part of its name")
+        add("--no-aec", action="store_true", help="without the browser's echo cancellation")
+        add("--no-ns", action="store_true", help="without the browser's noise suppression")
+        add("--no-agc", action="store_true", help="without the browser's gain control")
+        add("--rate", type=int, choices=_RATES, default=24_000, help="of the clip, in Hz (24000)")
+        add("--folder", metavar="DIR", help="where the clip is stored; else NOTEBOOK-audio beside it")
+
+    def __call__(self, line: str, cell: str) -> None:
+        """Run the magic. Raises UsageError."""
+        args = self.options.parse_line(line)
+        variable(args.name)
+        with one_line():
+            self._audio(args, cell.strip())
+
+    def _audio(self, args: Namespace, text: str) -> None:
+        shelf = Shelf(
+            notebook_path(self.shell.user_ns), Path(getattr(self.shell, "starting_dir", ".")), args.folder
+        )
+        stored = None if args.again else self._stored(shelf, args, text)
+        if stored is None and (clip := _made(args, text)) is not None:
+            stored = shelf.keep(args.name, clip.resample(args.rate), text)
+        if stored is None:
+            self._record(shelf, args, text)
+            return
+        now = text if text and text != stored.text else ""
+        self.shell.user_ns[args.name] = stored.clip
+        _show(dataclasses.replace(stored, now=now))
+
+    def _stored(self, shelf: Shelf, args: Namespace, text: str) -> Stored | None:
+        """Return the stored clip if it is what the cell asks for."""
+        stored = shelf.find(args.name, rate=args.rate)
+        if stored is None:
+            return None
+        info = stored.clip.info
+        if args.say is not None and (info.get("source") != "voice" or stored.text != text):
+            return None
+        if args.file is not None and info.get("file") != Path(args.file).name:
+            return None
+        return stored
+
+    def _record(self, shelf: Shelf, args: Namespace, text: str) -> None:
+        if unattended(self.shell):
+            raise UsageError(
+                f"nothing is stored as {shelf.folder.name}/{args.name}.ogg, and there is no page to record "
+                "in: run the cell in JupyterLab or Notebook 7, or give it a sound with --from FILE or --say"
+            )
+        from ..faces.recorder import Recorder
+
+        recorder = Recorder(
+            text,
+            device=args.device,
+            echo_cancellation=not args.no_aec,
+            noise_suppression=not args.no_ns,
+            auto_gain_control=not args.no_agc,
+            max_seconds=args.max,
+            autostart=args.start,
+            confirm=args.edit,
+        )
+        cell = _Cell(self.shell.user_ns, shelf, args, text, recorder)
+        recorder.on_clip = cell.take
+        cell.handle = _show(recorder, display_id=True)
+        try:
+            recorder.wait()
+        except KeyboardInterrupt:
+            cell.drop()
+            raise UsageError(f"the recording was interrupted; {args.name} stays as it was") from None
+        except MicrophoneError as error:
+            raise UsageError(
+                f"{error} The recorder stays: {args.name} is set as soon as it has a clip, from wherever"
+            ) from None
+
+
+class _Cell:
+    """A cell whose recorder is at work: what comes of it is stored, bound and shown in its place."""
+
+    def __init__(
+        self, namespace: dict[str, Any], shelf: Shelf, args: Namespace, text: str, recorder: Any
+    ) -> None:
+        self.handle: Any = None
+        self._namespace = namespace
+        self._shelf, self._args, self._text = shelf, args, text
+        self._recorder = recorder
+
+    def take(self, clip: Clip) -> None:
+        """Take the clip; called on the page's thread, whether the cell still waits or not."""
+        stored = self._shelf.keep(self._args.name, clip.resample(self._args.rate), self._text)
+        self._namespace[self._args.name] = stored.clip
+        self.handle.update(stored)
+        self._recorder.close()
+
+    def drop(self) -> None:
+        """Take nothing any more, and let go of the microphone."""
+        self._recorder.on_clip = None
+        self._recorder.close()
+        self.handle.update({"text/plain": "Nothing was recorded."}, raw=True)
+
+
+def _made(args: Namespace, text: str) -> Clip | None:
+    """Return a clip that needs no microphone, if the options ask for one."""
+    if args.file is not None and args.say is not None:
+        raise UsageError("--from and --say are two ways to one clip: give one of them")
+    if args.file is not None:
+        clip = Clip.read(args.file, rate=args.rate, max_seconds=args.max)
+        return clip.with_info(source="file", file=Path(args.file).name)
+    if args.say is not None:
+        from ..faces.local_voice import speak
+
+        return speak(text, voice=args.say)
+    return None

@@ -1,0 +1,92 @@
+"""``%%say``: the cell's text as a turn."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from ..faces.connect import connect
+from ..faces.session import Session
+from ..session.turn import Turn
+from .usage import Options, UsageError, one_line, variable
+
+__all__ = ["SayMagic"]
+
+
+class SayMagic:
+    """The magic, in one shell."""
+
+    about = """Send the cell's text as a turn, and show the answer as it comes.
+
+        %%say --voice marin
+        Describe the sea in one sentence.
+
+    The session is the one that --session names, else the only open one among your variables, else one with
+    the embedded engine, which is opened when it is first needed and bound to _session."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self._own: dict[tuple[str | None, str | None], Session] = {}
+        self.options = options = Options("%%say")
+        add = options.add_argument
+        add("--voice", help="of the answer, such as marin")
+        add("--modalities", choices=("audio", "text"), help="what the answer is made of")
+        add("--instructions", help="for this answer only; in quotes")
+        add("--model", help="the model that the embedded engine stands in for, or that --where has")
+        add("--where", help="a hosted model, which is billed, or a server's address")
+        add("--session", metavar="NAME", help="the variable that holds the session")
+        add("--to", default="_turn", metavar="NAME", help="the variable that the turn is bound to (_turn)")
+
+    def __call__(self, line: str, cell: str) -> Turn:
+        """Run the magic and return the turn, which shows itself. Raises UsageError."""
+        args = self.options.parse_line(line)
+        variable(args.to)
+        if not cell.strip():
+            raise UsageError("the cell has no text to say: write it below the first line")
+        options = {
+            name: value
+            for name in ("voice", "modalities", "instructions")
+            if (value := getattr(args, name)) is not None
+        }
+        with one_line():
+            turn = self._session(args).send(cell.strip(), **options)
+        self.shell.user_ns[args.to] = turn
+        return turn
+
+    def _session(self, args: Namespace) -> Session:
+        if args.session is not None:
+            if args.model is not None or args.where is not None:
+                raise UsageError("a session keeps its model: leave --session out, or --model and --where")
+            return self._named(args.session)
+        if args.model is None and args.where is None and (open_one := self._only()) is not None:
+            return open_one
+        key = (args.where, args.model)
+        session = self._own.get(key)
+        if session is None or session.closed:
+            session = self._own[key] = connect(args.where, model=args.model)
+        self.shell.user_ns["_session"] = session
+        return session
+
+    def _named(self, name: str) -> Session:
+        session = self.shell.user_ns.get(name)
+        if not isinstance(session, Session):
+            known = ", ".join(sorted(self._open())) or "none"
+            raise UsageError(f"{name!r} is no session; open ones among your variables: {known}")
+        return session
+
+    def _only(self) -> Session | None:
+        """Return the user's one open session, None for none. Raises UsageError for several."""
+        found = self._open()
+        if len({id(session) for session in found.values()}) > 1:
+            raise UsageError(
+                f"several sessions are open: say --session which one of {', '.join(sorted(found))}"
+            )
+        return next(iter(found.values()), None)
+
+    def _open(self) -> dict[str, Session]:
+        """Return the open sessions by the names that the user gave them."""
+        return {
+            name: value
+            for name, value in list(self.shell.user_ns.items())
+            if not name.startswith("_") and isinstance(value, Session) and not value.closed
+        }
