@@ -39,7 +39,11 @@ def _ending(turn: Turn) -> str:
     """Return how a turn ended where it did not end as it should, without words on pictures."""
     if turn.status == "interrupted":
         heard, made = turn.heard, sum(item.audio_ms for item in turn.items) / 1000
-        return "Interrupted." if heard is None else f"Interrupted: {duration(heard)} of {duration(made)} were heard."
+        return (
+            "Interrupted."
+            if heard is None
+            else f"Interrupted: {duration(heard)} of {duration(made)} were heard."
+        )
     return words.ending(turn) or ""
 
 
@@ -63,4 +67,5 @@ def money(record: Record, billed: bool) -> str:
         return "no tokens yet"
     cost = usage.cost(record.model, billed=billed)
     price = "unpriced" if cost is None else str(cost) if billed else f"would cost {cost}, nothing was billed"
-    return f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached), {usage.output_tokens:,} out · {price}"
+    into = f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached)"
+    return f"{into}, {usage.output_tokens:,} out · {price}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from importlib.util import find_spec
 from typing import Any
@@ -10,11 +11,26 @@ from typing import Any
 from ..errors import TurnTimeout
 from ..session.turn import Turn
 
-__all__ = ["install", "live_pages"]
+__all__ = ["Place", "install", "live_pages"]
 
 _tasks: set[asyncio.Future[None]] = set()
 _BATCH_SECONDS = 600.0
 """How long a notebook that runs without a reader waits for a turn that it shows."""
+
+
+class Place:
+    """One output in the running cell, made of a mime bundle, to be replaced later from any thread."""
+
+    def __init__(self, bundle: dict[str, Any]) -> None:
+        from IPython import display
+
+        handle: Any = display.DisplayHandle
+        self._handle = handle()
+        self._handle.display(bundle, raw=True)
+
+    def replace(self, bundle: dict[str, Any]) -> None:
+        """Show another bundle in the same place."""
+        self._handle.update(bundle, raw=True)
 
 
 def install() -> None:
@@ -27,15 +43,13 @@ def install() -> None:
 
 
 def _show(turn: Turn) -> None:
-    """Show a turn that is not over. NotImplementedError is IPython's word for: as everything else is shown."""
+    """Show a turn that is not over. NotImplementedError is IPython's word for "as all else is shown"."""
     if turn.done:
         raise NotImplementedError
     if _batch():
         # Nobody watches, and what comes after the cell's end is not kept: the card must be whole now.
-        try:
+        with contextlib.suppress(TurnTimeout):
             turn.wait(_BATCH_SECONDS)
-        except TurnTimeout:
-            pass
         raise NotImplementedError
     if not live_pages():
         _show_still(turn)
@@ -52,14 +66,11 @@ def live_pages() -> bool:
 
 def _show_still(turn: Turn) -> None:
     """Show the card as far as it is known, and the whole card when the turn is over."""
-    from IPython.display import DisplayHandle
-
-    handle = DisplayHandle()
-    handle.display(turn._repr_mimebundle_(), raw=True)
+    place = Place(turn._repr_mimebundle_())
 
     async def replace() -> None:
         await turn
-        handle.update(await turn.session.loop.run_in_executor(None, turn._repr_mimebundle_), raw=True)
+        place.replace(await turn.session.loop.run_in_executor(None, turn._repr_mimebundle_))
 
     turn.session.call_soon(lambda: _tasks.add(asyncio.ensure_future(replace())))
 

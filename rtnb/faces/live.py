@@ -1,7 +1,7 @@
-"""A turn that is not over, live in its cell: captions, a waveform that grows, and sound from its first delta.
+"""A turn that is not over, live in its cell: captions, a growing waveform, and sound from the first delta.
 
-When the turn is over and was played or interrupted, its static card takes the widget's place, so that the saved
-notebook needs no kernel. Where no page ever answers, the card comes as soon as the turn is over.
+When the turn is over and was played or interrupted, its static card takes the widget's place, so that the
+saved notebook needs no kernel. Where no page ever answers, the card comes as soon as the turn is over.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from base64 import b64decode
 from typing import Any
 
 import numpy as np
-from IPython.display import DisplayHandle
 
 from ..audio.pcm import from_pcm16
 from ..audio.peaks import Peaks
@@ -22,6 +21,7 @@ from ..views.card import turn_html
 from ..wire.events import Event
 from . import captions
 from .assets import css, esm
+from .display import Place
 from .page import PageWidget
 from .player import Player, talking
 
@@ -77,7 +77,7 @@ class Live:
         self.widget = LiveWidget(lambda message, buffers: core.call_soon(self._hear, message))
         self._core = core
         self._silent = silent
-        self._handles: list[DisplayHandle] = []
+        self._places: list[Place] = []
         self._loop = core.loop
         self._player = Player(self.widget.tell, self._loop.call_later)
         self._peaks = Peaks()
@@ -89,15 +89,14 @@ class Live:
 
     def display(self) -> None:
         """Show the widget in the running cell; its fallback is the card as far as it is known."""
-        handle = DisplayHandle()
-        self._handles.append(handle)
-        handle.display(
-            {
-                "text/plain": repr(self.turn),
-                "text/html": turn_html(self.turn),
-                "application/vnd.jupyter.widget-view+json": self.widget.view,
-            },
-            raw=True,
+        self._places.append(
+            Place(
+                {
+                    "text/plain": repr(self.turn),
+                    "text/html": turn_html(self.turn),
+                    "application/vnd.jupyter.widget-view+json": self.widget.view,
+                }
+            )
         )
 
     def begin(self) -> None:
@@ -283,6 +282,6 @@ class Live:
         # A minute of sound takes most of a second to compress: not on the loop that others speak on.
         page = await self._loop.run_in_executor(None, turn_html, self.turn)
         self.replaced = True
-        for handle in self._handles:
-            handle.update({"text/plain": repr(self.turn), "text/html": page}, raw=True)
+        for place in self._places:
+            place.replace({"text/plain": repr(self.turn), "text/html": page})
         self.widget.close()

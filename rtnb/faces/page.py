@@ -1,8 +1,8 @@
 """A widget whose page talks with a session: messages both ways, none of them on the notebook's own loop.
 
-All that such a widget does happens on the session's loop. What a page sends is handed over to it from whatever
-thread the kernel heard it on; only the loop sends and sets traits. So a busy cell stops nothing, and nothing
-needs a lock.
+All that such a widget does happens on the session's loop. What a page sends is handed over to it from
+whatever thread the kernel heard it on; only the loop sends and sets traits. So a busy cell stops nothing, and
+nothing needs a lock.
 """
 
 from __future__ import annotations

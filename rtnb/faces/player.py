@@ -1,8 +1,8 @@
 """The kernel's end of the loudspeaker in the page: what was sent there, and what of it was played and heard.
 
-Sound goes as PCM16 at 24 kHz in binary messages to one page, the owner. What comes before there is an owner is
-kept and sent when it comes, and what one page has not played goes on in the next. Everything here runs on the
-session's loop.
+Sound goes as PCM16 at 24 kHz in binary messages to one page, the owner. What comes before there is an owner
+is kept and sent when it comes, and what one page has not played goes on in the next. Everything here runs on
+the session's loop.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Sound:
 
 
 class Player:
-    """What one widget plays. ``tell(message, *buffers)`` sends to the pages; ``later`` is ``loop.call_later``."""
+    """What one widget plays. ``tell(message, *buffers)`` sends to pages; ``later`` is ``loop.call_later``."""
 
     def __init__(self, tell: Callable[..., None], later: Callable[[float, Callable[[], None]], Any]) -> None:
         self._tell = tell
@@ -108,7 +108,7 @@ class Player:
     def flush(self, then: Heard) -> None:
         """Silence the page at once; then call ``then`` once with the heard seconds of each item that was cut.
 
-        Items that were played to their end are not in it. A page that does not answer is taken at its last word.
+        What was played to its end is not in it. A page that does not answer is taken at its last word.
         """
         cut = [id for id, sound in self.sounds.items() if not sound.over and id not in self._cut]
         self._cut.update(cut)
@@ -149,7 +149,7 @@ class Player:
                 self._to_owner({"kind": "end", "item": sound.id})
 
     def hear(self, message: dict[str, Any]) -> None:
-        """Take a page's ``played`` or ``flushed`` message. Of a page that is not the owner, nothing counts."""
+        """Take a page's ``played`` or ``flushed`` message; another page than the owner says nothing here."""
         if message.get("page") != self.owner:
             return
         for id, counts in message["items"].items():

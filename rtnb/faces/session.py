@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
-from ..errors import ArgumentError, RtnbError, SessionClosed, SessionClosed
+from ..errors import ArgumentError, RtnbError, SessionClosed
 from ..session.core import AsyncSession, Listener
 from ..session.turn import Turn
 from ..wire.conversation import Conversation

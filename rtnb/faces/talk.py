@@ -36,9 +36,9 @@ _SHORTEST = 0.1
 """Seconds of sound that the protocol wants at least in a commit (API reference)."""
 
 _HOW = (
-    "<p><strong>Talk</strong>: a conversation by voice, in this cell. Run the cell in JupyterLab or Notebook 7 and press "
-    "Start. Without a microphone or a live page, <code>s.speak(clip)</code> speaks a clip to the session, and "
-    "<code>s.send(clip)</code> sends it as one turn.</p>"
+    "<p><strong>Talk</strong>: a conversation by voice, in this cell. Run the cell in JupyterLab or "
+    "Notebook 7 and press Start. Without a microphone or a live page, <code>s.speak(clip)</code> speaks a "
+    "clip to the session, and <code>s.send(clip)</code> sends it as one turn.</p>"
 )
 
 
@@ -67,7 +67,7 @@ class Talk:
         self._before: Any = None
         self._first = 0
         self._widget: Any = None
-        self._handles: list[Any] = []
+        self._places: list[Any] = []
         self._player = Player(self._tell, core.loop.call_later)
         self._phase = "listening"
         self._held = 0.0
@@ -88,7 +88,7 @@ class Talk:
         return list(self._core.turns[self._first :]) if self.state != "ready" else []
 
     def stop(self) -> None:
-        """End the talk: silence, the session's turn detection as it was, and the cards of its turns in place."""
+        """End the talk: silence, turn detection as it was before, and the cards of its turns in place."""
         if self._core.on_loop:
             self._run(self._stop())
         else:
@@ -102,11 +102,8 @@ class Talk:
         return {"text/plain": repr(self), "text/html": self._html()}
 
     def _ipython_display_(self) -> None:
-        from .display import live_pages
+        from .display import Place, live_pages
 
-        from IPython.display import DisplayHandle
-
-        handle = DisplayHandle()
         bundle: dict[str, Any] = {**self._repr_mimebundle_()}
         if self.state != "stopped" and live_pages():
             from .talk_widget import TalkWidget
@@ -116,8 +113,9 @@ class Talk:
                     lambda message, buffers: self._core.call_soon(self._hear, message, buffers)
                 )
             bundle["application/vnd.jupyter.widget-view+json"] = self._widget.view
-            self._handles.append(handle)
-        handle.display(bundle, raw=True)
+            self._places.append(Place(bundle))
+        else:
+            Place(bundle)
 
     def _html(self) -> str:
         if self.state == "ready":
@@ -370,8 +368,8 @@ class Talk:
         for turn in self.turns:
             turn.silence = None
         bundle = await self._core.loop.run_in_executor(None, self._repr_mimebundle_)
-        for handle in self._handles:
-            handle.update(bundle, raw=True)
+        for place in self._places:
+            place.replace(bundle)
         self._widget.close()
 
 
