@@ -1,0 +1,313 @@
+"""The kernel's end of a live turn, with the real session and server and a page that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from rtnb.audio import Clip
+from rtnb.engines.weightless import weightless
+from rtnb.faces import captions, display, live
+from rtnb.server.connection import serve
+from rtnb.session.core import AsyncSession
+from rtnb.transports import pair
+
+LONG = " ".join(f"word{number}" for number in range(80))
+
+
+class Place:
+    """Stands in for an output of a cell."""
+
+    made: list[Place]
+
+    def __init__(self, bundle: dict[str, Any]) -> None:
+        self.bundles = [bundle]
+        Place.made.append(self)
+
+    def replace(self, bundle: dict[str, Any]) -> None:
+        self.bundles.append(bundle)
+
+
+class Page:
+    """A page: it keeps what the widget sends and says what the test wants."""
+
+    def __init__(self, shown: live.Live, name: str = "one") -> None:
+        self.name = name
+        self.shown = shown
+        self.told: list[dict[str, Any]] = []
+        self.bytes: dict[str, int] = {}
+        before = shown.widget.send
+
+        def send(message: dict[str, Any], buffers: Any = None) -> None:
+            self.told.append(message)
+            if message["kind"] == "sound":
+                self.bytes[message["item"]] = self.bytes.get(message["item"], 0) + len(buffers[0])
+            if message["kind"] == "flush" and message["page"] == self.name:
+                self.answer(message["id"])
+            before(message, buffers)
+
+        shown.widget.send = send
+
+    def say(self, kind: str, **more: Any) -> None:
+        self.shown._hear({"kind": kind, "page": self.name, **more})
+
+    def played(self, ms: float, *, over: bool = False, kind: str = "played", **more: Any) -> None:
+        items = {id: {"played_ms": ms, "heard_ms": ms, "over": over} for id in self.bytes}
+        self.say(kind, items=items, playing=not over, blocked=False, underruns=0, **more)
+
+    def answer(self, id: int) -> None:
+        self.played(640, kind="flushed", id=id)
+
+    def lines(self) -> dict[str, dict[str, Any]]:
+        return {message["who"]: message for message in self.told if message["kind"] == "line"}
+
+    def facts(self) -> dict[str, Any]:
+        return [message for message in self.told if message["kind"] == "facts"][-1]
+
+
+@pytest.fixture
+async def session(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncSession]:
+    Place.made = []
+    monkeypatch.setattr(live, "Place", Place)
+    client, server = pair()
+    serving = asyncio.create_task(serve(server, weightless({})))
+    made = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
+    yield made
+    await made.close()
+    await serving
+
+
+def show(turn: Any) -> tuple[live.Live, Page]:
+    shown = live.Live(turn, turn.session)
+    shown.display()
+    page = Page(shown)
+    shown.begin()
+    return shown, page
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_turn_is_played_and_then_replaced_by_its_card(session: AsyncSession) -> None:
+    shown, page = show(session.send("hello there"))
+    page.say("hello")
+    await shown.turn
+    await until(lambda: page.lines().get("assistant", {}).get("final"))
+    assert page.lines()["assistant"]["text"] == "You said: hello there"
+    assert page.lines()["user"]["text"] == "hello there"
+    assert sum(page.bytes.values()) == len(shown.turn.audio) * 2
+    assert not shown.replaced
+    page.played(400, over=True)
+    await until(lambda: shown.replaced)
+    (place,) = Place.made
+    first, last = place.bundles
+    assert "application/vnd.jupyter.widget-view+json" in first
+    assert "text/html" in first
+    assert set(last) == {"text/plain", "text/html"}
+    assert "data:audio/ogg;base64," in last["text/html"]
+    assert shown.turn.status == "completed"
+    assert shown.turn.silence is None
+
+
+async def test_where_no_page_answers_the_card_comes_all_the_same(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_PAGE_SECONDS", 0.05)
+    shown, page = show(session.send("hello there"))
+    await until(lambda: shown.replaced)
+    assert page.told == []
+    assert shown.turn.heard is None
+    assert "You said: hello there" in Place.made[0].bundles[-1]["text/html"]
+
+
+async def test_a_page_that_goes_away_does_not_keep_the_card(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_SILENT_SECONDS", 0.05)
+    shown, page = show(session.send("hello there"))
+    page.say("hello")
+    await until(lambda: shown.replaced)
+
+
+async def test_stopping_in_the_page_cuts_to_what_was_heard(session: AsyncSession) -> None:
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await shown.turn
+    page.say("stop")
+    await until(lambda: shown.replaced)
+    assert shown.turn.heard == pytest.approx(0.64)
+    assert shown.turn.status == "interrupted"
+    assert "0.64 s of" in Place.made[0].bundles[-1]["text/html"]
+    assert "first 0.64 s was heard" in Place.made[0].bundles[-1]["text/html"]  # the picture says so too
+
+
+async def test_interrupting_from_python_silences_the_page(session: AsyncSession) -> None:
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await shown.turn
+    shown.turn.interrupt()
+    await until(lambda: shown.replaced)
+    assert shown.turn.heard == pytest.approx(0.64)
+    assert "flush" in [message["kind"] for message in page.told]
+
+
+async def test_interrupting_with_a_number_silences_the_page_too(session: AsyncSession) -> None:
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await shown.turn
+    shown.turn.interrupt(1.5)
+    await until(lambda: shown.replaced)
+    assert shown.turn.heard == pytest.approx(1.5)
+    assert len([message for message in page.told if message["kind"] == "flush"]) == 1
+    assert len(shown.turn.events.filter("conversation.item.truncate")) == 1
+
+
+async def test_speaking_interrupts(session: AsyncSession) -> None:
+    await session.update(turn_detection="server_vad")
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await shown.turn
+    session.append(Clip.tone(300, 1.0))
+    await until(lambda: shown.replaced)
+    assert shown.turn.heard == pytest.approx(0.64)
+
+
+async def test_speaking_that_shall_not_interrupt_does_not(session: AsyncSession) -> None:
+    await session.update(turn_detection={"interrupt_response": False})
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await shown.turn
+    session.append(Clip.tone(300, 1.0))
+    await until(lambda: session.record.log.filter("input_audio_buffer.speech_started"))
+    assert "flush" not in [message["kind"] for message in page.told]
+    page.played(9000, over=True)
+    await until(lambda: shown.replaced)
+    assert shown.turn.heard is None
+
+
+async def test_a_queued_turn_waits_in_words(session: AsyncSession) -> None:
+    session.send(LONG)
+    shown, page = show(session.send("second"))
+    assert shown._phase() == "queued"
+    page.say("hello")
+    assert page.facts()["phase"] == "queued"
+    assert page.lines()["user"]["text"] == "second"
+    await shown.turn
+    page.played(400, over=True)
+    await until(lambda: shown.replaced)
+
+
+async def test_a_second_tab_looks_on_and_may_take_over(session: AsyncSession) -> None:
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await shown.turn
+    page.played(640)
+    shown._hear({"kind": "hello", "page": "two"})
+    assert shown.widget.owner == "one"
+    assert not [message for message in page.told if message.get("page") == "two"]
+    shown._hear({"kind": "take", "page": "two"})
+    assert shown.widget.owner == "two"
+    begin = next(m for m in page.told if m["kind"] == "begin" and m["page"] == "two")
+    assert begin["played_ms"] == 640
+    page.name = "two"
+    page.played(9000, over=True)
+    await until(lambda: shown.replaced)
+
+
+async def test_blocked_sound_waits_for_its_user(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_SILENT_SECONDS", 0.05)
+    shown, page = show(session.send("hello there"))
+    page.say("hello")
+    page.say("played", items={}, playing=False, blocked=True, underruns=0)
+    await shown.turn
+    for _ in range(30):
+        await asyncio.sleep(0.01)
+    assert not shown.replaced
+    page.played(400, over=True)
+    await until(lambda: shown.replaced)
+    assert shown.turn.heard is None
+
+
+async def test_a_broken_page_is_a_sentence_and_no_wait(session: AsyncSession) -> None:
+    shown, page = show(session.send("hello there"))
+    page.say("hello")
+    page.say("failed", message="no audio device")
+    await until(lambda: shown.replaced)
+    assert shown.widget.error == "no audio device"
+
+
+async def test_captions_never_touch_sound(session: AsyncSession) -> None:
+    turn = await session.send("hello <b>there</b>")
+    user, said = captions.lines(turn, session.record)
+    assert (user["text"], user["final"]) == ("hello <b>there</b>", True)
+    assert (said["text"], said["note"]) == ("You said: hello <b>there</b>", "")
+    assert "nothing was billed" in captions.facts(turn)
+    assert "would cost $" in captions.money(session.record, False)
+
+
+def test_nothing_is_installed_without_a_kernel() -> None:
+    display.install()
+    code = "import rtnb, sys; rtnb.connect(engine='weightless').close(); print('IPython' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def run_notebook(cells: list[str], folder: Path) -> list[Any]:
+    """Execute cells as nbclient does, in this Python, and return them."""
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import KernelManager
+    from nbclient import NotebookClient
+
+    class Manager(KernelManager):
+        @property
+        def kernel_spec(self) -> KernelSpec:
+            return KernelSpec(
+                argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+                display_name="here",
+                language="python",
+            )
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(
+        notebook, timeout=60, kernel_manager_class=Manager, resources={"metadata": {"path": str(folder)}}
+    )
+    client.execute()
+    return notebook.cells
+
+
+@pytest.mark.usefixtures("server_home")
+def test_a_notebook_without_a_reader_keeps_whole_cards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    cells = run_notebook(
+        [
+            "import rtnb\ns = rtnb.connect(engine='weightless')",
+            f"s.send({LONG!r})",
+            "for text in ('one', 'two'):\n    display(s.send(text))",
+            "s.talk()",
+            "s.close()",
+        ],
+        tmp_path,
+    )
+    shown = [[output.data for output in cell.outputs] for cell in cells]
+    assert [len(outputs) for outputs in shown] == [0, 1, 2, 1, 0]
+    assert "data:audio/ogg;base64," in shown[1][0]["text/html"]
+    assert "You said: one" in shown[2][0]["text/html"]
+    assert "press Start" in textwrap.dedent(shown[3][0]["text/html"])
+    assert "widget-view" not in json.dumps(shown)
