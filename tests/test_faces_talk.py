@@ -1,0 +1,256 @@
+"""The kernel's end of a talk, with the real session and server and a page that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+import rtnb
+from rtnb.audio import Clip
+from rtnb.engines.weightless import weightless
+from rtnb.faces import display
+from rtnb.faces.player import talking
+from rtnb.faces.talk import Talk
+from rtnb.server.connection import serve
+from rtnb.session.core import AsyncSession
+from rtnb.transports import pair
+
+pytestmark = pytest.mark.usefixtures("server_home")
+
+SPEECH = Clip.tone(300, 1.0) + Clip.silence(1.0)
+
+
+class Page:
+    """A page that talks: it keeps what the widget sends, and says what the test wants."""
+
+    def __init__(self, talk: Talk, name: str = "one") -> None:
+        self.talk = talk
+        self.name = name
+        self.told: list[dict[str, Any]] = []
+        self.items: set[str] = set()
+        talk._widget.send = self.send
+
+    def send(self, message: dict[str, Any], buffers: Any = None) -> None:
+        self.told.append(message)
+        if message["kind"] == "sound":
+            self.items.add(message["item"])
+        if message["kind"] == "flush" and message["page"] == self.name:
+            self.played(120, kind="flushed", id=message["id"])
+
+    def say(self, kind: str, **more: Any) -> None:
+        self.talk._hear({"kind": kind, "page": self.name, **more}, [])
+
+    def speak(self, clip: Clip = SPEECH) -> None:
+        data = clip.to_pcm16(24_000)
+        for start in range(0, len(data), 1920):
+            self.talk._hear({"kind": "sound", "page": self.name}, [memoryview(data[start : start + 1920])])
+
+    def played(self, ms: float, *, over: bool = False, kind: str = "played", **more: Any) -> None:
+        items = {id: {"played_ms": ms, "heard_ms": ms, "over": over} for id in self.items}
+        self.say(kind, items=items, playing=False, blocked=False, underruns=0, **more)
+
+    def kinds(self) -> list[str]:
+        return [message["kind"] for message in self.told]
+
+    def facts(self) -> dict[str, Any]:
+        return [message for message in self.told if message["kind"] == "facts"][-1]
+
+    def lines(self) -> dict[str, dict[str, Any]]:
+        return {message["key"]: message for message in self.told if message["kind"] == "line"}
+
+
+class Place:
+    """Stands in for an output of a cell."""
+
+    def __init__(self, bundle: dict[str, Any]) -> None:
+        self.bundles = [bundle]
+
+    def replace(self, bundle: dict[str, Any]) -> None:
+        self.bundles.append(bundle)
+
+
+@pytest.fixture
+async def core() -> AsyncIterator[AsyncSession]:
+    client, server = pair()
+    serving = asyncio.create_task(serve(server, weightless({})))
+    made = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
+    yield made
+    await made.close()
+    await serving
+
+
+@pytest.fixture
+def panel(core: AsyncSession, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return what shows a talk of these options and gives it and its page."""
+    monkeypatch.setattr(display, "live_pages", lambda: True)
+    monkeypatch.setattr(display, "Place", Place)
+
+    def show(**options: Any) -> tuple[Talk, Page]:
+        talk = Talk(core, capture={"echoCancellation": True}, **options)
+        talk._ipython_display_()
+        page = Page(talk)
+        page.say("hello")
+        return talk, page
+
+    return show
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def detection(core: AsyncSession) -> Any:
+    return core.record.conversation.turn_detection
+
+
+async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel()
+    assert page.facts()["state"] == "ready"
+    assert page.facts()["capture"] == {"echoCancellation": True}
+    assert detection(core) is None
+    page.say("start", mic=True, problem="", info={"rate": 24000})
+    await until(lambda: detection(core))
+    assert core in talking
+    page.speak()
+    await until(
+        lambda: talk.turns and talk.turns[0].done and page.lines().get("0-assistant", {}).get("final")
+    )
+    assert "speech" in page.lines()["0-user"]["text"]
+    assert page.items
+    assert page.facts()["context"][0] > 0
+    assert "would cost $" in page.facts()["used"]
+    page.played(9000, over=True)
+    page.say("finish")
+    await until(lambda: len(talk._places[0].bundles) == 2)
+    assert talk.state == "stopped"
+    assert detection(core) is None
+    assert core not in talking
+    card = talk._places[0].bundles[-1]["text/html"]
+    assert "1 turn" in card
+    assert card.count("data:audio/ogg;base64,") == 2
+    assert talk.turns[0].status == "completed"
+    assert repr(talk) == "<Talk stopped: 1 turn>"
+
+
+async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel()
+    page.say("start", mic=True)
+    await until(lambda: detection(core))
+    page.speak()
+    await until(lambda: talk.turns and talk.turns[0].done)
+    page.speak()
+    await until(lambda: talk.turns[0].heard is not None)
+    assert talk.turns[0].heard == pytest.approx(0.12)
+    assert talk.turns[0].status == "interrupted"
+    await until(lambda: "0.12 s" in page.lines().get("0-assistant", {}).get("note", ""))
+
+
+async def test_push_to_talk(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    page.say("press")
+    page.speak(Clip.tone(300, 0.04))
+    page.say("release")
+    await until(lambda: "too short" in page.facts()["note"])
+    assert talk.turns == []
+    page.say("press")
+    page.speak(Clip.tone(300, 1.0))
+    page.say("release")
+    await until(lambda: talk.turns and talk.turns[0].done)
+    assert talk.turns[0].input.audio.seconds == pytest.approx(1.0)  # the short one was cleared
+    page.say("press")  # while the answer sounds: it is silenced and cut
+    await until(lambda: talk.turns[0].heard is not None)
+    page.speak(Clip.tone(300, 0.5))
+    page.say("release")
+    await until(lambda: len(talk.turns) == 2 and talk.turns[1].done)
+    assert detection(core) is None
+
+
+async def test_the_mode_changes_while_it_talks(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel(turn_detection={"silence_duration_ms": 300})
+    page.say("start", mic=True)
+    await until(lambda: detection(core) and detection(core)["silence_duration_ms"] == 300)
+    page.say("mode", push=True)
+    await until(lambda: detection(core) is None)
+    page.say("mode", push=False)
+    await until(lambda: detection(core))
+    assert talk.state == "live"
+
+
+async def test_the_sessions_own_detection_comes_back(core: AsyncSession, panel: Any) -> None:
+    await core.update(turn_detection={"silence_duration_ms": 777})
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=False, problem="No microphone was found.")
+    await until(lambda: detection(core) is None)
+    assert talk._widget.error == "No microphone was found."
+    talk.stop()
+    await until(lambda: len(talk._places[0].bundles) == 2)
+    assert detection(core)["silence_duration_ms"] == 777
+    assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
+
+
+async def test_stopping_in_the_middle_of_speech_leaves_no_turn_waiting(
+    core: AsyncSession, panel: Any
+) -> None:
+    talk, page = panel()
+    page.say("start", mic=True)
+    await until(lambda: detection(core))
+    page.speak(Clip.tone(300, 1.0))
+    await until(lambda: talk.turns)
+    page.say("finish")
+    await until(lambda: len(talk._places[0].bundles) == 2)
+    assert talk.turns[0].done
+    assert (await core.send("and now this")).status == "completed"
+
+
+async def test_another_tab_takes_over(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel()
+    page.say("start", mic=True)
+    await until(lambda: detection(core))
+    talk._hear({"kind": "hello", "page": "two"}, [])
+    assert talk._widget.owner == "one"
+    talk._hear({"kind": "sound", "page": "two"}, [memoryview(bytes(1920))])
+    assert not core.record.log.filter("input_audio_buffer.append")
+    talk._hear({"kind": "take", "page": "two"}, [])
+    assert [m["owner"] for m in page.told if m["kind"] == "owner"] == ["one", "one", "two"]
+
+
+async def test_a_telephone_session_hears_too(core: AsyncSession, panel: Any) -> None:
+    await core.update(input_format="g711_ulaw")
+    talk, page = panel()
+    page.say("start", mic=True, info={"rate": 48000})
+    await until(lambda: detection(core))
+    data = SPEECH.to_pcm16(48_000)
+    for start in range(0, len(data), 3840):
+        talk._hear({"kind": "sound", "page": "one"}, [memoryview(data[start : start + 3840])])
+    await until(lambda: talk.turns and talk.turns[0].done)
+    assert 0.8 < talk.turns[0].input.audio.seconds < 2.1
+
+
+async def test_an_error_of_the_service_is_a_note(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel(turn_detection="semantic_vad")
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    core.send_event({"type": "nonsense"})
+    await until(lambda: page.facts()["note"])
+    await core.close()
+    talk.stop()
+    await until(lambda: len(talk._places[0].bundles) == 2)
+
+
+def test_talk_from_the_blocking_face() -> None:
+    with rtnb.connect(engine="weightless") as session:
+        talk = session.talk()
+        assert repr(talk) == "<Talk ready: 0 turns>"
+        bundle = talk._repr_mimebundle_()
+        assert "press Start" in bundle["text/html"]
+        talk.stop()
+        assert talk.state == "ready"
+    with pytest.raises(rtnb.SessionClosed, match="talk"):
+        session.talk()
