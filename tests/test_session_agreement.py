@@ -54,7 +54,7 @@ class Agreement(RuleBasedStateMachine):
         for turn in self.session.turns:
             await turn
         await self.session.update(tool_choice="auto")
-        while self.session._outbox.qsize():
+        while self.session._line._outbox.qsize():
             await asyncio.sleep(0)
 
     @property

@@ -533,6 +533,123 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
         await AsyncSession(await scripted()).open(timeout=0.05)
 
 
+async def test_a_commit_that_cannot_be_leaves_the_session_usable(bench: Bench) -> None:
+    session = await bench.open()
+    with pytest.raises(ArgumentError, match=r"0\.00 s were appended"):
+        session.commit()
+    session.append(rtnb.Clip.tone(300, 0.5))
+    with pytest.raises(ArgumentError, match="modalities"):
+        session.commit(modalities="smell")
+    turn = await session.commit(tools=[weather])
+    assert turn.text == "You said: (speech, 0.5 seconds)"
+    with pytest.raises(ArgumentError, match=r"lasts 0\.1 s or more"):
+        session.send(rtnb.Clip.tone(300, 0.05))
+    assert (await session.send("hello")).status == "completed"
+
+
+async def test_wrong_arguments_are_sentences(bench: Bench) -> None:
+    session = await bench.open()
+    for call, words in (
+        (lambda: session.append("x"), "append takes a Clip"),
+        (lambda: session.send_event("x"), "an event is a dict"),
+        (lambda: session.subscribe(None), "a listener is called with"),
+        (lambda: session.send("x", instruction="y"), "did you mean 'instructions'"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            call()
+    for work, words in (
+        (session.update(model="x"), "chosen by rtnb.connect"),
+        (session.update(voices="x"), "did you mean 'voice'"),
+        (session.speak(rtnb.Clip.tone(300, 0.5)), "turn_detection='server_vad'"),
+        (session.speak(3), "a clip is made of"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            await work
+
+
+async def test_an_answer_to_refused_input_is_cancelled() -> None:
+    client, server = pair()
+    await server.send(CREATED.encode())
+    session = await AsyncSession(client).open()
+    turn, later = session.send("hello"), session.send("later")
+    create, ask = json.loads(await server.recv()), json.loads(await server.recv())
+    assert (create["type"], ask["type"]) == ("conversation.item.create", "response.create")
+    error = {"type": "invalid_request_error", "code": "odd", "message": "No.", "event_id": create["event_id"]}
+    response = {"id": "r", "status": "in_progress", "output": []}
+    await server.send(json.dumps({"type": "error", "error": error}).encode())
+    await server.send(json.dumps({"type": "response.created", "response": response}).encode())
+    cancel = json.loads(await server.recv())
+    assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "r")
+    done = {**response, "status": "cancelled", "status_details": {"reason": "client_cancelled"}}
+    await server.send(json.dumps({"type": "response.done", "response": done}).encode())
+    await turn
+    assert turn.status == "failed"
+    assert isinstance(turn.error, ServiceError)
+    assert turn.error.code == "odd"
+    assert json.loads(await server.recv())["item"]["content"][0]["text"] == "later"  # the next turn goes on
+    later.cancel()
+    await session.close()
+
+
+@pytest.mark.parametrize("error", ["{}", "null", '"words"', '{"event_id": 5}', '{"message": 7}'])
+async def test_an_odd_error_event_ends_nothing(error: str) -> None:
+    client, server = pair()
+    await server.send(CREATED.encode())
+    session = await AsyncSession(client).open()
+    await server.send(f'{{"type": "error", "error": {error}}}'.encode())
+    await server.send(b'{"type": "error"}')
+    await server.send(b'{"type": "from.the.future"}')
+    async with asyncio.timeout(5):
+        while len(session.record.log) < 4:
+            await asyncio.sleep(0.01)
+    assert not session.closed
+    await session.close()
+
+
+class Broken:
+    """A transport whose library has a bug."""
+
+    def __init__(self) -> None:
+        self.first = True
+
+    async def send(self, frame: bytes) -> None:
+        raise RuntimeError("no cable")
+
+    async def recv(self) -> bytes:
+        if self.first:
+            self.first = False
+            return CREATED.encode()
+        await asyncio.sleep(3600)
+        return b""
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        pass
+
+
+async def test_a_transport_that_breaks_is_a_sentence() -> None:
+    session = await AsyncSession(Broken()).open()
+    turn = session.send("hello")
+    await turn
+    assert turn.status == "failed"
+    assert "no cable" in str(session.problem)
+    with pytest.raises(SessionClosed, match="no cable"):
+        session.send("more")
+    await session.close()
+
+
+async def test_whoever_knows_better_explains_the_end() -> None:
+    client, server = pair()
+    await server.send(CREATED.encode())
+    session = AsyncSession(client, explain=lambda lost: ConnectionLost(f"the engine ended ({lost.code})"))
+    await session.open()
+    await server.close(1006)
+    async with asyncio.timeout(5):
+        while not session.closed:
+            await asyncio.sleep(0.01)
+    assert str(session.problem) == "the engine ended (1006)"
+    await session.close()
+
+
 async def test_a_delta_may_end_within_a_sample() -> None:
     client, server = pair()
     await server.send(CREATED.encode())

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, SessionClosed
-from ..session.core import AsyncSession, Listener
+from ..session.core import AsyncSession
+from ..session.line import Listener
 from ..session.turn import Turn
 from ..wire.conversation import Conversation
 from ..wire.events import Event

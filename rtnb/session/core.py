@@ -3,9 +3,9 @@
 =====================  ==========================  ==========================================
 what                   opened by                   closed by
 =====================  ==========================  ==========================================
-the transport          the caller, given to open   ``close``, or the reader when it ends
-the reader task        ``open``                    ``close``, or the end of the connection
-tasks that run tools   the reader                  the end of their turn, or ``close``
+the transport          the caller, given to open   ``close``, or the other side
+reader and writer      ``open`` (see ``Line``)     ``close``, or the end of the connection
+tasks that run tools   a response that calls them  the end of their turn, or ``close``
 the record             ``__init__``                nobody: it outlives the session
 =====================  ==========================  ==========================================
 
@@ -16,34 +16,23 @@ at a time. All state changes on one event loop; other threads go through ``call_
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-import time
 from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import orjson
-
 from ..audio import Clip, Codec
-from ..errors import (
-    ArgumentError,
-    ConnectionLost,
-    RemoteProtocolError,
-    RtnbError,
-    ServiceError,
-    SessionClosed,
-)
+from ..errors import ArgumentError, RemoteProtocolError, RtnbError, SessionClosed
 from ..transports.base import Transport
+from ..views.turn import service_error
 from ..wire import models
 from ..wire.events import Event
-from ..wire.ids import ClientIds
 from ..wire.record import Record
 from . import config
 from .answers import Answers
 from .contents import Content, contents
-from .farewell import explained
+from .line import Explain, Line, Listener
 from .messages import encoded, grouped, message
 from .signal import Signal
 from .toolbox import Toolbox
@@ -52,10 +41,11 @@ from .turn import Turn
 
 __all__ = ["AsyncSession"]
 
-_log = logging.getLogger("rtnb")
-
 _CHUNK_SECONDS = 1.0
 """Sound per append when a whole clip is sent: far below the limit of 15 MiB, and still few frames."""
+
+_LEAST_SECONDS = 0.1
+"""The least sound that can be committed (API reference)."""
 
 _TRANSCRIPT_SECONDS = 3.0
 """How long a turn that is over waits for the transcript of its input; some services never send it."""
@@ -63,39 +53,54 @@ _TRANSCRIPT_SECONDS = 3.0
 _TOOL_ROUNDS = 8
 """How often the model may call tools within one turn before the turn is ended."""
 
-Listener = Callable[[Event, int], None]
-
 
 class AsyncSession:
-    """A realtime session on the running event loop. ``rtnb.connect`` gives the blocking face of it."""
+    """A realtime session on the running event loop. ``rtnb.connect`` gives the blocking face of it.
+
+    ``explain`` may tell better than a close frame why the connection ended.
+    """
 
     def __init__(
-        self, transport: Transport, *, model: str = models.SEED, billed: bool = True, engine: str = ""
+        self,
+        transport: Transport,
+        *,
+        model: str = models.SEED,
+        billed: bool = True,
+        engine: str = "",
+        explain: Explain | None = None,
     ) -> None:
-        self.record = Record()
-        self.signal = Signal()
         self.billed = billed
         self.engine = engine
         """The embedded engine at the other end, such as "local"; "" for any other server."""
         self.turns: list[Turn] = []
-        self.problem: RtnbError | None = None
-        """Why the connection ended, where it was not ``close``."""
-        self._transport = transport
+        self._line = Line(transport, react=self._react, ended=self._lost, explain=explain)
         self._model = models.find(model)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._ids = ClientIds()
         self._promises: dict[int, Turn] = {}
         self._waiting: deque[tuple[Turn, list[Content], Event]] = deque()
         self._current: Turn | None = None
+        self._buffered = 0  # bytes appended and neither committed nor cleared
+        self._inputs: dict[str, Turn] = {}  # event ids of what brings a turn's input, until the turn is over
         self._tools = Toolbox()
         self._tool_tasks: dict[Turn, asyncio.Task[None]] = {}
         self._rounds: dict[Turn, int] = {}
         self._answers = Answers()
-        self._listeners: list[Listener] = []
-        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._closed = False
+
+    @property
+    def record(self) -> Record:
+        """The log and all that is folded from it. It outlives the session."""
+        return self._line.record
+
+    @property
+    def signal(self) -> Signal:
+        """Fires at every frame, and when a turn ends."""
+        return self._line.signal
+
+    @property
+    def problem(self) -> RtnbError | None:
+        """Why the connection ended, where it was not ``close``."""
+        return self._line.problem
 
     # Opening and closing.
 
@@ -112,7 +117,7 @@ class AsyncSession:
         """
         try:
             update = self._options(dict(options or {}))
-            self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
+            self._line.start()
             await self._answers.wait("session.created", timeout)
             if len(update) > 1:
                 await self._update(update, timeout)
@@ -138,14 +143,14 @@ class AsyncSession:
 
     async def close(self) -> None:
         """Hang up. Turns that are not over fail; the record stays. Closing twice is allowed."""
-        if self._closed:
+        if self._line.closed:
             return
-        self._closed = True
-        self._end(SessionClosed("the session was closed before the turn was over"))
-        await self._transport.close()
-        for task in [*self._tasks, *self._tool_tasks.values()]:
+        if self.problem is None:
+            self._end(SessionClosed("the session was closed before the turn was over"))
+        await self._line.close()
+        for task in self._tool_tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, *self._tool_tasks.values(), return_exceptions=True)
+        await asyncio.gather(*self._tool_tasks.values(), return_exceptions=True)
 
     async def __aenter__(self) -> AsyncSession:
         return self
@@ -156,12 +161,12 @@ class AsyncSession:
     @property
     def closed(self) -> bool:
         """Whether the session is over, by ``close`` or by the other side."""
-        return self._closed or self.problem is not None
+        return self._line.closed or self.problem is not None
 
     def _usable(self) -> None:
         if self.problem is not None:
             raise SessionClosed(f"the session is over: {self.problem}. Connect again to go on")
-        if self._closed:
+        if self._line.closed:
             raise SessionClosed("the session was closed. Connect again to go on")
 
     # Other threads.
@@ -186,33 +191,23 @@ class AsyncSession:
 
         Frames of both directions come, each after it was folded. A listener must be quick and not raise.
         """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        return self._line.subscribe(listener)
 
     # Sending.
 
-    def send(
-        self,
-        *things: Any,
-        tools: Iterable[Any] | None = None,
-        **options: Any,
-    ) -> Turn:
+    def send(self, *things: Any, **options: Any) -> Turn:
         """Send one turn and return its promise at once.
 
         ``things`` as in ``contents``; ``options`` are those of ``config.response_options``, for this
-        response only.
+        response only. Raises ArgumentError for what cannot be sent, before anything is.
         """
         self._usable()
-        given = contents(things, self._model)
-        made = None if tools is None else [Tool.of(tool) for tool in tools]
-        if made is not None:
-            options["tools"] = [tool.wire for tool in made]
-        response = config.response_options(self._model, **options)
-        self._tools.add(made or ())
+        given = self._given(things)
+        response = self._response(options)
         turn = Turn(self, given)
         self.turns.append(turn)
         if response.get("conversation") == "none":
-            self._send_aside(turn, given, response)
+            self._ask(turn, {**response, "input": [message(given, self._codec)]})
         else:
             self._waiting.append((turn, given, response))
             self._next()
@@ -221,22 +216,48 @@ class AsyncSession:
     def add(self, *things: Any) -> None:
         """Add input to the conversation and ask for no response; it belongs to the turn that comes next."""
         self._usable()
-        self._add(contents(things, self._model))
+        self._add(self._given(things))
 
     def commit(self, **options: Any) -> Turn:
         """End the input that was appended, ask for a response, and return its turn. Push to talk.
 
-        Raises ArgumentError while a turn runs: wait for it or cancel it first.
+        Raises ArgumentError while a turn runs (wait for it or cancel it first), and where less than 0.1 s
+        was appended.
         """
         self._usable()
         if self._current is not None:
             raise ArgumentError("a turn runs: wait for it or cancel it, then commit")
+        seconds = self._buffered / self._codec.bytes_per_second
+        if seconds < _LEAST_SECONDS:
+            raise ArgumentError(
+                f"only {seconds:.2f} s were appended: a commit needs {_LEAST_SECONDS} s or more"
+            )
+        response = self._response(options)
         turn = Turn(self)
-        self._emit({"type": "input_audio_buffer.commit"}, turn)
         self.turns.append(turn)
         self._current = turn
-        self._ask(turn, config.response_options(self._model, **options))
+        self._emit({"type": "input_audio_buffer.commit"}, turn)
+        self._ask(turn, response)
         return turn
+
+    def _given(self, things: Iterable[Any]) -> list[Content]:
+        given = contents(things, self._model)
+        for part in given:
+            if isinstance(part, Clip) and part.seconds < _LEAST_SECONDS:
+                raise ArgumentError(
+                    f"a clip to send lasts {_LEAST_SECONDS} s or more, not {part.seconds:.3f} s"
+                )
+        return given
+
+    def _response(self, options: dict[str, Any]) -> Event:
+        """Return the ``response`` of a ``response.create``; its tools can be run from now on."""
+        given = options.pop("tools", None)
+        config.check_names(options, config.response_options)
+        made = None if given is None else [Tool.of(tool) for tool in given]
+        wire = None if made is None else [tool.wire for tool in made]
+        response = config.response_options(self._model, tools=wire, **options)
+        self._tools.add(made or ())
+        return response
 
     def _next(self) -> None:
         """Send the next turn if none runs."""
@@ -255,15 +276,12 @@ class AsyncSession:
                 self._create(part, turn)
 
     def _create(self, parts: Iterable[Content], turn: Turn | None) -> None:
-        item = {"id": self._ids("item"), **message(parts, self._codec)}
+        item = {"id": self._line.ids("item"), **message(parts, self._codec)}
         self._emit({"type": "conversation.item.create", "item": item}, turn)
 
     @property
     def _codec(self) -> Codec:
         return self.record.conversation.input_codec
-
-    def _send_aside(self, turn: Turn, given: list[Content], response: Event) -> None:
-        self._ask(turn, {**response, "input": [message(given, self._codec)]})
 
     def _ask(self, turn: Turn, response: Event) -> None:
         self._emit({"type": "response.create", **({"response": response} if response else {})}, turn)
@@ -283,17 +301,33 @@ class AsyncSession:
         self._emit({"type": "input_audio_buffer.append", "audio": b64encode(data).decode()}, turn)
 
     def append(self, sound: Clip | bytes) -> None:
-        """Add sound to the input buffer, as a microphone does: a clip, or bytes in the session's format."""
-        self._usable()
-        self._append(encoded(sound, self._codec) if isinstance(sound, Clip) else bytes(sound))
+        """Add sound to the input buffer, as a microphone does: a clip, or bytes in the session's format.
 
-    async def speak(self, clip: Clip, *, speed: float = 1.0, chunk: float = 0.04) -> None:
-        """Stream a clip into the input buffer as a microphone would: in ``chunk`` seconds, paced.
-
-        ``speed`` 2 is twice as fast as a person. The server's turn detection decides what a turn is.
+        Raises ArgumentError for anything else.
         """
-        if speed <= 0 or chunk <= 0:
-            raise ArgumentError("speed and chunk are above 0")
+        self._usable()
+        if isinstance(sound, Clip):
+            self._append(encoded(sound, self._codec))
+        elif isinstance(sound, (bytes, bytearray, memoryview)):
+            self._append(bytes(sound))
+        else:
+            raise ArgumentError(f"append takes a Clip or bytes, not {type(sound).__name__}")
+
+    async def speak(self, sound: Any, *, speed: float = 1.0, chunk: float = 0.04) -> None:
+        """Stream sound into the input buffer as a microphone would: in ``chunk`` seconds, paced.
+
+        ``sound`` is whatever ``Clip.of`` takes. ``speed`` 2 is twice as fast as a person. The server's turn
+        detection decides what a turn is; without it ArgumentError is raised.
+        """
+        self._usable()
+        clip = Clip.of(sound)
+        if not (isinstance(speed, (int, float)) and speed > 0 and chunk > 0):
+            raise ArgumentError(f"speed and chunk are numbers above 0, not {speed!r} and {chunk!r}")
+        if self.record.conversation.turn_detection is None:
+            raise ArgumentError(
+                "nothing would find the turns in it: connect or update with turn_detection='server_vad', "
+                "or send the clip as a turn of its own with send"
+            )
         codec = self._codec
         data = encoded(clip, codec)
         size = max(1, int(codec.rate * chunk)) * codec.width
@@ -306,58 +340,30 @@ class AsyncSession:
     def send_event(self, event: Event) -> Event:
         """Send one raw event as it is and return it; an ``event_id`` is added where it has none.
 
-        For what the session has no verb for. It is logged like all others.
+        For what the session has no verb for. It is logged like all others. Raises ArgumentError for what is
+        no event.
         """
         self._usable()
-        if not isinstance(event.get("type"), str):
-            raise ArgumentError("an event is a dict with a 'type'")
+        if not isinstance(event, Mapping) or not isinstance(event.get("type"), str):
+            raise ArgumentError(f"an event is a dict with a 'type', not {event!r:.80}")
         return self._emit(dict(event))
 
     def _emit(self, event: Event, turn: Turn | None = None) -> Event:
-        if event["type"] != "input_audio_buffer.append":
-            event.setdefault("event_id", self._ids("event"))
-        frame = orjson.dumps(event)
-        number = self._keep(frame, "client", event)[1]
-        if turn is not None and turn.number < 0 and number >= 0:
-            turn.begin(self.record.turns.all[number])
-            self._promises[number] = turn
-        self._outbox.put_nowait(frame)
+        number = self._line.emit(event)
+        kind = event["type"]
+        if kind == "input_audio_buffer.append":
+            self._buffered += len(str(event.get("audio"))) * 3 // 4
+        elif kind in ("input_audio_buffer.commit", "input_audio_buffer.clear"):
+            self._buffered = 0
+        if turn is not None:
+            if turn.number < 0 <= number:
+                turn.begin(self.record.turns.all[number])
+                self._promises[number] = turn
+            if kind in ("input_audio_buffer.commit", "conversation.item.create"):
+                self._inputs[event["event_id"]] = turn
         return event
 
-    async def _write(self) -> None:
-        while True:
-            frame = await self._outbox.get()
-            try:
-                await self._transport.send(frame)
-            except ConnectionLost:
-                return  # the reader hears of it too, with the server's last words
-
     # Receiving.
-
-    async def _read(self) -> None:
-        try:
-            while True:
-                frame = await self._transport.recv()
-                event, number = self._keep(frame, "server")
-                if event is not None:
-                    self._react(event, number)
-        except ConnectionLost as lost:
-            if not self._closed:
-                self.problem = explained(lost, self.record.log)
-                self._end(self.problem)
-
-    def _keep(self, frame: bytes, direction: Any, event: Event | None = None) -> tuple[Event | None, int]:
-        event, number = self.record.append(
-            frame, direction, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(), event=event
-        )
-        if event is not None:
-            for listener in tuple(self._listeners):
-                try:
-                    listener(event, number)
-                except Exception:
-                    _log.exception("a listener of the session failed")
-        self.signal.fire()
-        return event, number
 
     def _react(self, event: Event, number: int) -> None:
         reaction = _REACTIONS.get(event["type"])
@@ -371,6 +377,10 @@ class AsyncSession:
     def _on_speech_started(self, event: Event, number: int) -> None:
         if number >= 0:
             self._promise(number)
+
+    def _on_committed(self, event: Event, number: int) -> None:
+        if self.record.conversation.turn_detection is not None:
+            self._buffered = 0
 
     def _on_response_created(self, event: Event, number: int) -> None:
         if number < 0:
@@ -391,17 +401,17 @@ class AsyncSession:
         return turn
 
     def _on_error(self, event: Event, number: int) -> None:
-        error = event["error"]
-        failed = ServiceError(
-            error.get("message") or "the service gave no reason",
-            type=error.get("type"),
-            code=error.get("code"),
-            param=error.get("param"),
-        )
-        if self._answers.refuse(error.get("event_id"), failed):
+        wire = event.get("error")
+        error = service_error(wire if isinstance(wire, dict) else {"message": str(wire)})
+        culprit = wire.get("event_id") if isinstance(wire, dict) else None
+        if self._answers.refuse(culprit, error):
             return
-        turn = self._promises.get(number)
-        if turn is not None and not self.record.turns.all[number].active:
+        turn = self._inputs.get(culprit or "")
+        if turn is not None:  # an answer without its input would answer something else
+            turn.refused = error
+            self.cancel_turn(turn)
+        turn = turn or self._promises.get(number)
+        if turn is not None and not self.record.turns.all[turn.number].active:
             self._finish(turn)
 
     def _on_response_done(self, event: Event, number: int) -> None:
@@ -429,13 +439,13 @@ class AsyncSession:
             self._finish(turn)
 
     def _finish(self, turn: Turn, failure: RtnbError | None = None) -> None:
-        if turn.done:
-            return
-        turn.settle(failure)
-        self._ended(turn)
+        if not turn.done:
+            turn.settle(failure or turn.refused)
+            self._ended(turn)
 
     def _ended(self, turn: Turn) -> None:
         self._rounds.pop(turn, None)
+        self._inputs = {id: other for id, other in self._inputs.items() if other is not turn}
         if self._current is turn:
             self._current = None
         self.signal.fire()
@@ -452,7 +462,7 @@ class AsyncSession:
             return
         for call, output in zip(pending, outputs, strict=True):
             item = {
-                "id": self._ids("item"),
+                "id": self._line.ids("item"),
                 "type": "function_call_output",
                 "call_id": call.id,
                 "output": output,
@@ -527,6 +537,10 @@ class AsyncSession:
 
     # The end.
 
+    def _lost(self) -> None:
+        assert self.problem is not None
+        self._end(self.problem)
+
     def _end(self, why: RtnbError) -> None:
         """Fail everything that still waits."""
         self._answers.fail(why)
@@ -543,6 +557,7 @@ _REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
     "error": AsyncSession._on_error,
     "conversation.item.input_audio_transcription.completed": AsyncSession._on_transcribed,
     "conversation.item.input_audio_transcription.failed": AsyncSession._on_transcribed,
+    "input_audio_buffer.committed": AsyncSession._on_committed,
     "input_audio_buffer.speech_started": AsyncSession._on_speech_started,
     "response.created": AsyncSession._on_response_created,
     "response.done": AsyncSession._on_response_done,
@@ -552,7 +567,7 @@ _REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
 def _prepared(model: models.Model, options: dict[str, Any]) -> tuple[Event, list[Tool] | None]:
     """Return the session for a ``session.update``, and the tools where they were given."""
     given = options.pop("tools", None)
-    if given is None:
-        return config.session_options(model, **options), None
-    tools = [Tool.of(tool) for tool in given]
-    return config.session_options(model, tools=[tool.wire for tool in tools], **options), tools
+    config.check_names(options, config.session_options)
+    tools = None if given is None else [Tool.of(tool) for tool in given]
+    wire = None if tools is None else [tool.wire for tool in tools]
+    return config.session_options(model, tools=wire, **options), tools

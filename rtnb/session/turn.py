@@ -61,6 +61,8 @@ class Turn(TurnView):
         self._dropped = False
         self.unwanted = False
         """Whether ``cancel`` was asked for; the wire has the last word on what became of it."""
+        self.refused: RtnbError | None = None
+        """Why the server did not take the turn's input; then its answer is cancelled."""
         self.unheard = False
         """Whether it was cut before any of it was heard: the model forgot it whole, and no item says so."""
         self.silence: Callable[[], None] | None = None
@@ -196,7 +198,7 @@ class Turn(TurnView):
                 raise ArgumentError("nothing plays this turn: say how many seconds were heard, 0 or more")
             self._session.call_soon(self.silence)
             return
-        if heard < 0:
+        if not isinstance(heard, (int, float)) or heard < 0:
             raise ArgumentError(f"heard is in seconds, 0 or more, not {heard!r}")
         self._session.call_soon(self._session.interrupt_turn, self, heard)
 

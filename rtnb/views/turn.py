@@ -15,7 +15,7 @@ from ..wire.timing import Latency
 from ..wire.turns import Turn as Fold
 from ..wire.usage import Cost, Usage
 
-__all__ = ["Call", "Input", "TurnView"]
+__all__ = ["TOOL_ERROR", "Call", "Input", "TurnView", "service_error"]
 
 
 class Input(str):
@@ -150,9 +150,9 @@ class TurnView:
         """What went wrong, as the service told it; None where nothing did."""
         last = self._fold.responses[-1] if self._fold.responses else None
         if last is not None and last.status == "failed":
-            return _service_error(last.error or {}, "the service gave no reason")
+            return service_error(last.error or {})
         if last is None and self._fold.errors:
-            return _service_error(self._fold.errors[-1], "the service refused the turn")
+            return service_error(self._fold.errors[-1])
         return None
 
     @property
@@ -196,9 +196,10 @@ def _clip(items: list[Item]) -> Clip | None:
     return clips[0] if len(clips) == 1 else Clip.join(clips) if clips else None
 
 
-def _service_error(wire: dict[str, Any], otherwise: str) -> ServiceError:
+def service_error(wire: dict[str, Any]) -> ServiceError:
+    """Return the exception for an ``error`` as the wire has it; what it lacks is None."""
     return ServiceError(
-        wire.get("message") or wire.get("code") or otherwise,
+        str(wire.get("message") or wire.get("code") or "the service gave no reason"),
         type=wire.get("type"),
         code=wire.get("code"),
         param=wire.get("param"),
