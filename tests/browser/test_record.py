@@ -42,3 +42,145 @@ async def test_record(jupyter):
     assert info["asked"] == {"echo_cancellation": True, "noise_suppression": True, "auto_gain_control": True}
     assert "lost_chunks" not in info
     await page.portraits("recorder-done", page.output(0))
+
+
+async def test_pause(lab):
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await button(page, "Record").click()
+    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
+    await button(page, "Pause").click()
+    await page.until("rec.state == 'paused'")
+    held = await page.value("rec._recording.seconds")
+    await asyncio.sleep(1.0)
+    assert await page.value("rec._recording.seconds") == held
+    assert "Paused" in await page.text(0)
+    await button(page, "Resume").click()
+    await page.until(f"rec._recording.seconds > {held} + 0.4")
+    await button(page, "Stop recording").click()
+    await page.until("rec.state == 'done'")
+    assert await page.value("rec.whole.seconds") < held + 3
+
+
+async def test_trim_by_keyboard(lab):
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await record(page, 1.2)
+    whole = await page.value("rec.whole.seconds")
+    start = page.output(0).get_by_role("slider", name="Start of what is kept")
+    end = page.output(0).get_by_role("slider", name="End of what is kept")
+    await start.focus()
+    for _ in range(3):
+        await page.page.keyboard.press("ArrowRight")
+    await page.until("abs(rec.trim_start - 0.15) < 1e-9")
+    await end.focus()
+    await page.page.keyboard.press("ArrowLeft")
+    await page.page.keyboard.press("Shift+ArrowLeft")
+    await page.until("rec.trim_end is not None")
+    await page.until(f"abs(rec.clip.seconds - ({whole} - 0.7)) < 0.002")
+    assert await start.get_attribute("aria-valuetext") == "0.15 seconds"
+    assert (await page.value("rec.clip.info['trim']"))[0] == 0.15
+    await page.portraits("recorder-trimmed", page.output(0))
+    await button(page, "Play what is kept").click()
+    await button(page, "Stop playing").wait_for()
+    await button(page, "Keep all").click()
+    await page.until("rec.clip == rec.whole")
+
+
+async def test_a_denied_microphone(lab):
+    page = await lab.open([SHOW, "rec.clip", "rec.wait(20)"], microphone=False)
+    await page.run(0)
+    await button(page, "Record").click()
+    await page.until("rec.state == 'error'")
+    assert "did not allow the microphone" in await page.text(0)
+    assert await page.output(0).get_by_role("alert").inner_text() == await page.value("rec.error")
+    for k in (1, 2):
+        [error] = await page.run(k, error=True)
+        assert error["ename"] == "MicrophoneError"
+        assert "Allow it in the site settings" in error["evalue"]
+    await page.portraits("recorder-denied", page.output(0))
+    # The other ways stand open in place.
+    async with page.page.expect_file_chooser() as chooser:
+        await button(page, "Upload a file …").click()
+    sound = Clip.tone(440, 90.0).write(lab.folder / "tone.wav")  # 4.3 MB: more than one message
+    await (await chooser.value).set_files(sound)
+    await page.until("rec.state == 'done'")
+    assert await page.value("(rec.clip.seconds, rec.clip.info['file'])") == [90.0, "tone.wav"]
+    assert "did not allow" not in await page.text(0)
+    await button(page, "Use sample").click()
+    await page.until("rec.clip.info.get('source') == 'sample'")
+    await page.output(0).get_by_role("textbox", name="Text to speak").fill("Hello from the page.")
+    await button(page, "Speak text").click()
+    await page.until("rec.clip.info.get('source') == 'voice'")
+    assert await page.value("rec.clip.info['text']") == "Hello from the page."
+    page.errors.clear()
+
+
+async def test_a_file_that_is_no_sound(lab):
+    page = await lab.open([SHOW], microphone=False)
+    await page.run(0)
+    await page.output(0).get_by_text("No microphone?").click()
+    (lab.folder / "notes.wav").write_text("no sound at all")
+    async with page.page.expect_file_chooser() as chooser:
+        await button(page, "Upload a file …").click()
+    await (await chooser.value).set_files(lab.folder / "notes.wav")
+    await page.until("rec.state == 'error'")
+    assert "not a sound file" in await page.text(0)
+
+
+async def test_no_device(lab):
+    page = await lab.open([SHOW])
+    await page.run(0)
+    await page.js(
+        """() => { navigator.mediaDevices.getUserMedia =
+            async () => { throw new DOMException("Requested device not found", "NotFoundError"); }; }"""
+    )
+    await button(page, "Record").click()
+    await page.until("rec.state == 'error'")
+    assert "No microphone was found" in await page.text(0)
+
+
+async def test_wait_and_await_while_the_cell_runs(jupyter):
+    cells = [
+        "import rtnb\nrec = rtnb.Recorder()\ndisplay(rec)\nclip = rec.wait(40)",
+        "rec = rtnb.Recorder()\ndisplay(rec)\nclip = await rec",
+    ]
+    page = await jupyter.open(cells, wav=Clip.tone(300, 2.0))
+    for k in range(2):
+        await page.start(k)
+        await button(page, "Record", k).click()
+        await button(page, "Stop recording", k).wait_for()
+        await asyncio.sleep(0.6)
+        await button(page, "Stop recording", k).click()
+        await page.finished(k)
+        assert await page.value("clip.seconds") > 0.4
+
+
+async def test_flags_and_chunks(lab):
+    source = "import rtnb\nchunks = []\nrec = rtnb.Recorder(noise_suppression=False, on_chunk=chunks.append)\nrec"
+    page = await lab.open([source], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await page.output(0).get_by_text("Microphone", exact=True).click()
+    await page.output(0).get_by_role("checkbox", name="Echo cancellation").uncheck()
+    await page.until("rec.echo_cancellation is False")
+    await record(page, 0.8)
+    info = await page.value("dict(rec.clip.info)")
+    assert info["asked"] == {"echo_cancellation": False, "noise_suppression": False, "auto_gain_control": True}
+    assert (info["echo_cancellation"], info["noise_suppression"]) == (False, False)
+    assert await page.value("{len(chunk) for chunk in chunks[:-1]} == {1920}")
+    assert await page.value("b''.join(chunks) == rec.whole.to_pcm16()")
+    device = page.output(0).get_by_role("combobox", name="Microphone")
+    assert len(await device.locator("option").all()) > 1
+    # A page that is loaded again has what the kernel has.
+    await page.save()
+    await page.reload()
+    await button(page, "Play what is kept").wait_for()
+
+
+async def test_narrow_and_still(lab):
+    page = await lab.open([SHOW], viewport={"width": 480, "height": 800}, reduced_motion="reduce")
+    await page.run(0)
+    await record(page, 0.6)
+    box = await page.output(0).locator(".rtnb-recorder").bounding_box()
+    assert box["width"] < 460
+    await page.screenshot("recorder-narrow", page.output(0))

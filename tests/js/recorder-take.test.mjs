@@ -49,6 +49,8 @@ test("trim keeps its ends apart and within the take", () => {
   assert.deepEqual(moveTrim(trim, "start", 9, 2), { start: 1.9, end: 2 });
   assert.deepEqual(moveTrim({ start: 1, end: 2 }, "end", 0.2, 2), { start: 1, end: 1.1 });
   assert.deepEqual(moveTrim(trim, "end", 5, 2), { start: 0, end: 2 });
+  assert.deepEqual(moveTrim({ start: 0, end: 1 }, "end", 2.00041, 2.00041), { start: 0, end: 2.00041 });
+  assert.deepEqual(moveTrim(trim, "start", 0.1 + 0.2, 2), { start: 0.3, end: 2 });
   assert.deepEqual(moveTrim({ start: 0, end: 0.04 }, "start", 1, 0.04), { start: 0, end: 0.04 });
 });
 

@@ -235,8 +235,9 @@ export class Desk {
   /** Tell the kernel where the ends are; once a gesture is over, not at each pixel. */
   keepTrim() {
     this.stopPlaying();
-    this.model.set("trim_start", this.trim.start);
-    this.model.set("trim_end", this.trim.end);
+    const { start, end } = this.trim; // which the first of the two changes would read anew
+    this.model.set("trim_start", start);
+    this.model.set("trim_end", end < this.take.seconds ? end : null);
     this.model.save_changes();
   }
 

@@ -79,9 +79,9 @@ const TRIM_LEAST = 0.1;
  */
 export function moveTrim(trim, which, to, seconds) {
   const least = Math.min(TRIM_LEAST, seconds);
-  const round = (value) => Math.round(value * 1000) / 1000;
-  if (which === "start") return { start: round(Math.max(0, Math.min(to, trim.end - least))), end: trim.end };
-  return { start: trim.start, end: round(Math.min(seconds, Math.max(to, trim.start + least))) };
+  const at = Math.round(to * 1000) / 1000;
+  if (which === "start") return { start: Math.max(0, Math.min(at, trim.end - least)), end: trim.end };
+  return { start: trim.start, end: Math.min(seconds, Math.max(to >= seconds ? seconds : at, trim.start + least)) };
 }
 
 /** Return where a key moves one end to, in seconds, or null for a key that moves nothing. Shift makes it ten steps. */
