@@ -29,7 +29,9 @@ if TYPE_CHECKING:
         MicrophoneError,
         MissingPackageError,
         ProtocolError,
+        RecordingError,
         RemoteProtocolError,
+        ReplayError,
         RtnbError,
         ServiceError,
         SessionClosed,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from .faces.connect import connect
     from .faces.recorder import Recorder
     from .faces.session import Session
+    from .recordings.recording import Recording, open
     from .session.core import AsyncSession
     from .session.tools import Tool, tool
     from .session.turn import Turn
@@ -59,7 +62,10 @@ _HOME = {
     "MissingPackageError": ".errors",
     "ProtocolError": ".errors",
     "Recorder": ".faces.recorder",
+    "Recording": ".recordings.recording",
+    "RecordingError": ".errors",
     "RemoteProtocolError": ".errors",
+    "ReplayError": ".errors",
     "RtnbError": ".errors",
     "ServiceError": ".errors",
     "Session": ".faces.session",
@@ -70,6 +76,7 @@ _HOME = {
     "WeightsError": ".errors",
     "connect": ".faces.connect",
     "models": ".wire",
+    "open": ".recordings.recording",
     "tool": ".session.tools",
     "transports": ".",
 }
@@ -87,7 +94,10 @@ __all__ = [
     "MissingPackageError",
     "ProtocolError",
     "Recorder",
+    "Recording",
+    "RecordingError",
     "RemoteProtocolError",
+    "ReplayError",
     "RtnbError",
     "ServiceError",
     "Session",
@@ -99,6 +109,7 @@ __all__ = [
     "__version__",
     "connect",
     "models",
+    "open",
     "tool",
     "transports",
 ]

@@ -15,6 +15,8 @@
     │   └── RemoteProtocolError           the other side broke the protocol
     ├── ServiceError                      the service answered with an error (type, code, param)
     ├── ConnectionLost                    the network or the other side went away (code, reason)
+    │   └── ReplayError                   what was sent, or not sent, is not what was recorded
+    ├── RecordingError (ValueError)       a file that is no recording, is damaged, cut, or newer than rtnb
     ├── SessionClosed                     the session was closed before the call
     └── TurnTimeout (TimeoutError)        the wait ended before the turn did
 
@@ -34,7 +36,9 @@ __all__ = [
     "MicrophoneError",
     "MissingPackageError",
     "ProtocolError",
+    "RecordingError",
     "RemoteProtocolError",
+    "ReplayError",
     "RtnbError",
     "ServiceError",
     "SessionClosed",
@@ -117,6 +121,14 @@ class ConnectionLost(RtnbError):
         super().__init__(message)
         self.code = code
         self.reason = reason
+
+
+class ReplayError(ConnectionLost):
+    """A replay cannot go on: what was sent is not what was recorded, or the recording ends here."""
+
+
+class RecordingError(RtnbError, ValueError):
+    """A file is no recording, is damaged or cut, comes from a newer rtnb, or cannot be written."""
 
 
 class SessionClosed(RtnbError):

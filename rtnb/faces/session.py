@@ -7,6 +7,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
@@ -134,6 +135,29 @@ class Session:
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(event, turn number)`` for each frame, on the session's thread; return its end."""
         return loop.call(self._own.subscribe, listener)
+
+    def save(self, path: str | os.PathLike[str], *, audio: str = "lossless") -> Path:
+        """Save all frames so far as a recording (``.rtnb``) and return its path; the session goes on.
+
+        Every frame comes back byte for byte; keys that got into one are made unreadable. With
+        ``audio="opus"`` the file is several times smaller and the sound in it is like what was heard, not
+        the same. ``rtnb.open`` shows it, ``rtnb.replay`` answers from it.
+
+        Raises ArgumentError for another ``audio``, RecordingError where the file cannot be written.
+        """
+        from ..recordings.header import header
+        from ..recordings.writer import pieces, save
+
+        core = self._core
+        head = header(
+            core.record,
+            where=self.where,
+            engine=core.engine,
+            billed=core.billed,
+            problem=core.problem,
+        )
+        save(pieces(core.record.log), head, path, audio=audio)
+        return Path(path)
 
     @property
     def turns(self) -> list[Turn]:

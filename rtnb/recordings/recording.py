@@ -1,0 +1,177 @@
+"""``rtnb.open``: a recording, with everything that a session shows, and no session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ..audio import Clip
+from ..audio.view import duration
+from ..views.style import STYLE
+from ..views.turn import TurnView
+from ..wire.conversation import Conversation
+from ..wire.log import Log
+from ..wire.record import Record
+from ..wire.usage import Usage
+from .reader import Reader
+
+__all__ = ["RecordedTurn", "Recording", "open"]
+
+_ROWS_SHOWN = 50
+
+
+class RecordedTurn(TurnView):
+    """A turn from a file. It is over: nothing waits."""
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more will come: always."""
+        return True
+
+    @property
+    def text(self) -> str:
+        """The answer's text."""
+        return self.said
+
+    @property
+    def audio(self) -> Clip | None:
+        """The answer's sound; None where there is none."""
+        return self.sound
+
+    def wait(self, timeout: float | None = None) -> RecordedTurn:
+        """Return the turn, as a live turn's ``wait`` does in the end."""
+        return self
+
+    def __repr__(self) -> str:
+        said = self.said if len(self.said) <= 60 else self.said[:59] + "…"
+        sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
+        return f"<Turn {self.number} {self.status}, recorded: {said!r}{sound}>"
+
+
+class Recording:
+    """A session as it was, read from a file. The log is there at once; folds run when first asked for.
+
+    ``problem`` is a sentence where the file was cut, never ended or repaired; else None.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.path: Path = reader.path
+        self.problem = reader.problem
+        self.header: Mapping[str, Any] = MappingProxyType(reader.head)
+        """What the file says of itself: see ``rtnb.recordings.format``."""
+
+    @property
+    def log(self) -> Log:
+        """Every frame, both directions."""
+        return self._reader.log
+
+    @cached_property
+    def record(self) -> Record:
+        """The log and all that is folded from it."""
+        return Record.of(self._reader.log)
+
+    @property
+    def conversation(self) -> Conversation:
+        """The items, in order."""
+        return self.record.conversation
+
+    @cached_property
+    def turns(self) -> list[RecordedTurn]:
+        """All turns."""
+        return [
+            RecordedTurn(self.record, fold, billed=self.billed, engine=self.engine)
+            for fold in self.record.turns.all
+        ]
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all turns, as the service counted them."""
+        return self.record.usage
+
+    @property
+    def limits(self) -> dict[str, dict[str, Any]]:
+        """The rate limits as the service last told them, by name."""
+        return dict(self.record.limits)
+
+    @property
+    def model(self) -> str:
+        """The model's id."""
+        return str(self.header.get("model") or "") or self.record.model
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine that answered, such as "local"; "" for another server."""
+        return str(self.header.get("engine") or "")
+
+    @property
+    def billed(self) -> bool:
+        """Whether somebody was asked to pay for it."""
+        return self.header.get("billed") is not False
+
+    @property
+    def where(self) -> str:
+        """What the session talked to, in words."""
+        return str(self.header.get("where") or "an unnamed server")
+
+    @property
+    def seconds(self) -> float:
+        """From the first frame to the last."""
+        return self.log[-1].t if len(self.log) else 0.0
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session is over: always."""
+        return True
+
+    def __repr__(self) -> str:
+        made = str(self.header.get("created") or "")[:10]
+        parts = [f"{len(self.log):,} events", duration(self.seconds), f"with {self.where}"]
+        parts += [f"of {made}"] if made else []
+        parts += [self.problem] if self.problem else []
+        return f"<Recording {self.path.name}: {', '.join(parts)}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._html()}
+
+    def _html(self) -> str:
+        facts = [
+            f"{len(self.log):,} events",
+            duration(self.seconds),
+            f"with {self.where}",
+            f"model {self.model}" if self.model else "",
+            f"recorded {str(self.header.get('created') or 'at an unknown time')[:19]}",
+            f"sound {(self.header.get('capture') or {}).get('audio', 'lossless')}",
+            f"taken out: {', '.join(map(str, taken))}" if (taken := self.header.get("scrubbed")) else "",
+        ]
+        rows = "".join(
+            f"<tr><td>{turn.number}</td><td>{escape(turn.input.text[:200])}</td>"
+            f"<td>{escape(turn.said[:200])}</td><td>{escape(turn.status)}</td>"
+            f"<td>{turn.usage.total_tokens:,}</td></tr>"
+            for turn in self.turns[:_ROWS_SHOWN]
+        )
+        head = "<tr><th>turn</th><th>you</th><th>assistant</th><th>ended</th><th>tokens</th></tr>"
+        more = len(self.turns) - _ROWS_SHOWN
+        rest = f"<p>… and {more:,} more turns</p>" if more > 0 else ""
+        bad = f'<p class="rtnb-bad">{escape(self.problem)}</p>' if self.problem else ""
+        return (
+            f'{STYLE}<div class="rtnb-turn" role="group" aria-label="Recording">'
+            f"<p><b>{escape(self.path.name)}</b></p><p>{escape(' · '.join(filter(None, facts)))}</p>{bad}"
+            f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{rest}</div>"
+        )
+
+
+def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
+    """Open a recording. It needs no key, no engine and no network, and reads nothing that is not looked at.
+
+    A file that was cut, or a spool that was never ended, opens with what is whole of it and says so in
+    ``problem``. ``repair`` opens a damaged one too, without what is damaged.
+
+    Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb.
+    """
+    return Recording(Reader(path, repair=repair))

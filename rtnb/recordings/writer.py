@@ -1,0 +1,267 @@
+"""Writing a recording: from a log that is whole, or piece by piece as a log grows."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+from pybase64 import b64decode, b64encode
+
+from ..errors import ArgumentError, RecordingError
+from ..wire.columns import SERVER, Columns
+from ..wire.log import Log
+from ..wire.redact import redact
+from . import format, sound
+from .forms import TELLING, Forms
+
+__all__ = ["Writer", "known_keys", "pieces", "save"]
+
+_ROWS = 2048
+"""Events in a group: few enough to look at one quickly, enough to pack well."""
+_SOUND = 16 << 20
+"""Bytes of a group's sound, unless one event has more."""
+_LEAST_CUT = 256
+_AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
+_KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "RTNB_LLM_API_KEY", "RTNB_SERVE_KEY")
+_LANES = 256
+
+
+def known_keys() -> list[str]:
+    """Return the keys of this process's environment, so that they are found wherever they stand."""
+    return [key for name in _KEYS if (key := os.environ.get(name, "").strip())]
+
+
+class Writer:
+    """Writes chunks to a file that is open for writing and stands at its beginning."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        head: Mapping[str, Any],
+        *,
+        compress: bool = True,
+        opus: bool = False,
+        keys: Iterable[str] = (),
+        digest: bool = True,
+    ) -> None:
+        self._file = file
+        self._compress = compress
+        self._opus = opus
+        self._keys = tuple(keys)
+        self._forms = Forms()
+        self._lanes: dict[sound.Lane, int] = {}
+        self._ends: dict[int, int] = {}
+        self._digests = (hashlib.sha256(), hashlib.sha256()) if digest else None
+        self.events = 0
+        self.bytes = 0
+        """Bytes of the frames written so far, as they crossed the wire."""
+        self.redacted = 0
+        self._head = {**head, "redacted": 0}
+        self._room = 0
+        file.write(format.MAGIC + self._head_chunk())
+
+    def _head_chunk(self) -> bytes:
+        """Return the head, always of the length that it had first: it is written over at the end."""
+        clean, _ = redact(orjson.dumps(self._head), self._keys)
+        self._room = self._room or len(clean) + 16
+        return format.chunk(b"HEAD", clean.ljust(self._room))
+
+    def write(self, piece: Columns) -> None:
+        """Write the events that follow: their sound first, so that no event is ever without."""
+        frames, spans = redact(piece.frames, self._keys)
+        if spans:
+            piece.frames = frames
+        starts = np.cumsum(piece.lengths, dtype=np.int64) - piece.lengths
+        marked = np.searchsorted(starts, [start for start, _ in spans], "right") - 1
+        redacted = sorted(set(marked.tolist()))
+        self.redacted += len(spans)
+        piece = _cut_more(piece, starts)
+        numbers, joined = self._assign(piece)
+        out = []
+        first = {number: self._ends.get(number, 0) for number in joined}
+        for number, parts in joined.items():
+            data = b"".join(parts)
+            lane = next(lane for lane, known in self._lanes.items() if known == number)
+            payload = sound.packed(
+                number, lane, first[number], data, compress=self._compress, opus=self._opus
+            )
+            out.append(format.chunk(b"SOND", payload))
+            self._ends[number] = first[number] + len(data)
+        payload = format.events(piece, numbers, first, redacted, self._compress)
+        out.append(format.chunk(b"EVNT", payload))
+        self._file.write(b"".join(out))
+        self.events += len(piece)
+        lengths = piece.sound_lengths.astype(np.int64)
+        self.bytes += len(piece.frames) + int(((lengths + 2) // 3 * 4).sum())
+        if self._digests is not None:
+            self._hash(piece)
+
+    def _assign(self, piece: Columns) -> tuple[Any, dict[int, list[bytes]]]:
+        """Return the lane of each sound, and the sounds of each lane in order."""
+        types = piece.kinds & np.uint16(SERVER - 1)
+        telling = [code for code, name in enumerate(piece.names) if name in TELLING]
+        rows = np.flatnonzero(np.isin(types, telling) & (piece.kinds >= SERVER)).tolist()
+        ends = np.cumsum(piece.lengths, dtype=np.int64)
+        numbers = np.zeros(len(piece.sound_rows), np.uint8)
+        joined: dict[int, list[bytes]] = {}
+        for place, row in enumerate(piece.sound_rows.tolist()):
+            while rows and rows[0] < row:
+                self._hear(piece, rows.pop(0), ends)
+            number = self._number("server" if piece.kinds[row] >= SERVER else "client")
+            numbers[place] = number
+            joined.setdefault(number, []).append(piece.sounds[place])
+        for row in rows:
+            self._hear(piece, row, ends)
+        return numbers, joined
+
+    def _hear(self, piece: Columns, row: int, ends: Any) -> None:
+        end = int(ends[row])
+        name = piece.names[int(piece.kinds[row]) & (SERVER - 1)]
+        self._forms.hear(name, piece.frames[end - int(piece.lengths[row]) : end])
+
+    def _number(self, direction: str) -> int:
+        lane = self._forms.lane(direction)
+        if lane not in self._lanes and len(self._lanes) >= _LANES:
+            lane = next(iter(self._lanes))  # 256 formats are a peer's game: packed badly, and kept
+        return self._lanes.setdefault(lane, len(self._lanes))
+
+    def _hash(self, piece: Columns) -> None:
+        assert self._digests is not None
+        wire, stored = self._digests
+        for direction, frame, data, at in split(piece):
+            start = direction + len(frame).to_bytes(4, "little")
+            stored.update(start + frame)
+            if data is not None:
+                frame = frame[:at] + b64encode(data) + frame[at:]
+                start = direction + len(frame).to_bytes(4, "little")
+            wire.update(start + frame)
+
+    def end(self) -> dict[str, Any]:
+        """Write the end of the file and return what it says."""
+        wire, stored = self._digests if self._digests is not None else (None, None)
+        tail = {
+            "events": self.events,
+            "bytes": self.bytes,
+            "sha256": None if wire is None or self._opus else wire.hexdigest(),
+            "sha256_stored": None if stored is None else stored.hexdigest(),
+            "redacted": self.redacted,
+            "complete": True,
+        }
+        self._file.write(format.chunk(b"TAIL", orjson.dumps(tail)))
+        self._head["redacted"] = self.redacted
+        self._file.seek(len(format.MAGIC))
+        self._file.write(self._head_chunk())
+        self._file.seek(0, os.SEEK_END)
+        return tail
+
+
+def split(piece: Columns) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:
+    """Yield of each event its side (0 client, 1 server), stored frame, sound cut out of it, and where."""
+    cuts = zip(piece.sound_rows.tolist(), piece.sound_cuts.tolist(), piece.sounds, strict=True)
+    cut = next(cuts, None)
+    start = 0
+    sides = (piece.kinds >= SERVER).tolist()
+    for row, length in enumerate(piece.lengths.tolist()):
+        side, frame = b"\1" if sides[row] else b"\0", piece.frames[start : start + length]
+        start += length
+        if cut is not None and cut[0] == row:
+            yield side, frame, cut[2], cut[1]
+            cut = next(cuts, None)
+        else:
+            yield side, frame, None, 0
+
+
+def _cut_more(piece: Columns, starts: Any) -> Columns:
+    """Cut sound out of frames that the log kept whole, such as an item with speech in it."""
+    whole = np.ones(len(piece), bool)
+    whole[piece.sound_rows] = False
+    found: list[tuple[int, int, int, bytes]] = []
+    for row in np.flatnonzero(whole & (piece.lengths >= _LEAST_CUT)).tolist():
+        start, end = int(starts[row]), int(starts[row] + piece.lengths[row])
+        matches = _AUDIO.finditer(piece.frames, start, end)
+        match = max(matches, key=lambda one: one.end() - one.start(), default=None)
+        if match is None:
+            continue
+        text = match[1]
+        data = b64decode(text) if len(text) % 4 == 0 else b""
+        if b64encode(data) == text:  # only what comes back exactly
+            found.append((row, match.start(1) - start, len(text), data))
+    if not found:
+        return piece
+    parts, at = [], 0
+    for row, cut, length, _ in found:
+        where = int(starts[row]) + cut
+        parts.append(piece.frames[at:where])
+        at = where + length
+    parts.append(piece.frames[at:])
+    lengths = piece.lengths.copy()
+    lengths[[row for row, *_ in found]] -= np.array([length for _, _, length, _ in found], np.uint32)
+    known = zip(piece.sound_rows.tolist(), piece.sound_cuts.tolist(), piece.sounds, strict=True)
+    cuts = sorted([*known, *((row, cut, data) for row, cut, _, data in found)], key=lambda one: one[0])
+    return Columns(
+        first=piece.first,
+        names=piece.names,
+        kinds=piece.kinds,
+        turns=piece.turns,
+        times=piece.times,
+        lengths=lengths,
+        sound_rows=np.array([row for row, _, _ in cuts], np.uint32),
+        sound_cuts=np.array([cut for _, cut, _ in cuts], np.uint32),
+        sound_lengths=np.array([len(data) for _, _, data in cuts], np.uint32),
+        wall_rows=piece.wall_rows,
+        walls=piece.walls,
+        frames=b"".join(parts),
+        sounds=[data for _, _, data in cuts],
+    )
+
+
+def pieces(log: Log, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
+    """Yield a log's events in groups of a good size for a file."""
+    stop = len(log) if stop is None else stop
+    while start < stop:
+        piece = log.columns(start, min(start + _ROWS, stop))
+        held = np.cumsum(piece.sound_lengths, dtype=np.int64)
+        if len(held) and held[-1] > _SOUND:
+            over = int(piece.sound_rows[np.searchsorted(held, _SOUND, "right")])
+            piece = log.columns(start, start + max(over, 1))
+        start += len(piece)
+        yield piece
+
+
+def save(
+    groups: Iterable[Columns], head: dict[str, Any], path: str | os.PathLike[str], *, audio: str = "lossless"
+) -> dict[str, Any]:
+    """Write a whole recording, or nothing: a file that was there stays until the new one is complete.
+
+    ``audio`` is "lossless", or "opus": about a tenth of the size, and every frame that carries PCM16 comes
+    back with other sound of the same length. Returns the file's tail.
+
+    Raises ArgumentError for another ``audio``, RecordingError where the file cannot be written.
+    """
+    if audio not in ("lossless", "opus"):
+        raise ArgumentError(f'audio is "lossless" or "opus", not {audio!r}')
+    target = Path(path)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    head = {**head, "capture": {**head.get("capture", {}), "audio": audio}}
+    try:
+        with open(part, "wb") as file:
+            writer = Writer(file, head, opus=audio == "opus", keys=known_keys())
+            for piece in groups:
+                writer.write(piece)
+            tail = writer.end()
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    except OSError as error:
+        raise RecordingError(
+            f"the recording cannot be written to {str(target)!r}: {error.strerror or error}"
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return tail
