@@ -72,6 +72,8 @@ TESTED_IN = {
     "recordings.writer": "test_recordings_format.py",
     "session.answers": "test_session_core.py",
     "session.farewell": "test_session_core.py",
+    "wire.input_buffer": "test_wire_conversation.py",
+    "wire.items": "test_wire_conversation.py",
     "session.line": "test_session_core.py",
     "session.messages": "test_session_core.py",
     "session.toolbox": "test_session_core.py",

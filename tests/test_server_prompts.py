@@ -69,7 +69,7 @@ async def test_the_order_of_words_is_that_of_items():
     from rtnb.server.prompts import entries
     from rtnb.server.state import Memory, State
     from rtnb.server.workers import lease
-    from rtnb.wire.conversation import Item, Part
+    from rtnb.wire.items import Item, Part
 
     engine = weightless({})
     with lease(engine) as workers:

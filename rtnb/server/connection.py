@@ -29,9 +29,9 @@ import orjson
 from ..engines.base import Engine
 from ..errors import ConnectionLost, RemoteProtocolError
 from ..transports.base import Transport
-from ..wire.conversation import Item
 from ..wire.events import CLIENT_EVENTS, Event
 from ..wire.ids import server_id
+from ..wire.items import Item
 from ..wire.models import SEED, find
 from . import transcription
 from .audio_input import AudioInput

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..wire.conversation import Item, Part
 from ..wire.events import Event
 from ..wire.ids import server_id
+from ..wire.items import Item, Part
 from .checks import mapping, record, string
 from .faults import Fault
 from .items import checked_item, wire_item

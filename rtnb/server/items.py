@@ -8,7 +8,7 @@ from binascii import a2b_base64
 from typing import Any
 
 from ..audio.pcm import Codec
-from ..wire.conversation import Item
+from ..wire.items import Item
 from .checks import Check, array, mapping, one_of, record, string
 from .faults import Fault, invalid_value, missing, quoted
 

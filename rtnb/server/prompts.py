@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from ..errors import EngineError
-from ..wire.conversation import Item
+from ..wire.items import Item
 from .speech import heard_text
 from .state import Memory, State, system_messages
 from .tokens import Segment, assistant_audio, user_audio

@@ -15,8 +15,8 @@ from typing import Any
 from ..audio.pcm import wire_format
 from ..engines.base import Call, Say
 from ..errors import RtnbError
-from ..wire.conversation import Item
 from ..wire.ids import server_id
+from ..wire.items import Item
 from . import tokens
 from .drafts import token_limit
 from .faults import Fault

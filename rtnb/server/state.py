@@ -16,9 +16,10 @@ import orjson
 from ..audio.pcm import Codec
 from ..audio.resample import resample
 from ..engines.base import Engine, Samples
-from ..wire.conversation import Conversation, Item
+from ..wire.conversation import Conversation
 from ..wire.events import Event
 from ..wire.ids import server_id
+from ..wire.items import Item
 from .limits import TokenWindow
 from .speech import Clause
 from .tokens import Ledger

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..audio import Clip
 from ..errors import RtnbError, ServiceError
-from ..wire.conversation import Item
+from ..wire.items import Item
 from ..wire.log import LogView
 from ..wire.record import Record
 from ..wire.timing import Latency

@@ -9,147 +9,19 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from pybase64 import b64decode
 
 from ..audio.pcm import Codec, wire_format
 from .events import Direction, Event
+from .input_buffer import InputBuffer, Mark
+from .items import Item
 
-__all__ = ["Conversation", "Item", "Part"]
+__all__ = ["Conversation"]
 
 _KEEP_SECONDS = 120
 """How much unspoken input a hands-free session keeps; far more than any prefix padding."""
-
-_MOST_PARTS = 1000
-"""Far more content parts than any item has: an index past that is an error and not to be made room for."""
-
-
-@dataclass(slots=True)
-class Part:
-    """One content part of an item.
-
-    ``kind`` is text, audio or image, whatever the wire calls it (``input_text``, ``output_text``, …). For
-    sound, ``text`` is its transcript and ``chunks`` holds the encoded bytes in the form of ``codec``.
-    """
-
-    kind: str
-    text: str = ""
-    chunks: list[bytes] = field(default_factory=list)
-    codec: Codec | None = None
-    image_url: str | None = None
-
-    @property
-    def data(self) -> bytes:
-        """The encoded sound in whole samples: a chunk may end within one."""
-        data = b"".join(self.chunks)
-        return data[: len(data) - len(data) % self.codec.width] if self.codec is not None else data
-
-    @property
-    def ms(self) -> float:
-        """The sound's length in milliseconds."""
-        if self.codec is None:
-            return 0.0
-        return sum(map(len, self.chunks)) * 1000 / self.codec.bytes_per_second
-
-
-@dataclass(slots=True)
-class Item:
-    """One item of a conversation: a message, a function call or its output.
-
-    ``heard_ms`` is set when the item was truncated: what came after was generated and not heard. The text
-    is kept as it was generated; the service deletes its own copy.
-    """
-
-    id: str
-    type: str = "message"
-    role: str | None = None
-    status: str | None = None
-    parts: list[Part] = field(default_factory=list)
-    call_id: str | None = None
-    name: str | None = None
-    arguments: str = ""
-    output: str | None = None
-    heard_ms: int | None = None
-    response_id: str | None = None
-    committed: bool = False
-    """Whether it came through the input buffer: only such speech is transcribed."""
-    transcribed: bool = False
-    """Whether its transcript came, or failed."""
-    transcription_error: str | None = None
-    raw: Event = field(default_factory=dict, repr=False, compare=False)
-
-    @property
-    def text(self) -> str:
-        """All text of the item, spoken or written."""
-        return "".join(part.text for part in self.parts if part.kind != "image")
-
-    @property
-    def audio_ms(self) -> float:
-        """The length of all its sound in milliseconds."""
-        return sum(part.ms for part in self.parts)
-
-    def part(self, index: int, kind: str) -> Part:
-        """Return the content part at ``index``, made if the wire skipped its announcement."""
-        if not 0 <= index < _MOST_PARTS:
-            raise ValueError(f"content_index is 0 to {_MOST_PARTS - 1}, not {index}")
-        while len(self.parts) <= index:
-            self.parts.append(Part(kind))
-        part = self.parts[index]
-        if not part.kind:
-            part.kind = kind
-        return part
-
-
-@dataclass(slots=True)
-class _Mark:
-    """A commit, a clear or a change of format that the client sent and the server has not answered."""
-
-    verb: str
-    position: int  # bytes of input since the session began
-    event_id: str | None
-
-
-class _Input:
-    """The input audio buffer, as seen from the frames: appended bytes with their place in the session."""
-
-    def __init__(self) -> None:
-        self.start = 0  # position of the first byte kept
-        self.end = 0
-        self.chunks: deque[bytes] = deque()
-        self.marks: deque[_Mark] = deque()
-        self.speech: dict[str, list[float | None]] = {}  # item id → [start ms, end ms]
-
-    def append(self, data: bytes) -> None:
-        self.chunks.append(data)
-        self.end += len(data)
-
-    def drop_to(self, position: int) -> None:
-        while self.chunks and self.start + len(self.chunks[0]) <= position:
-            self.start += len(self.chunks.popleft())
-        if self.chunks and self.start < position:
-            self.chunks[0] = self.chunks[0][position - self.start :]
-            self.start = position
-
-    def take(self, start: int, end: int) -> bytes:
-        """Return the bytes between two positions and forget everything up to ``end``."""
-        whole = b"".join(self.chunks)
-        data = whole[max(0, start - self.start) : max(0, end - self.start)]
-        self.drop_to(end)
-        return data
-
-    def change_codec(self, position: int, before: Codec, after: Codec) -> None:
-        """Go on in another form from ``position``: what was not committed by then is dropped.
-
-        Positions are bytes in the present form, so that they still tell the time since the session began.
-        """
-        self.drop_to(position)
-        samples = position * after.bytes_per_second // before.bytes_per_second // after.width
-        moved = samples * after.width - position
-        self.start, self.end = max(self.start, position) + moved, self.end + moved
-        for mark in self.marks:
-            mark.position += moved
 
 
 def _text(value: Any) -> str:
@@ -184,7 +56,7 @@ class Conversation:
         self.output_codec = self.input_codec
         self.sound: tuple[str, bytes] | None = None
         """The sound that the last event brought: its base64, and the bytes of it."""
-        self._input = _Input()
+        self._input = InputBuffer()
         self._sent: deque[tuple[str | None, Event]] = deque()  # item.create on its way: event id, item
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
 
@@ -254,7 +126,7 @@ class Conversation:
 
     def _on_mark(self, event: Event) -> None:
         verb = event["type"].rsplit(".", 1)[-1]
-        self._input.marks.append(_Mark(verb, self._input.end, event.get("event_id")))
+        self._input.marks.append(Mark(verb, self._input.end, event.get("event_id")))
 
     def _on_create(self, event: Event) -> None:
         item = event["item"]
@@ -303,7 +175,7 @@ class Conversation:
         item.parts[0].chunks = [data] if data else []
         self._place(item, event)
 
-    def _pop_mark(self, verb: str) -> _Mark | None:
+    def _pop_mark(self, verb: str) -> Mark | None:
         for mark in self._input.marks:
             if mark.verb == verb:
                 self._input.marks.remove(mark)

@@ -17,8 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .conversation import Conversation, Item, Part
+from .conversation import Conversation
 from .events import Direction, Event
+from .items import Item, Part
 from .log import NO_TURN
 from .usage import Usage
 
