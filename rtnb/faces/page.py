@@ -14,6 +14,8 @@ from typing import Any
 import anywidget
 import traitlets
 
+from .comms import pin
+
 __all__ = ["Hear", "PageWidget"]
 
 Hear = Callable[[dict[str, Any], list[memoryview]], None]
@@ -35,9 +37,7 @@ class PageWidget(anywidget.AnyWidget):
 
     def __init__(self, hear: Hear) -> None:
         super().__init__(uid=uuid.uuid4().hex)
-        # From ipykernel 7.4 on one send from a cell would move the page's messages to the main shell.
-        if hasattr(self.comm, "_reply_subshell_for"):
-            self.comm._reply_subshell_for = lambda data, default: default
+        pin(self)
         self.on_msg(lambda _widget, message, buffers: hear(message, buffers or []))
 
     def tell(self, message: dict[str, Any], *buffers: bytes | memoryview) -> None:

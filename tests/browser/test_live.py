@@ -1,0 +1,151 @@
+"""A live turn in a real page: it sounds at once, is interrupted exactly, and leaves its card in the notebook."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
+CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
+PLAYING = """() => { const page = globalThis[Symbol.for("rtnb.page.1")];
+    return [...(page?.players ?? [])].some((player) => player.playing && player.items
+        && Object.values(player.items).some((item) => item.played_ms > 300)); }"""
+
+
+def live(page: Any) -> Any:
+    return page.page.locator(".rtnb-live")
+
+
+async def replaced(page: Any, k: int, *, seconds: float = 30) -> str:
+    """Wait for a cell's static card and return its HTML."""
+    await page.wait(
+        "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))",
+        seconds=seconds,
+    )
+    (output,) = await page.outputs(k)
+    assert "application/vnd.jupyter.widget-view+json" not in output["data"]
+    html = output["data"]["text/html"]
+    return "".join(html) if isinstance(html, list) else html
+
+
+async def test_a_turn_streams_and_becomes_a_card_that_is_saved(jupyter: Any) -> None:
+    page = await jupyter.open([CONNECT, f"t = s.send({LONG})\nt", "1 + 1"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await page.run(2)  # the cell did not block
+    assert "Playing the rest" in await page.text(1)
+    assert "You said: Please count." in await page.text(1)
+    if jupyter.kind == "lab":
+        await page.portraits("live-turn", live(page))
+    html = await replaced(page, 1)
+    assert "data:audio/ogg;base64," in html
+    assert "data:image/svg+xml;base64," in html
+    saved = await page.save()
+    assert "You said: Please count." in str(saved.cells[1].outputs[0].data["text/html"])
+    assert await page.value("[t.status, t.heard]") == ["completed", None]
+    assert await page.value("rtnb.faces.live._shown[t].widget.underruns") == 0
+
+
+async def test_stop_cuts_to_what_was_heard(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({LONG})\nt"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await live(page).get_by_role("button", name="Stop the answer").click()
+    html = await replaced(page, 1)
+    status, heard, whole = await page.value("[t.status, t.heard, t.audio.seconds]")
+    assert status == "interrupted"
+    assert 0.2 < heard < whole - 1
+    assert "were heard" in html
+    assert await page.js("() => [...globalThis[Symbol.for('rtnb.page.1')].players].length") == 0
+
+
+async def test_python_interrupts_and_the_page_is_silent_at_once(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({LONG})\nt", "t.interrupt()"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await page.run(2)
+    await replaced(page, 1)
+    status, heard = await page.value("[t.status, t.heard]")
+    assert status == "interrupted"
+    assert 0.2 < heard < 5
+    assert await page.value("len(t.events.filter('conversation.item.truncate'))") == 1
+
+
+async def test_sound_goes_on_while_the_kernel_is_busy(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"import time\nt = s.send({LONG})\ndisplay(t)\ntime.sleep(9)"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await replaced(page, 1)
+    assert await page.js("() => rtnbTest.runs[1].state") == "running"
+    await page.finished(1)
+    assert await page.value("[t.status, t.heard]") == ["completed", None]
+
+
+async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> None:
+    page = await lab.open([CONNECT, "t = s.send('hello there you')\nt"], autoplay=False)
+    await page.run(0)
+    await page.start(1)
+    await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('waits for your click')")
+    await asyncio.sleep(1)
+    live_now = "() => [...globalThis[Symbol.for('rtnb.page.1')].players][0]"
+    assert await page.js(f"() => Object.values(({live_now})().items).every((item) => item.played_ms === 0)")
+    await page.screenshot("live-blocked", live(page))
+    await live(page).get_by_role("button", name="Play", exact=True).click()
+    await replaced(page, 1)
+    assert await page.value("[t.status, t.heard]") == ["completed", None]
+
+
+async def test_words_of_a_model_are_never_markup(lab: Any) -> None:
+    nasty = "<script>window.bad = 1</script><img src=x onerror='window.bad = 2'> " + "word " * 40
+    page = await lab.open([CONNECT, f"t = s.send({nasty!r})\nt"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    assert "You said: <script>window.bad" in await page.text(1)
+    await replaced(page, 1)
+    assert "You said: <script>window.bad" in await page.text(1)
+    assert await page.js("() => window.bad ?? null") is None
+    assert await page.js("() => document.querySelectorAll('.jp-OutputArea img[src=\"x\"]').length") == 0
+
+
+async def test_two_tabs_play_it_once(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await page.save()
+    second = await page.also()
+    await second.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Live in another tab')")
+    assert not await second.js(PLAYING)
+    await live(second).get_by_role("button", name="Play it here").click()
+    await second.wait(PLAYING)
+    await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Live in another tab')")
+    assert not await page.js(PLAYING)
+    await live(second).get_by_role("button", name="Stop the answer").click()
+    await replaced(page, 1)  # the other tab never learnt where the output is: its view just goes
+    await second.wait("() => !document.querySelector('.rtnb-live')")
+    assert await page.value("t.heard > 0.5 and t.heard < t.audio.seconds - 1")
+
+
+@pytest.mark.engine
+async def test_a_spoken_answer_of_the_real_engine(lab: Any) -> None:
+    page = await lab.open(
+        [
+            "import rtnb\ns = rtnb.connect(engine='local')",
+            "t = s.send('Describe the sea in one sentence.')\nt",
+        ]
+    )
+    await page.run(0, seconds=90)
+    await page.start(1)
+    await page.wait(PLAYING, seconds=60)
+    html = await replaced(page, 1, seconds=60)
+    assert await page.value("t.text.strip()") in html.replace("&#x27;", "'")
+    assert await page.value("rtnb.faces.live._shown[t].widget.underruns") == 0
