@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..errors import ArgumentError
+from ..recordings.spool import Spool, wanted
 from ..session.core import AsyncSession
 from ..transports import websocket
 from ..transports.base import Transport
@@ -41,6 +42,7 @@ def connect(
     session: Mapping[str, Any] | None = None,
     timeout: float = 30.0,
     compression: bool = False,
+    spool: bool | str | None = None,
 ) -> Session:
     """Open a session and return it when the server is ready.
 
@@ -82,6 +84,9 @@ def connect(
         Seconds to wait for the server.
     compression
         Offer permessage-deflate: fewer bytes, 12 to 20 times the work.
+    spool
+        Keep the log on the disk as it grows, so that ``rtnb recover`` finds it after a crash: True, False,
+        or "keep" to leave it there after ``close``. By default what ``RTNB_SPOOL`` says, else True.
 
     Raises
     ------
@@ -110,6 +115,7 @@ def connect(
         "response_format": response_format,
         "session": session,
     }
+    spooling = wanted(spool)
     if where is not None and engine is not None:
         raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
     if api_key is not None and not isinstance(where, str):
@@ -129,7 +135,7 @@ def connect(
                 f"not {type(transport).__name__}"
             )
         aim = Target("a transport", "", model or models.SEED, billed=False)
-        return loop.run(_open(lambda: _ready(transport), aim, options, timeout))
+        return loop.run(_open(lambda: _ready(transport), aim, options, timeout, spooling))
     target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
 
     async def dial() -> Transport:
@@ -137,22 +143,37 @@ def connect(
             target.url, headers=target.headers, timeout=timeout, compression=compression
         )
 
-    return loop.run(_open(dial, target, options, timeout))
+    return loop.run(_open(dial, target, options, timeout, spooling))
 
 
 async def _ready(transport: Transport) -> Transport:
     return transport
 
 
-async def _open(dial: Callable[[], Any], target: Target, options: dict[str, Any], timeout: float) -> Session:
+async def _open(
+    dial: Callable[[], Any], target: Target, options: dict[str, Any], timeout: float, spooling: str
+) -> Session:
     AsyncSession.check(target.model, options)  # before anything is opened or sent
     core = AsyncSession(await dial(), model=target.model, billed=target.billed, engine=target.engine)
     await core.open(options, timeout=timeout)
+    spool = _spool(core, target, keep=spooling == "keep") if spooling else None
     if "IPython" in sys.modules:
         from .display import install
 
         install()
-    return Session(core, target.name)
+    return Session(core, target.name, spool)
+
+
+def _spool(core: AsyncSession, target: Target, *, keep: bool) -> Spool:
+    return Spool(
+        core.record,
+        core.signal.wait,
+        keep=keep,
+        where=target.name,
+        engine=target.engine,
+        billed=target.billed,
+        model=target.model,
+    )
 
 
 def _embedded(engine: str | None, model: str | None) -> Target:

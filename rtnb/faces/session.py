@@ -23,6 +23,7 @@ from ..wire.usage import Usage
 from . import loop
 
 if TYPE_CHECKING:
+    from ..recordings.spool import Spool
     from .talk import Talk
 
 __all__ = ["Session"]
@@ -36,8 +37,9 @@ class Session:
     ``where`` says in words what it talks to.
     """
 
-    def __init__(self, core: AsyncSession, where: str) -> None:
+    def __init__(self, core: AsyncSession, where: str, spool: Spool | None = None) -> None:
         self._core = core
+        self._spool = spool
         self._process = os.getpid()
         self.where = where
         _open.add(self)
@@ -205,9 +207,17 @@ class Session:
         return self._core.closed
 
     def close(self) -> None:
-        """Hang up. Turns that are not over fail; what was said stays readable. Closing twice is allowed."""
+        """Hang up. Turns that are not over fail; what was said stays readable. Closing twice is allowed.
+
+        The spool is removed: ``save`` what is to be kept, before or after.
+        """
+        self._close(discard=True)
+
+    def _close(self, *, discard: bool) -> None:
         _open.discard(self)
         loop.run(self._own.close())
+        if self._spool is not None:
+            self._spool.close(discard=discard)
 
     def __enter__(self) -> Session:
         return self
@@ -230,9 +240,9 @@ class Session:
 
 @atexit.register
 def _close_all() -> None:
-    """Say goodbye to servers when the process ends, so that none waits for us."""
+    """Say goodbye to servers when the process ends, so that none waits for us. Spools stay: nobody saved."""
     for session in list(_open):
-        session.close()
+        session._close(discard=False)
 
 
 if sys.platform != "win32":  # what a forked child closed would be closed under its parent

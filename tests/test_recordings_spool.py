@@ -1,0 +1,199 @@
+"""Nothing is lost: what the spool has written is there after any end of the process."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+from frames import full
+
+import rtnb
+from rtnb.errors import ArgumentError, RecordingError
+from rtnb.recordings import spool
+from rtnb.recordings.spool import Spool, recover, spools, wanted
+from rtnb.server import process
+from rtnb.session.signal import Signal
+
+# Appends frames of all sizes without end and says, of each spooled count that it sees, how many are safe.
+CHILD = """
+import itertools, sys, time
+from rtnb.recordings.spool import Spool
+from rtnb.session.signal import Signal
+from rtnb.wire.record import Record
+sys.path.insert(0, "tests")
+from test_recordings_spool import frame
+
+record, signal = Record(), Signal()
+kept = Spool(record, signal.wait, where="a test", engine="weightless", billed=False)
+told = 0
+for number in itertools.count():
+    data, direction = frame(number)
+    record.append(data, direction, mono_ns=number, wall_ns=number)
+    signal.fire()
+    if number % 7 == 0:
+        time.sleep(0.001)
+    if kept.written != told:
+        told = kept.written
+        print(told, flush=True)
+"""
+
+
+def frame(number):
+    from frames import b64, tone
+
+    if number % 3 == 0:
+        data = (
+            b'{"type":"input_audio_buffer.append","audio":"%s"}' % b64(tone(40, 100 + number % 900)).encode()
+        )
+        return data, "client"
+    return b'{"type":"response.output_text.delta","n":%d,"delta":"%s"}' % (
+        number,
+        b"x" * (number % 500),
+    ), "server"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the signal is POSIX's")
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_any_moment(home, seed):
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
+    try:
+        told = int(child.stdout.readline())
+        end = time.monotonic() + random.Random(seed).uniform(0, 0.4)
+        while time.monotonic() < end:
+            told = int(child.stdout.readline())
+    finally:
+        child.kill()
+        rest, _ = child.communicate()
+    told = int(rest.split("\n")[-2]) if rest.count("\n") else told
+    [(path, live)] = spools()
+    assert not live
+    assert "never ended" in rtnb.open(path).problem
+    _, count = recover(path, home / "out.rtnb")
+    recording = rtnb.open(home / "out.rtnb")
+    assert count >= told
+    assert len(recording.log) == count
+    assert [(e.frame, e.direction) for e in recording.log] == [frame(number) for number in range(count)]
+    assert recording.problem is None
+    assert "ended with its process" in recording.header["end"]["why"]
+    assert (recording.where, recording.engine, recording.billed) == ("a test", "weightless", False)
+
+
+def test_it_follows_and_is_gone_after_close(home):
+    record, signal = full().record, Signal()
+    kept = Spool(record, signal.wait, where="x")
+    until(lambda: kept.written == len(record.log))
+    assert spools() == [(kept.path, True)]
+    assert [e.frame for e in rtnb.open(kept.path).log] == [e.frame for e in record.log]
+    assert oct(kept.path.stat().st_mode & 0o777) in ("0o600", "0o666")
+    kept.close()
+    kept.close()
+    assert spools() == []
+    assert list((home / "home" / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize(("keep", "discard"), [(True, True), (False, False)])
+def test_it_stays_where_it_is_to_be_kept(keep, discard):
+    record, signal = full().record, Signal()
+    kept = Spool(record, signal.wait, keep=keep)
+    kept.close(discard=discard)
+    assert kept.written == len(record.log)
+    assert spools() == [(kept.path, False)]
+
+
+def test_of_a_session_without_a_turn_nothing_stays():
+    from rtnb.wire.record import Record
+
+    kept = Spool(Record(), Signal().wait)
+    kept.close(discard=False)
+    assert spools() == []
+
+
+def test_a_folder_that_cannot_be_made_disturbs_nobody(home, caplog):
+    (home / "home").write_text("in the way")
+    kept = Spool(full().record, Signal().wait)
+    kept.close()
+    assert "no longer spooled" in kept.problem
+    assert "no longer spooled" in caplog.text
+    assert spools() == []
+
+
+def test_old_spools_and_too_many_are_removed(monkeypatch):
+    place = spool.folder()
+    place.mkdir(parents=True)
+    for number in range(4):
+        (place / f"{number}.rtnb").write_bytes(b"x" * 1000)
+        os.utime(place / f"{number}.rtnb", (time.time() - 100 + number,) * 2)
+    os.utime(place / "3.rtnb", (0, 0))
+    monkeypatch.setattr(spool, "_MOST_BYTES", 2500)
+    spool._tidy(place)
+    assert sorted(path.name for path in place.iterdir()) == ["1.rtnb", "2.rtnb"]
+
+
+def test_no_key_lies_in_a_spool(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "plain-secret-words")
+    wire = full()
+    wire.server("error", error={"message": "Incorrect API key: sk-abcdefghijklmnop1234 plain-secret-words"})
+    kept = Spool(wire.record, Signal().wait, where="ws://x?api-key=abcdef123456")
+    kept.close(discard=False)
+    data = kept.path.read_bytes()
+    assert not any(key in data for key in (b"sk-abcdefgh", b"plain-secret-words", b"abcdef123456"))
+
+
+def test_what_the_switch_takes(monkeypatch):
+    assert (wanted(True), wanted(False), wanted("keep"), wanted(None)) == ("on", "", "keep", "")
+    for text, means in (("", "on"), ("1", "on"), ("off", ""), ("0", ""), ("keep", "keep")):
+        monkeypatch.setenv("RTNB_SPOOL", text)
+        assert wanted(None) == means
+    with pytest.raises(ArgumentError, match='True, False or "keep"'):
+        wanted("always")
+
+
+def test_a_session_is_spooled(home):
+    try:
+        with rtnb.connect(engine="weightless", spool=True) as session:
+            assert session.send("hello").text == "You said: hello"
+            [(path, live)] = spools()
+            assert live
+            until(lambda: len(rtnb.open(path).log) == len(session.log))
+            recording = rtnb.open(path)
+            assert recording.turns[0].text == "You said: hello"
+            assert recording.engine == "weightless"
+        assert spools() == []
+        with rtnb.connect(engine="weightless") as session:
+            assert spools() == []
+    finally:
+        process.stop("weightless")
+
+
+def test_a_damaged_recording_is_recovered(home):
+    from rtnb.recordings import save
+    from rtnb.recordings.writer import pieces
+
+    log = full().record.log
+    save(pieces(log), {"format": 1, "model": "m", "rtnb": "0"}, home / "x.rtnb")
+    data = bytearray((home / "x.rtnb").read_bytes())
+    sound = rtnb.open(home / "x.rtnb")._reader.chunks[1]
+    assert sound.kind == b"SOND"
+    data[sound.at + 900] ^= 1
+    (home / "x.rtnb").write_bytes(data)
+    reader, count = recover(home / "x.rtnb", home / "y.rtnb")
+    assert count == len(log)
+    assert "SOND chunk at byte" in reader.lost[0]
+    assert [len(e.frame) for e in rtnb.open(home / "y.rtnb").log] == [len(e.frame) for e in log]
+    with pytest.raises(RecordingError, match="the file itself"):
+        recover(home / "y.rtnb", home / "y.rtnb")
