@@ -1,4 +1,4 @@
-"""A live turn in a real page: it sounds at once, is interrupted exactly, and leaves its card in the notebook."""
+"""A live turn in a real page: it sounds at once, is interrupted exactly, and leaves its card behind."""
 
 from __future__ import annotations
 

@@ -1,0 +1,188 @@
+"""Talking in a real page, with a fake microphone that is fed with speech."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from rtnb import Clip
+
+from .lab import QUESTION
+
+pytestmark = pytest.mark.browser
+
+CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
+TALK = "t = s.talk()\nt"
+LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
+PLAYING = """() => [...(globalThis[Symbol.for("rtnb.page.1")]?.players ?? [])].some((player) => player.playing
+    && Object.values(player.items).some((item) => item.played_ms > 300 && !item.over))"""
+
+
+def panel(page: Any) -> Any:
+    return page.page.locator(".rtnb-talk")
+
+
+def button(page: Any, name: str) -> Any:
+    return panel(page).get_by_role("button", name=name)
+
+
+async def says(page: Any, text: str, *, seconds: float = 30) -> None:
+    await page.wait(
+        "(text) => document.querySelector('.rtnb-talk')?.innerText.includes(text)", text, seconds=seconds
+    )
+
+
+async def carded(page: Any, k: int = 1) -> str:
+    """Wait for the talk's static form and return it."""
+    await page.wait("() => !document.querySelector('.rtnb-talk')", seconds=30)
+    (output,) = await page.outputs(k)
+    assert "application/vnd.jupyter.widget-view+json" not in output["data"]
+    html = output["data"]["text/html"]
+    return "".join(html) if isinstance(html, list) else html
+
+
+def spoken(seconds: float = 4.0) -> Clip:
+    """Return speech and then silence, so that the microphone's loop has pauses of this length."""
+    return Clip.read(QUESTION) + Clip.silence(seconds)
+
+
+async def start(jupyter: Any, talk: str = TALK, *more: str, connect: str = CONNECT, **options: Any) -> Any:
+    page = await jupyter.open([connect, talk, *more], **options)
+    await page.run(0, seconds=90)
+    await page.run(1)
+    await button(page, "Start talking").click()
+    await says(page, "context")
+    return page
+
+
+async def test_hands_free_while_the_kernel_is_busy(jupyter: Any) -> None:
+    page = await start(jupyter, TALK, "import time\ntime.sleep(9)\nlen(t.turns)", wav=spoken(2.0))
+    await page.start(2)
+    await page.wait("() => document.querySelectorAll('.rtnb-talk-assistant:not(.rtnb-hidden)').length > 1")
+    assert await page.js("() => rtnbTest.runs[2].state") == "running"
+    if jupyter.kind == "lab":
+        await page.portraits("talk", panel(page))
+    await page.finished(2)
+    await button(page, "End the talk").click()
+    html = await carded(page)
+    assert html.count("You said: (speech") >= 2
+    assert html.count("data:audio/ogg;base64,") >= 4
+    assert await page.value("s._core.record.conversation.turn_detection") is None
+    assert await page.value("t.state") == "stopped"
+    saved = await page.save()
+    assert "You said: (speech" in str(saved.cells[1].outputs[0].data["text/html"])
+
+
+async def test_barge_in_cuts_what_sounds(lab: Any) -> None:
+    page = await start(lab, TALK, f"turn = s.send({LONG})", wav=spoken(6.0))
+    await page.run(2)
+    await page.wait(PLAYING)
+    await page.until("turn.heard is not None", seconds=30)
+    status, heard, whole = await page.value("[turn.status, turn.heard, turn.audio.seconds]")
+    assert status == "interrupted"
+    assert 0.1 < heard < whole
+    await says(page, "were heard")
+    await button(page, "End the talk").click()
+    assert "The hatched rest" in await carded(page)
+
+
+async def test_push_to_talk_by_button_and_by_space(lab: Any) -> None:
+    page = await start(lab, "t = s.talk(push_to_talk=True)\nt")
+    await says(page, "Hold to talk")
+    assert await page.value("len(s.log.filter('input_audio_buffer.append'))") == 0
+    hold = button(page, "Hold to talk")
+    box = await hold.bounding_box()
+    await page.page.mouse.move(box["x"] + 10, box["y"] + 10)
+    await page.page.mouse.down()
+    await says(page, "You are speaking")
+    await asyncio.sleep(1.2)
+    await page.screenshot("talk-held", panel(page))
+    await page.page.mouse.up()
+    await page.until("len(t.turns) == 1 and t.turns[0].done")
+    await panel(page).focus()
+    await page.page.keyboard.down("Space")
+    await says(page, "You are speaking")
+    await asyncio.sleep(0.8)
+    await page.page.keyboard.up("Space")
+    await page.until("len(t.turns) == 2 and t.turns[1].done")
+    first, second = await page.value("[turn.input.audio.seconds for turn in t.turns]")
+    assert 0.9 < first < 2.5
+    assert 0.5 < second < 2.0
+    await page.page.keyboard.press("Space")
+    await says(page, "too short")
+    await page.page.keyboard.press("Escape")
+    await button(page, "End the talk").click()
+    assert "2 turns" in await carded(page)
+
+
+async def test_mute_sends_silence_for_a_moment_and_then_nothing(lab: Any) -> None:
+    page = await start(lab)
+    await page.until("len(s.log.filter('input_audio_buffer.append')) > 10")
+    await button(page, "Mute the microphone").click()
+    await says(page, "Muted")
+    await asyncio.sleep(1.6)
+    count = await page.value("len(s.log.filter('input_audio_buffer.append'))")
+    await asyncio.sleep(0.6)
+    assert await page.value("len(s.log.filter('input_audio_buffer.append'))") == count
+    await button(page, "Unmute the microphone").click()
+    await page.until(f"len(s.log.filter('input_audio_buffer.append')) > {count + 5}")
+
+
+async def test_half_duplex_hears_nothing_while_it_speaks(lab: Any) -> None:
+    page = await start(lab, "t = s.talk(half_duplex=True)\nt", f"turn = s.send({LONG})", wav=spoken(1.0))
+    await page.run(2)
+    await page.wait(PLAYING)
+    await says(page, "the microphone waits")
+    await page.wait(f"() => !({PLAYING})()", seconds=30)
+    assert await page.value("turn.heard") is None
+
+
+async def test_a_denied_microphone_is_a_sentence_and_one_may_listen(lab: Any) -> None:
+    page = await start(lab, TALK, "turn = s.send('hello there you')", microphone=False)
+    await says(page, "did not allow the microphone")
+    await page.screenshot("talk-denied", panel(page))
+    assert "did not allow" in await page.value("t._widget.error")
+    await page.run(2)
+    await says(page, "You said: hello there you")
+    await page.until("t._widget.played_ms > 100")
+    await page.execute("t.stop()")
+    assert "You said: hello there you" in await carded(page)
+    page.errors.clear()
+
+
+async def test_two_tabs_have_one_microphone(lab: Any) -> None:
+    page = await start(lab, wav=spoken(2.0))
+    await page.save()
+    second = await page.also()
+    await says(second, "Live in another tab")
+    await second.screenshot("talk-other-tab", panel(second))
+    await button(second, "Take over here").click()
+    await says(page, "Live in another tab")
+    count = await page.value("len(s.log.filter('input_audio_buffer.append'))")
+    await page.until(f"len(s.log.filter('input_audio_buffer.append')) > {count + 20}")
+    seconds = await page.value("s.log[-1].t")
+    assert count / 25 < seconds + 2
+    await button(second, "End the talk").click()
+    await carded(page)
+
+
+async def test_a_narrow_page(lab: Any) -> None:
+    page = await start(lab, wav=spoken(2.0), viewport={"width": 480, "height": 800})
+    await page.wait("() => document.querySelectorAll('.rtnb-talk-assistant:not(.rtnb-hidden)').length > 0")
+    await page.screenshot("talk-narrow", panel(page))
+    assert await page.js(
+        """() => { const node = document.querySelector(".rtnb-talk");
+            return node.scrollWidth <= node.clientWidth; }"""
+    )
+
+
+@pytest.mark.engine
+async def test_a_spoken_turn_of_the_real_engine(lab: Any) -> None:
+    page = await start(lab, connect="import rtnb\ns = rtnb.connect(engine='local')", wav=spoken(12.0))
+    await page.until("t.turns and t.turns[0].done", seconds=60)
+    asked, said, status = await page.value("[str(t.turns[0].input), t.turns[0].said, t.turns[0].status]")
+    assert "ocean" in asked.lower()
+    assert said.strip() or status == "interrupted"
+    await says(page, asked)
