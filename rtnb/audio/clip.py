@@ -171,10 +171,16 @@ class Clip:
         """Make a clip of a clip (itself), a path, bytes or an open file (read), or an array.
 
         ``rate`` is the rate of an array, which must be told; of a clip or a file it is the rate wanted. A
-        pair ``(array, rate)`` is understood too.
+        pair ``(array, rate)`` is understood too, and so are recorders: anything with ``__clip__``, which
+        returns a clip, and widgets whose ``audio.value`` is a sound file, such as ipywebrtc's.
         """
+        if hasattr(type(thing), "__clip__"):
+            thing = thing.__clip__()
         if isinstance(thing, Clip):
             return thing if rate is None else thing.resample(rate)
+        file = getattr(getattr(thing, "audio", None), "value", None)
+        if isinstance(file, (bytes, bytearray, memoryview)):
+            return cls.read(file, rate=rate)
         if isinstance(thing, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(thing, "read"):
             return cls.read(thing, rate=rate)
         pair = isinstance(thing, tuple) and len(thing) == 2

@@ -41,6 +41,8 @@ async def test_record(jupyter):
     assert info["source"] == "microphone"
     assert info["asked"] == {"echo_cancellation": True, "noise_suppression": True, "auto_gain_control": True}
     assert "lost_chunks" not in info
+    assert await page.value("rec._pages") == 1
+    assert f"{info['device']} · echo cancellation on" in await page.text(0)
     await page.portraits("recorder-done", page.output(0))
 
 
@@ -157,7 +159,9 @@ async def test_wait_and_await_while_the_cell_runs(jupyter):
 
 
 async def test_flags_and_chunks(lab):
-    source = "import rtnb\nchunks = []\nrec = rtnb.Recorder(noise_suppression=False, on_chunk=chunks.append)\nrec"
+    source = (
+        "import rtnb\nchunks = []\nrec = rtnb.Recorder(noise_suppression=False, on_chunk=chunks.append)\nrec"
+    )
     page = await lab.open([source], wav=Clip.tone(300, 2.0))
     await page.run(0)
     await page.output(0).get_by_text("Microphone", exact=True).click()
@@ -165,7 +169,11 @@ async def test_flags_and_chunks(lab):
     await page.until("rec.echo_cancellation is False")
     await record(page, 0.8)
     info = await page.value("dict(rec.clip.info)")
-    assert info["asked"] == {"echo_cancellation": False, "noise_suppression": False, "auto_gain_control": True}
+    assert info["asked"] == {
+        "echo_cancellation": False,
+        "noise_suppression": False,
+        "auto_gain_control": True,
+    }
     assert (info["echo_cancellation"], info["noise_suppression"]) == (False, False)
     assert await page.value("{len(chunk) for chunk in chunks[:-1]} == {1920}")
     assert await page.value("b''.join(chunks) == rec.whole.to_pcm16()")

@@ -24,6 +24,7 @@ export class Desk {
     this.phase = "idle";
     this.take = null;
     this.takeId = "";
+    this.info = null;
     this.trim = { start: 0, end: 0 };
     this.level = 0;
     this.problem = "";
@@ -88,6 +89,7 @@ export class Desk {
     }
     this.takeId = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
     this.take = new Take(info.rate);
+    this.info = info;
     this.phase = "recording";
     this.model.send({ type: "start", take: this.takeId, info });
     this.early = null;
@@ -204,7 +206,7 @@ export class Desk {
   }
 
   #sound({ take, rate, part, parts }, [view]) {
-    if (this.busy) return;
+    if (this.busy || take === this.takeId) return; // another page asked for what this one has
     if (part === 0) this.arriving = new Take(rate);
     if (!this.arriving) return;
     // Copied, since a buffer of the comm may begin at an odd byte.
@@ -212,6 +214,7 @@ export class Desk {
     if (part + 1 < parts) return;
     this.stopPlaying();
     this.take = this.arriving;
+    this.info = null;
     this.takeId = take;
     this.arriving = null;
     this.#trimmed();

@@ -18,6 +18,19 @@ const WORDS = {
   elsewhere: "Recording in another tab",
 };
 
+const FLAG_WORDS = [
+  ["echoCancellation", "echo cancellation"],
+  ["noiseSuppression", "noise suppression"],
+  ["autoGainControl", "gain control"],
+];
+
+/** Say what the browser really did to the sound, which need not be what it was asked to do. */
+function howRecorded(info) {
+  if (!info) return "";
+  const flags = FLAG_WORDS.filter(([key]) => info[key] !== null).map(([key, word]) => `${word} ${info[key] ? "on" : "off"}`);
+  return [info.device, ...flags].filter(Boolean).join(" · ");
+}
+
 function initialize({ model }) {
   deskOf(model);
 }
@@ -74,6 +87,7 @@ class RecorderView {
     this.wave = el("div", { class: "rtnb-wave" }, this.canvas, ...this.handles);
     this.trimText = el("span", { class: "rtnb-dim rtnb-num" });
     this.trimReset = el("button", { onclick: () => this.#resetTrim() }, "Keep all");
+    this.how = el("p", { class: "rtnb-dim" });
     this.trimRow = el("div", { class: "rtnb-row" }, this.trimText, this.trimReset);
     this.alert = el("p", { class: "rtnb-error", role: "alert" });
     this.device = el("select", { "aria-label": "Microphone", onchange: () => this.#set("device", this.device.value) });
@@ -110,6 +124,7 @@ class RecorderView {
       ),
       this.wave,
       this.trimRow,
+      this.how,
       this.alert,
       el("div", { class: "rtnb-row rtnb-folds" }, this.settings, this.other),
     );
@@ -230,11 +245,16 @@ class RecorderView {
     this.pauseButton.classList.toggle("rtnb-hidden", !live);
     const kept = quiet && desk.take !== null && desk.take.length > 0;
     this.playButton.classList.toggle("rtnb-hidden", !kept);
-    this.keepButton.classList.toggle("rtnb-hidden", !(kept && model.get("confirm")));
+    const asks = kept && model.get("confirm");
+    this.keepButton.classList.toggle("rtnb-hidden", !asks);
+    this.keepButton.classList.toggle("rtnb-main", asks);
+    this.main.classList.toggle("rtnb-main", !asks);
     this.word.textContent = state === "working" ? model.get("note") || WORDS.working : WORDS[state];
     this.meter.classList.toggle("rtnb-hidden", !live);
     for (const handle of this.handles) handle.classList.toggle("rtnb-hidden", !kept);
     this.trimRow.classList.toggle("rtnb-hidden", !kept);
+    this.how.textContent = kept ? howRecorded(desk.info) : "";
+    this.how.classList.toggle("rtnb-hidden", !this.how.textContent);
     const problem = desk.problem || (state === "error" ? model.get("error") : "");
     if (this.alert.textContent !== problem) this.alert.textContent = problem;
     this.alert.classList.toggle("rtnb-hidden", !problem);
@@ -342,11 +362,13 @@ class RecorderView {
       if (!column) return;
       const at = start + ((end - start) * i) / columns.length;
       const kept = live || (at >= desk.trim.start && at <= desk.trim.end);
-      brush.fillStyle = colour(kept ? "--rtnb-accent" : "--rtnb-line");
+      brush.fillStyle = colour(kept ? "--rtnb-accent" : "--rtnb-dim");
+      brush.globalAlpha = kept ? 1 : 0.4;
       const top = (height / 2) * (1 - column[1]);
       const tall = Math.max(1, (height / 2) * (column[1] - column[0]));
       brush.fillRect(2 * i, Math.min(top, height - tall), 1.4, tall);
     });
+    brush.globalAlpha = 1;
     const playhead = desk.playhead;
     if (playhead !== null) {
       brush.fillStyle = colour("--rtnb-fg");
