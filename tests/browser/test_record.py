@@ -192,3 +192,19 @@ async def test_narrow_and_still(lab):
     box = await page.output(0).locator(".rtnb-recorder").bounding_box()
     assert box["width"] < 460
     await page.screenshot("recorder-narrow", page.output(0))
+
+
+@pytest.mark.engine
+async def test_what_was_said_is_understood(lab, tmp_path):
+    """The words that went into the microphone come out of the recogniser."""
+    from rtnb.engines import registry
+
+    page = await lab.open([SHOW], wav=Clip.read(QUESTION) + Clip.silence(1.5))
+    await page.run(0)
+    await record(page, 3.8)  # a whole round of the sound, wherever it began
+    path = tmp_path / "said.wav"
+    await page.execute(f"rec.clip.write({str(path)!r})")
+    asr = registry.part("asr", "moonshine")
+    said = asr.transcribe(Clip.read(path).resample(asr.rate).samples).lower()
+    assert "ocean" in said
+    assert "tell me" in said

@@ -1,0 +1,330 @@
+"""The kernel's side of the recorder, with messages as the page sends them. The page's is in tests/browser."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rtnb
+from rtnb import ArgumentError, AudioError, Clip, MicrophoneError
+from rtnb.faces import recorder as module
+from rtnb.faces import samples
+from rtnb.faces.comms import pin
+from rtnb.faces.local_voice import speak
+from rtnb.faces.recording import Recording
+
+INFO = {
+    "device": "A microphone",
+    "rate": 24_000,
+    "echoCancellation": True,
+    "noiseSuppression": False,
+    "autoGainControl": None,
+}
+
+
+class Page:
+    """A page in front of a recorder: it says hello, sends chunks, and keeps what the kernel sends."""
+
+    def __init__(self, recorder):
+        self.recorder = recorder
+        self.got = []
+        recorder.send = lambda content, buffers=None: self.got.append((content, buffers))
+        self.tell({"type": "hello", "take": ""})
+
+    def tell(self, message, *buffers):
+        self.recorder._handle_custom_msg(message, [memoryview(data) for data in buffers])
+
+    def record(self, pieces, take="t1", rate=24_000):
+        self.tell({"type": "start", "take": take, "info": {**INFO, "rate": rate}})
+        for seq, piece in enumerate(pieces):
+            self.tell({"type": "chunk", "take": take, "seq": seq}, piece)
+        self.tell({"type": "stop", "take": take, "chunks": len(pieces)})
+
+
+def pieces(count, size=960):
+    return [np.full(size, 100 * (seq + 1), "<i2").tobytes() for seq in range(count)]
+
+
+def settle(recorder):
+    """Wait until a clip that is made on a thread is there, or failed."""
+    try:
+        return recorder.wait(30)
+    except rtnb.RtnbError as error:
+        return error
+
+
+# Putting a take together
+
+
+@given(st.permutations(range(6)), st.integers(0, 5))
+def test_chunks_may_come_in_any_order_and_twice(order, twice):
+    data = pieces(6, 40)
+    recording = Recording("t", 24_000)
+    for seq in [*order, twice]:
+        recording.add(seq, data[seq])
+    assert recording.missing(6) == []
+    assert recording.clip({}).to_pcm16() == b"".join(data)
+    assert recording.seconds == 240 / 24_000
+
+
+def test_what_is_missing_is_known():
+    recording = Recording("t", 24_000)
+    assert recording.add(0, b"\0\0") == b"\0\0"
+    assert recording.add(0, b"\0\0") is None
+    recording.add(3, b"\0\0")
+    assert recording.missing(5) == [1, 2, 4]
+
+
+def test_a_device_of_another_rate_is_brought_to_24_khz():
+    tone = Clip.tone(440, 1.0, rate=48_000).to_pcm16()
+    recording = Recording("t", 48_000)
+    streamed = b"".join(recording.add(k, tone[k * 3840 : (k + 1) * 3840]) for k in range(25))
+    assert recording.clip({}).rate == 24_000
+    assert recording.clip({}).seconds == pytest.approx(1.0)
+    assert len(streamed) / 48_000 == pytest.approx(1.0, abs=0.05)
+
+
+# The recorder
+
+
+def test_a_recording_becomes_a_clip():
+    chunks, clips = [], []
+    recorder = rtnb.Recorder("Say it.", noise_suppression=False, on_chunk=chunks.append, on_clip=clips.append)
+    page = Page(recorder)
+    page.record(pieces(5))
+    clip = recorder.clip
+    assert clip.to_pcm16() == b"".join(pieces(5)) == b"".join(chunks)
+    assert clips == [clip]
+    assert recorder.state == "done"
+    assert clip.info["device"] == "A microphone"
+    assert clip.info["asked"] == {
+        "echo_cancellation": True,
+        "noise_suppression": False,
+        "auto_gain_control": True,
+    }
+    assert (clip.info["echo_cancellation"], clip.info["noise_suppression"]) == (True, False)
+    assert clip.info["auto_gain_control"] is None  # the browser did not tell
+    assert Clip.of(recorder) == clip
+    assert recorder.wait() == clip
+    assert "text/html" in recorder._repr_mimebundle_()[0]
+    assert "data:audio/ogg" in recorder._repr_mimebundle_()[0]["text/html"]
+
+
+def test_trim():
+    recorder = rtnb.Recorder()
+    Page(recorder).record(pieces(25))
+    recorder.trim_start, recorder.trim_end = 0.25, 0.75
+    assert recorder.clip == recorder.whole[0.25:0.75]
+    assert recorder.clip.info["trim"] == (0.25, 0.75)
+    recorder.trim_end = 99.0
+    assert recorder.clip.seconds == pytest.approx(0.75)
+    Page(recorder).record(pieces(3), take="t2")
+    assert recorder.clip.to_pcm16() == b"".join(pieces(3))
+
+
+def test_before_and_while_recording_there_is_a_sentence():
+    recorder = rtnb.Recorder()
+    with pytest.raises(AudioError, match="press Record"):
+        _ = recorder.clip
+    page = Page(recorder)
+    page.tell({"type": "start", "take": "t", "info": INFO})
+    page.tell({"type": "chunk", "take": "t", "seq": 0}, b"\0" * 48_000)
+    with pytest.raises(AudioError, match=r"still recording \(1\.0 s"):
+        _ = recorder.clip
+    page.tell({"type": "pause", "take": "t"})
+    assert recorder.state == "paused"
+    page.tell({"type": "resume", "take": "t"})
+    assert recorder.state == "recording"
+
+
+def test_lost_chunks_are_asked_for_once():
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    data = pieces(4)
+    page.tell({"type": "start", "take": "t", "info": INFO})
+    for seq in (0, 3):
+        page.tell({"type": "chunk", "take": "t", "seq": seq}, data[seq])
+    page.tell({"type": "stop", "take": "t", "chunks": 4})
+    assert page.got[-1][0] == {"type": "again", "take": "t", "seqs": [1, 2]}
+    page.tell({"type": "chunk", "take": "t", "seq": 1}, data[1])
+    page.tell({"type": "stop", "take": "t", "chunks": 4})
+    assert recorder.clip.to_pcm16() == data[0] + data[1] + data[3]
+    assert recorder.clip.info["lost_chunks"] == 1
+
+
+def test_a_microphone_that_was_denied():
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    page.tell(
+        {"type": "problem", "text": "The browser did not allow the microphone.", "name": "NotAllowedError"}
+    )
+    assert recorder.state == "error"
+    assert recorder.error == "The browser did not allow the microphone."
+    with pytest.raises(MicrophoneError, match="did not allow"):
+        _ = recorder.clip
+    with pytest.raises(MicrophoneError, match="did not allow"):
+        recorder.wait(5)
+    with pytest.raises(MicrophoneError, match="nothing was recorded within"):
+        recorder.wait(0)  # told once; a second wait is for what comes next
+    page.record(pieces(2))
+    assert recorder.wait(5).seconds == 0.08
+    assert recorder.error == ""
+
+
+def test_an_empty_recording_is_none():
+    recorder = rtnb.Recorder()
+    Page(recorder).record([])
+    assert recorder.state == "error"
+    with pytest.raises(AudioError, match="empty"):
+        _ = recorder.clip
+
+
+def test_nonsense_from_the_page_is_a_sentence(caplog):
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    page.tell({"type": "start"})
+    with pytest.raises(AudioError, match="not understood"):
+        _ = recorder.clip
+    page.tell({"type": "no such thing"})
+    page.tell({"type": "chunk", "take": "of another", "seq": 0}, b"\0\0")
+    page.tell({"type": "sample", "name": "none"})
+    assert "no sample" in str(settle(recorder))
+
+
+def test_a_page_that_comes_later_gets_the_sound():
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    page.record(pieces(3))
+    assert not [head for head, _ in page.got if head["type"] == "sound"]  # it has it
+    second = Page(recorder)
+    [(head, [data])] = second.got
+    assert (head["type"], head["take"], head["parts"]) == ("sound", "t1", 1)
+    assert data == b"".join(pieces(3))
+
+
+def test_the_other_ways_to_a_sound():
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    file = Clip.tone(440, 1.0, rate=16_000).to_bytes("flac")
+    half = len(file) // 2
+    page.tell({"type": "upload", "id": "u", "name": "a.flac", "part": 1, "parts": 2}, file[half:])
+    page.tell({"type": "upload", "id": "u", "name": "a.flac", "part": 0, "parts": 2}, file[:half])
+    clip = settle(recorder)
+    assert (clip.rate, clip.seconds, clip.info["file"]) == (24_000, 1.0, "a.flac")
+    assert b"".join(buffers[0] for head, buffers in page.got if head["type"] == "sound") == clip.to_pcm16()
+    name = samples.names()[0]
+    page.tell({"type": "sample", "name": name})
+    assert settle(recorder).info["text"] == name
+    page.tell({"type": "upload", "id": "v", "name": "b", "part": 0, "parts": 1}, b"no sound")
+    assert "not a sound file" in str(settle(recorder))
+    assert recorder.clip.info["text"] == name  # what was there stays
+    for sample in samples.names():
+        assert samples.read(sample).seconds > 1
+    with pytest.raises(ArgumentError, match="no sample"):
+        samples.read("none")
+
+
+def test_a_text_is_spoken_by_the_local_voice(monkeypatch):
+    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    recorder = rtnb.Recorder()
+    Page(recorder).tell({"type": "say", "text": "Hello there. How are you?"})
+    clip = settle(recorder)
+    assert clip.info["source"] == "voice"
+    assert clip == speak("Hello there. How are you?")
+    assert speak(" ".join(["and so on,"] * 60)).seconds > 1
+    with pytest.raises(ArgumentError, match="no word"):
+        speak("…")
+
+
+@pytest.mark.engine
+def test_the_local_voice_can_be_understood():
+    from rtnb.engines import registry
+
+    asr = registry.part("asr", "moonshine")
+    clip = speak("The weather is fine today. Let us walk along the river.")
+    said = asr.transcribe(clip.resample(asr.rate).samples).lower()
+    assert "weather" in said
+    assert "river" in said
+
+
+def test_confirm_waits_for_keep():
+    recorder = rtnb.Recorder(confirm=True)
+    page = Page(recorder)
+    page.record(pieces(25))
+    with pytest.raises(MicrophoneError, match="nothing was recorded within"):
+        recorder.wait(0)
+    recorder.trim_start = 0.5
+    page.tell({"type": "keep"})
+    assert recorder.wait(0).seconds == pytest.approx(0.5)
+
+
+def test_autostart_begins_in_the_first_page_only():
+    recorder = rtnb.Recorder(autostart=True)
+    page = Page(recorder)
+    assert [head["type"] for head, _ in page.got] == ["begin"]
+    assert Page(recorder).got == []
+    recorder.stop()
+
+
+def test_without_a_page_the_wait_ends(monkeypatch):
+    monkeypatch.setattr(module, "_GREETING", 0.0)
+    recorder = rtnb.Recorder()
+    with pytest.raises(MicrophoneError, match="no page has shown the recorder"):
+        recorder.wait()
+
+
+async def test_await():
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    threading.Timer(0.05, page.record, [pieces(4)]).start()
+    assert (await asyncio.wait_for(_awaited(recorder), 10)).seconds == 0.16
+    assert (await _awaited(recorder)).seconds == 0.16
+
+
+async def _awaited(recorder):
+    return await recorder
+
+
+def test_wait_is_woken_from_another_thread():
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    thread = threading.Timer(0.05, page.record, [pieces(4)])
+    thread.start()
+    assert recorder.wait(10).seconds == 0.16
+    thread.join()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e9])
+def test_a_recorder_takes_reasonable_lengths_only(seconds):
+    with pytest.raises(ArgumentError, match="max_seconds"):
+        rtnb.Recorder(max_seconds=seconds)
+
+
+def test_pinning_holds_the_shell_where_there_are_shells():
+    class Comm:
+        def _reply_subshell_for(self, data, default):
+            return "the last one that sent"
+
+    class Widget:
+        comm = Comm()
+
+    pin(Widget)
+    assert Widget.comm._reply_subshell_for({}, "its own") == "its own"
+    Widget.comm = object()
+    pin(Widget)  # an older ipykernel: nothing to hold
+
+
+def test_without_anywidget_the_install_command_is_told():
+    code = (
+        "import sys; sys.modules['anywidget'] = None\n"
+        "import rtnb\n"
+        "try: rtnb.Recorder\n"
+        "except rtnb.MissingPackageError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'rtnb[lab]'" in done.stdout
