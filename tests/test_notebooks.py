@@ -15,6 +15,7 @@ from rtnb.server import process
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIRST = ROOT / "notebooks" / "01-first-turn.ipynb"
+TALK = ROOT / "notebooks" / "03-talk.ipynb"
 
 
 @pytest.fixture(params=["weightless", pytest.param("local", marks=pytest.mark.engine)])
@@ -99,6 +100,23 @@ def test_the_first_notebook(engine, tmp_path):
     else:
         spoken = words(card).partition("Assistant")[2].split(".")[0]
         assert spoken.split()[0].lower() in words(html(cells["speak"])).partition("Assistant")[0].lower()
+
+
+def test_the_notebook_that_talks(engine, tmp_path):
+    """Nobody is there to speak, and no page: a clip speaks, and each card is whole all the same."""
+    cells = executed(TALK, tmp_path)
+    assert not [output for cell in cells.values() for output in cell.outputs if output.output_type == "error"]
+    for name in ("live", "interrupt"):
+        assert html(cells[name]).count("data:audio/ogg;base64,") == 1
+        assert "widget-view" not in str(cells[name].outputs)
+    assert "The hatched rest was made and not heard." in words(html(cells["interrupt"]))
+    assert re.search(r"\d\.\d s of \d+\.\d s were heard: interrupted", plain(cells["heard"]))
+    assert "press Start" in words(html(cells["talk"]))
+    assert html(cells["speak"]).count("data:audio/ogg;base64,") == 2
+    assert re.search(r"0\.00 s  speech started", plain(cells["marks"]))
+    assert "first sound" in plain(cells["marks"])
+    assert re.search(r"turn 4: .* cached\), +\d+ out", plain(cells["cost"]))
+    assert "nothing was billed" in plain(cells["cost"])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -216,7 +216,7 @@ class Live:
         for line in captions.lines(self.turn, self._core.record):
             self.widget.tell(line)
         seconds = self._peaks.samples / 24_000
-        count = max(1, min(_COLUMNS, round(_COLUMNS * seconds / _GROWING_SECONDS)))
+        count = _COLUMNS if self.turn.done else round(_COLUMNS * min(1.0, seconds / _GROWING_SECONDS)) or 1
         columns = np.round(self._peaks.draw(count) * 127).astype(np.int8).tobytes()
         scale = max(seconds, _GROWING_SECONDS if not self.turn.done else 0.0)
         self.widget.tell(

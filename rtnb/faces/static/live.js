@@ -117,7 +117,7 @@ function liveView(link, root) {
     for (const line of newlyFinal(before, link.lines)) told.textContent = `${speakerName(line.who)}: ${line.text}`;
     before = link.lines;
     const seconds = facts.seconds ?? 0;
-    time.textContent = seconds ? `${clock(link.playedSeconds)} of ${clock(seconds)}` : "";
+    time.textContent = seconds ? `${clock(Math.min(link.playedSeconds, seconds), true)} of ${clock(seconds, true)}` : "";
     canvas.classList.toggle("rtnb-hidden", Boolean(facts.silent));
     canvas.setAttribute("aria-label", `Waveform of the answer, ${seconds.toFixed(1)} seconds so far`);
     drawLive(canvas, link.columns, { seconds, scale: facts.scale ?? 0, played: link.playedSeconds });
