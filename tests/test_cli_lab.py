@@ -67,6 +67,17 @@ def test_an_installed_package_stays_untouched(started, packaged):
     assert (packaged / "01-first-turn.ipynb").read_text() == "{} 01-first-turn.ipynb"
 
 
+def test_the_clips_of_a_notebook_come_along(started, packaged):
+    (packaged / "02-second-audio").mkdir()
+    (packaged / "02-second-audio" / "question.ogg").write_bytes(b"OggS")
+    assert main(["lab"]) == 0
+    copy = Path("rtnb-notebooks/02-second-audio/question.ogg")
+    assert copy.read_bytes() == b"OggS"
+    copy.write_bytes(b"my own voice")
+    assert main(["lab"]) == 0
+    assert copy.read_bytes() == b"my own voice"
+
+
 def test_a_notebook_of_ones_own_is_opened_where_it_is(started, packaged):
     Path("mine.ipynb").write_text("{}")
     assert main(["lab", "mine.ipynb"]) == 0

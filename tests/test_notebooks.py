@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from html import unescape
 from pathlib import Path
@@ -15,6 +16,7 @@ from rtnb.server import process
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIRST = ROOT / "notebooks" / "01-first-turn.ipynb"
+SECOND = ROOT / "notebooks" / "02-audio-cells.ipynb"
 TALK = ROOT / "notebooks" / "03-talk.ipynb"
 
 
@@ -117,6 +119,27 @@ def test_the_notebook_that_talks(engine, tmp_path):
     assert "first sound" in plain(cells["marks"])
     assert re.search(r"turn 4: .* cached\), +\d+ out", plain(cells["cost"]))
     assert "nothing was billed" in plain(cells["cost"])
+
+
+def test_the_second_notebook(engine, tmp_path):
+    """Its clips are stored beside it, so it runs without a microphone."""
+    shutil.copytree(SECOND.with_name("02-audio-cells-audio"), tmp_path / "02-audio-cells-audio")
+    before = {path: path.read_bytes() for path in (tmp_path / "02-audio-cells-audio").iterdir()}
+    cells = executed(SECOND, tmp_path)
+    assert not [output for cell in cells.values() for output in cell.outputs if output.output_type == "error"]
+    for name in ("question", "story"):
+        cell = cells[name if name == "question" else "voice"]
+        assert f"{name} = Clip(2." in plain(cell)
+        assert html(cell).count("data:audio/ogg;base64,") == 1
+        assert f"02-audio-cells-audio/{name}.ogg" in words(html(cell))
+    assert {path: path.read_bytes() for path in before} == before
+    assert html(cells["send"]).count("data:audio/ogg;base64,") == 2
+    assert "And why is it salty?" in words(html(cells["say"]))
+    loud, *_, quiet = plain(cells["whisper"]).splitlines()
+    assert "(nothing)" in quiet
+    assert "ocean" in loud if engine == "local" else "(speech, 2." in loud
+    assert "data:audio/ogg" in html(cells["join"])
+    assert "Press Record above" in plain(cells["recorded"])
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -90,6 +90,9 @@ def _notebook(asked: str | None, folder: str | None) -> Path:
         for path in ours:
             if not (into / path.name).exists():
                 shutil.copyfile(path, into / path.name)
+        for clips in home.glob("*-audio"):
+            if not (into / clips.name).exists():
+                shutil.copytree(clips, into / clips.name)
     except OSError as error:
         raise ArgumentError(
             f"the notebooks cannot be copied to {str(into)!r} ({error.strerror or error}): name another "
