@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     )
     from .faces.connect import connect
     from .faces.recorder import Recorder
+    from .faces.replay import replay
     from .faces.session import Session
     from .recordings.recording import Recording, open
     from .session.core import AsyncSession
@@ -77,6 +78,7 @@ _HOME = {
     "connect": ".faces.connect",
     "models": ".wire",
     "open": ".recordings.recording",
+    "replay": ".faces.replay",
     "tool": ".session.tools",
     "transports": ".",
 }
@@ -110,6 +112,7 @@ __all__ = [
     "connect",
     "models",
     "open",
+    "replay",
     "tool",
     "transports",
 ]

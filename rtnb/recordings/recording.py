@@ -74,7 +74,15 @@ class Recording:
     @cached_property
     def record(self) -> Record:
         """The log and all that is folded from it."""
-        return Record.of(self._reader.log)
+        record = Record.of(self._reader.log)
+        record.origin = f"From {self.about}."
+        return record
+
+    @property
+    def about(self) -> str:
+        """The file, when it was made, and with whom, as one phrase."""
+        made = str(self.header.get("created") or "")[:10]
+        return f"{self.path.name}, recorded{f' {made}' if made else ''} with {self.where}"
 
     @property
     def conversation(self) -> Conversation:

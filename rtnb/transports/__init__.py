@@ -3,5 +3,6 @@
 from . import memory
 from .base import Transport
 from .memory import pair
+from .replay import Replay
 
-__all__ = ["Transport", "memory", "pair"]
+__all__ = ["Replay", "Transport", "memory", "pair"]

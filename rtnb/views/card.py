@@ -147,5 +147,5 @@ def _foot(turn: TurnView) -> str:
         parts[-1] += f"{escape(price)}</span>"
     parts.append(f"<span>{escape(words.model(turn))}</span>")
     honest = words.speaker(turn)
-    note = f"<br>{escape(honest)}" if honest else ""
+    note = "".join(f"<br>{escape(said)}" for said in (honest, turn.origin) if said)
     return f'<p class="rtnb-foot"><small>{" · ".join(parts)}{note}</small></p>'

@@ -72,6 +72,11 @@ class TurnView:
         return self._engine
 
     @property
+    def origin(self) -> str:
+        """Where the turn comes from, as a sentence, if it was replayed or read from a file; else ""."""
+        return self._record.origin
+
+    @property
     def billed(self) -> bool:
         """Whether anybody asks money for the turn."""
         return self._billed

@@ -28,6 +28,8 @@ class Record:
         self.turns = Turns(self.conversation)
         self.limits: dict[str, dict[str, Any]] = {}
         self.problems: list[tuple[int, str]] = []
+        self.origin = ""
+        """Where the frames come from, as a sentence, if not from a server that answers now."""
 
     @classmethod
     def of(cls, log: Log) -> Record:
