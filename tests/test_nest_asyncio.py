@@ -6,7 +6,6 @@ import sys
 import nbformat
 import pytest
 from nbclient import NotebookClient
-
 from test_notebooks import ROOT, plain
 
 CELLS = [
