@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -235,6 +236,25 @@ def test_broken_downloads_end_well(index: Path, flaky: list[str]) -> None:
     for text, left, lacking in failures:
         assert "rtnb-fake-one==1.0" in text
         assert (left, lacking) == ([], ["one", "two"])
+
+
+def test_a_folder_that_vanishes_while_its_files_are_counted_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "partial" / "pip-unpack"
+    gone.mkdir(parents=True)
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / "one.whl").write_bytes(b"whole")
+    scan = os.scandir
+
+    def scandir(folder: str | Path) -> Any:
+        if Path(folder) == gone:  # its parent listed it; now it goes
+            gone.rmdir()
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert wheels._arrived(tmp_path) == 5
+    assert not gone.exists()
 
 
 def test_a_wheel_without_the_file_names_it(index: Path) -> None:

@@ -94,11 +94,13 @@ def _run(
 def _arrived(scratch: Path) -> int:
     """Return the size of the largest wheel so far; pip copies it once it is whole."""
     sizes = [0]
-    for file in scratch.rglob("*.whl*"):
-        try:
-            sizes.append(file.stat().st_size)
-        except OSError:  # pip has just moved it
-            continue
+    for folder, _, names in os.walk(scratch):  # passes over folders that pip removes meanwhile
+        for name in names:
+            if ".whl" in name:
+                try:
+                    sizes.append(os.stat(os.path.join(folder, name)).st_size)
+                except OSError:  # pip has just moved it
+                    continue
     return max(sizes)
 
 
