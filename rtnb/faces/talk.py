@@ -13,6 +13,7 @@ from functools import partial
 from html import escape
 from typing import Any
 
+from ..audio import Clip
 from ..audio.pcm import from_pcm16
 from ..audio.resample import Resampler
 from ..errors import RtnbError
@@ -32,6 +33,10 @@ _SETTLE_SECONDS = 5.0
 """How long the end of a talk waits for turns that were just cut short."""
 _AGREE_SECONDS = 2.0
 """How long the server may take to agree to a cut, which the cards then show."""
+_LOOK_SECONDS = 0.5
+"""Seconds between looks for the end of the session."""
+_TAIL_SECONDS = 1.2
+"""Silence by which a detector knows that speech has ended; the protocol's default is 0.5 s or less."""
 _SHORTEST = 0.1
 """Seconds of sound that the protocol wants at least in a commit (API reference)."""
 
@@ -154,6 +159,9 @@ class Talk:
     def _own(self, page: str) -> None:
         self._widget.owner = page
         self._player.give(page)
+        if self.state == "live" and self._phase == "hearing" and not self._push and not self._core.closed:
+            # The page that listened is gone: the detector must still hear that the speech has ended.
+            self._core.append(Clip.silence(_TAIL_SECONDS))
 
     def _on_played(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         before = self._player.playing
@@ -183,6 +191,9 @@ class Talk:
         talking.add(self._core)
         await self._detect()
         self._update()
+        while self.state == "live" and not self._core.closed:  # nothing calls when a connection ends
+            await asyncio.sleep(_LOOK_SECONDS)
+        self._soon()
 
     async def _detect(self) -> None:
         """Let the server find the turns, or not, as the mode has it."""

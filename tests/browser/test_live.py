@@ -135,6 +135,31 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     assert await page.value("t.heard > 0.5 and t.heard < t.audio.seconds - 1")
 
 
+async def test_a_page_that_is_loaded_again_goes_on_where_it_was(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await page.save()
+    await asyncio.sleep(1.2)
+    await page.reload()
+    await page.wait(PLAYING)
+    await live(page).get_by_role("button", name="Stop the answer").click()
+    await page.until("t.heard is not None")
+    heard, whole = await page.value("[t.heard, t.audio.seconds]")
+    assert 1.2 < heard < whole - 1
+
+
+async def test_a_kernel_that_is_gone_leaves_silence_and_a_sentence(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await page.restart()
+    await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('The kernel is gone')")
+    assert await page.js("() => [...globalThis[Symbol.for('rtnb.page.1')].players].length") == 0
+
+
 @pytest.mark.engine
 async def test_a_spoken_answer_of_the_real_engine(lab: Any) -> None:
     page = await lab.open(

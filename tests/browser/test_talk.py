@@ -168,6 +168,21 @@ async def test_two_tabs_have_one_microphone(lab: Any) -> None:
     await carded(page)
 
 
+async def test_a_page_that_is_loaded_again_asks_for_the_microphone(lab: Any) -> None:
+    page = await start(lab)
+    await page.until("len(s.log.filter('input_audio_buffer.append')) > 10")
+    await page.save()
+    await page.reload()
+    await says(page, "No microphone")
+    count = await page.value("len(s.log.filter('input_audio_buffer.append'))")
+    await button(page, "Turn the microphone on").click()
+    await page.until(f"len(s.log.filter('input_audio_buffer.append')) > {count + 10}")
+    await page.execute("s.close()")
+    await says(page, "The session is over")
+    await button(page, "End the talk").click()
+    await page.until("t.state == 'stopped'")
+
+
 async def test_a_narrow_page(lab: Any) -> None:
     page = await start(lab, wav=spoken(2.0), viewport={"width": 480, "height": 800})
     await page.wait("() => document.querySelectorAll('.rtnb-talk-assistant:not(.rtnb-hidden)').length > 0")

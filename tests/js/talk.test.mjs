@@ -48,6 +48,7 @@ test("the state is words", () => {
   assert.equal(say({ phase: "hearing", playing: true }), "You are speaking");
   assert.equal(say({ playing: true }), "The assistant speaks");
   assert.equal(say({ playing: true, half: true }), "The assistant speaks; the microphone waits");
+  assert.equal(say({ lost: true }), "The kernel is gone: run the cell again");
   assert.equal(say({ owned: false }), "Live in another tab");
 });
 

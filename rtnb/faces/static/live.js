@@ -4,7 +4,8 @@ import { newlyFinal, speakerName } from "./captions.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
 
 /** Say in words what goes on. */
-export function liveWords({ phase, owned, silent, blocked, playing }) {
+export function liveWords({ phase, owned, silent, blocked, playing, lost }) {
+  if (lost) return "The kernel is gone: run the cell again";
   if (!owned) return "Live in another tab";
   if (phase === "interrupted") return "Interrupted";
   if (blocked) return "Ready to play: the browser waits for your click";
@@ -101,6 +102,7 @@ function liveView(link, root) {
     const { facts, player } = link;
     const owned = link.owner === "" || link.owns;
     const words = liveWords({
+      lost: link.lost,
       phase: facts.phase,
       owned,
       silent: facts.silent,
@@ -125,8 +127,8 @@ function liveView(link, root) {
     problem.textContent = link.problem;
     problem.classList.toggle("rtnb-hidden", !link.problem);
     play.classList.toggle("rtnb-hidden", !(owned && player?.blocked));
-    take.classList.toggle("rtnb-hidden", owned);
-    for (const button of [mute, stop]) button.classList.toggle("rtnb-hidden", !owned || Boolean(facts.silent && button === mute));
+    take.classList.toggle("rtnb-hidden", owned || link.lost);
+    for (const button of [mute, stop]) button.classList.toggle("rtnb-hidden", !owned || link.lost || Boolean(facts.silent && button === mute));
     mute.setAttribute("aria-pressed", String(link.muted));
     mute.textContent = link.muted ? "Unmute" : "Mute";
     stop.disabled = facts.phase === "interrupted";

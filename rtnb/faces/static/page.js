@@ -21,6 +21,7 @@ export class PageLink {
     this.problem = "";
     this.muted = false;
     this.greeted = false;
+    this.lost = false;
     this.views = new Set();
     this.reported = 0;
     this.onmessage = (message, buffers) => this.take(message, buffers ?? []);
@@ -35,8 +36,17 @@ export class PageLink {
     this.tell({ kind: "hello" });
   }
 
+  /** Send to the kernel. Where it is gone, as after a restart, the page falls silent and says so. */
   tell(message, buffers) {
-    this.model.send({ ...message, page: this.page }, undefined, buffers);
+    if (this.lost) return;
+    try {
+      this.model.send({ ...message, page: this.page }, undefined, buffers);
+    } catch {
+      this.lost = true;
+      this.silence();
+      this.hooks.onowner?.(false);
+      this.changed();
+    }
   }
 
   get owns() {

@@ -31,7 +31,8 @@ export function gateOpen({ live, push, held, muted, half, playing }) {
 }
 
 /** Say in words what goes on. */
-export function talkWords({ state, phase, owned, push, muted, mic, playing, blocked, half }) {
+export function talkWords({ state, phase, owned, push, muted, mic, playing, blocked, half, lost }) {
+  if (lost) return "The kernel is gone: run the cell again";
   if (!owned) return "Live in another tab";
   if (state !== "live") return "Ready";
   if (phase === "closed") return "The session is over";

@@ -228,11 +228,12 @@ function talkView(link, mic, root) {
   const show = (node, wanted) => node.classList.toggle("rtnb-hidden", !wanted);
   const draw = () => {
     const { facts, player } = link;
-    const owned = link.owner === "" || link.owns;
+    const owned = !link.lost && (link.owner === "" || link.owns);
     const live = facts.state === "live";
     const push = Boolean(facts.push);
     const halved = mic.half ?? Boolean(facts.half);
     const words = talkWords({
+      lost: link.lost,
       state: facts.state,
       phase: facts.phase,
       owned,
@@ -249,7 +250,7 @@ function talkView(link, mic, root) {
     show(listen, owned && !live && !mic.opening);
     show(again, owned && live && !mic.on && !mic.opening);
     show(play, owned && live && Boolean(player?.blocked));
-    show(take, !owned);
+    show(take, !owned && !link.lost);
     show(hold, owned && live && push && mic.on);
     hold.textContent = mic.held ? "Listening: let go to send" : "Hold to talk (Space)";
     hold.setAttribute("aria-pressed", String(mic.held));
