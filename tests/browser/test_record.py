@@ -64,8 +64,8 @@ async def test_pause(lab):
     assert await page.value("rec.whole.seconds") < held + 3
 
 
-async def test_trim_by_keyboard(lab):
-    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+async def test_trim_by_keyboard(jupyter):
+    page = await jupyter.open([SHOW], wav=Clip.tone(300, 2.0))
     await page.run(0)
     await record(page, 1.2)
     whole = await page.value("rec.whole.seconds")
@@ -192,6 +192,61 @@ async def test_narrow_and_still(lab):
     box = await page.output(0).locator(".rtnb-recorder").bounding_box()
     assert box["width"] < 460
     await page.screenshot("recorder-narrow", page.output(0))
+
+
+async def test_by_keyboard_alone(jupyter):
+    source = "import rtnb\nrec = rtnb.Recorder('<img src=x onerror=alert(1)>')\nrec"
+    page = await jupyter.open([source, "x = 1"], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    assert "<img src=x onerror=alert(1)>" in await page.text(0)
+    keys = page.page.keyboard
+    await button(page, "Record").focus()
+    await keys.press("Enter")
+    await button(page, "Stop recording").wait_for()
+    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
+    await keys.press("Tab")
+    await keys.press("Space")
+    await page.until("rec.state == 'paused'")
+    await keys.press("Space")
+    await page.until("rec.state == 'recording'")
+    await keys.press("Shift+Tab")
+    await keys.press("Space")
+    await page.until("rec.state == 'done'")
+    await keys.press("Tab")
+    await keys.press("Enter")
+    await button(page, "Stop playing").wait_for()
+    await page.output(0).get_by_text("No microphone?").focus()
+    await keys.press("Enter")
+    await page.output(0).get_by_role("textbox", name="Text to speak").focus()
+    await keys.type("dd aa 00")  # in Jupyter's command mode these would delete the cell and more
+    await keys.press("Enter")
+    await page.until("rec.clip.info.get('text') == 'dd aa 00'")
+    assert await page.value("1") == 1
+
+
+async def test_the_kernel_dies_while_recording(lab):
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await button(page, "Record").click()
+    await page.until("rec.state == 'recording'")
+    await page.restart()
+    await page.output(0).get_by_text("The kernel is gone").wait_for()
+    await page.run(0)
+    await record(page, 0.5)
+
+
+async def test_two_tabs(lab):
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await page.save()
+    second = await page.also()
+    await button(second, "Record").wait_for()
+    await button(page, "Record").click()
+    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
+    await second.output(0).get_by_text("Recording in another tab").wait_for()
+    assert await button(second, "Record").is_disabled()
+    await button(page, "Stop recording").click()
+    await button(second, "Play what is kept").wait_for()  # it got the sound
 
 
 @pytest.mark.engine

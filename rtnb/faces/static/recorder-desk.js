@@ -42,7 +42,16 @@ export class Desk {
       if (model.comm_live === false) this.#orphaned();
     });
     for (const name of ["trim_start", "trim_end"]) model.on(`change:${name}`, () => this.#trimmed());
-    model.send({ type: "hello", take: this.takeId });
+    this.#send({ type: "hello", take: this.takeId });
+  }
+
+  /** Send to the kernel; where it is gone, let go of the microphone instead. */
+  #send(message, buffers = []) {
+    try {
+      this.model.send(message, undefined, buffers);
+    } catch {
+      this.#orphaned();
+    }
   }
 
   watch(watcher) {
@@ -91,7 +100,7 @@ export class Desk {
     this.take = new Take(info.rate);
     this.info = info;
     this.phase = "recording";
-    this.model.send({ type: "start", take: this.takeId, info });
+    this.#send({ type: "start", take: this.takeId, info });
     this.early = null;
     for (const [samples, peak] of early) this.#chunk(capture, samples, peak);
     this.tell("state");
@@ -107,7 +116,7 @@ export class Desk {
     const seq = this.take.pieces.length;
     this.take.push(samples);
     this.level = peak;
-    this.model.send({ type: "chunk", take: this.takeId, seq }, undefined, [samples.buffer.slice(0)]);
+    this.#send({ type: "chunk", take: this.takeId, seq }, [samples.buffer.slice(0)]);
     this.tell("sound");
     if (this.take.seconds >= this.model.get("max_seconds")) this.stop();
   }
@@ -117,7 +126,7 @@ export class Desk {
     this.capture.pause();
     this.phase = "paused";
     this.level = 0;
-    this.model.send({ type: "pause", take: this.takeId });
+    this.#send({ type: "pause", take: this.takeId });
     this.tell("state");
   }
 
@@ -125,7 +134,7 @@ export class Desk {
     if (this.phase !== "paused") return;
     this.capture.resume();
     this.phase = "recording";
-    this.model.send({ type: "resume", take: this.takeId });
+    this.#send({ type: "resume", take: this.takeId });
     this.tell("state");
   }
 
@@ -138,18 +147,15 @@ export class Desk {
     this.capture = null;
     this.level = 0;
     this.trim = { start: 0, end: this.take.seconds };
-    this.model.send({ type: "stop", take: this.takeId, chunks: this.take.pieces.length });
+    this.#send({ type: "stop", take: this.takeId, chunks: this.take.pieces.length });
     this.phase = "idle";
     if (problem) this.#fail(problem, "ended");
     this.tell("state");
   }
 
-  async #orphaned() {
-    if (this.capture) {
-      const capture = this.capture;
-      this.capture = null;
-      await capture.stop();
-    }
+  #orphaned() {
+    this.capture?.stop();
+    this.capture = null;
     this.phase = "idle";
     this.problem = "The kernel is gone. Run the cell again to record.";
     this.tell("state");
@@ -157,7 +163,7 @@ export class Desk {
 
   #fail(sentence, name) {
     this.problem = sentence;
-    this.model.send({ type: "problem", text: sentence, name });
+    this.#send({ type: "problem", text: sentence, name });
     this.tell("state");
   }
 
@@ -173,19 +179,19 @@ export class Desk {
     const parts = Math.max(1, Math.ceil(file.size / UPLOAD_PART));
     for (let part = 0; part < parts; part += 1) {
       const slice = await file.slice(part * UPLOAD_PART, (part + 1) * UPLOAD_PART).arrayBuffer();
-      this.model.send({ type: "upload", id, name: file.name, part, parts }, undefined, [slice]);
+      this.#send({ type: "upload", id, name: file.name, part, parts }, [slice]);
     }
     this.tell("state");
   }
 
   sample(name) {
     this.problem = "";
-    this.model.send({ type: "sample", name });
+    this.#send({ type: "sample", name });
   }
 
   say(text) {
     this.problem = "";
-    this.model.send({ type: "say", text });
+    this.#send({ type: "say", text });
   }
 
   // What the kernel says.
@@ -200,9 +206,9 @@ export class Desk {
   #again(seqs) {
     for (const seq of seqs) {
       const samples = this.take.pieces[seq];
-      this.model.send({ type: "chunk", take: this.takeId, seq }, undefined, [samples.buffer.slice(0)]);
+      this.#send({ type: "chunk", take: this.takeId, seq }, [samples.buffer.slice(0)]);
     }
-    this.model.send({ type: "stop", take: this.takeId, chunks: this.take.pieces.length });
+    this.#send({ type: "stop", take: this.takeId, chunks: this.take.pieces.length });
   }
 
   #sound({ take, rate, part, parts }, [view]) {
@@ -247,7 +253,7 @@ export class Desk {
   /** Tell the kernel that this is the clip. */
   keep() {
     this.stopPlaying();
-    this.model.send({ type: "keep" });
+    this.#send({ type: "keep" });
   }
 
   // Listening to it.

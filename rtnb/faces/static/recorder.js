@@ -1,6 +1,7 @@
 // The recorder: one button, a picture of the sound, and other ways to a sound where there is no microphone.
 
 import { clock, el, prefersStillness } from "./common.js";
+import { ownKeys } from "./keys.js";
 import { deskOf } from "./recorder-desk.js";
 import { meterLevel, trimKey } from "./recorder-take.js";
 
@@ -128,6 +129,7 @@ class RecorderView {
       this.alert,
       el("div", { class: "rtnb-row rtnb-folds" }, this.settings, this.other),
     );
+    ownKeys(this.node);
   }
 
   #others() {
@@ -148,8 +150,6 @@ class RecorderView {
     const text = el("input", { type: "text", "aria-label": "Text to speak", placeholder: "A text for the local voice", class: "rtnb-grow" });
     const speak = () => text.value.trim() && desk.say(text.value);
     text.addEventListener("keydown", (event) => event.key === "Enter" && speak());
-    // Jupyter's own shortcuts must not take what is typed here.
-    for (const field of [text, samples, file]) field.addEventListener("keydown", (event) => event.stopPropagation());
     this.otherControls = [
       el("button", { onclick: () => file.click() }, "Upload a file …"),
       el("button", { onclick: () => desk.sample(samples.value) }, "Use sample"),
