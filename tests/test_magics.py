@@ -82,6 +82,8 @@ def test_another_text_is_spoken_anew_and_a_recording_stays(shell):
     first = shell.user_ns["question"]
     run(shell, "%%audio question --say\nHello there, my dear old friend.")
     assert shell.user_ns["question"] != first
+    run(shell, "%%audio question --say --voice cedar\nHello there, my dear old friend.")
+    assert shell.user_ns["question"].info["voice"] == "cedar"
     run(shell, "%%audio question\nAnother prompt.")
     assert shell.user_ns["question"].info["text"] == "Hello there, my dear old friend."
 
@@ -127,6 +129,8 @@ def test_without_a_page_and_without_a_stored_clip(shell, capsys):
         ("%%audio a --rate 11025", "--rate"),
         ("%%audio a --from nowhere.wav", "there is no file"),
         ("%%audio a --from x.wav --say", "one of them"),
+        ("%%audio a --voice marin", "--voice is for --say"),
+        ("%%audio a 'open", "no closing quotation"),
     ],
 )
 def test_audio_errors_are_one_line(shell, capsys, line, word):
@@ -227,6 +231,13 @@ def test_tab_elsewhere_is_left_alone(shell):
         text = "%%say --to answer\nsome_na"
         found = [one.text for one in shell.Completer.completions(text, len(text))]
     assert "--voice" not in found
+
+
+def test_help_tells_the_options(shell):
+    for name, option in (("audio", "--again"), ("say", "--modalities")):
+        told = shell.find_cell_magic(name).__doc__
+        assert option in told
+        assert f"\n    %%{name}" in told
 
 
 def test_loading_twice_changes_nothing(shell):

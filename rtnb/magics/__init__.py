@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any
 
 __all__ = ["load"]
@@ -19,6 +20,6 @@ def load(ipython: Any) -> None:
         def run(line: str, cell: str = "", *, magic: Any = magic) -> Any:
             return magic(line, cell)
 
-        run.__doc__ = f"{magic.about}\n\n{magic.options.format_help()}"
+        run.__doc__ = f"{cleandoc(magic.about)}\n\n{magic.options.format_help()}"
         ipython.register_magic_function(run, "line_cell", name)
     install(ipython, {name: magic.options for name, magic in magics.items()})

@@ -38,13 +38,8 @@ class AudioMagic:
         add("name", metavar="NAME", help="the variable that the clip is bound to, and its file")
         add("--again", action="store_true", help="make the clip anew, though there is one")
         add("--from", dest="file", metavar="FILE", help="read this sound file instead of recording")
-        add(
-            "--say",
-            nargs="?",
-            const="",
-            metavar="VOICE",
-            help="let the local voice speak the cell's text instead of recording",
-        )
+        add("--say", action="store_true", help="let the local voice speak the cell's text instead")
+        add("--voice", help="of --say: one of the engine's, or a hosted model's")
         add("--edit", action="store_true", help="listen and trim after recording, then press Keep")
         add("--start", action="store_true", help="begin to record as soon as the recorder shows")
         add("--max", type=float, default=600.0, metavar="SECONDS", help="stop by itself then (600)")
@@ -82,7 +77,9 @@ class AudioMagic:
         if stored is None:
             return None
         info = stored.clip.info
-        if args.say is not None and (info.get("source") != "voice" or stored.text != text):
+        if args.say and (info.get("source") != "voice" or stored.text != text):
+            return None
+        if args.say and args.voice not in (None, info.get("voice")):
             return None
         if args.file is not None and info.get("file") != Path(args.file).name:
             return None
@@ -147,13 +144,15 @@ class _Cell:
 
 def _made(args: Namespace, text: str) -> Clip | None:
     """Return a clip that needs no microphone, if the options ask for one."""
-    if args.file is not None and args.say is not None:
+    if args.voice is not None and not args.say:
+        raise UsageError("--voice is for --say: a recording has your own")
+    if args.file is not None and args.say:
         raise UsageError("--from and --say are two ways to one clip: give one of them")
     if args.file is not None:
         clip = Clip.read(args.file, rate=args.rate, max_seconds=args.max)
         return clip.with_info(source="file", file=Path(args.file).name)
-    if args.say is not None:
+    if args.say:
         from ..faces.local_voice import speak
 
-        return speak(text, voice=args.say)
+        return speak(text, voice=args.voice or "")
     return None

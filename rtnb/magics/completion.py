@@ -57,7 +57,7 @@ def _values(ipython: Any, action: Any) -> list[str]:
     if action.dest == "session":
         space = ipython.user_ns
         return sorted(name for name, value in list(space.items()) if isinstance(value, Session))
-    if action.dest in ("voice", "say"):
+    if action.dest == "voice":
         return sorted(VOICES)
     if action.dest in ("model", "where"):
         return sorted(model.id for model in models.catalogue())
