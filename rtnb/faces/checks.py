@@ -1,0 +1,307 @@
+"""What `rtnb.doctor` looks at: each finding in words, and what to do where it is not as it should be."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Literal
+
+__all__ = ["Check", "front_end", "kernel_checks", "page_checks"]
+
+State = Literal["ok", "note", "problem", "unknown"]
+
+_KERNEL_FLOOR = (7, 1)
+_ROUTING = (7, 4)
+_SLOW_MS = 80.0
+
+# Where a front end lets less be done than JupyterLab and Notebook 7 do.
+_LIMITS = {
+    "Visual Studio Code": (
+        "note",
+        "Its notebooks get no microphone: record in JupyterLab (rtnb lab), or use a file, a sample or the "
+        "local voice. Sound plays after a click.",
+    ),
+    "Google Colab": (
+        "note",
+        "Run  from google.colab import output; output.enable_custom_widget_manager()  for live widgets. The "
+        "page is heard only between cells: record with %%audio, and talk in JupyterLab on your own machine.",
+    ),
+    "IPython in a terminal": ("note", "There is no page: no live widgets, no microphone. Try  rtnb lab"),
+    "plain Python": ("note", "There is no page: no live widgets, no microphone. Try  rtnb lab"),
+    "a notebook run without a reader": (
+        "note",
+        "There is no page: audio cells use their stored clips, turns show their static cards.",
+    ),
+    "a notebook": ("note", "If live widgets do not show, everything has its static form, with playback."),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding: what was looked at, what was found, how it is, and what to do ("" for nothing).
+
+    ``state`` is "ok", "note" (works, but know this), "problem" or "unknown" (the page has not answered).
+    """
+
+    name: str
+    found: str
+    state: State
+    advice: str = ""
+
+
+def front_end() -> str:
+    """Return where this process shows its results, as far as it can tell without the page."""
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = get() if get is not None else None
+    if shell is None:
+        return "plain Python"
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return "IPython in a terminal"
+    if "google.colab" in sys.modules:
+        return "Google Colab"
+    if not getattr(kernel, "_allow_stdin", True):
+        return "a notebook run without a reader"
+    if os.environ.get("VSCODE_PID") and "JPY_PARENT_PID" not in os.environ:
+        return "Visual Studio Code"
+    return "a notebook"
+
+
+def limits(where: str) -> Check:
+    """Return what is known of a front end."""
+    state, advice = _LIMITS.get(where, ("ok", ""))
+    return Check("Front end", where, state, advice)  # type: ignore[arg-type]
+
+
+def kernel_checks(where: str) -> list[Check]:
+    """Return what can be found without a page."""
+    return [
+        Check("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", "ok"),
+        Check("rtnb", _version("rtnb") or "a folder that is not installed", "ok"),
+        limits(where),
+        *_packages(where),
+        *_routing(where),
+        _engine(),
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _packages(where: str) -> Iterator[Check]:
+    labs = {name: _version(name) for name in ("jupyterlab", "notebook")}
+    found = ", ".join(f"{name} {number}" for name, number in labs.items() if number)
+    # They may be installed beside the kernel, in another environment.
+    yield Check("Jupyter", found or "not in this environment", "ok")
+    number = _version("ipykernel")
+    if number is None:
+        yield _missing("ipykernel", "notebooks")
+    elif _numbers(number) < _KERNEL_FLOOR:
+        yield Check(
+            "ipykernel",
+            number,
+            "problem",
+            "Before 7.1 the page is not heard while a cell runs: no talking, no interrupting. "
+            "Run  pip install -U 'ipykernel>=7.1'  and restart the kernel",
+        )
+    else:
+        yield Check("ipykernel", number, "ok")
+    for name, use in (("anywidget", "live widgets"), ("ipywidgets", "live widgets")):
+        number = _version(name)
+        yield Check(name, number, "ok") if number else _missing(name, use)
+    number = _version("ipywebrtc")
+    yield Check("ipywebrtc", number or "not installed", "ok", "" if number else "Only for its own streams.")
+    if "nest_asyncio" in sys.modules:
+        yield Check(
+            "nest_asyncio",
+            "active",
+            "note",
+            "It can lose sound while a cell runs a loop inside the loop: use nest-asyncio2 instead.",
+        )
+    number = _version("websockets")
+    yield Check("websockets", number, "ok") if number else _missing("websockets", "sessions")
+
+
+def _missing(package: str, use: str) -> Check:
+    return Check(
+        package, "not installed", "problem", f"{use.capitalize()} need it: run  pip install 'rtnb[lab]'"
+    )
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    parts = []
+    for part in text.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        parts.append(int(digits))
+    return tuple(parts)
+
+
+def _routing(where: str) -> Iterator[Check]:
+    """Look for the way the page's messages are kept off the busy main shell."""
+    number = _version("ipykernel")
+    if number is None or where in ("plain Python", "IPython in a terminal"):
+        return
+    if _numbers(number) < _KERNEL_FLOOR:
+        yield Check("Comm routing", "no subshells before ipykernel 7.1", "problem", "See ipykernel.")
+    elif _numbers(number) < _ROUTING:
+        yield Check("Comm routing", "fixed by the page", "ok")
+    elif _pinnable():
+        yield Check("Comm routing", "pinned to the page's subshell", "ok")
+    else:
+        yield Check(
+            "Comm routing",
+            f"cannot be pinned in ipykernel {number}",
+            "problem",
+            "A busy cell may starve the microphone: run  pip install 'ipykernel<7.5'  and restart the kernel",
+        )
+
+
+def _pinnable() -> bool:
+    from ipykernel.comm import Comm
+
+    return hasattr(Comm, "_reply_subshell_for")
+
+
+def _engine() -> Check:
+    from ..engines import weights
+
+    lacking = [name for name in ("hibari-tts", "onnxruntime", "xllamacpp") if _version(name) is None]
+    if lacking:
+        return Check(
+            "Local engine",
+            f"without {', '.join(lacking)}",
+            "note",
+            "Run  pip install 'rtnb[local]'  then  rtnb engine install  (or use engine=\"weightless\")",
+        )
+    absent = weights.missing()
+    if absent:
+        found = f"weights lack: {', '.join(absent)}"
+        return Check("Local engine", found, "note", "Run  rtnb engine install  (145 MB, once)")
+    return Check("Local engine", "weights and packages are there", "ok")
+
+
+# -- the page -----------------------------------------------------------------------------------------
+
+
+def page_checks(facts: Mapping[str, Any] | None) -> list[Check]:
+    """Return what the page has found of itself; without facts, what is still to come.
+
+    ``facts`` is what ``static/doctor.js`` sends: plain JSON, each entry absent where the page cannot tell.
+    """
+    if facts is None:
+        waiting = ("Page", "Secure page", "Microphone", "Sound", "Buffers", "While a cell runs")
+        return [Check(name, "the page has not answered yet", "unknown") for name in waiting]
+    return [
+        _page(facts),
+        _secure(facts),
+        _microphone(facts),
+        _sound(facts),
+        _buffers(facts),
+        _while_busy(facts),
+    ]
+
+
+def _page(facts: Mapping[str, Any]) -> Check:
+    where = str(facts.get("frontend") or "an unknown front end")
+    found = " ".join(filter(None, [where, str(facts.get("frontend_version") or "")]))
+    state, advice = _LIMITS.get(where, ("ok", ""))
+    browser = facts.get("browser")
+    return Check("Page", f"{found} in {browser}" if browser else found, state, advice)  # type: ignore[arg-type]
+
+
+def _secure(facts: Mapping[str, Any]) -> Check:
+    host = str(facts.get("host") or "this host")
+    if facts.get("secure"):
+        return Check("Secure page", f"yes ({host})", "ok")
+    return Check(
+        "Secure page",
+        f"no ({host})",
+        "problem",
+        "Browsers give the microphone to https:// and to localhost only. Use https, or a tunnel: "
+        "ssh -L 8888:localhost:8888 HOST  and open http://localhost:8888",
+    )
+
+
+_OTHER_WAYS = "Without one: upload a file, pick a sample, or let the local voice speak."
+
+
+def _microphone(facts: Mapping[str, Any]) -> Check:
+    if not facts.get("media"):
+        return Check(
+            "Microphone", "the page may not ask for one", "problem", f"See Secure page. {_OTHER_WAYS}"
+        )
+    permission, devices = facts.get("permission"), facts.get("microphones")
+    count = f"{devices} found" if isinstance(devices, int) else "number unknown"
+    if permission == "denied":
+        return Check(
+            "Microphone",
+            "denied",
+            "problem",
+            "Allow it for this page: the icon left of the address, Microphone, Allow; then reload. "
+            + _OTHER_WAYS,
+        )
+    if devices == 0:
+        return Check("Microphone", "none found", "problem", f"Plug one in and check again. {_OTHER_WAYS}")
+    if permission == "granted":
+        return Check("Microphone", f"granted, {count}", "ok")
+    return Check(
+        "Microphone", f"not yet asked for, {count}", "note", "The browser asks at the first recording."
+    )
+
+
+def _sound(facts: Mapping[str, Any]) -> Check:
+    if not facts.get("worklet"):
+        return Check(
+            "Sound",
+            "no AudioWorklet",
+            "problem",
+            "Live sound needs a secure page and a browser of 2021 or later.",
+        )
+    latency = facts.get("latency_ms")
+    heard = f", {latency:.0f} ms to the loudspeaker" if isinstance(latency, (int, float)) else ""
+    if facts.get("autoplay") == "running":
+        return Check("Sound", f"may play at once{heard}", "ok")
+    return Check(
+        "Sound",
+        f"waits for a gesture{heard}",
+        "note",
+        "The browser plays nothing before a click or a key in the page; Shift+Enter is one.",
+    )
+
+
+def _buffers(facts: Mapping[str, Any]) -> Check:
+    trips = sorted(trip for trip in facts.get("round_trips_ms") or [] if isinstance(trip, (int, float)))
+    if not trips:
+        return Check(
+            "Buffers",
+            "the kernel did not answer the page",
+            "problem",
+            "Binary messages do not come through: check proxies, and reload the page.",
+        )
+    middle = trips[len(trips) // 2]
+    found = f"{middle:.0f} ms there and back (worst {trips[-1]:.0f} ms)"
+    if middle <= _SLOW_MS:
+        return Check("Buffers", found, "ok")
+    return Check("Buffers", found, "note", "The link is slow: answers begin later, and interrupting lags.")
+
+
+def _while_busy(facts: Mapping[str, Any]) -> Check:
+    if facts.get("off_main_thread"):
+        return Check("While a cell runs", "the page is heard", "ok")
+    return Check(
+        "While a cell runs",
+        "the page is not heard",
+        "note",
+        "Talk and record while no cell runs, or use ipykernel 7.1 and JupyterLab 4.4 or later with its "
+        "setting Kernel, Comms over subshells.",
+    )
