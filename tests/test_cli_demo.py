@@ -184,7 +184,7 @@ def test_absent_weights_are_fetched_first(weightless, capsys, monkeypatch):
     monkeypatch.setattr(weights, "install", lambda progress: there.append(progress))
     assert main(["demo", *FAST]) == 0
     assert there == [True]
-    assert "fetching" in capsys.readouterr().out
+    assert "not here yet: fetching 93 MB, once." in capsys.readouterr().out
 
 
 def test_weights_that_cannot_be_fetched_are_one_sentence(weightless, capsys, monkeypatch):

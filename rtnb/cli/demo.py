@@ -158,7 +158,8 @@ def _connected(args: argparse.Namespace, silence: float, screen: _Screen) -> Ses
 
         if not weights.missing():
             raise
-        screen.line("The engine's weights are not here yet: fetching 145 MB, once.")
+        size = weights.outstanding() / 1e6
+        screen.line(f"The engine's weights are not here yet: fetching {size:.0f} MB, once.")
         weights.install(progress=True)
         return dial()
 

