@@ -15,7 +15,20 @@ __all__ = ["COMMANDS", "WEIGHTS_STATUS", "main"]
 WEIGHTS_STATUS = 3
 """The exit status that says that weights are missing."""
 
-COMMANDS = ("serve", "engine", "demo", "lab")
+COMMANDS = (
+    "serve",
+    "engine",
+    "demo",
+    "lab",
+    "record",
+    "replay",
+    "info",
+    "verify",
+    "scrub",
+    "diff",
+    "export",
+    "recover",
+)
 """The names of the modules, in the order of the help."""
 
 

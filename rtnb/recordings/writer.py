@@ -15,12 +15,13 @@ from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError, RecordingError
 from ..wire.columns import SERVER, Columns
+from ..wire.events import Direction
 from ..wire.log import Log
 from ..wire.redact import redact
 from . import format, sound
 from .forms import TELLING, Forms
 
-__all__ = ["Writer", "known_keys", "pieces", "save"]
+__all__ = ["Writer", "known_keys", "pieces", "save", "split", "whole_frames"]
 
 _ROWS = 2048
 """Events in a group: few enough to look at one quickly, enough to pack well."""
@@ -175,6 +176,14 @@ def split(piece: Columns) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:
             cut = next(cuts, None)
         else:
             yield side, frame, None, 0
+
+
+def whole_frames(piece: Columns) -> Iterator[tuple[Direction, str, bytes]]:
+    """Yield of each event its direction, type and frame, as it crossed the wire."""
+    kinds = piece.kinds.tolist()
+    for row, (_, frame, data, at) in enumerate(split(piece)):
+        whole = frame if data is None else frame[:at] + b64encode(data) + frame[at:]
+        yield "server" if kinds[row] & SERVER else "client", piece.names[kinds[row] & (SERVER - 1)], whole
 
 
 def _cut_more(piece: Columns, starts: Any) -> Columns:

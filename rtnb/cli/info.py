@@ -1,0 +1,72 @@
+"""``rtnb info``: what a recording holds."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..recordings.recording import Recording
+
+__all__ = ["add_parser", "run"]
+
+_TYPES = 8
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command and return its parser."""
+    parser = subparsers.add_parser(
+        "info", help="what a recording holds", description="Tell what a recording holds."
+    )
+    parser.add_argument("file", metavar="FILE.rtnb")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return 0. Raises RecordingError for a file that cannot be read."""
+    from ..recordings import open
+
+    recording = open(args.file)
+    told = _told(recording)
+    if args.json:
+        print(json.dumps(told, ensure_ascii=False))
+        return 0
+    for name, value in told.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {inner}" for key, inner in value.items())
+        if isinstance(value, list):
+            value = ", ".join(map(str, value))
+        if value not in (None, ""):
+            print(f"{name.replace('_', ' '):>14}  {value}")
+    return 0
+
+
+def _told(recording: Recording) -> dict[str, Any]:
+    head, log = recording.header, recording.log
+    size = recording.path.stat().st_size
+    cost = [turn.cost for turn in recording.turns]
+    return {
+        "file": recording.path.name,
+        "bytes": size,
+        "problem": recording.problem,
+        "format": head.get("format"),
+        "made_by": f"rtnb {head.get('rtnb')}",
+        "created": head.get("created"),
+        "with": recording.where,
+        "model": recording.model,
+        "engine": recording.engine,
+        "billed": recording.billed,
+        "seconds": round(recording.seconds, 3),
+        "events": len(log),
+        "most": dict(log.count_types().most_common(_TYPES)),
+        "frame_bytes": log.bytes,
+        "turns": len(recording.turns),
+        "tokens": recording.usage.total_tokens,
+        "cost_usd": None if None in cost else round(sum(float(one) for one in cost if one is not None), 6),
+        "sound": (head.get("capture") or {}).get("audio"),
+        "redacted": head.get("redacted"),
+        "scrubbed": list(head.get("scrubbed") or ()),
+        "libraries": head.get("libraries"),
+    }

@@ -1,0 +1,87 @@
+"""``rtnb record``: hold a conversation by a script, and keep it as a recording."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ArgumentError
+
+if TYPE_CHECKING:
+    from ..faces.session import Session
+
+__all__ = ["add_parser", "run"]
+
+# The sample question of ``rtnb demo``.
+_QUESTION = Path(__file__).with_name("question.ogg")
+_ANSWER_SECONDS = 180.0
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command and return its parser."""
+    parser = subparsers.add_parser(
+        "record",
+        help="hold a conversation by a script and keep it as a recording",
+        description=(
+            "Send texts and sound files one after another, wait for each answer, and keep every frame in one "
+            "file. Without --where it is the embedded engine: no key, no network."
+        ),
+    )
+    parser.add_argument("out", metavar="OUT.rtnb", help="the recording")
+    parser.add_argument(
+        "say", nargs="*", metavar="TEXT|@FILE", help="a text, or @ and a sound file; else a spoken question"
+    )
+    parser.add_argument("--script", metavar="FILE", help="a turn a line, in the same form; - is the input")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--engine", metavar="SPEC", help="the embedded engine: local, weightless, …")
+    place.add_argument("--where", metavar="MODEL|URL", help="a hosted model, or a server's address")
+    parser.add_argument("--model", help="the model to ask for, or that the engine stands in for")
+    parser.add_argument("--voice", help="the voice of the answers")
+    parser.add_argument("--instructions", help="what the model is told to be")
+    parser.add_argument("--modalities", choices=("audio", "text"), help="how it answers (audio)")
+    parser.add_argument("--opus", action="store_true", help="keep sound as Opus: smaller, and not the same")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return 0, or 1 where a turn failed.
+
+    Raises RtnbError: a file cannot be read or written, or the server not be reached.
+    """
+    from ..faces.connect import connect
+
+    turns = _script(args)
+    with connect(
+        args.where,
+        engine=args.engine,
+        model=args.model,
+        voice=args.voice,
+        instructions=args.instructions,
+        modalities=args.modalities,
+    ) as session:
+        print(f"Connected to {session.where}.")
+        good = [_turn(session, thing) for thing in turns]
+        path = session.save(args.out, audio="opus" if args.opus else "lossless")
+    print(f"Recorded: {path} ({path.stat().st_size / 1000:,.0f} kB, {len(session.log):,} events)")
+    return 0 if all(good) else 1
+
+
+def _script(args: argparse.Namespace) -> list[str | Path]:
+    said = list(args.say)
+    if args.script:
+        try:
+            text = sys.stdin.read() if args.script == "-" else Path(args.script).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ArgumentError(f"the script {args.script!r} cannot be read: {error}") from None
+        said += [line for line in text.splitlines() if line.strip()]
+    turns: list[str | Path] = [Path(one[1:]) if one.startswith("@") else one for one in said]
+    return turns or [_QUESTION]
+
+
+def _turn(session: Session, thing: str | Path) -> bool:
+    turn = session.send(thing).wait(_ANSWER_SECONDS)
+    print(f"You: {turn.input.text or '(speech)'}")
+    print(f"Assistant: {turn.said}" if turn.said else f"({turn.status}: {turn.error or 'nothing was said'})")
+    return turn.status == "completed"

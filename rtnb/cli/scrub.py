@@ -1,0 +1,42 @@
+"""``rtnb scrub``: take voice or words out of a recording, and prove it."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_parser", "run"]
+
+_WHO = ("user", "assistant", "all")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """Add the command and return its parser."""
+    parser = subparsers.add_parser(
+        "scrub",
+        help="take voice or words out of a recording, and prove it",
+        description=(
+            "Write a recording again without what the rules take out: sound becomes silence of the same "
+            "length, words become x. Then read the new file and tell whether anything of it is left."
+        ),
+    )
+    parser.add_argument("file", metavar="FILE.rtnb")
+    parser.add_argument("out", metavar="OUT.rtnb")
+    parser.add_argument("--voice", choices=_WHO, help="whose voice")
+    parser.add_argument("--text", choices=_WHO, help="whose words; all: those of tools and instructions too")
+    parser.add_argument("--matching", metavar="REGEX", help="all words of items in which this is found")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return 0, or 1 where something is left. Raises RtnbError for a bad rule or file."""
+    from ..recordings.scrub import Rule, scrub
+
+    proof = scrub(args.file, args.out, Rule(args.voice, args.text, args.matching))
+    print(f"Taken out: {proof.sounds:,} pieces of sound ({proof.seconds:.1f} s), {proof.texts:,} texts.")
+    for sentence in proof.left[:20]:
+        print(f"  Left: {sentence}")
+    if len(proof.left) > 20:
+        print(f"  … and {len(proof.left) - 20:,} more")
+    verdict = "NOT all of it is gone" if proof.left else "nothing of it is left"
+    print(f"{args.out} was read again: {verdict}.")
+    return 1 if proof.left else 0

@@ -1,0 +1,87 @@
+"""Two recordings side by side: their heads, their turns, and the first event that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import Any
+
+from ..wire.log import Log
+from .recording import RecordedTurn, Recording
+
+__all__ = ["diff"]
+
+_HEAD = ("model", "where", "engine", "billed", "rtnb", "scrubbed")
+_IDS = frozenset({"audio", "call_id", "event_id", "id", "item_id", "previous_item_id", "response_id"})
+_LONG = 60
+
+
+def diff(a: Recording, b: Recording) -> Iterator[str]:
+    """Yield the differences, a line each; ids, sound and times do not count. Nothing for equal sessions."""
+    for name in _HEAD:
+        if a.header.get(name) != b.header.get(name):
+            yield f"{name}: {_short(a.header.get(name))} | {_short(b.header.get(name))}"
+    yield from _session(a.record.session, b.record.session, "session")
+    for number, (one, other) in enumerate(zip_longest(a.turns, b.turns)):
+        if one is None or other is None:
+            yield f"turn {number}: only in the {'second' if one is None else 'first'}"
+        else:
+            yield from _turn(number, one, other)
+    counts, others = a.log.count_types(), b.log.count_types()
+    for name in sorted({*counts, *others}):
+        if counts[name] != others[name]:
+            yield f"{name}: {counts[name]} | {others[name]} events"
+    first = _first(a.log, b.log)
+    if first is not None:
+        yield first
+
+
+def _turn(number: int, one: RecordedTurn, other: RecordedTurn) -> Iterator[str]:
+    for name, left, right in (
+        ("you", one.input.text, other.input.text),
+        ("assistant", one.said, other.said),
+        ("status", one.status, other.status),
+        ("calls", [(c.name, c.arguments, c.output) for c in one.calls],
+         [(c.name, c.arguments, c.output) for c in other.calls]),
+        ("tokens", one.usage.total_tokens, other.usage.total_tokens),
+        ("seconds of sound", _seconds(one), _seconds(other)),
+    ):  # fmt: skip
+        if left != right:
+            yield f"turn {number}, {name}: {_short(left)} | {_short(right)}"
+
+
+def _seconds(turn: RecordedTurn) -> float:
+    return round(turn.sound.seconds, 2) if turn.sound is not None else 0.0
+
+
+def _session(one: Any, other: Any, path: str) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            if key not in ("id", "expires_at"):
+                yield from _session(one.get(key), other.get(key), f"{path}.{key}")
+    elif one != other:
+        yield f"{path}: {_short(one)} | {_short(other)}"
+
+
+def _first(a: Log, b: Log) -> str | None:
+    """Return the first event that differs; None where all are alike."""
+    for one, other in zip_longest(a, b):
+        if one is None or other is None:
+            left = one or other
+            return f"event {left.index} ({left.type}): only in the {'second' if one is None else 'first'}"
+        if (one.direction, one.type) != (other.direction, other.type):
+            return f"event {one.index} is the first that differs: {one.type} | {other.type}"
+        if one.frame != other.frame and _bare(one.data) != _bare(other.data):
+            return f"event {one.index} ({one.type}) is the first whose contents differ"
+    return None
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _bare(inner) for key, inner in value.items() if key not in _IDS}
+    return [_bare(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"

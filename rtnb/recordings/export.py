@@ -1,0 +1,169 @@
+"""A recording in the forms that other programs read: JSON Lines, a transcript, and sound."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pybase64 import b64decode
+
+from ..audio import Clip
+from ..audio.pcm import wire_format
+from ..errors import RecordingError
+from ..wire.items import Item
+from ..wire.log import Log
+from .fields import Kind, changed
+from .forms import TELLING, Forms
+from .recording import Recording
+
+__all__ = ["export", "lines", "mix", "transcript"]
+
+_RATE = 24_000
+
+
+def export(recording: Recording, out: str | Path) -> list[Path]:
+    """Write a recording as ``out`` says and return what was written.
+
+    ``.jsonl``: one event a line. ``.txt``: who said what, and when. ``.wav``: both voices as they were heard
+    in time, you left and the assistant right. A folder, or a name without suffix: one WAV file per item.
+
+    Raises RecordingError for another suffix, or where it cannot be written.
+    """
+    out = Path(out)
+    suffix = out.suffix.lower()
+    try:
+        if suffix == ".jsonl":
+            with open(out, "wb") as file:
+                file.writelines(lines(recording.log))
+        elif suffix == ".txt":
+            out.write_text("".join(f"{line}\n" for line in transcript(recording)), "utf-8")
+        elif suffix == ".wav":
+            _write_stereo(out, mix(recording.log))
+        elif not suffix or out.is_dir():
+            return _items(recording, out)
+        else:
+            raise RecordingError(
+                f"{out.name!r} is none of the forms: .jsonl, .txt, .wav, or a folder for one WAV per item"
+            )
+    except OSError as error:
+        raise RecordingError(f"{str(out)!r} cannot be written: {error.strerror or error}") from None
+    return [out]
+
+
+def lines(log: Log) -> Iterator[bytes]:
+    """Yield each event as a line of JSON: index, t (seconds), wall, direction, type, turn and the frame.
+
+    ``event`` is the frame as JSON; where that is not the frame again byte for byte, ``raw`` is its text, or
+    ``base64`` its bytes.
+    """
+    for entry in log:
+        row: dict[str, object] = {"index": entry.index, "t": entry.t, "wall": entry.wall}
+        row |= {"direction": entry.direction, "type": entry.type, "turn": entry.turn, **_frame(entry.frame)}
+        yield orjson.dumps(row) + b"\n"
+
+
+def _frame(frame: bytes) -> dict[str, object]:
+    try:
+        event = orjson.loads(frame)
+        if orjson.dumps(event) == frame:
+            return {"event": event}
+        return {"event": event, "raw": frame.decode()}
+    except (orjson.JSONDecodeError, UnicodeDecodeError):
+        pass
+    try:
+        return {"raw": frame.decode()}
+    except UnicodeDecodeError:
+        return {"base64": b64encode(frame).decode()}
+
+
+def transcript(recording: Recording) -> Iterator[str]:
+    """Yield who said what, a line each, with minutes and seconds since the beginning."""
+    for turn in recording.turns:
+        marks = turn.marks
+        heard = turn.input.text.strip()
+        began = min(
+            (marks[name] for name in ("speech_started", "input", "requested") if name in marks), default=0.0
+        )
+        if heard or turn.input.audio is not None:
+            yield f"[{_clock(began)}] You: {heard or '(speech without a transcript)'}"
+        answered = marks.get("first_text", marks.get("created", began))
+        for call in turn.calls:
+            yield f"[{_clock(answered)}] Call: {call.name}({call.arguments}) gave {call.output}"
+        if turn.said:
+            yield f"[{_clock(answered)}] Assistant: {turn.said}"
+        if turn.status != "completed":
+            yield f"[{_clock(marks.get('done', answered))}] ({turn.status})"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60:02d}:{seconds % 60:04.1f}"
+
+
+def mix(log: Log) -> NDArray[np.float32]:
+    """Return both voices in time, shape ``(n, 2)`` at 24 kHz: you left, the assistant right.
+
+    What came faster than it can be heard lies end to end, as it was played.
+    """
+    forms, parts, ends = Forms(), [], [0, 0]
+    for entry in log:
+        if entry.type in TELLING and entry.direction == "server":
+            forms.hear(entry.type, entry.frame)
+            continue
+        found: list[str] = []
+
+        def keep(value: str, kind: Kind, whose: str, ids: frozenset[str], found: list[str] = found) -> str:
+            if kind == "sound" and value:
+                found.append(value)
+            return value
+
+        changed(entry.direction, entry.data, keep)
+        side = 0 if entry.direction == "client" else 1
+        lane = forms.lane(entry.direction)
+        codec = wire_format({"type": lane.type, "rate": lane.rate if lane.type == "audio/pcm" else None})
+        for text in found:
+            try:
+                data = b64decode(text, validate=True)
+            except ValueError:
+                continue
+            clip = Clip.from_wire(data[: len(data) - len(data) % codec.width], codec)
+            samples = clip.resample(_RATE).samples
+            start = max(round(entry.t * _RATE), ends[side])
+            ends[side] = start + len(samples)
+            parts.append((side, start, samples))
+    out = np.zeros((max(ends), 2), np.float32)
+    for side, start, samples in parts:
+        out[start : start + len(samples), side] = samples
+    return out
+
+
+def _write_stereo(out: Path, samples: NDArray[np.float32]) -> None:
+    import soundfile
+
+    try:
+        soundfile.write(out, samples, _RATE, subtype="PCM_16", format="WAV")
+    except soundfile.SoundFileError as error:
+        raise RecordingError(f"{str(out)!r} cannot be written: {error}") from None
+
+
+def _items(recording: Recording, folder: Path) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, item in enumerate(recording.conversation.items.values()):
+        clip = _clip(item)
+        if clip is not None:
+            name = re.sub(r"[^A-Za-z0-9_-]", "_", f"{number:03d}-{item.role or 'nobody'}-{item.id}")[:80]
+            written.append(folder / f"{name}.wav")
+            clip.write(written[-1])
+    return written
+
+
+def _clip(item: Item) -> Clip | None:
+    clips = [
+        Clip.from_wire(part.data, part.codec) for part in item.parts if part.codec is not None and part.data
+    ]
+    return Clip.join(clips) if clips else None

@@ -1,0 +1,127 @@
+"""The commands for recordings: each does its work, and says in a sentence where it cannot."""
+
+import json
+import os
+
+import pytest
+from frames import full
+
+import rtnb
+from rtnb.cli import main
+from rtnb.recordings import save
+from rtnb.recordings.header import header
+from rtnb.recordings.spool import Spool
+from rtnb.recordings.writer import pieces
+from rtnb.server import process
+from rtnb.session.signal import Signal
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    record = full().record
+    save(pieces(record.log), header(record, where="a test"), "x.rtnb")
+    return tmp_path
+
+
+def said(capsys):
+    out = capsys.readouterr()
+    assert "Traceback" not in out.err
+    return out.out + out.err
+
+
+def test_record_then_replay_and_all_the_rest(folder, capsys):
+    rtnb.Clip.tone(300, 1.0).write(folder / "tone.wav")
+    (folder / "script.txt").write_text("and again\n\nthanks\n")
+    try:
+        command = ["record", "s.rtnb", "hello there", "@tone.wav", "--script", "script.txt"]
+        assert main([*command, "--engine", "weightless"]) == 0
+    finally:
+        process.stop("weightless")
+    told = said(capsys)
+    assert "Assistant: You said: hello there" in told
+    assert "You: (speech, 1.0 seconds)" in told
+    assert "Recorded: s.rtnb" in told
+    assert main(["replay", "s.rtnb", "--speed", "max"]) == 0
+    told = said(capsys)
+    assert "You: hello there\nAssistant: You said: hello there\n" in told
+    assert "You: (speech, 1.0 seconds)" in told
+    assert "Assistant: You said: thanks" in told
+    assert main(["info", "s.rtnb"]) == 0
+    assert "the embedded engine (weightless)" in said(capsys)
+    assert main(["info", "s.rtnb", "--json"]) == 0
+    told = json.loads(said(capsys))
+    assert (told["turns"], told["billed"], told["problem"]) == (4, False, None)
+    assert main(["verify", "s.rtnb"]) == 0
+    assert "s.rtnb: good: " in said(capsys)
+    assert main(["diff", "s.rtnb", "s.rtnb"]) == 0
+    assert "The same" in said(capsys)
+    assert main(["diff", "s.rtnb", "x.rtnb"]) == 1
+    assert "turn 0, assistant: 'You said: hello there' | 'Good day.'" in said(capsys)
+    assert main(["export", "s.rtnb", "s.txt"]) == 0
+    assert said(capsys) == "s.txt\n"
+    assert main(["scrub", "s.rtnb", "t.rtnb", "--voice", "all", "--text", "all"]) == 0
+    assert "t.rtnb was read again: nothing of it is left." in said(capsys)
+    assert main(["scrub", "s.rtnb", "u.rtnb", "--text", "user"]) == 1
+    assert "NOT all of it is gone" in said(capsys)
+
+
+def test_recover(folder, capsys):
+    assert main(["recover"]) == 1
+    assert "there is nothing to recover in" in said(capsys)
+    for _ in range(2):
+        Spool(full().record, Signal().wait).close(discard=False)
+    assert main(["recover", "--list"]) == 0
+    assert "2 in " in said(capsys)
+    assert main(["recover", "one.rtnb"]) == 0
+    assert said(capsys) == "one.rtnb: 66 events\n"
+    assert main(["recover"]) == 0
+    assert "recovered-" in said(capsys)
+    assert main(["recover"]) == 1
+    running = Spool(full().record, Signal().wait)
+    while not running.written:
+        pass
+    assert main(["recover"]) == 1
+    assert "1 of running sessions" in said(capsys)
+    running.close()
+    assert len(rtnb.open("one.rtnb").log) == 66
+    data = bytearray((folder / "x.rtnb").read_bytes())
+    data[len(data) // 3] ^= 1
+    (folder / "x.rtnb").write_bytes(data)
+    assert main(["verify", "x.rtnb"]) == 1
+    assert "x.rtnb: damaged: " in said(capsys)
+    assert main(["recover", "x.rtnb", "y.rtnb"]) == 0
+    assert "Left out: it has a " in said(capsys)
+    assert main(["verify", "y.rtnb"]) == 0
+    assert main(["recover", "a", "b", "c"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["info", "none.rtnb"], "No such file"),
+        (["info", "text.txt"], "is no rtnb recording: it begins with b'hell'"),
+        (["verify", "text.txt"], "is no rtnb recording"),
+        (["replay", "x.rtnb", "--speed", "fast"], "--speed is a number above 0"),
+        (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
+        (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
+        (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
+        (["diff", "x.rtnb", "none.rtnb"], "No such file"),
+        (["recover", "none.rtnb", "y.rtnb"], "No such file"),
+        (["record", "x.rtnb", "--script", "none.txt"], "the script 'none.txt' cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
+    (folder / "text.txt").write_text("hello")
+    assert main(command) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("rtnb: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+def test_a_folder_is_no_recording(folder, capsys):
+    os.mkdir("d.rtnb")
+    assert main(["info", "d.rtnb"]) == 1
+    assert "cannot be read" in said(capsys)
