@@ -13,7 +13,7 @@ from support.process import ROOT, serving
 from websockets.sync.client import connect
 
 from rtnb.errors import EngineError, WeightsError
-from rtnb.server import process
+from rtnb.server import process, registry
 
 
 @pytest.fixture(autouse=True)
@@ -109,8 +109,8 @@ def test_a_process_that_died_is_started_again(home):
 def test_a_state_file_that_makes_no_sense_is_written_anew(home, text):
     process.ensure("weightless")
     process.stop("weightless")
-    (lock,) = home.glob("*.lock")
-    lock.with_suffix(".json").write_text(text)
+    registry.place("weightless").state.write_text(text)
+    assert process.status() == []
     assert process.ensure("weightless").url
 
 
@@ -130,6 +130,76 @@ def test_an_engine_that_cannot_start_says_why(home):
     assert not list(home.glob("*.json"))
 
 
+@pytest.mark.parametrize("idle", ["abc", "0", "-1", "nan"])
+def test_an_idle_time_that_is_none_is_one_sentence(home, monkeypatch, idle):
+    monkeypatch.setenv("RTNB_IDLE", idle)
+    said = f"RTNB_IDLE is a number of seconds above 0, such as 600, not {idle!r}"
+    with pytest.raises(EngineError, match=f"^{said}$"):
+        process.ensure("weightless")
+
+
+def touch_the_code(monkeypatch):
+    """Let the code be of another version from now on, without touching it."""
+    newest = registry._newest
+    monkeypatch.setattr(registry, "_newest", lambda folder: newest(folder) + 1)
+    monkeypatch.setattr(registry, "installed", lambda: False)
+
+
+def test_a_server_of_older_code_is_ended_when_nobody_uses_it(home, monkeypatch):
+    monkeypatch.setattr(registry, "installed", lambda: False)
+    first = process.ensure("weightless")
+    touch_the_code(monkeypatch)
+    headers = {"Authorization": f"Bearer {first.key}"}
+    with connect(first.url, additional_headers=headers, proxy=None) as socket:
+        socket.recv()
+        second = process.ensure("weightless")
+        assert second.pid != first.pid
+        assert {found.pid: found.sessions for found in process.status()} == {first.pid: 1, second.pid: 0}
+    touch_the_code(monkeypatch)
+    third = process.ensure("weightless")
+    assert [found.pid for found in process.status()] == [third.pid]
+    assert process.stop("weightless")
+    assert process.status() == []
+
+
+def test_old_logs_are_removed(home, monkeypatch):
+    place = registry.place("weightless")
+    for number in range(9):
+        place.state.with_name(f"{place.state.stem}-{number}.log").write_text("old")
+    assert process.ensure("weightless").log in place.logs()
+    assert len(place.logs()) == 5
+
+
+def test_all_servers_are_stopped_but_those_in_use(home):
+    first = process.ensure("weightless")
+    assert process.last_words(first) is None
+    headers = {"Authorization": f"Bearer {first.key}"}
+    with connect(first.url, additional_headers=headers, proxy=None) as socket:
+        socket.recv()
+        assert process.stop_all() == []
+        assert [found.pid for found in process.status()] == [first.pid]
+        (ended,) = process.stop_all(force=True)
+        assert (ended.pid, ended.sessions) == (first.pid, 1)
+    assert process.status() == process.stop_all() == []
+    assert process.last_words(first).startswith("the process of the engine 'weightless' ended")
+
+
+def test_the_last_words_of_a_process_name_its_log(home):
+    first = process.ensure("weightless")
+    first.log.write_text("noise\nassertion failed: n_ctx > 0\n")
+    os.kill(first.pid, 9)
+    said = process.last_words(first)
+    by = "by signal 9" if os.name == "posix" else "with status 9"
+    assert said == (
+        f"the process of the engine 'weightless' ended {by} (its log: {first.log});"
+        " it said at last 'assertion failed: n_ctx > 0'"
+    )
+    second = process.ensure("weightless")
+    assert second.log != first.log
+    assert first.log.exists()
+    assert process.last_words(first) == said.replace(f" {by}", "")  # nobody remembers how
+
+
 def test_a_home_that_cannot_be_written_to(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with monkeypatch.context() as patch:
@@ -141,11 +211,11 @@ def test_a_home_that_cannot_be_written_to(tmp_path, monkeypatch):
 def test_missing_weights_keep_their_kind(tmp_path):
     log = tmp_path / "log"
     log.write_text("noise\nrtnb: the weights are not installed\n")
-    error = process._last_words("local", 3, log)
+    error = process._failed("local", 3, log)
     assert isinstance(error, WeightsError)
     assert str(error) == "the weights are not installed"
     log.write_text("")
-    assert "said nothing" in str(process._last_words("local", 1, log))
+    assert "said nothing" in str(process._failed("local", 1, log))
 
 
 def test_paths_in_a_spec_do_not_depend_on_the_folder(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ConnectionLost
 from ..recordings.spool import Spool, wanted
 from ..session.core import AsyncSession
 from ..transports import websocket
@@ -154,7 +154,13 @@ async def _open(
     dial: Callable[[], Any], target: Target, options: dict[str, Any], timeout: float, spooling: str
 ) -> Session:
     AsyncSession.check(target.model, options)  # before anything is opened or sent
-    core = AsyncSession(await dial(), model=target.model, billed=target.billed, engine=target.engine)
+    core = AsyncSession(
+        await dial(),
+        model=target.model,
+        billed=target.billed,
+        engine=target.engine,
+        explain=target.explain,
+    )
     await core.open(options, timeout=timeout)
     spool = _spool(core, target, keep=spooling == "keep") if spooling else None
     if "IPython" in sys.modules:
@@ -177,9 +183,14 @@ def _spool(core: AsyncSession, target: Target, *, keep: bool) -> Spool:
 
 
 def _embedded(engine: str | None, model: str | None) -> Target:
-    from ..server.process import ensure
+    from ..server.process import ensure, last_words
 
     endpoint = ensure(engine)
+
+    def explain(lost: ConnectionLost) -> ConnectionLost | None:
+        said = last_words(endpoint)
+        return None if said is None else ConnectionLost(said, code=lost.code, reason=lost.reason)
+
     found = locate(endpoint.url, model=model, api_key=endpoint.key)
     return Target(
         f"the embedded engine ({endpoint.engine})",
@@ -188,4 +199,5 @@ def _embedded(engine: str | None, model: str | None) -> Target:
         found.headers,
         billed=False,
         engine=endpoint.engine,
+        explain=explain,
     )

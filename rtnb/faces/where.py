@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
-from ..errors import ArgumentError, AuthError
+from ..errors import ArgumentError, AuthError, ConnectionLost, RtnbError
 from ..wire import models
 
 __all__ = ["Target", "locate"]
@@ -19,7 +20,10 @@ _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One place to connect to. ``name`` is for people; ``headers`` hold the key and are never shown."""
+    """One place to connect to. ``name`` is for people; ``headers`` hold the key and are never shown.
+
+    ``explain`` may know better than a close frame why the connection ended.
+    """
 
     name: str
     url: str = field(repr=False)
@@ -27,6 +31,7 @@ class Target:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     billed: bool = True
     engine: str = ""
+    explain: Callable[[ConnectionLost], RtnbError | None] | None = field(default=None, repr=False)
 
 
 def locate(where: str, *, model: str | None = None, api_key: str | None = None) -> Target:

@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Sequence
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
+from .. import __version__
 from ..engines.base import Engine
 from ..errors import ArgumentError, ConnectionLost, EngineError, RemoteProtocolError
 from ..wire.ids import server_id
@@ -30,7 +30,7 @@ from .handshake import HEALTH, Refusal, chosen_subprotocol, is_loopback, model_o
 from .limits import TokenWindow, tokens_per_minute
 from .state import system_messages
 
-__all__ = ["App", "rtnb_version"]
+__all__ = ["App", "warm"]
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class App:
         """Return what ``/health`` tells: no settings, no secrets."""
         return {
             "name": "rtnb",
-            "version": rtnb_version(),
+            "version": __version__,
             "engine": self._engine.name,
             "sessions": self.sessions,
             "pid": os.getpid(),
@@ -210,11 +210,3 @@ def _response(status: int, text: str, kind: str = "text/plain; charset=utf-8") -
     body = text.encode()
     headers = Headers([("Content-Type", kind), ("Content-Length", str(len(body))), ("Connection", "close")])
     return Response(status, HTTPStatus(status).phrase, headers, body)
-
-
-def rtnb_version() -> str:
-    """Return the version of rtnb; "0" in a folder that is not installed."""
-    try:
-        return version("rtnb")
-    except PackageNotFoundError:
-        return "0"

@@ -1,42 +1,40 @@
 """The shared server process of the embedded engine: found, started when needed, stopped.
 
-All notebooks of one user, with one Python and one version of rtnb, share a process per engine spec. It is
-found through a state file (readable by its user alone, since it holds the key), it survives the kernel that
+All notebooks of one user, with one environment and one version of rtnb's code, share a process per engine
+spec. It is found through its state file (see :mod:`rtnb.server.registry`), it survives the kernel that
 started it, and it ends itself when nobody was connected for a while (``RTNB_IDLE`` seconds, 600 by default).
 """
 
 from __future__ import annotations
 
-import hashlib
-import http.client
-import json
+import contextlib
 import os
 import queue
 import secrets
 import signal
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from ..engines.registry import normalise, parse_spec
 from ..errors import EngineError, WeightsError
+from . import registry
+from .registry import Place, State
 
-__all__ = ["Endpoint", "Status", "ensure", "status", "stop"]
+__all__ = ["Endpoint", "Status", "ensure", "last_words", "status", "stop", "stop_all"]
 
 _WEIGHTS_STATUS = 3  # how the command line ends where weights are missing
 _START_SECONDS = 180.0
 _STOP_SECONDS = 10.0
-_HEALTH_SECONDS = 3.0
+_LOOK_SECONDS = 0.5
 _TICK = 0.25
 _LOG_LINES = 8
+_LOGS = 5  # kept per engine, so that the log of a server that died outlives its successor's start
 _IDLE = "600"
 
 _children: list[subprocess.Popen[bytes]] = []  # kept until they have ended, so that each is reaped
@@ -44,75 +42,146 @@ _children: list[subprocess.Popen[bytes]] = []  # kept until they have ended, so 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server listens. The key is not in its repr."""
+    """Where a server listens, and which process it is. The key is not in its repr."""
 
     url: str
     key: str = field(repr=False)
     engine: str
+    pid: int
+    log: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A server process that runs: its engine spec, address, process id and open sessions."""
+    """A server process that runs: its engine spec, address, process id, open sessions and log file."""
 
     spec: str
     url: str
     pid: int
     sessions: int
+    log: Path
 
 
 def ensure(spec: str | None = None, *, progress: Callable[[str], None] | None = None) -> Endpoint:
     """Return the server of the engine ``spec`` (None: as RTNB_ENGINE says), started if it does not run.
 
-    ``progress`` is told in words, several times a second, while an engine starts; by default one line goes to
-    stderr if it takes more than a second.
+    One of an older version of the code that nobody uses is ended. ``progress`` is told in words, several
+    times a second, while an engine starts; by default one line goes to stderr if it takes more than a second.
 
     Raises:
-        EngineError: The engine cannot start; the text has its last words.
+        EngineError: The engine cannot start; the text has its last words. Or RTNB_IDLE is no time.
         WeightsError: Its weights are not installed.
     """
     full = _absolute(spec)
-    state_file = _state_file(full)
-    with _locked(state_file):
+    place = registry.place(full)
+    with registry.locked(place.lock):
         _reap()
-        state = _read(state_file)
-        if state is not None and _health(state) is not None:
-            return Endpoint(state["url"], state["key"], full)
-        state = _start(full, state_file, progress or _OneLine())
-        return Endpoint(state["url"], state["key"], full)
+        state = registry.read(place.state)
+        if state is None or registry.health(state) is None:
+            _retire(place)
+            state = _start(full, place, progress or _OneLine())
+        return Endpoint(state.url, state.key, full, state.pid, Path(state.log))
 
 
 def stop(spec: str | None = None) -> bool:
-    """End the server of the engine ``spec``; return whether one was running.
+    """End the server of the engine ``spec``, of whatever version; return whether one was running.
 
     Raises:
         EngineError: It does not end within 10 seconds.
     """
-    full = _absolute(spec)
-    state_file = _state_file(full)
-    with _locked(state_file):
-        state = _read(state_file)
-        if state is None or _health(state) is None:
-            return False
-        os.kill(state["pid"], signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while _health(state) is not None:
-            if time.monotonic() > deadline:
-                raise EngineError(f"the server of {full!r} (process {state['pid']}) does not end: kill it")
-            time.sleep(_TICK / 5)
-        _reap()
-        state_file.unlink(missing_ok=True)
-        return True
+    place = registry.place(_absolute(spec))
+    with registry.locked(place.lock):
+        return sum(map(_end, place.states())) > 0
+
+
+def stop_all(*, force: bool = False) -> list[Status]:
+    """End the servers of this user that have no sessions, or with ``force`` all; return those that ended.
+
+    Raises:
+        EngineError: One does not end within 10 seconds.
+    """
+    ended: list[Status] = []
+    for file in _files():
+        with registry.locked(file.with_name(f"{file.stem.partition('-')[0]}.lock")):
+            found = _status(file)
+            if found is not None and (force or not found.sessions) and _end(file):
+                ended.append(found)
+    return ended
 
 
 def status() -> list[Status]:
-    """Return the servers that run for this user, this Python and this version of rtnb, or others."""
-    found: list[Status] = []
-    for state_file in sorted(_home().glob("*.json")):
-        state = _read(state_file)
-        if state is not None and (health := _health(state)) is not None:
-            found.append(Status(state["spec"], state["url"], state["pid"], int(health["sessions"])))
-    return found
+    """Return the servers that run for this user, of this installation and version of rtnb or another."""
+    return [found for file in _files() if (found := _status(file)) is not None]
+
+
+def last_words(endpoint: Endpoint) -> str | None:
+    """Return how the process of ``endpoint`` ended, with its log file, or None while it runs or only hangs.
+
+    It is asked over its own port, which another process may have taken: the answer names the process.
+    """
+    try:
+        if registry.ask(endpoint.url, endpoint.pid, _LOOK_SECONDS) is not None:
+            return None
+    except TimeoutError:
+        return None
+    except OSError:
+        pass  # nobody listens there any more
+    child = next((one for one in _children if one.pid == endpoint.pid), None)
+    code = None
+    if child is not None:
+        with contextlib.suppress(subprocess.TimeoutExpired):  # its port closes a moment before it ends
+            code = child.wait(_LOOK_SECONDS)
+    how = "" if code is None else f" by signal {-code}" if code < 0 else f" with status {code}"
+    lines = _log_lines(endpoint.log)
+    said = f"; it said at last {lines[-1][:200]!r}" if lines else ""
+    return f"the process of the engine {endpoint.engine!r} ended{how} (its log: {endpoint.log}){said}"
+
+
+def _files() -> list[Path]:
+    return sorted(registry.home().glob("*-*.json"))
+
+
+def _status(state_file: Path) -> Status | None:
+    state = registry.read(state_file)
+    if state is None or (health := registry.health(state)) is None:
+        return None
+    return Status(state.spec, state.url, state.pid, int(health["sessions"]), Path(state.log))
+
+
+def _end(state_file: Path) -> bool:
+    """End the server of a state file and remove the file; return whether it was running."""
+    state = registry.read(state_file)
+    running = state is not None and registry.health(state) is not None
+    if state is not None and running:
+        _terminate(state)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while registry.health(state) is not None:
+            if time.monotonic() > deadline:
+                raise EngineError(f"the server of {state.spec!r} (process {state.pid}) does not end: kill it")
+            time.sleep(_TICK / 5)
+        _reap()
+    state_file.unlink(missing_ok=True)
+    return running
+
+
+def _retire(place: Place) -> None:
+    """Make room: end servers of older code that nobody uses, forget dead ones and their old logs."""
+    for file in place.states():
+        state = registry.read(file)
+        health = None if state is None else registry.health(state)
+        if state is not None and health is not None:
+            if health["sessions"]:
+                continue
+            _terminate(state)
+        file.unlink(missing_ok=True)
+    for log in place.logs()[: 1 - _LOGS]:
+        with contextlib.suppress(OSError):  # Windows keeps the log of a process that runs
+            log.unlink()
+
+
+def _terminate(state: State) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(state.pid, signal.SIGTERM)
 
 
 class _OneLine:
@@ -128,43 +197,6 @@ class _OneLine:
             print(text, file=sys.stderr, flush=True)
 
 
-def _home() -> Path:
-    """Return the folder of state files, made if absent and readable by its user alone."""
-    given = os.environ.get("RTNB_HOME", "").strip()
-    if given:
-        folder = Path(given).expanduser() / "servers"
-    else:
-        from platformdirs import user_cache_path
-
-        folder = user_cache_path("rtnb", appauthor=False) / "servers"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise EngineError(
-            f"the folder {folder} for the state of servers cannot be made ({error.strerror or error}):"
-            " set RTNB_HOME to one that can be written to"
-        ) from None
-    return folder
-
-
-@contextmanager
-def _locked(state_file: Path) -> Iterator[None]:
-    """Keep other processes from starting or stopping the same server meanwhile."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(state_file.with_suffix(".lock"), timeout=_START_SECONDS)
-    try:
-        with lock:
-            yield
-    except Timeout:
-        raise EngineError(
-            f"another process has been starting or stopping this engine for {_START_SECONDS:.0f} s:"
-            f" wait for it, or delete {lock.lock_file} if there is none"
-        ) from None
-    except OSError as error:
-        raise EngineError(f"the server's state in {state_file.parent} cannot be kept: {error}") from None
-
-
 def _absolute(spec: str | None) -> str:
     """Return the normal form of a spec, with paths that do not depend on this process's folder."""
     name, options = parse_spec(spec)
@@ -175,62 +207,24 @@ def _absolute(spec: str | None) -> str:
     return normalise(",".join([name, *(f"{key}={value}" for key, value in options.items())]))
 
 
-def _state_file(spec: str) -> Path:
-    from .app import rtnb_version
-
-    about = json.dumps([spec, rtnb_version(), sys.executable])
-    return _home() / f"{hashlib.sha256(about.encode()).hexdigest()[:20]}.json"
-
-
-def _read(state_file: Path) -> dict[str, Any] | None:
-    try:
-        state = json.loads(state_file.read_text("utf-8"))
-        return {"pid": int(state["pid"]), **{key: str(state[key]) for key in ("url", "key", "spec")}}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(state_file: Path, state: dict[str, Any]) -> None:
-    fresh = state_file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(state, file)
-    fresh.replace(state_file)
-
-
-def _health(state: dict[str, Any]) -> dict[str, Any] | None:
-    """Return what the server says of itself; None if it is not there or another program is."""
-    place = urlsplit(state["url"])
-    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=_HEALTH_SECONDS)
-    try:
-        connection.request("GET", "/health")
-        health = json.loads(connection.getresponse().read())
-    except (OSError, ValueError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-    ours = isinstance(health, dict) and health.get("name") == "rtnb" and health.get("pid") == state["pid"]
-    return health if ours else None
-
-
 def _reap() -> None:
     """Collect children that have ended."""
     _children[:] = [child for child in _children if child.poll() is None]
 
 
-def _start(spec: str, state_file: Path, progress: Callable[[str], None]) -> dict[str, Any]:
+def _start(spec: str, place: Place, progress: Callable[[str], None]) -> State:
+    idle = _idle()
     key = secrets.token_urlsafe(32)
-    log_file = state_file.with_suffix(".log")
+    log_file = place.state.with_name(f"{place.state.stem}-{secrets.token_hex(3)}.log")
     command = [sys.executable, "-P", "-m", "rtnb", "serve", "--port", "0", "--engine", spec]
-    command += ["--idle", os.environ.get("RTNB_IDLE", "").strip() or _IDLE]
+    command += ["--idle", idle]
     with log_file.open("wb") as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            cwd=state_file.parent,
+            cwd=place.state.parent,
             env=_environment(key),
             **_detached(),
         )
@@ -243,9 +237,17 @@ def _start(spec: str, state_file: Path, progress: Callable[[str], None]) -> dict
         raise
     finally:
         _reap()
-    state = {"pid": child.pid, "url": url, "key": key, "spec": spec}
-    _write(state_file, state)
+    state = State(spec, url, child.pid, str(log_file), key)
+    registry.write(place.state, state)
     return state
+
+
+def _idle() -> str:
+    given = os.environ.get("RTNB_IDLE", "").strip() or _IDLE
+    with contextlib.suppress(ValueError):
+        if float(given) > 0:
+            return given
+    raise EngineError(f"RTNB_IDLE is a number of seconds above 0, such as {_IDLE}, not {given!r}")
 
 
 def _ready_line(
@@ -269,7 +271,7 @@ def _ready_line(
     if line.startswith("ws://"):
         return line
     code = child.wait()
-    raise _last_words(spec, code, log_file)
+    raise _failed(spec, code, log_file)
 
 
 def _read_line(stdout: IO[bytes], lines: queue.Queue[bytes]) -> None:
@@ -277,9 +279,9 @@ def _read_line(stdout: IO[bytes], lines: queue.Queue[bytes]) -> None:
         lines.put(stdout.readline())
 
 
-def _last_words(spec: str, code: int, log_file: Path) -> EngineError:
+def _failed(spec: str, code: int, log_file: Path) -> EngineError:
     """Return the error of a server that ended instead of getting ready."""
-    lines = log_file.read_text("utf-8", "replace").strip().splitlines()
+    lines = _log_lines(log_file)
     said = next((line for line in reversed(lines) if line.startswith("rtnb: ")), None)
     if said is not None:
         kind = WeightsError if code == _WEIGHTS_STATUS else EngineError
@@ -290,12 +292,18 @@ def _last_words(spec: str, code: int, log_file: Path) -> EngineError:
     )
 
 
+def _log_lines(log_file: Path) -> list[str]:
+    try:
+        return log_file.read_text("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return []
+
+
 def _environment(key: str) -> dict[str, str]:
     """Return the child's environment: the key in it, and the way to this very rtnb."""
     environment = {**os.environ, "RTNB_SERVE_KEY": key}
-    package = Path(__file__).resolve().parents[2]
-    if str(package) not in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        paths = [str(package), environment.get("PYTHONPATH", "")]
+    if not registry.installed():
+        paths = [str(registry.PACKAGE.parent), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return environment
 
