@@ -61,10 +61,36 @@ def test_the_sample_question_is_answered_and_all_of_it_is_told(weightless, capsy
         "Reply: rtnb-reply.wav",
     ):
         assert part in told
-    assert told.rstrip().endswith("rtnb lab")
+    assert told.rstrip().endswith(f"{demo._rtnb()} lab")
     reply = Clip.read(weightless / "rtnb-reply.wav")
     assert f"({reply.seconds:.1f} s)" in told
     assert "pause" not in told
+
+
+def test_the_way_to_the_notebooks_is_one_that_a_shell_finds(monkeypatch, tmp_path):
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    own = programs / ("rtnb.exe" if sys.platform == "win32" else "rtnb")
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert demo._rtnb() == f"{Path('.venv', 'bin', 'python')} -m rtnb"
+    own.write_bytes(b"")
+    own.chmod(0o755)
+    assert demo._rtnb() == str(Path(".venv", "bin", own.name))
+    monkeypatch.setenv("PATH", str(programs))
+    assert demo._rtnb() == "rtnb"
+    other = tmp_path / own.name
+    other.write_bytes(b"another environment's")
+    other.chmod(0o755)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), str(programs)]))
+    assert demo._rtnb() == str(Path(".venv", "bin", own.name))
+    monkeypatch.chdir(programs)
+    assert demo._rtnb() == os.path.join(os.curdir, own.name)
+    monkeypatch.chdir("/")
+    assert demo._rtnb() in (str(own), os.path.relpath(own))
+    (tmp_path / "a b").mkdir()
+    assert demo._shortest(tmp_path / "a b" / "rtnb").strip('"') != demo._shortest(tmp_path / "a b" / "rtnb")
 
 
 def test_json_is_one_object_and_nothing_else(weightless, capsys):

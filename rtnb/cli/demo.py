@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -105,8 +107,26 @@ def run(args: argparse.Namespace) -> int:
         return 1
     for line in answer.lines(args.pace):
         screen.line(line)
-    screen.line("Now see and hear it in a notebook:  rtnb lab")
+    screen.line(f"Now see and hear it in a notebook:  {_rtnb()} lab")
     return 0
+
+
+def _rtnb() -> str:
+    """Return what runs this rtnb from the current folder: "rtnb" where the PATH finds it, else its path."""
+    own = Path(sys.executable).with_name("rtnb.exe" if sys.platform == "win32" else "rtnb")
+    if not own.exists():  # rtnb runs from a folder that is not installed
+        return f"{_shortest(Path(sys.executable))} -m rtnb"
+    found = shutil.which("rtnb")
+    return "rtnb" if found is not None and os.path.samefile(found, own) else _shortest(own)
+
+
+def _shortest(program: Path) -> str:
+    paths = [str(program)]
+    with contextlib.suppress(ValueError):  # on Windows it may lie on another drive
+        near = os.path.relpath(program)
+        paths.append(near if os.path.dirname(near) else os.path.join(os.curdir, near))
+    path = min(paths, key=len)
+    return f'"{path}"' if " " in path else path
 
 
 def _pace(text: str) -> float:
