@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from .faces.connect import connect
+    from .faces.doctor import doctor
     from .faces.recorder import Recorder
     from .faces.replay import replay
     from .faces.session import Session
@@ -76,6 +77,7 @@ _HOME = {
     "TurnTimeout": ".errors",
     "WeightsError": ".errors",
     "connect": ".faces.connect",
+    "doctor": ".faces.doctor",
     "models": ".wire",
     "open": ".recordings.recording",
     "replay": ".faces.replay",
@@ -110,6 +112,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "connect",
+    "doctor",
     "models",
     "open",
     "replay",
