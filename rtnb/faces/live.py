@@ -285,3 +285,4 @@ class Live:
         for place in self._places:
             place.replace({"text/plain": repr(self.turn), "text/html": page})
         self.widget.close()
+        _shown.pop(self.turn, None)

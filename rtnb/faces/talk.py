@@ -129,6 +129,8 @@ class Talk:
         used = captions.money(self._core.record, self._core.billed)
         spoken = "Nothing was said." if not turns else f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
         head = f"<p><strong>Talk</strong>: {spoken} · {escape(used)}</p>"
+        if self._core.problem is not None:
+            head += f"<p>The session ended: {escape(str(self._core.problem))}</p>"
         return head + "".join(turn_html(turn) for turn in turns)
 
     # The session's loop from here on.
@@ -193,7 +195,7 @@ class Talk:
         self._update()
         while self.state == "live" and not self._core.closed:  # nothing calls when a connection ends
             await asyncio.sleep(_LOOK_SECONDS)
-        self._soon()
+        await self._stop()
 
     async def _detect(self) -> None:
         """Let the server find the turns, or not, as the mode has it."""
@@ -334,8 +336,8 @@ class Talk:
             {
                 "kind": "facts",
                 "state": self.state,
-                "phase": "closed" if self._core.closed else self._phase,
-                "note": str(self._core.problem or self._note),
+                "phase": self._phase,
+                "note": self._note,
                 "push": self._push,
                 "half": self._half,
                 "capture": self._capture,

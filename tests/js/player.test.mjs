@@ -45,17 +45,22 @@ test("chunks and items follow one another without a gap, each counted for itself
   assert.equal(queue.underruns, 0);
 });
 
-test("running dry is an underrun once, and the prebuffer is filled again", () => {
+test("running dry is an underrun once, and then more is gathered, within a limit", () => {
   const queue = new PlayQueue(2);
   queue.push("a", ramp(3));
   assert.equal(read(queue, 4)[0], 3);
   assert.equal(read(queue, 4)[0], 0);
   assert.equal(queue.underruns, 1);
-  queue.push("a", ramp(1));
+  queue.push("a", ramp(3));
   assert.equal(read(queue, 4)[0], 0);
   queue.push("a", ramp(1));
   assert.equal(read(queue, 2)[0], 2);
   assert.equal(queue.counts().a.played, 5);
+  for (let k = 0; k < 5; k += 1) {
+    queue.push("a", ramp(8));
+    read(queue, 16);
+  }
+  assert.equal(queue.prebuffer, 8);
 });
 
 test("a flush forgets the sound and tells what was played", () => {

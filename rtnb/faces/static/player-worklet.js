@@ -3,9 +3,13 @@
 
 /** A queue of sound by item, read gaplessly, with an exact count of what was played of each item. */
 export class PlayQueue {
-  /** `prebuffer` is in samples: so much must be there (or the end be known) before playing begins. */
+  /**
+   * `prebuffer` is in samples: so much must be there (or the end be known) before playing begins. Each time the
+   * sound runs dry it doubles, up to four times: where the way from the kernel is uneven, one gap is better than many.
+   */
   constructor(prebuffer) {
     this.prebuffer = prebuffer;
+    this.most = prebuffer * 4;
     this.chunks = [];
     this.offset = 0;
     this.buffered = 0;
@@ -69,7 +73,10 @@ export class PlayQueue {
     this.buffered -= done;
     if (done < out.length || (this.buffered === 0 && !this.expecting)) {
       this.running = false;
-      if (this.expecting) this.underruns += 1;
+      if (this.expecting) {
+        this.underruns += 1;
+        this.prebuffer = Math.min(this.most, this.prebuffer * 2);
+      }
     }
     return done;
   }

@@ -35,7 +35,6 @@ export function talkWords({ state, phase, owned, push, muted, mic, playing, bloc
   if (lost) return "The kernel is gone: run the cell again";
   if (!owned) return "Live in another tab";
   if (state !== "live") return "Ready";
-  if (phase === "closed") return "The session is over";
   if (blocked) return "The browser holds the sound back";
   if (phase === "hearing") return "You are speaking";
   if (playing) return half ? "The assistant speaks; the microphone waits" : "The assistant speaks";
