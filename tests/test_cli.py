@@ -3,10 +3,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from importlib.metadata import version
+import tomllib
+from pathlib import Path
 
 import pytest
 
+import rtnb
 from rtnb.cli import COMMANDS, main
 
 
@@ -30,7 +32,15 @@ def test_the_version_is_the_packages(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert ended.value.code == 0
-    assert capsys.readouterr().out == f"rtnb {version('rtnb')}\n"
+    assert capsys.readouterr().out == f"rtnb {rtnb.__version__}\n"
+
+
+def test_the_version_stands_in_one_place():
+    root = Path(rtnb.__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["dynamic"] == ["version"]
+    assert "version" not in project["project"]
+    assert root / project["tool"]["hatch"]["version"]["path"] == Path(rtnb.__file__)
 
 
 @pytest.mark.parametrize("pace", ["quick", "0", "51", "nan"])
