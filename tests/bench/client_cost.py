@@ -1,8 +1,9 @@
 """CPU per received event: rtnb's session against bare websockets + orjson, and against openai's loop.
 
-One process plays the server: each ``response.create`` is answered by an audio turn of 210 events, 160 of them
-deltas of 6.4 kB (100 ms of PCM16). Each client runs in a process of its own, several times in turn; CPU time is the
-process's own, from the first turn to the last. rtnb's side parses, logs, folds and decodes the audio.
+One process plays the server: each ``response.create`` is answered by an audio turn of 210 events, 160 of
+them deltas of 6.4 kB (100 ms of PCM16). Each client runs in a process of its own, several times in turn; CPU
+time is the process's own, from the first turn to the last. rtnb's side parses, logs, folds and decodes the
+audio.
 
     python tests/bench/client_cost.py [--turns 60] [--rounds 5]
 """

@@ -1,8 +1,8 @@
 """From the end of speech to the first sound of the answer, on the real engine, paced like a microphone.
 
 A server of its own is started; its voice has spoken the questions beforehand. Each is streamed in real
-time, 40 ms at a time, into a session with server VAD and 320 ms of silence. Two figures per turn, both at the client:
-from the end of speech, as the server places it, to the first audio delta; and from the commit to it.
+time, 40 ms at a time, into a session with server VAD and 320 ms of silence. Two figures per turn, both at the
+client: from the end of speech, as the server places it, to the first audio delta; and from the commit to it.
 
     python tests/bench/voice_to_voice.py [--turns 14]
 """
@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 import rtnb
+from rtnb.engines.weights import CARRIERS
 from rtnb.session.core import AsyncSession
 from rtnb.transports import websocket
 from rtnb.transports.base import Transport
@@ -124,7 +125,8 @@ def main() -> None:
     report("voice to voice, p95", statistics.quantiles(voice, n=20)[-1], "ms", 0, silence, SILENCE_MS)
     report("commit to first audio, median", statistics.median(commit), "ms", 350, silence, SILENCE_MS)
     report("commit to first audio, p95", statistics.quantiles(commit, n=20)[-1], "ms", 0, silence, SILENCE_MS)
-    report("server's peak memory", memory, "MB", 700, "its weights on disk", 145.0)
+    weights = sum(weight.bytes for carrier in CARRIERS for weight in carrier.weights) / 1e6
+    report("server's peak memory", memory, "MB", 700, "its weights on disk", weights)
 
 
 if __name__ == "__main__":
