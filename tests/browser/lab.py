@@ -59,7 +59,7 @@ import nbformat
 
 ROOT = Path(__file__).parents[2]
 SPEECH = ROOT.parent / "shared" / "speech" / "jfk_24k.wav"
-QUESTION = ROOT / "rtnb" / "cli" / "question.ogg"
+QUESTION = ROOT / "rtnb" / "audio" / "spoken" / "question.ogg"
 LIMIT = 60.0
 """Seconds that a wait takes at most, where nothing else is said."""
 
@@ -191,7 +191,7 @@ class Jupyter:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 cwd=self.root,
-                env=self._environment(),
+                env=self.environment(),
                 start_new_session=hasattr(os, "setsid"),
             )
         until = time.monotonic() + LIMIT
@@ -233,7 +233,8 @@ class Jupyter:
         except OSError:
             return False
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a process that shares this server's folders."""
         hidden = ("RTNB_ENGINE", "RTNB_LLM", "RTNB_ASR", "RTNB_TTS", "RTNB_VAD", "RTNB_SERVE_KEY")
         keys = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT")
         environment = {

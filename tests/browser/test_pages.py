@@ -1,18 +1,17 @@
 """What holds of every page: cells run, saved notebooks read well, text stays text, kernels may die."""
 
+import asyncio
+import subprocess
+import sys
+
+import nbformat
 import pytest
+
+from .lab import Page, md
 
 pytestmark = pytest.mark.browser
 
 CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
-
-
-async def test_a_turn_in_the_page(jupyter):
-    page = await jupyter.open([CONNECT, "s.send('hello there').wait()"])
-    await page.run_all()
-    assert "hello there" in await page.text(1)
-    assert "embedded" in await page.value("s.where")
-    await page.portraits("turn", page.output(1))
 
 
 LISTEN = """async () => {
@@ -62,3 +61,122 @@ async def test_the_harness(lab):
 async def test_a_denied_microphone(lab):
     page = await lab.open(["1"], microphone=False)
     assert await page.js(LISTEN) == {"error": "NotAllowedError"}
+
+
+# What each picture and each sound of a page is: loaded, or broken.
+MEDIA = """async () => {
+  const settle = (node, good, bad) => new Promise((done) => {
+    node.addEventListener(good, done, { once: true });
+    node.addEventListener(bad, done, { once: true });
+    setTimeout(done, 3000);
+  });
+  const images = [...document.querySelectorAll(".rtnb-turn img, .rtnb-sound img, img[alt^='Waveform']")];
+  const sounds = [...document.querySelectorAll("audio")];
+  for (const sound of sounds) {
+    if (sound.readyState === 0) { sound.load(); await settle(sound, "loadedmetadata", "error"); }
+  }
+  return {
+    images: images.map((image) => image.complete && image.naturalWidth > 0),
+    sounds: sounds.map((sound) => sound.duration > 0.1),
+    live: document.querySelectorAll(".rtnb-live").length,
+    bad: window.bad ?? null,
+  }; }"""
+NASTY = "<script>window.bad = 1</script><img src=x onerror='window.bad = 2'>"
+
+
+async def spoken(jupyter, name, asked):
+    """Return the path of a saved notebook in which a turn was sent and its card was shown."""
+    page = await jupyter.open([md("# A talk"), CONNECT, f"t = s.send({asked!r}).wait()\nt"])
+    await page.run(1)
+    await page.run(2)
+    saved = await page.save()
+    await page.close()
+    nbformat.write(saved, jupyter.root / name)
+    return name
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
+async def test_a_saved_turn_is_read_and_heard_without_a_kernel(jupyter, trusted):
+    asked = f"Read this: {NASTY}"
+    name = await spoken(jupyter, f"saved-{trusted}.ipynb", asked)
+    (jupyter.trust if trusted else jupyter.distrust)(name)
+    page = await jupyter.open(path=name, kernel=False)
+    text = await page.text(2)
+    assert f"You said: {asked}" in text
+    assert "first audio" in text
+    seen = await page.js(MEDIA)
+    assert seen == {"images": [True], "sounds": [True], "live": 0, "bad": None}
+    if jupyter.kind == "lab":
+        await page.portraits(f"card-{'trusted' if trusted else 'untrusted'}", page.output(2))
+
+
+async def test_html_of_nbconvert_is_whole_without_a_network(lab):
+    name = await spoken(lab, "converted.ipynb", f"Read this: {NASTY}")
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", name]
+    subprocess.run(command, cwd=lab.root, check=True, capture_output=True, timeout=60, env=lab.environment())
+    browser = await lab.chromiums.get()
+    context = await browser.new_context(offline=True, viewport={"width": 1000, "height": 700})
+    try:
+        tab = await context.new_page()
+        await tab.goto((lab.root / "converted.html").as_uri(), wait_until="domcontentloaded")
+        words = await tab.locator("body").inner_text()
+        assert f"You said: Read this: {NASTY}" in words
+        seen = await tab.evaluate(MEDIA)
+        assert seen == {"images": [True], "sounds": [True], "live": 0, "bad": None}
+        await Page(lab, context, tab, name).screenshot("nbconvert", tab.locator(".rtnb-turn"))
+    finally:
+        await context.close()
+
+
+async def test_the_kernel_restarts_and_the_notebook_goes_on(jupyter):
+    page = await jupyter.open([CONNECT, "t = s.send('first').wait()\nt", "s.send('second').wait()"])
+    await page.run(0)
+    await page.run(1)
+    await page.restart()
+    assert "You said: first" in await page.text(1)
+    failed = await page.run(2, error=True)
+    assert failed[0]["ename"] == "NameError"
+    await page.run(0)
+    await page.run(2)
+    assert "You said: second" in await page.text(2)
+
+
+async def test_cards_follow_the_theme(jupyter):
+    page = await jupyter.open([CONNECT, "s.send('hello').wait()"])
+    await page.run_all()
+    looks = """() => { const style = getComputedStyle(document.querySelector(".rtnb-turn .rtnb-side"));
+        const said = getComputedStyle(document.querySelector(".rtnb-turn .rtnb-said"));
+        return [style.backgroundColor, said.color].map((text) => text.match(/[0-9.]+/g).slice(0, 3)
+            .reduce((sum, each) => sum + Number(each), 0) / 765); }"""
+    paper, ink = await page.js(looks)
+    assert paper > 0.9
+    assert ink < 0.3
+    await page.dark()
+    paper, ink = await page.js(looks)
+    assert paper < 0.25
+    assert ink > 0.7
+
+
+async def test_two_tabs_see_the_same_turn(lab):
+    page = await lab.open([CONNECT, "s.send('hello').wait()"])
+    await page.run_all()
+    await page.save()
+    second = await page.also()
+    assert "You said: hello" in await second.text(1)
+    assert await second.value("s.closed") is False
+    await asyncio.gather(page.execute("s.send('one').wait()"), second.execute("s.send('two').wait()"))
+    assert await page.value("[t.input.text for t in s.turns[1:]]") in (["one", "two"], ["two", "one"])
+
+
+async def test_a_notebook_is_worked_by_keys_alone(jupyter):
+    page = await jupyter.open([CONNECT, "s.send('hello').wait()", "1 + 1"])
+    keyboard = page.page.keyboard
+    await page.cell(0).locator(".cm-content").focus()
+    await keyboard.press("Shift+Enter")
+    await page.idle()
+    await keyboard.press("Shift+Enter")
+    await page.wait("() => document.querySelector('.rtnb-turn audio')")
+    # The player is reached by Tab and played by Space; Jupyter does not take the key for itself.
+    await page.js("() => document.querySelector('.rtnb-turn audio').focus()")
+    await keyboard.press("Space")
+    await page.wait("() => document.querySelector('.rtnb-turn audio').currentTime > 0.05")
