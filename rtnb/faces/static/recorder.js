@@ -4,6 +4,7 @@ import { clock, el, prefersStillness } from "./common.js";
 import { ownKeys } from "./keys.js";
 import { deskOf } from "./recorder-desk.js";
 import { meterLevel, trimKey } from "./recorder-take.js";
+import { colourOf, onTheme } from "./theme.js";
 
 const RECORDER_WINDOW = 10;
 
@@ -41,6 +42,7 @@ function render({ model, el: root }) {
   const ends = new AbortController();
   const view = new RecorderView(desk, model);
   root.append(view.node);
+  const unthemed = onTheme(() => view.draw());
   const unwatch = desk.watch((what) => view.update(what));
   const onchange = () => view.update("state");
   const names = ["state", "note", "error", "prompt", "device", "echo_cancellation", "noise_suppression", "auto_gain_control"];
@@ -53,6 +55,7 @@ function render({ model, el: root }) {
   return () => {
     ends.abort();
     unwatch();
+    unthemed();
     resized.disconnect();
     for (const name of names) model.off(`change:${name}`, onchange);
     view.gone = true;
@@ -345,11 +348,12 @@ class RecorderView {
     if (canvas.width !== Math.round(width * scale)) canvas.width = Math.round(width * scale);
     if (canvas.height !== Math.round(height * scale)) canvas.height = Math.round(height * scale);
     const brush = canvas.getContext("2d");
-    const style = getComputedStyle(this.node);
-    const colour = (name) => style.getPropertyValue(name).trim();
+    const line = colourOf(this.node, "--rtnb-line");
+    const accent = colourOf(this.node, "--rtnb-accent");
+    const dim = colourOf(this.node, "--rtnb-dim");
     brush.setTransform(scale, 0, 0, scale, 0, 0);
     brush.clearRect(0, 0, width, height);
-    brush.fillStyle = colour("--rtnb-line");
+    brush.fillStyle = line;
     brush.fillRect(0, height / 2 - 0.5, width, 1);
     const seconds = desk.take?.seconds ?? 0;
     canvas.setAttribute("aria-label", seconds ? `Waveform of ${seconds.toFixed(1)} seconds` : "Waveform, nothing recorded");
@@ -362,8 +366,8 @@ class RecorderView {
       if (!column) return;
       const at = start + ((end - start) * i) / columns.length;
       const kept = live || (at >= desk.trim.start && at <= desk.trim.end);
-      brush.fillStyle = colour(kept ? "--rtnb-accent" : "--rtnb-dim");
-      brush.globalAlpha = kept ? 1 : 0.4;
+      brush.fillStyle = kept ? accent : dim;
+      brush.globalAlpha = kept ? 1 : 0.45;
       const top = (height / 2) * (1 - column[1]);
       const tall = Math.max(1, (height / 2) * (column[1] - column[0]));
       brush.fillRect(2 * i, Math.min(top, height - tall), 1.4, tall);
@@ -371,7 +375,7 @@ class RecorderView {
     brush.globalAlpha = 1;
     const playhead = desk.playhead;
     if (playhead !== null) {
-      brush.fillStyle = colour("--rtnb-fg");
+      brush.fillStyle = colourOf(this.node, "--rtnb-fg");
       brush.fillRect((width * playhead) / seconds, 0, 1.5, height);
     }
   }
