@@ -85,6 +85,7 @@ TESTED_IN = {
     "recordings.writer": "test_recordings_format.py",
     "session.answers": "test_session_core.py",
     "session.farewell": "test_session_core.py",
+    "faces.doctor_widget": "test_faces_doctor.py",
     "wire.input_buffer": "test_wire_conversation.py",
     "wire.items": "test_wire_conversation.py",
     "session.line": "test_session_core.py",
