@@ -172,11 +172,16 @@ async def test_a_notebook_is_worked_by_keys_alone(jupyter):
     page = await jupyter.open([CONNECT, "s.send('hello').wait()", "1 + 1"])
     keyboard = page.page.keyboard
     await page.cell(0).locator(".cm-content").focus()
-    await keyboard.press("Shift+Enter")
-    await page.idle()
-    await keyboard.press("Shift+Enter")
-    await page.wait("() => document.querySelector('.rtnb-turn audio')")
-    # The player is reached by Tab and played by Space; Jupyter does not take the key for itself.
+    for k in range(2):
+        await keyboard.press("Shift+Enter")
+        await page.wait(
+            "([path, k]) => rtnbTest.panel(path).content.widgets[k].model.executionCount === k + 1"
+            " && rtnbTest.panel(path).content.activeCellIndex === k + 1",
+            [page.path, k],
+            seconds=30,
+        )
+    await page.wait("() => document.querySelector('.rtnb-turn audio')?.readyState > 0", seconds=10)
+    # The player takes the focus and Space plays it; Jupyter does not take the key for itself.
     await page.js("() => document.querySelector('.rtnb-turn audio').focus()")
     await keyboard.press("Space")
-    await page.wait("() => document.querySelector('.rtnb-turn audio').currentTime > 0.05")
+    await page.wait("() => document.querySelector('.rtnb-turn audio').currentTime > 0.05", seconds=10)
