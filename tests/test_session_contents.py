@@ -149,3 +149,11 @@ def test_a_file_named_like_a_picture_that_is_none(tmp_path):
     (tmp_path / "p.png").write_bytes(b"GIF89a")
     with pytest.raises(ArgumentError, match=r"p\.png is no PNG or JPEG"):
         contents([tmp_path / "p.png"], NEWER)
+
+
+def test_what_holds_a_clip_is_its_clip() -> None:
+    class Holder:
+        def __clip__(self) -> Clip:
+            return Clip.tone(300, 0.5)
+
+    assert contents([Holder()], models.find(models.SEED)) == [Clip.tone(300, 0.5)]

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
-# "Can you tell me something about the ocean?", spoken by hibari-tts 0.2.1 (Apache-2.0), voice heart.
-_QUESTION = Path(__file__).parents[1] / "audio" / "spoken" / "question.ogg"
 _REPLY = "rtnb-reply.wav"
 _LEAST_SILENCE = 0.5
 _MARGIN = 0.2
@@ -76,10 +74,11 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..audio import Clip
     from ..audio.voice import voice
+    from ..faces import samples
 
     screen = _Screen(sys.stderr if args.json else sys.stdout)
     reply = _writable(Path(args.out))
-    clip = Clip.read(args.file or _QUESTION)
+    clip = Clip.read(args.file) if args.file else samples.read(samples.names()[0])
     heard = voice(clip)
     if heard is None:
         raise AudioError(f"{args.file!r} is silent: there is no speech to send")

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from ..errors import ArgumentError
 
 if TYPE_CHECKING:
+    from ..audio import Clip
     from ..faces.session import Session
 
 __all__ = ["add_parser", "run"]
 
-# The sample question of ``rtnb demo``.
-_QUESTION = Path(__file__).with_name("question.ogg")
 _ANSWER_SECONDS = 180.0
 
 
@@ -68,7 +67,9 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all(good) else 1
 
 
-def _script(args: argparse.Namespace) -> list[str | Path]:
+def _script(args: argparse.Namespace) -> list[str | Path | Clip]:
+    from ..faces import samples
+
     said = list(args.say)
     if args.script:
         try:
@@ -76,11 +77,11 @@ def _script(args: argparse.Namespace) -> list[str | Path]:
         except (OSError, UnicodeDecodeError) as error:
             raise ArgumentError(f"the script {args.script!r} cannot be read: {error}") from None
         said += [line for line in text.splitlines() if line.strip()]
-    turns: list[str | Path] = [Path(one[1:]) if one.startswith("@") else one for one in said]
-    return turns or [_QUESTION]
+    turns: list[str | Path | Clip] = [Path(one[1:]) if one.startswith("@") else one for one in said]
+    return turns or [samples.read(samples.names()[0])]
 
 
-def _turn(session: Session, thing: str | Path) -> bool:
+def _turn(session: Session, thing: str | Path | Clip) -> bool:
     turn = session.send(thing).wait(_ANSWER_SECONDS)
     print(f"You: {turn.input.text or '(speech)'}")
     print(f"Assistant: {turn.said}" if turn.said else f"({turn.status}: {turn.error or 'nothing was said'})")

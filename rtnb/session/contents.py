@@ -32,7 +32,7 @@ def contents(things: Iterable[Any], model: Model) -> list[Content]:
     """Return what was given as text, clips and pictures, in order; lists are flattened.
 
     A str is text, never a path; a ``Path`` or bytes are a sound or picture file; a numpy array is sound at
-    24 kHz, an ``(array, rate)`` pair sound at that rate.
+    24 kHz, an ``(array, rate)`` pair sound at that rate; a recorder, or whatever has ``__clip__``, is its clip.
 
     Raises ArgumentError for anything else, for nothing at all, and for a picture that the model's row
     refuses; AudioError for a sound that cannot be read.
@@ -56,6 +56,8 @@ def _contents(thing: Any) -> list[Content]:
         return [thing]
     if isinstance(thing, Picture):
         return [thing]
+    if hasattr(thing, "__clip__"):
+        return _contents(Clip.of(thing))
     if isinstance(thing, Path):
         return [_from_path(thing)]
     if isinstance(thing, (bytes, bytearray, memoryview)):
