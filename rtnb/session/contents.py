@@ -32,7 +32,7 @@ def contents(things: Iterable[Any], model: Model) -> list[Content]:
     """Return what was given as text, clips and pictures, in order; lists are flattened.
 
     A str is text, never a path; a ``Path`` or bytes are a sound or picture file; a numpy array is sound at
-    24 kHz, an ``(array, rate)`` pair sound at that rate; a recorder, or whatever has ``__clip__``, is its clip.
+    24 kHz, an ``(array, rate)`` pair sound at that rate; a recorder is its clip, by ``__clip__``.
 
     Raises ArgumentError for anything else, for nothing at all, and for a picture that the model's row
     refuses; AudioError for a sound that cannot be read.
