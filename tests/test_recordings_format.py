@@ -151,6 +151,7 @@ def test_by_its_description_alone(tmp_path):
     import io
     import lzma
 
+    import av
     import soundfile
 
     log = full().record.log
@@ -171,6 +172,10 @@ def test_by_its_description_alone(tmp_path):
         if kind == b"SOND":
             if head["codec"] == "flac":
                 sound = soundfile.read(io.BytesIO(rest), dtype="int16")[0].astype("<i2").tobytes()
+                sound += bytes(head["rest"])
+            elif head["codec"] == "tta":
+                with av.open(io.BytesIO(rest)) as file:
+                    sound = b"".join(frame.to_ndarray().tobytes() for frame in file.decode(audio=0))
                 sound += bytes(head["rest"])
             else:
                 sound = unpack[head["codec"]](rest)
@@ -365,3 +370,34 @@ def test_keys_are_made_unreadable_and_noted(tmp_path, monkeypatch):
     assert recording.header["redacted"] >= 9
     assert [len(e.frame) for e in recording.log] == [len(e.frame) for e in wire.record.log]
     assert any(key.encode() in entry.frame for entry in wire.record.log for key in keys)
+
+
+@pytest.mark.parametrize("size", [4096, 4097, 48_000, 300_001])
+@pytest.mark.parametrize("pack", ["_flac", "_tta"])
+def test_either_packing_gives_the_samples_back(monkeypatch, size, pack):
+    """Whichever is smaller is kept, so each is made the smaller once."""
+    from rtnb.recordings import sound
+
+    other = {"_flac": "_tta", "_tta": "_flac"}[pack]
+    monkeypatch.setattr(sound, other, lambda *given: bytes(10 * size))
+    rng = np.random.default_rng(size)
+    for data in (tone(size // 48 + 1)[:size], (rng.normal(size=size) * 5).astype("<i2").tobytes()[:size]):
+        payload = sound.packed(
+            3, sound.Lane("server", "audio/pcm", 24_000), 7, data, compress=True, opus=False
+        )
+        head, back = sound.unpacked(payload)
+        assert back == data
+        assert head["codec"] == pack[1:]
+        assert len(payload) < len(data)
+        assert (
+            sound.packed(3, sound.Lane("server", "audio/pcm", 24_000), 7, data, compress=True, opus=False)
+            == payload
+        )
+        chance = random.Random(size)
+        for _ in range(30):
+            spoilt = bytearray(payload)
+            spoilt[chance.randrange(100, len(payload))] ^= 1 << chance.randrange(8)
+            try:
+                assert len(sound.unpacked(bytes(spoilt))[1]) == size
+            except format.Damaged:
+                continue

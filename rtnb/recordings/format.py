@@ -43,7 +43,8 @@ A chunk
     end to end, in the order of the events. ``lane`` (0 to 255), ``direction`` ("client", "server"), ``type``
     ("audio/pcm", "audio/pcmu", "audio/pcma"), ``rate`` (Hz), ``offset`` (place of this piece in the lane),
     ``bytes`` (its length), ``codec``: "raw"; "lzma" (.xz); "flac" (mono, 16 bit, of the PCM16 samples; the
-    rate in it tells nothing; an odd last byte of ``bytes`` is in ``rest``); "opus" (Ogg Opus of the samples:
+    rate in it tells nothing; an odd last byte of ``bytes`` is in ``rest``); "tta" (True Audio, TTA1, in the
+    same way); "opus" (Ogg Opus of the samples:
     lossy; what is decoded is resampled to ``rate`` and cut, or filled with silence, to ``bytes``).
     A sound never crosses the end of its chunk.
 

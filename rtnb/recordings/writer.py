@@ -105,9 +105,8 @@ class Writer:
 
     def _assign(self, piece: Columns) -> tuple[Any, dict[int, list[bytes]]]:
         """Return the lane of each sound, and the sounds of each lane in order."""
-        types = piece.kinds & np.uint16(SERVER - 1)
-        telling = [code for code, name in enumerate(piece.names) if name in TELLING]
-        rows = np.flatnonzero(np.isin(types, telling) & (piece.kinds >= SERVER)).tolist()
+        telling = {code | SERVER for code, name in enumerate(piece.names) if name in TELLING}
+        rows = [row for row, kind in enumerate(piece.kinds.tolist()) if kind in telling]
         ends = np.cumsum(piece.lengths, dtype=np.int64)
         numbers = np.zeros(len(piece.sound_rows), np.uint8)
         joined: dict[int, list[bytes]] = {}
@@ -188,10 +187,12 @@ def whole_frames(piece: Columns) -> Iterator[tuple[Direction, str, bytes]]:
 
 def _cut_more(piece: Columns, starts: Any) -> Columns:
     """Cut sound out of frames that the log kept whole, such as an item with speech in it."""
-    whole = np.ones(len(piece), bool)
-    whole[piece.sound_rows] = False
+    cut_already = set(piece.sound_rows.tolist())
+    long = np.flatnonzero(piece.lengths >= _LEAST_CUT).tolist()
     found: list[tuple[int, int, int, bytes]] = []
-    for row in np.flatnonzero(whole & (piece.lengths >= _LEAST_CUT)).tolist():
+    for row in long:
+        if row in cut_already:
+            continue
         start, end = int(starts[row]), int(starts[row] + piece.lengths[row])
         matches = _AUDIO.finditer(piece.frames, start, end)
         match = max(matches, key=lambda one: one.end() - one.start(), default=None)
