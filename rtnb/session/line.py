@@ -130,7 +130,7 @@ class Line:
         event, number = self.record.append(
             frame, direction, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(), event=event
         )
-        if event is not None:
+        if event is not None and self._listeners:
             for listener in tuple(self._listeners):
                 try:
                     listener(event, number)

@@ -47,14 +47,18 @@ class _Connection(ClientConnection):
         if self.response is None or event.opcode not in DATA_OPCODES:
             super().process_event(event)
             return
-        self._fragments.append(bytes(event.data))
-        if event.fin:
-            self._messages.append(b"".join(self._fragments))
+        data = bytes(event.data)
+        if not event.fin:
+            self._fragments.append(data)
+            return
+        if self._fragments:
+            data = b"".join([*self._fragments, data])
             self._fragments.clear()
-            if not self._full and len(self._messages) >= _UNREAD:
-                self._full = True
-                self.transport.pause_reading()
-            self._wake()
+        self._messages.append(data)
+        if not self._full and len(self._messages) >= _UNREAD:
+            self._full = True
+            self.transport.pause_reading()
+        self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
