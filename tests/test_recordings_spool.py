@@ -167,6 +167,7 @@ def test_a_session_is_spooled(home):
     try:
         with rtnb.connect(engine="weightless", spool=True) as session:
             assert session.send("hello").text == "You said: hello"
+            until(spools)
             [(path, live)] = spools()
             assert live
             until(lambda: len(rtnb.open(path).log) == len(session.log))
@@ -197,3 +198,14 @@ def test_a_damaged_recording_is_recovered(home):
     assert [len(e.frame) for e in rtnb.open(home / "y.rtnb").log] == [len(e.frame) for e in log]
     with pytest.raises(RecordingError, match="the file itself"):
         recover(home / "y.rtnb", home / "y.rtnb")
+
+
+def test_a_spool_that_was_never_begun_is_passed_over():
+    place = spool.folder()
+    place.mkdir(parents=True)
+    (place / "x.rtnb").touch()
+    assert spools() == []
+    assert [path.name for path, _ in spools(empty=True)] == ["x.rtnb"]
+    os.utime(place / "x.rtnb", (0, 0))
+    spool._tidy(place)
+    assert list(place.iterdir()) == []

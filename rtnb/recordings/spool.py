@@ -141,12 +141,17 @@ class Spool:
                 seen = self._wait(seen, _IDLE)
 
 
-def spools() -> list[tuple[Path, bool]]:
-    """Return all spools, the newest first, and whether a running session still writes each."""
+def spools(*, empty: bool = False) -> list[tuple[Path, bool]]:
+    """Return all spools, the newest first, and whether a running session still writes each.
+
+    One whose process ended before it wrote anything is left out unless ``empty`` asks for it.
+    """
     found = []
-    with suppress(OSError):
-        for path in folder().glob("*.rtnb"):
-            found.append((path.stat().st_mtime, path, _live(path)))
+    for path in folder().glob("*.rtnb"):
+        with suppress(OSError):  # its session closes just now
+            told = path.stat()
+            if told.st_size or empty:
+                found.append((told.st_mtime, path, _live(path)))
     return [(path, live) for _, path, live in sorted(found, reverse=True)]
 
 
@@ -165,7 +170,7 @@ def _live(path: Path) -> bool:
 def _tidy(place: Path) -> None:
     """Remove what is too old, and the oldest where there is too much. What still runs stays."""
     oldest, room = time.time() - _MOST_DAYS * 86_400, _MOST_BYTES
-    for path, live in spools():
+    for path, live in spools(empty=True):
         with suppress(OSError):
             told = path.stat()
             room -= told.st_size
