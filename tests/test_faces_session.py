@@ -151,7 +151,7 @@ def test_a_server_that_dies_is_a_sentence_and_the_next_session_works() -> None:
     assert session.closed
     assert isinstance(session.problem, rtnb.ConnectionLost)
     said = str(session.problem)
-    assert said.startswith("the process of the engine 'weightless' ended by signal 9")
+    assert said.startswith("the process of the engine 'weightless' ended")
     assert str(running.log) in said
     assert str(running.log) in str(turn.error)
     with pytest.raises(rtnb.SessionClosed, match=r"\.log\).*Connect again to go on"):
