@@ -33,7 +33,7 @@ class Bare(anywidget.AnyWidget):
         if (this.at >= this.sound.length) this.sound = null;
         return true;
       } })`;
-    async function initialize({ model }) {
+    function initialize({ model }) {
       const early = [];
       let node = null;
       const play = (_, [view]) => {
@@ -43,14 +43,16 @@ class Bare(anywidget.AnyWidget):
         node.port.postMessage(samples);
       };
       model.on("msg:custom", play);
-      const context = new AudioContext({ sampleRate: 24000 });
-      const blob = new Blob([code], { type: "text/javascript" });
-      await context.audioWorklet.addModule(URL.createObjectURL(blob));
-      node = new AudioWorkletNode(context, "bare", { outputChannelCount: [1] });
-      node.port.onmessage = () => model.send({ wall: performance.timeOrigin + performance.now() });
-      node.connect(context.destination);
-      await context.resume();
-      model.send({ ready: true });
+      const begin = async () => {
+        const context = new AudioContext({ sampleRate: 24000 });
+        const blob = new Blob([code], { type: "text/javascript" });
+        await context.audioWorklet.addModule(URL.createObjectURL(blob));
+        node = new AudioWorkletNode(context, "bare", { outputChannelCount: [1] });
+        node.port.onmessage = () => model.send({ wall: performance.timeOrigin + performance.now() });
+        node.connect(context.destination);
+        await context.resume();
+      };
+      begin();
     }
     export default { initialize, render() {} };
     """
