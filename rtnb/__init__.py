@@ -40,10 +40,11 @@ if TYPE_CHECKING:
     )
     from .faces.connect import connect
     from .faces.doctor import doctor
+    from .faces.opened import open
     from .faces.recorder import Recorder
     from .faces.replay import replay
     from .faces.session import Session
-    from .recordings.recording import Recording, open
+    from .recordings.recording import Recording
     from .session.core import AsyncSession
     from .session.tools import Tool, tool
     from .session.turn import Turn
@@ -79,7 +80,7 @@ _HOME = {
     "connect": ".faces.connect",
     "doctor": ".faces.doctor",
     "models": ".wire",
-    "open": ".recordings.recording",
+    "open": ".faces.opened",
     "replay": ".faces.replay",
     "tool": ".session.tools",
     "transports": ".",

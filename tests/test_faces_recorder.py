@@ -16,7 +16,7 @@ from rtnb.faces import recorder as module
 from rtnb.faces import samples
 from rtnb.faces.comms import pin
 from rtnb.faces.local_voice import speak
-from rtnb.faces.recording import Recording
+from rtnb.faces.take import Take
 
 INFO = {
     "device": "A microphone",
@@ -64,7 +64,7 @@ def settle(recorder):
 @given(st.permutations(range(6)), st.integers(0, 5))
 def test_chunks_may_come_in_any_order_and_twice(order, twice):
     data = pieces(6, 40)
-    recording = Recording("t", 24_000)
+    recording = Take("t", 24_000)
     for seq in [*order, twice]:
         recording.add(seq, data[seq])
     assert recording.missing(6) == []
@@ -73,7 +73,7 @@ def test_chunks_may_come_in_any_order_and_twice(order, twice):
 
 
 def test_what_is_missing_is_known():
-    recording = Recording("t", 24_000)
+    recording = Take("t", 24_000)
     assert recording.add(0, b"\0\0") == b"\0\0"
     assert recording.add(0, b"\0\0") is None
     recording.add(3, b"\0\0")
@@ -82,7 +82,7 @@ def test_what_is_missing_is_known():
 
 def test_a_device_of_another_rate_is_brought_to_24_khz():
     tone = Clip.tone(440, 1.0, rate=48_000).to_pcm16()
-    recording = Recording("t", 48_000)
+    recording = Take("t", 48_000)
     streamed = b"".join(recording.add(k, tone[k * 3840 : (k + 1) * 3840]) for k in range(25))
     assert recording.clip({}).rate == 24_000
     assert recording.clip({}).seconds == pytest.approx(1.0)

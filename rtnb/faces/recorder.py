@@ -18,9 +18,9 @@ from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageE
 from ..session.signal import Signal
 from .assets import css, esm
 from .comms import pin
-from .recording import CAPTURE_RATE, Recording
 from .samples import names as sample_names
 from .samples import read as read_sample
+from .take import CAPTURE_RATE, Take
 
 try:
     import anywidget
@@ -114,7 +114,7 @@ class Recorder(anywidget.AnyWidget):
         self._failure: RtnbError | None = None
         self._told = False
         self._kept = False
-        self._recording: Recording | None = None
+        self._recording: Take | None = None
         self._info: dict[str, Any] = {}
         self._asked_again = False
         self._upload: tuple[str, dict[int, bytes]] = ("", {})
@@ -280,7 +280,7 @@ class Recorder(anywidget.AnyWidget):
             self._show(self._whole)
 
     def _started(self, take: str, info: dict[str, Any]) -> None:
-        self._recording = Recording(take, int(info["rate"]))
+        self._recording = Take(take, int(info["rate"]))
         self._asked_again = False
         self._failure, self._whole, self._kept = None, None, False
         self._info = {
@@ -294,12 +294,12 @@ class Recorder(anywidget.AnyWidget):
         self.take, self.error, self.state = take, "", "recording"
         self.trim_start, self.trim_end = 0.0, None
 
-    def _chunk(self, recording: Recording, seq: int, data: bytes) -> None:
+    def _chunk(self, recording: Take, seq: int, data: bytes) -> None:
         fresh = recording.add(seq, data)
         if fresh and self.on_chunk is not None:
             self.on_chunk(fresh)
 
-    def _stopped(self, recording: Recording, count: int) -> None:
+    def _stopped(self, recording: Take, count: int) -> None:
         missing = recording.missing(count)
         if missing and not self._asked_again:
             self._asked_again = True

@@ -15,11 +15,9 @@ from ..errors import ArgumentError, RtnbError, SessionClosed
 from ..session.core import AsyncSession
 from ..session.line import Listener
 from ..session.turn import Turn
-from ..wire.conversation import Conversation
+from ..views.session import SessionView
 from ..wire.events import Event
-from ..wire.log import Log
 from ..wire.record import Record
-from ..wire.usage import Usage
 from . import loop
 
 if TYPE_CHECKING:
@@ -31,17 +29,14 @@ __all__ = ["Session"]
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-class Session:
-    """A realtime session. Made by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``.
-
-    ``where`` says in words what it talks to.
-    """
+class Session(SessionView):
+    """A realtime session. Made by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``."""
 
     def __init__(self, core: AsyncSession, where: str, spool: Spool | None = None) -> None:
         self._core = core
         self._spool = spool
         self._process = os.getpid()
-        self.where = where
+        self._where = where
         _open.add(self)
 
     @property
@@ -172,29 +167,19 @@ class Session:
         return self._core.record
 
     @property
-    def log(self) -> Log:
-        """Every frame, both directions."""
-        return self._core.record.log
+    def where(self) -> str:
+        """What it talks to, in words."""
+        return self._where
 
     @property
-    def conversation(self) -> Conversation:
-        """The items, in order."""
-        return self._core.record.conversation
+    def engine(self) -> str:
+        """The embedded engine that answers, such as "local"; "" for another server."""
+        return self._core.engine
 
     @property
-    def usage(self) -> Usage:
-        """Tokens of all turns, as the service counted them."""
-        return self._core.record.usage
-
-    @property
-    def limits(self) -> dict[str, dict[str, Any]]:
-        """The rate limits as the service last told them, by name."""
-        return dict(self._core.record.limits)
-
-    @property
-    def model(self) -> str:
-        """The model's id, as the server told it."""
-        return self._core.record.model
+    def billed(self) -> bool:
+        """Whether somebody is asked to pay for it."""
+        return self._core.billed
 
     @property
     def problem(self) -> RtnbError | None:

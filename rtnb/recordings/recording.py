@@ -1,4 +1,4 @@
-"""``rtnb.open``: a recording, with everything that a session shows, and no session."""
+"""A recording that is open, with everything that a session shows, and no session."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from typing import Any
 
 from ..audio import Clip
 from ..audio.view import duration
+from ..views.session import SessionView
 from ..views.style import STYLE
 from ..views.turn import TurnView
-from ..wire.conversation import Conversation
 from ..wire.log import Log
 from ..wire.record import Record
-from ..wire.usage import Usage
 from .reader import Reader
 
 __all__ = ["RecordedTurn", "Recording", "open"]
@@ -53,7 +52,7 @@ class RecordedTurn(TurnView):
         return f"<Turn {self.number} {self.status}, recorded: {said!r}{sound}>"
 
 
-class Recording:
+class Recording(SessionView):
     """A session as it was, read from a file. The log is there at once; folds run when first asked for.
 
     ``problem`` is a sentence where the file was cut, never ended or repaired; else None.
@@ -84,11 +83,6 @@ class Recording:
         made = str(self.header.get("created") or "")[:10]
         return f"{self.path.name}, recorded{f' {made}' if made else ''} with {self.where}"
 
-    @property
-    def conversation(self) -> Conversation:
-        """The items, in order."""
-        return self.record.conversation
-
     @cached_property
     def turns(self) -> list[RecordedTurn]:
         """All turns."""
@@ -96,16 +90,6 @@ class Recording:
             RecordedTurn(self.record, fold, billed=self.billed, engine=self.engine)
             for fold in self.record.turns.all
         ]
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of all turns, as the service counted them."""
-        return self.record.usage
-
-    @property
-    def limits(self) -> dict[str, dict[str, Any]]:
-        """The rate limits as the service last told them, by name."""
-        return dict(self.record.limits)
 
     @property
     def model(self) -> str:

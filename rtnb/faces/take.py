@@ -8,12 +8,12 @@ from typing import Any
 from ..audio import Clip, Resampler
 from ..audio.pcm import from_pcm16, to_pcm16
 
-__all__ = ["CAPTURE_RATE", "Recording"]
+__all__ = ["CAPTURE_RATE", "Take"]
 
 CAPTURE_RATE = 24_000
 
 
-class Recording:
+class Take:
     """The chunks of one take: PCM16 at ``rate`` Hz, numbered from 0, in any order, each counted once."""
 
     def __init__(self, take: str, rate: int) -> None:

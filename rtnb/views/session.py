@@ -1,0 +1,68 @@
+"""A session to look at: everything that its record tells. The same live, replayed and from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..wire.conversation import Conversation
+from ..wire.log import Log
+from ..wire.record import Record
+from ..wire.usage import Usage
+from .turn import TurnView
+
+__all__ = ["SessionView"]
+
+
+class SessionView:
+    """What a session and a recording of one have in common: views of one record. Nothing here waits."""
+
+    @property
+    def record(self) -> Record:
+        """The log and all that is folded from it."""
+        raise NotImplementedError
+
+    @property
+    def turns(self) -> Sequence[TurnView]:
+        """All turns so far."""
+        raise NotImplementedError
+
+    @property
+    def where(self) -> str:
+        """What the session talks to, in words."""
+        raise NotImplementedError
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine that answers, such as "local"; "" for another server."""
+        raise NotImplementedError
+
+    @property
+    def billed(self) -> bool:
+        """Whether somebody is asked to pay for it."""
+        raise NotImplementedError
+
+    @property
+    def model(self) -> str:
+        """The model's id, as the server told it."""
+        return self.record.model
+
+    @property
+    def log(self) -> Log:
+        """Every frame, both directions."""
+        return self.record.log
+
+    @property
+    def conversation(self) -> Conversation:
+        """The items, in order."""
+        return self.record.conversation
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all turns, as the service counted them."""
+        return self.record.usage
+
+    @property
+    def limits(self) -> dict[str, dict[str, Any]]:
+        """The rate limits as the service last told them, by name."""
+        return dict(self.record.limits)
