@@ -201,6 +201,17 @@ def test_json_lines_hold_every_frame(tmp_path):
     assert len(list(lines(recording.log))) == len(recording.log)
 
 
+def test_a_recording_has_the_tools_as_methods(file, tmp_path):
+    recording = rtnb.open(file)
+    assert str(recording.verify()).startswith("good: ")
+    proof = recording.scrub(tmp_path / "y.rtnb", voice="all", text="all")
+    assert not proof.left
+    assert str(proof).endswith("taken out: nothing of it is left")
+    assert any(line.startswith("turn 0, you") for line in recording.diff(rtnb.open(tmp_path / "y.rtnb")))
+    assert recording.diff(rtnb.open(file)) == []
+    assert recording.export(tmp_path / "x.txt") == [tmp_path / "x.txt"]
+
+
 def test_a_transcript_says_who_said_what(file, tmp_path):
     [out] = export(rtnb.open(file), tmp_path / "x.txt")
     told = out.read_text("utf-8").splitlines()

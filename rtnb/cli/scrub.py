@@ -32,11 +32,9 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings.scrub import Rule, scrub
 
     proof = scrub(args.file, args.out, Rule(args.voice, args.text, args.matching))
-    print(f"Taken out: {proof.sounds:,} pieces of sound ({proof.seconds:.1f} s), {proof.texts:,} texts.")
+    print(f"{args.out} was read again: {proof}.")
     for sentence in proof.left[:20]:
         print(f"  Left: {sentence}")
     if len(proof.left) > 20:
         print(f"  … and {len(proof.left) - 20:,} more")
-    verdict = "NOT all of it is gone" if proof.left else "nothing of it is left"
-    print(f"{args.out} was read again: {verdict}.")
     return 1 if proof.left else 0

@@ -8,7 +8,7 @@ from functools import cached_property
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..audio.view import duration
@@ -18,6 +18,10 @@ from ..views.turn import TurnView
 from ..wire.log import Log
 from ..wire.record import Record
 from .reader import Reader
+
+if TYPE_CHECKING:
+    from .scrub import Proof
+    from .verify import Verdict
 
 __all__ = ["RecordedTurn", "Recording", "open"]
 
@@ -120,6 +124,45 @@ class Recording(SessionView):
     def closed(self) -> bool:
         """Whether the session is over: always."""
         return True
+
+    def verify(self) -> Verdict:
+        """Read the whole file again and tell whether it is what was written."""
+        from .verify import verify
+
+        return verify(self.path)
+
+    def diff(self, other: Recording) -> list[str]:
+        """Return how another recording differs, a line each; ids, sound and times do not count."""
+        from .diff import diff
+
+        return list(diff(self, other))
+
+    def export(self, out: str | os.PathLike[str]) -> list[Path]:
+        """Write JSON Lines (``.jsonl``), a transcript (``.txt``), both voices (``.wav``), or a folder of items.
+
+        Raises RecordingError for another suffix, or where it cannot be written.
+        """
+        from .export import export
+
+        return export(self, Path(out))
+
+    def scrub(
+        self,
+        out: str | os.PathLike[str],
+        *,
+        voice: str | None = None,
+        text: str | None = None,
+        matching: str | None = None,
+    ) -> Proof:
+        """Write the recording to ``out`` without someone's voice or words, and prove that they are gone.
+
+        ``voice`` and ``text`` are "user", "assistant" or "all"; ``matching`` a pattern: all words of the
+        items that contain it. Raises ArgumentError for a rule that takes out nothing, RecordingError where
+        the file cannot be written.
+        """
+        from .scrub import Rule, scrub
+
+        return scrub(self.path, Path(out), Rule(voice, text, matching))
 
     def __repr__(self) -> str:
         made = str(self.header.get("created") or "")[:10]

@@ -76,6 +76,10 @@ class Proof:
     texts: int = 0
     left: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        verdict = "NOT all of it is gone" if self.left else "nothing of it is left"
+        return f"{self.sounds:,} sounds ({self.seconds:.1f} s) and {self.texts:,} texts taken out: {verdict}"
+
 
 def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
     """Write ``path`` without what the rule takes out to ``out``, and read that again to prove it.

@@ -20,6 +20,9 @@ class Verdict:
     said: str
     faults: list[str]
 
+    def __str__(self) -> str:
+        return " ".join([f"{self.said}.", *self.faults])
+
 
 def verify(path: str | os.PathLike[str]) -> Verdict:
     """Read all of a file and compare it with what it says of itself.
