@@ -138,7 +138,7 @@ class Recording(SessionView):
         return list(diff(self, other))
 
     def export(self, out: str | os.PathLike[str]) -> list[Path]:
-        """Write JSON Lines (``.jsonl``), a transcript (``.txt``), both voices (``.wav``), or a folder of sounds.
+        """Write JSON Lines (.jsonl), a transcript (.txt), both voices (.wav), or a folder of sounds.
 
         Raises RecordingError for another suffix, or where it cannot be written.
         """
