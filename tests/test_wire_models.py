@@ -2,7 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from rtnb.errors import ArgumentError
 from rtnb.wire import models
 from rtnb.wire.models import Price, Tier
 
@@ -100,3 +103,133 @@ def test_the_table_says_what_the_model_pages_say():
         assert row.tiers == tuple(Tier(**tier) for tier in said.get("rate_limits", ()))
         for feature, has in said.get("features", {}).items():
             assert row.features[feature] == has
+
+
+@pytest.fixture
+def own():
+    """Rows of one's own, for one test."""
+    models.reset()
+    yield models.use
+    models.reset()
+
+
+DAY = {"as_of": "2027-01-05"}
+
+
+def test_a_row_says_anew_what_it_says(own):
+    before = models.find("gpt-realtime-2.1")
+    own({**DAY, "source": "a bill", "models": [{"id": "gpt-realtime-2.1", "audio": [30, 0.4, 60]}]})
+    row = models.find("gpt-realtime-2.1")
+    assert (row.audio, row.text, row.context) == (Price(30, 0.4, 60), before.text, before.context)
+    assert (row.as_of, row.source, row.yours) == ("2027-01-05", "a bill", True)
+    assert models.find("gpt-realtime-2").as_of == before.as_of
+    assert models.catalogue()[0].id == models.SEED
+    models.reset()
+    assert models.find("gpt-realtime-2.1") == before
+
+
+def test_a_snapshot_follows_its_family(own):
+    own({**DAY, "models": [{"id": "gpt-realtime", "text": [1, 1, 1]}]})
+    assert models.find("gpt-realtime-2025-08-28").text == Price(1, 1, 1)
+    own({**DAY, "models": [{"id": "gpt-realtime-2025-08-28", "text": [2, 2, 2]}]})
+    assert models.find("gpt-realtime-2025-08-28").text == Price(2, 2, 2)
+    assert models.find("gpt-realtime").text == Price(1, 1, 1)
+
+
+def test_a_deployment_is_like_its_model_at_its_own_prices(own):
+    own({"models": [{"id": "mine", "like": "gpt-realtime-2.1"}]})
+    row, like = models.find("mine"), models.find("gpt-realtime-2.1")
+    assert (row.text, row.audio, row.context, row.as_of) == (like.text, like.audio, like.context, like.as_of)
+    assert row.snapshots == ()
+    own({**DAY, "models": [{"id": "mine", "audio": [40, 1, 80]}]})
+    assert (models.find("mine").text, models.find("mine").audio) == (like.text, Price(40, 1, 80))
+
+
+def test_which_row_prices_a_session(own):
+    """Your own row first, then the server's word, then yours."""
+    assert models.named("gpt-realtime-2.1", "gpt-realtime").id == "gpt-realtime-2.1"
+    assert models.named("deployment-7", "gpt-realtime").id == "gpt-realtime"
+    assert models.named("", "gpt-realtime").id == "gpt-realtime"
+    assert (models.named("some", "other").id, models.named("some", "other").known) == ("some", False)
+    assert (models.named("", "").id, models.named("", "").known) == ("", False)
+    own({**DAY, "models": [{"id": "deployment-7", "like": "gpt-realtime", "text": [9, 9, 9]}]})
+    assert models.named("gpt-realtime-2025-08-28", "deployment-7").text == Price(9, 9, 9)
+
+
+def test_a_file_and_the_environment(own, tmp_path, monkeypatch):
+    file = tmp_path / "prices.json"
+    file.write_text(
+        json.dumps({**DAY, "models": [{"id": "house-model", "text": [1, 0.1, 2], "audio": None}]})
+    )
+    own(file)
+    assert models.find("house-model").text == Price(1, 0.1, 2)
+    assert models.find("house-model").source == "stated in prices.json"
+    models.reset()
+    assert not models.find("house-model").known
+    monkeypatch.setenv("RTNB_MODELS", str(file))
+    models.reset()
+    assert models.find("house-model").text == Price(1, 0.1, 2)
+    file.write_text("{")
+    models.reset()
+    with pytest.raises(ArgumentError, match=r"RTNB_MODELS=.*prices\.json is no JSON"):
+        models.find("gpt-realtime")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({}, "models: Field required"),
+        ({"models": 5}, r"models: Input should be a valid list, not 5\. Here a table is"),
+        ({"models": [{"id": ""}]}, r"models\[0\]\.id: "),
+        (
+            {"models": [{"id": "a"}, {"id": "b", "audio": [1, 2]}]},
+            r"models\[1\]\.audio\[2\]: .* a price is \[",
+        ),
+        ({"models": [{"id": "a", "audio": [1, "x", 3]}]}, r"models\[0\]\.audio\[1\]: .*not 'x'"),
+        ({"models": [{"id": "a", "text": [-1, 1, 1]}]}, r"models\[0\]\.text\[0\]: .*not -1"),
+        ({"models": [{"id": "a", "text": [True, 1, 1]}]}, r"models\[0\]\.text\[0\]"),
+        ({"models": [{"id": "a", "text": [float("nan"), 1, 1]}]}, r"models\[0\]\.text\[0\]"),
+        (
+            {"models": [{"id": "a", "text": [1, 1, 1]}]},
+            r'models\[0\] states prices: say of which day with "as_of"',
+        ),
+        ({"models": [{"id": "a", "contxt": 5}]}, r"models\[0\]\.contxt: there is no such field"),
+        ({"models": [{"id": "a", "context": 0}]}, r"models\[0\]\.context"),
+        ({"models": [{"id": "a", "like": "nobody"}]}, r"models\[0\]\.like: there is no model 'nobody'"),
+        ({"as_of": "yesterday", "models": []}, 'as_of: .* a day is written as "2026-11-20"'),
+        (5, "a table of models is a dict or a JSON file's path, not int"),
+        ("nowhere.json", r"nowhere\.json cannot be read"),
+        ("a\0b", "cannot be read"),
+        (".", "cannot be read"),
+    ],
+)
+def test_a_wrong_table_is_named_by_its_place_and_nothing_of_it_is_taken(own, table, said):
+    before = models.catalogue()
+    with pytest.raises(ArgumentError, match=said) as caught:
+        own(table)
+    assert "\n" not in str(caught.value)
+    assert models.catalogue() is before
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+fields = st.sampled_from(
+    ["id", "like", "text", "audio", "context", "tiers", "snapshots", "as_of", "features"]
+)
+
+
+@given(
+    st.fixed_dictionaries({"models": st.lists(st.dictionaries(fields, json_values, max_size=5), max_size=3)})
+)
+def test_any_table_is_taken_or_refused_with_one_sentence(table):
+    models.reset()
+    try:
+        models.use(table)
+    except ArgumentError:
+        pass
+    finally:
+        assert models.find(models.SEED).known
+        models.reset()

@@ -158,6 +158,32 @@ def test_sums_without_kinds_have_no_price():
     assert Usage.from_wire({"total_tokens": 0}).cost("gpt-realtime") == 0.0
 
 
+def test_sums_without_kinds_are_counted_as_such():
+    usage = Usage.from_wire({"total_tokens": 30, "input_tokens": 20, "output_tokens": 10})
+    assert (usage.input_unsorted, usage.output_unsorted, usage.total_tokens) == (20, 10, 30)
+    assert usage.problems == ()
+    only_cached = {"input_tokens": 20, "input_token_details": {"cached_tokens": 5}}
+    assert (Usage.from_wire(only_cached).input_unsorted, Usage.from_wire(only_cached).problems) == (20, ())
+    assert (usage + usage).total_tokens == 60
+    assert (usage + Usage(input_text=1)).cost("gpt-realtime") is None
+
+
+def test_transcription_by_tokens_is_paid_at_prices_of_your_own():
+    wire = {"type": "tokens", "total_tokens": 48, "input_tokens": 38, "output_tokens": 10}
+    wire["input_token_details"] = {"text_tokens": 10, "audio_tokens": 28}
+    heard = Usage.from_transcription(wire, "my-ears")
+    assert heard.transcription["my-ears"]["audio_tokens"] == 28
+    models.use(
+        {"as_of": "2027-01-05", "models": [{"id": "my-ears", "text": [1, 1, 5], "audio": [3, 3, None]}]}
+    )
+    try:
+        cost = (Usage(input_text=1) + heard).cost("gpt-realtime")
+    finally:
+        models.reset()
+    assert cost.parts["transcription by my-ears"] == pytest.approx((28 * 3 + 10 + 10 * 5) / 1e6)
+    assert cost.excludes == ()
+
+
 def test_transcription_is_paid_by_the_minute():
     spoken = Usage.from_transcription({"type": "duration", "seconds": 90}, "gpt-realtime-whisper")
     cost = (Usage(input_text=1_000_000) + spoken).cost("gpt-realtime")
@@ -179,6 +205,7 @@ def test_how_a_cost_prints():
     assert str(cost) == "$4.0000"
     assert repr(cost) == f"$4.0000 (gpt-realtime, prices of {as_of}, nothing was billed)"
     assert f"{cost:.2f}" == "4.00"
+    assert cost.source == models.find("gpt-realtime").source
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

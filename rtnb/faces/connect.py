@@ -57,6 +57,7 @@ def connect(
         (instant and deterministic), or with parts of your own: "local,llm=PATH.gguf", "local,llm=URL#MODEL".
     model
         The model to ask a server for, or that the embedded engine stands in for; by default the seed model.
+        For Azure, the model behind the deployment, by which it is priced: see ``rtnb.models.use``.
     api_key
         The key; else from ``OPENAI_API_KEY`` or ``AZURE_OPENAI_API_KEY``, each for its own service only.
     modalities
@@ -134,7 +135,7 @@ def connect(
                 "where is nothing, a model's name, an address, or a transport with send, recv and close, "
                 f"not {type(transport).__name__}"
             )
-        aim = Target("a transport", "", model or models.SEED, billed=False)
+        aim = Target("a transport", "", model or models.SEED, billed=False, stated=model or "")
         return loop.run(_open(lambda: _ready(transport), aim, options, timeout, spooling))
     target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
 
@@ -161,6 +162,7 @@ async def _open(
         engine=target.engine,
         explain=target.explain,
     )
+    core.record.stated = target.stated
     await core.open(options, timeout=timeout)
     spool = _spool(core, target, keep=spooling == "keep") if spooling else None
     if "IPython" in sys.modules:
@@ -199,5 +201,6 @@ def _embedded(engine: str | None, model: str | None) -> Target:
         found.headers,
         billed=False,
         engine=endpoint.engine,
+        stated=model or "",
         explain=explain,
     )

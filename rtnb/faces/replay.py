@@ -79,6 +79,7 @@ def replay(
     session = connect(transport, model=model, timeout=timeout, spool=False, **options)
     core = session._core
     core.billed, core.engine = recording.billed, recording.engine
+    core.record.stated = recording.record.stated
     core.record.origin = f"A replay of {recording.about}."
     return ReplaySession(core, recording, transport, strict)
 

@@ -22,6 +22,7 @@ _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.
 class Target:
     """One place to connect to. ``name`` is for people; ``headers`` hold the key and are never shown.
 
+    ``stated`` is the model's name where the user stated one: a server may tell only a deployment's name.
     ``explain`` may know better than a close frame why the connection ended.
     """
 
@@ -31,6 +32,7 @@ class Target:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     billed: bool = True
     engine: str = ""
+    stated: str = ""
     explain: Callable[[ConnectionLost], RtnbError | None] | None = field(default=None, repr=False)
 
 
@@ -72,6 +74,7 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
         f"{_OPENAI}?{urlencode({'model': where})}",
         where,
         {"Authorization": f"Bearer {key}"},
+        stated=where,
     )
 
 
@@ -100,7 +103,8 @@ def _azure(deployment: str, model: str | None, api_key: str | None) -> Target:
         )
     # The GA path takes no api-version: with one it answers 401.
     url = f"wss://{host}/openai/v1/realtime?{urlencode({'model': deployment})}"
-    return Target(f"{deployment} at Azure", url, model or deployment, {"api-key": key})
+    named = model or deployment
+    return Target(f"{deployment} at Azure", url, named, {"api-key": key}, stated=named)
 
 
 def _address(where: str, model: str | None, api_key: str | None) -> Target:
@@ -117,8 +121,8 @@ def _address(where: str, model: str | None, api_key: str | None) -> Target:
     elif not path.endswith("/realtime"):
         path += "/realtime"
     query = dict(parse_qsl(parts.query))
-    asked = model or query.get("model") or models.SEED
-    query["model"] = asked
+    stated = model or query.get("model") or ""
+    asked = query["model"] = stated or models.SEED
     headers = {}
     own = scheme == "wss" and parts.netloc.lower() in (_OPENAI_HOST, f"{_OPENAI_HOST}:443")
     key = _key(api_key, "OPENAI_API_KEY" if own else None)
@@ -126,7 +130,7 @@ def _address(where: str, model: str | None, api_key: str | None) -> Target:
         headers = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
     url = urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return Target(f"{asked} at {parts.netloc}", url, asked, headers, billed=not local)
+    return Target(f"{asked} at {parts.netloc}", url, asked, headers, billed=not local, stated=stated)
 
 
 def _split(address: str) -> SplitResult:

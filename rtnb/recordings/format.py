@@ -14,7 +14,8 @@ A chunk
     whole chunks of it are good. Chunks within a group may be smaller or larger at the writer's wish.
 
 ``HEAD``: JSON
-    ``format`` (1), ``rtnb`` (version), ``created`` (ISO 8601, UTC), ``model``, ``dialect`` ("ga"), ``where``
+    ``format`` (1), ``rtnb`` (version), ``created`` (ISO 8601, UTC), ``model``, ``stated_model``
+    (the model's name as the caller stated it), ``dialect`` ("ga"), ``where``
     (in words), ``engine`` (the embedded engine that answered; "" for another server), ``billed``,
     ``session`` (its configuration as the server told it last), ``libraries`` (name → version), ``clocks``
     (``wall_ns``: of the first event, since 1970), ``prices_as_of``, ``capture`` (``audio``: "lossless" or

@@ -42,6 +42,7 @@ def header(
         "rtnb": __version__,
         "created": began.isoformat(timespec="milliseconds"),
         "model": name,
+        "stated_model": record.stated,
         "dialect": "ga",
         "where": where,
         "engine": engine,
@@ -49,7 +50,7 @@ def header(
         "session": record.session,
         "libraries": _libraries(),
         "clocks": {"wall_ns": None if wall is None else round(wall * 1e9), "monotonic": "seconds since it"},
-        "prices_as_of": models.find(name).as_of if name else "",
+        "prices_as_of": record.row.as_of or models.find(name).as_of,
         "capture": {"audio": "lossless", "spool": spool},
         "open_turns": sum(turn.active for turn in record.turns.all),
         "end": None

@@ -79,6 +79,7 @@ class Recording(SessionView):
         """The log and all that is folded from it."""
         record = Record.of(self._reader.log)
         record.origin = f"From {self.about}."
+        record.stated = str(self.header.get("stated_model") or self.header.get("model") or "")
         return record
 
     @property

@@ -371,7 +371,8 @@ class AsyncSession:
             reaction(self, event, number)
 
     def _on_session(self, event: Event, number: int) -> None:
-        self._model = models.find(self.record.model or self._model.id)
+        if self.record.model:
+            self._model = self.record.row
         self._answers.answer(event)
 
     def _on_speech_started(self, event: Event, number: int) -> None:

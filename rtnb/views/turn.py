@@ -168,7 +168,7 @@ class TurnView:
     @property
     def cost(self) -> Cost | None:
         """US dollars at the model's published prices; None where they are unknown."""
-        return self.usage.cost(self.model, billed=self._billed)
+        return self.usage.cost(self._record.row, billed=self._billed)
 
     @property
     def latency(self) -> Latency:

@@ -9,6 +9,7 @@ import orjson
 from .conversation import Conversation
 from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
+from .models import Model, named
 from .turns import Turns
 from .usage import Usage
 
@@ -27,9 +28,13 @@ class Record:
         self.conversation = Conversation()
         self.turns = Turns(self.conversation)
         self.limits: dict[str, dict[str, Any]] = {}
+        self.limits_at: dict[str, float] = {}
+        """When each limit was told last, in seconds since the log began."""
         self.problems: list[tuple[int, str]] = []
         self.origin = ""
         """Where the frames come from, as a sentence, if not from a server that answers now."""
+        self.stated = ""
+        """The model's name as the caller stated it; a server may tell another, or only a deployment's."""
 
     @classmethod
     def of(cls, log: Log) -> Record:
@@ -76,7 +81,9 @@ class Record:
                 finally:  # a response that is over is over, however odd the items it lists
                     turn = self.turns.apply(direction, event, t)
                 if event["type"] == "rate_limits.updated":
-                    self.limits.update({limit["name"]: limit for limit in event["rate_limits"]})
+                    told = {limit["name"]: limit for limit in event["rate_limits"]}
+                    self.limits.update(told)
+                    self.limits_at.update(dict.fromkeys(told, t))
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
                 said = f"{type(error).__name__} {error}"
                 problem = f"{event['type']:.80} is not as the protocol has it: {said:.200}"
@@ -96,6 +103,11 @@ class Record:
     def model(self) -> str:
         """The model's id as the server told it; "" where it did not."""
         return str(self.session.get("model") or "")
+
+    @property
+    def row(self) -> Model:
+        """The model's row in the catalogue, by which tokens are priced: see ``models.named``."""
+        return named(self.model, self.stated)
 
     @property
     def usage(self) -> Usage:

@@ -39,6 +39,9 @@ class Response:
     reason: str | None = None
     error: Event | None = None
     usage: Usage | None = None
+    """Its tokens; None where the service has not told them."""
+    max_output: int | None = None
+    """The most output tokens that it may make, where the service told a number."""
     items: list[str] = field(default_factory=list)
 
 
@@ -53,7 +56,8 @@ class Turn:
     errors: list[Event] = field(default_factory=list)
     asked: int = 0
     """Responses that were asked for and not yet begun."""
-    transcription: Usage = field(default_factory=Usage)
+    transcriptions: dict[tuple[str, Any], Usage] = field(default_factory=dict)
+    """What the input's transcription used, by item and content index."""
     aside: bool = False
     """Out of band: not part of the conversation."""
 
@@ -65,7 +69,8 @@ class Turn:
     @property
     def usage(self) -> Usage:
         """Tokens of all responses and of the input's transcription."""
-        return sum((r.usage for r in self.responses if r.usage is not None), self.transcription)
+        transcribed = sum(self.transcriptions.values(), Usage())
+        return sum((r.usage for r in self.responses if r.usage is not None), transcribed)
 
     @property
     def active(self) -> bool:
@@ -272,7 +277,8 @@ class Turns:
             self._heard = None
         if turn is self._open:
             self._open = None
-        response = Response(wire["id"])
+        limit = wire.get("max_output_tokens")
+        response = Response(wire["id"], max_output=limit if type(limit) is int else None)
         turn.responses.append(response)
         self._of_response[response.id] = (turn, response)
         turn.mark("created", t)
@@ -365,7 +371,8 @@ class Turns:
         if turn is not None and event.get("usage"):
             asr = self._conversation.input_settings.get("transcription") or {}
             model = asr.get("model") or "the transcription model"
-            turn.transcription += Usage.from_transcription(event["usage"], model)
+            used = Usage.from_transcription(event["usage"], model)
+            turn.transcriptions[event["item_id"], event.get("content_index")] = used
         return turn
 
     def _on_limits(self, event: Event, t: float) -> Turn | None:

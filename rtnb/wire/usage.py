@@ -20,7 +20,8 @@ class Usage:
     """Token counts, as the service reported them. Cached tokens are part of the input.
 
     ``transcription`` maps an ASR model's name to what it was asked to do: ``{"seconds": …}`` or token counts
-    under the wire's own names.
+    under the wire's own names. ``input_unsorted`` and ``output_unsorted`` are tokens of which the service
+    told the sum and not the kinds.
     """
 
     input_text: int = 0
@@ -33,6 +34,8 @@ class Usage:
     output_audio: int = 0
     transcription: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    input_unsorted: int = 0
+    output_unsorted: int = 0
 
     @classmethod
     def from_wire(cls, usage: Mapping[str, Any]) -> Usage:
@@ -49,8 +52,11 @@ class Usage:
             counts[f"cached_{kind}"] = _count(hit, f"{kind}_tokens")
         for kind in ("text", "audio"):
             counts[f"output_{kind}"] = _count(out, f"{kind}_tokens")
+        for side, details in (("input", into), ("output", out)):
+            if not any(key.endswith("_tokens") and key != "cached_tokens" for key in details):
+                counts[f"{side}_unsorted"] = _count(usage, f"{side}_tokens")
         cached = _count(into, "cached_tokens")
-        if not hit:  # older servers give no split: text comes first in a prompt's prefix
+        if not hit and not counts.get("input_unsorted"):  # no split: text comes first in a prompt's prefix
             for kind in ("text", "audio", "image"):
                 counts[f"cached_{kind}"] = min(cached, counts[f"input_{kind}"])
                 cached -= counts[f"cached_{kind}"]
@@ -63,7 +69,7 @@ class Usage:
                 ("total_tokens", usage.get("total_tokens"), read.total_tokens),
                 ("cached_tokens", into.get("cached_tokens"), read.cached_tokens),
             )
-            if said is not None and said != summed
+            if said is not None and said != summed and not (name == "cached_tokens" and read.input_unsorted)
         ]
         problems += [
             f"of {counts[f'input_{kind}']} {kind} tokens {counts[f'cached_{kind}']} were cached"
@@ -75,13 +81,14 @@ class Usage:
     @classmethod
     def from_transcription(cls, usage: Mapping[str, Any], model: str) -> Usage:
         """Read the ``usage`` of a completed input transcription by the ASR model named."""
-        counts = {k: v for k, v in usage.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+        told = {**usage, **(usage.get("input_token_details") or {})}
+        counts = {k: v for k, v in told.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
         return cls(transcription={model: counts}) if counts else cls()
 
     @property
     def input_tokens(self) -> int:
         """All input tokens, cached ones too."""
-        return self.input_text + self.input_audio + self.input_image
+        return self.input_text + self.input_audio + self.input_image + self.input_unsorted
 
     @property
     def cached_tokens(self) -> int:
@@ -91,7 +98,7 @@ class Usage:
     @property
     def output_tokens(self) -> int:
         """All output tokens."""
-        return self.output_text + self.output_audio
+        return self.output_text + self.output_audio + self.output_unsorted
 
     @property
     def total_tokens(self) -> int:
@@ -128,6 +135,8 @@ class Usage:
         ``billed`` False marks a price that nobody asks for, as that of the embedded engine.
         """
         row = models.find(model) if isinstance(model, str) else model
+        if self.input_unsorted or self.output_unsorted:
+            return None
         parts: dict[str, float] = {}
         for kind, price in (("text", row.text), ("audio", row.audio), ("image", row.image)):
             given = getattr(self, f"input_{kind}")
@@ -145,12 +154,24 @@ class Usage:
             return None
         excludes = []
         for name, counts in self.transcription.items():
-            rate = models.find(name).per_minute
-            if rate is not None and "seconds" in counts:
-                parts[f"transcription by {name}"] = counts["seconds"] / 60 * rate
+            price_of_it = _transcribed(counts, models.find(name))
+            if price_of_it is not None:
+                parts[f"transcription by {name}"] = price_of_it
             else:
                 excludes.append(f"transcription by {name} (price unknown)")
-        return Cost(parts, model=row.id, as_of=row.as_of, billed=billed, excludes=tuple(excludes))
+        return Cost(
+            parts, model=row.id, as_of=row.as_of, source=row.source, billed=billed, excludes=tuple(excludes)
+        )
+
+
+def _transcribed(counts: Mapping[str, float], row: models.Model) -> float | None:
+    """Return the dollars of what an ASR model did: by the minute, or by tokens of known kinds."""
+    if "seconds" in counts:
+        return None if row.per_minute is None else counts["seconds"] / 60 * row.per_minute
+    heard, read, made = (counts.get(f"{name}_tokens", 0) for name in ("audio", "text", "output"))
+    if row.text is None or row.audio is None or row.text.output is None or not heard + read:
+        return None
+    return (heard * row.audio.input + read * row.text.input + made * row.text.output) / 1e6
 
 
 def _count(details: Mapping[str, Any], name: str) -> int:
@@ -170,12 +191,14 @@ class Cost(float):
     """An amount in US dollars that knows what it is made of.
 
     ``parts`` maps a kind of token to dollars; ``excludes`` names what was used and has no known price;
-    ``billed`` is False for what the price would have been.
+    ``billed`` is False for what the price would have been. ``as_of`` is the day that the prices are of,
+    ``source`` where they were published.
     """
 
     parts: Mapping[str, float]
     model: str
     as_of: str
+    source: str
     billed: bool
     excludes: tuple[str, ...]
 
@@ -185,6 +208,7 @@ class Cost(float):
         *,
         model: str,
         as_of: str,
+        source: str = "",
         billed: bool = True,
         excludes: tuple[str, ...] = (),
     ) -> Cost:
@@ -193,13 +217,14 @@ class Cost(float):
         self.parts = parts
         self.model = model
         self.as_of = as_of
+        self.source = source
         self.billed = billed
         self.excludes = excludes
         return self
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        rest = {"model": self.model, "as_of": self.as_of, "billed": self.billed, "excludes": self.excludes}
-        return (self.parts,), rest
+        names = ("model", "as_of", "source", "billed", "excludes")
+        return (self.parts,), {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
         return f"${float(self):.4f}"
