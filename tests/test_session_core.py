@@ -24,7 +24,9 @@ from rtnb.server.connection import serve
 from rtnb.session.core import AsyncSession
 from rtnb.transports import pair
 from rtnb.transports.memory import MemoryEnd
+from rtnb.views.turn import TurnView
 from rtnb.wire.events import CLIENT_EVENTS, Event
+from rtnb.wire.record import Record
 
 
 class Bench:
@@ -264,6 +266,21 @@ async def test_interrupting_before_anything_was_heard(bench: Bench) -> None:
     assert (turn.heard, turn.status) == (0, "interrupted")
     assert turn.audio.seconds > 0
     assert "0.00 s of" in turn._repr_mimebundle_()["text/html"]
+    recorded = Record.of(session.record.log)  # what a recording of it knows
+    fold = recorded.turns.all[turn.number]
+    view = TurnView(recorded, fold)
+    assert (view.heard, view.status, view.marks) == (0, "interrupted", turn.marks)
+    assert {"interrupted", "cut"} <= set(turn.marks)
+
+
+async def test_deleting_an_answer_says_nothing_of_what_was_heard(bench: Bench) -> None:
+    session = await bench.open()
+    turn = await session.send("one two three")
+    session.send_event({"type": "conversation.item.delete", "item_id": turn.items[0].id})
+    await session.send("go on")
+    assert session.record.log.filter("conversation.item.deleted")
+    assert (turn.heard, turn.status) == (None, "completed")
+    assert not {"interrupted", "cut"} & set(turn.marks)
 
 
 async def test_cutting_leaves_alone_what_was_heard_to_its_end(bench: Bench) -> None:

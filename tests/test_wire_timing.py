@@ -1,6 +1,6 @@
 import pytest
 
-from rtnb.wire.timing import MARKS, Latency
+from rtnb.wire.timing import CLOCKS, MARKS, MEASURES, SINCE, WORDS, Latency
 
 
 def test_no_marks_no_figures():
@@ -33,6 +33,8 @@ def test_figures_are_milliseconds_from_there():
         "done": 3.0,
     }
     assert Latency.of(marks) == Latency("speech_end", 550.0, 600.0, 612.346, 2000.0, 300.0)
+    assert Latency.of({**marks, "speech_stopped": 1.25}).detected == 250
+    assert Latency.of(marks).marks == marks
     assert str(Latency.of(marks)) == "first audio 600 ms"
 
 
@@ -47,3 +49,7 @@ def test_what_was_not_observed_is_none():
 def test_each_mark_is_explained():
     assert all(MARKS.values())
     assert {"speech_end", "requested", "first_sound", "done"} <= set(MARKS)
+    assert list(CLOCKS) == list(MARKS) == list(WORDS)
+    assert set(CLOCKS.values()) == {"here", "server", "computed", "player"}
+    assert set(SINCE) <= set(MARKS)
+    assert all(getattr(Latency(""), name) is None for name in MEASURES)

@@ -399,6 +399,91 @@ def test_the_end_of_speech_is_when_that_piece_was_sent(free):
     assert Latency.of(marks).since == "speech_end"
 
 
+def test_speech_begins_after_the_padding_that_the_server_takes_along(wire):
+    wire.session({"type": "server_vad", "prefix_padding_ms": 80})
+    sent = []
+    for _ in range(10):
+        sent.append(wire.now / 1000)
+        wire.append(tone(40))
+    wire.server("input_audio_buffer.speech_started", item_id="u", audio_start_ms=120)
+    assert wire.turns[0].marks["speech_begin"] == sent[4]
+    wire.server("input_audio_buffer.speech_started", item_id="v")
+    assert "speech_begin" not in wire.turns[1].marks
+
+
+def test_each_response_has_its_own_marks(wire):
+    wire.append(tone(100))
+    last = wire.now / 1000
+    wire.append(tone(100))
+    wire.client("input_audio_buffer.commit")
+    wire.ask()
+    wire.committed("u")
+    wire.call("resp_1")
+    wire.client("conversation.item.create", item={"type": "function_call_output", "call_id": "call_1"})
+    wire.ask()
+    wire.begin("resp_2", "item_b")
+    wire.speak(tone(300), "Sun.", "resp_2", "item_b")
+    wire.end("resp_2")
+    turn = wire.turns[0]
+    first, second = (response.marks for response in turn.responses)
+    assert turn.marks["input_end"] == last
+    assert set(first) == {"created", "done"}
+    assert set(second) == {"created", "first_text", "first_audio", "last_audio", "done"}
+    assert first["created"] == turn.marks["created"] < first["done"] < second["created"]
+    assert second["done"] == turn.marks["done"]
+
+
+def answering(wire):
+    wire.session(VAD)
+    wire.append(tone(100))
+    wire.server("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+    wire.server("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=100)
+    wire.committed("u")
+    wire.begin(previous="u")
+    wire.speak(tone(400), "Well")
+
+
+def test_speech_interrupts_when_it_was_noticed(wire):
+    answering(wire)
+    noticed = wire.now / 1000
+    wire.server("input_audio_buffer.speech_started", item_id="v", audio_start_ms=100)
+    wire.end(status="cancelled", details={"type": "cancelled", "reason": "turn_detected"})
+    told = wire.now / 1000
+    wire.client("conversation.item.truncate", item_id="item_a", content_index=0, audio_end_ms=90)
+    wire.server("conversation.item.truncated", item_id="item_a", content_index=0, audio_end_ms=90)
+    marks = wire.turns[0].marks
+    assert (marks["interrupted"], marks["cut"]) == (noticed, told)
+    assert "interrupted" not in wire.turns[1].marks
+
+
+def test_cancelling_interrupts_at_once_and_only_what_runs(wire):
+    answering(wire)
+    at = wire.now / 1000
+    wire.client("response.cancel")
+    wire.end(status="cancelled", details={"type": "cancelled", "reason": "client_cancelled"})
+    wire.client("response.cancel")
+    assert wire.turns[0].marks["interrupted"] == at
+    assert "cut" not in wire.turns[0].marks
+    wire.ask()
+    wire.begin("resp_2", "item_b")
+    wire.end("resp_2")
+    wire.client("response.cancel")
+    assert "interrupted" not in wire.turns[1].marks
+
+
+def test_what_the_server_plays_itself_is_marked(wire):
+    answering(wire)
+    began = wire.now / 1000
+    wire.server("output_audio_buffer.started", response_id="resp_1")
+    wire.end()
+    ended = wire.now / 1000
+    wire.server("output_audio_buffer.stopped", response_id="resp_1")
+    wire.server("output_audio_buffer.stopped", response_id="resp_unknown")
+    marks = wire.turns[0].marks
+    assert (marks["played"], marks["played_end"]) == (began, ended)
+    assert set(marks) <= set(MARKS)
+
+
 @pytest.mark.parametrize("size", [1920, 2048, 1000, 1])
 def test_padding_does_not_move_the_end_of_speech(size):
     wire = Wire()

@@ -27,6 +27,7 @@ from ..errors import ArgumentError, RemoteProtocolError, RtnbError, SessionClose
 from ..transports.base import Transport
 from ..views.turn import service_error
 from ..wire import models
+from ..wire.conversation import UNHEARD
 from ..wire.events import Event
 from ..wire.record import Record
 from . import config
@@ -512,12 +513,12 @@ class AsyncSession:
         if self.closed or turn.number < 0:
             return False
         cut = False
-        turn.unheard = turn.unheard or heard <= 0
         left = heard * 1000
         for item in turn.items:
-            if item.type != "message" or not item.audio_ms:
+            spoken = any(part.kind == "audio" for part in item.parts)
+            if item.type != "message" or not spoken:
                 continue
-            if left < item.audio_ms and item.heard_ms is None:
+            if (left < item.audio_ms or left <= 0) and item.heard_ms is None:
                 self._cut(item.id, int(max(0.0, left)))
                 cut = True
             left -= item.audio_ms
@@ -525,7 +526,8 @@ class AsyncSession:
 
     def _cut(self, item_id: str, heard_ms: int) -> None:
         if heard_ms <= 0:  # nothing was heard: there is nothing to truncate to
-            self._emit({"type": "conversation.item.delete", "item_id": item_id})
+            event_id = self._line.ids(UNHEARD)
+            self._emit({"type": "conversation.item.delete", "event_id": event_id, "item_id": item_id})
             return
         self._emit(
             {

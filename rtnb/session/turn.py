@@ -15,15 +15,12 @@ from ..views.turn import Input, TurnView
 from ..wire.log import Entry
 from ..wire.turns import Turn as Fold
 from .contents import Content
-from .signal import Signal
+from .signal import POLL, Signal
 
 if TYPE_CHECKING:
     from .core import AsyncSession
 
 __all__ = ["Delta", "Turn"]
-
-_POLL = 0.25
-"""Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
 
 _AFTER_INTERRUPT = 2.0
 """Seconds that a cancelled response may take to end before Ctrl-C is passed on."""
@@ -63,8 +60,6 @@ class Turn(TurnView):
         """Whether ``cancel`` was asked for; the wire has the last word on what became of it."""
         self.refused: RtnbError | None = None
         """Why the server did not take the turn's input; then its answer is cancelled."""
-        self.unheard = False
-        """Whether it was cut before any of it was heard: the model forgot it whole, and no item says so."""
         self.silence: Callable[[], None] | None = None
         """Stops what plays the turn, and cuts the turn to what was heard; set while something plays it."""
 
@@ -108,13 +103,7 @@ class Turn(TurnView):
             return "failed"
         if self._dropped:
             return "cancelled"
-        status = super().status
-        return "interrupted" if self.unheard and status == "completed" else status
-
-    @property
-    def heard(self) -> float | None:
-        """Seconds of the answer that were heard before it was cut short; None where it was not cut."""
-        return 0.0 if self.unheard else super().heard
+        return super().status
 
     @property
     def error(self) -> RtnbError | None:
@@ -170,7 +159,7 @@ class Turn(TurnView):
         signal = self._settling
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._over:
-            left = _POLL if deadline is None else min(_POLL, deadline - time.monotonic())
+            left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
             if left <= 0:
                 return
             signal.wait(0, left)
@@ -213,7 +202,7 @@ class Turn(TurnView):
             if over:
                 return
             try:
-                signal.wait(seen, _POLL)
+                signal.wait(seen, POLL)
             except KeyboardInterrupt:
                 self.cancel()
                 self._block(_AFTER_INTERRUPT)

@@ -18,10 +18,21 @@ from .events import Direction, Event
 from .input_buffer import InputBuffer, Mark
 from .items import Item
 
-__all__ = ["Conversation"]
+__all__ = ["UNHEARD", "Conversation", "unheard"]
 
 _KEEP_SECONDS = 120
 """How much unspoken input a hands-free session keeps; far more than any prefix padding."""
+
+
+UNHEARD = "unheard"
+"""How the event id of a ``conversation.item.delete`` begins that removes an answer because nothing of it was
+heard. The protocol has no truncation to nothing, and a deletion may have any other reason; so the log says
+it, and a recording knows it too."""
+
+
+def unheard(event: Event) -> bool:
+    """Tell whether a client's ``conversation.item.delete`` says that nothing of the item was heard."""
+    return str(event.get("event_id") or "").startswith(f"{UNHEARD}_")
 
 
 def _text(value: Any) -> str:
@@ -133,6 +144,11 @@ class Conversation:
         if not isinstance(item, dict):
             raise TypeError(f"an item is an object, not {type(item).__name__}")
         self._sent.append((event.get("event_id"), item))
+
+    def _on_delete(self, event: Event) -> None:
+        item = self.items.get(event["item_id"])
+        if item is not None and item.heard_ms is None and unheard(event):
+            item.heard_ms = 0
 
     # What the server says.
 
@@ -325,6 +341,7 @@ _CLIENT: dict[str, _Handler] = {
     "input_audio_buffer.commit": Conversation._on_mark,
     "input_audio_buffer.clear": Conversation._on_mark,
     "conversation.item.create": Conversation._on_create,
+    "conversation.item.delete": Conversation._on_delete,
     "session.update": Conversation._on_mark,
 }
 

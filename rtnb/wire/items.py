@@ -45,8 +45,8 @@ class Part:
 class Item:
     """One item of a conversation: a message, a function call or its output.
 
-    ``heard_ms`` is set when the item was truncated: what came after was generated and not heard. The text
-    is kept as it was generated; the service deletes its own copy.
+    ``heard_ms`` is set when the item was truncated, or removed because nothing of it was heard: what came
+    after was generated and not heard. The text is kept as it was generated; the service deletes its own.
     """
 
     id: str

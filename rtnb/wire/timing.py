@@ -1,19 +1,23 @@
 """When things happened in a turn, and by whose clock.
 
-All marks are in seconds since the log began. Most are when a frame left or arrived here; the end of speech is
-the server's judgement (``audio_end_ms``) put on this side's clock: the moment when that piece of sound was
-sent. A mark that was not observed is absent, and what depends on it is None.
+All marks are in seconds since the log began. Most are when a frame left or arrived here. Where speech lies is
+the server's judgement (``audio_start_ms``, ``audio_end_ms``), put on this side's clock: the moment when that
+piece of sound was sent. What a page played is in no frame; only where an answer was cut does the log tell how
+much of it had been heard. A mark that was not observed is absent, and what depends on it is None.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Self
 
-__all__ = ["MARKS", "Latency"]
+__all__ = ["CLOCKS", "MARKS", "MEASURES", "SINCE", "WORDS", "Latency"]
 
 MARKS = {
     "input": "the first input frame left",
+    "input_end": "the last input frame left, where nothing detects speech",
+    "speech_begin": "the first of the speech was sent, as the server placed its beginning",
     "speech_started": "the server said that speech began",
     "speech_end": "the last of the speech was sent, as the server placed its end",
     "speech_stopped": "the server said that speech had ended",
@@ -23,10 +27,62 @@ MARKS = {
     "first_text": "the first text or transcript arrived",
     "first_audio": "the first sound arrived, silent or not",
     "first_sound": "the first sound above −50 dBFS could be heard, if played from first_audio on",
+    "played": "the server said that it began to play the answer (WebRTC and SIP only)",
     "last_audio": "the last sound arrived",
+    "interrupted": "speech cut in, or the client told the answer to stop",
+    "cut": "the client told the server how much of the answer had been heard",
+    "played_end": "the server said that it had stopped playing (WebRTC and SIP only)",
     "done": "the last response was over",
 }
 """The names of all marks, in the usual order, and what each means."""
+
+WORDS = {
+    "input": "input begins",
+    "input_end": "input ends",
+    "speech_begin": "speech begins",
+    "speech_started": "speech noticed",
+    "speech_end": "speech ends",
+    "speech_stopped": "end noticed",
+    "committed": "committed",
+    "requested": "requested",
+    "created": "created",
+    "first_text": "first text",
+    "first_audio": "first byte",
+    "first_sound": "first sound",
+    "played": "playing",
+    "last_audio": "last sound",
+    "interrupted": "interrupted",
+    "cut": "cut",
+    "played_end": "silent",
+    "done": "done",
+}
+"""Each mark in a word or two, for pictures."""
+
+CLOCKS = dict.fromkeys(MARKS, "here") | {
+    "speech_begin": "server",
+    "speech_end": "server",
+    "first_sound": "computed",
+    "cut": "player",
+}
+"""By whose clock each mark is.
+
+``here``: when a frame left or arrived, by the monotonic clock of the side that kept the log. ``server``: the
+server's statement, put on that clock. ``computed``: from the arrival and the sound itself. ``player``: what
+played the answer stated how much of it was heard; the mark is when the client passed that on.
+"""
+
+SINCE = ("speech_end", "requested", "committed", "created")
+"""From which mark a turn's latency is counted: the first of these that was observed."""
+
+MEASURES = {
+    "detected": "the server noticed that speech had ended",
+    "first_text": "the first text or transcript",
+    "first_audio": "the first sound, silent or not",
+    "first_sound": "the first sound above −50 dBFS",
+    "total": "all of the answer",
+    "commit_to_audio": "from the server's taking of the input to the first sound",
+}
+"""The figures of a `Latency`, and what each means; from the end of input where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +90,9 @@ class Latency:
     """Milliseconds from the end of the user's input; None where it was not observed.
 
     The end of input is the end of speech where the server detected one, else when the response was asked
-    for. ``commit_to_audio`` is from the server's taking of the input to the first sound.
+    for (see ``since``). ``commit_to_audio`` is from the server's taking of the input to the first sound,
+    ``detected`` from the end of speech to the server's word that it ended. ``marks`` has the moments that
+    all this is from; ``CLOCKS`` says by whose clock each is.
     """
 
     since: str
@@ -43,13 +101,13 @@ class Latency:
     first_sound: float | None = None
     total: float | None = None
     commit_to_audio: float | None = None
+    detected: float | None = None
+    marks: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
-    def of(cls, marks: Mapping[str, float]) -> Latency:
+    def of(cls, marks: Mapping[str, float]) -> Self:
         """Read a turn's marks."""
-        since = next(
-            (name for name in ("speech_end", "requested", "committed", "created") if name in marks), ""
-        )
+        since = next((name for name in SINCE if name in marks), "")
 
         def ms(name: str, start: str = since) -> float | None:
             if name not in marks or start not in marks:
@@ -63,6 +121,8 @@ class Latency:
             first_sound=ms("first_sound"),
             total=ms("done"),
             commit_to_audio=ms("first_audio", "committed"),
+            detected=ms("speech_stopped", "speech_end"),
+            marks=dict(marks),
         )
 
     def __str__(self) -> str:

@@ -11,23 +11,21 @@ Each frame belongs to one turn or to none, told by its ids; where it has none, b
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .conversation import Conversation
+from .conversation import Conversation, unheard
 from .events import Direction, Event
 from .items import Item, Part
 from .log import NO_TURN
+from .sends import Sends
 from .usage import Usage
 
 __all__ = ["Response", "Turn", "Turns"]
 
 _AUDIBLE = 10 ** (-50 / 20)
-_SENDS_KEPT = 4096
-"""How many appends are remembered to put the server's audio time on this side's clock: over two minutes."""
 
 
 @dataclass(slots=True)
@@ -43,6 +41,8 @@ class Response:
     max_output: int | None = None
     """The most output tokens that it may make, where the service told a number."""
     items: list[str] = field(default_factory=list)
+    marks: dict[str, float] = field(default_factory=dict)
+    """Its own ``created``, ``first_text``, ``first_audio``, ``last_audio`` and ``done``."""
 
 
 @dataclass(slots=True)
@@ -113,9 +113,8 @@ class Turns:
         self._of_item: dict[str, Turn] = {}
         self._of_response: dict[str, tuple[Turn, Response]] = {}
         self._of_event: dict[str, Turn] = {}
-        self._sent_ms: deque[float] = deque(maxlen=_SENDS_KEPT)
-        self._sent_at: deque[float] = deque(maxlen=_SENDS_KEPT)
-        self._input_bytes = 0
+        self._sends = Sends()
+        self._cut_in: float | None = None  # when speech was noticed last
 
     def apply(self, direction: Direction, event: Event, t: float) -> int:
         """Fold one event in and return the number of its turn, or ``NO_TURN``.
@@ -151,6 +150,7 @@ class Turns:
         elif item.get("role") == "user":
             turn, self._continued = self._taking_input(), None
             turn.mark("input", t)
+            turn.marks["input_end"] = t
         else:
             turn = self._open
         if turn is not None and (id := item.get("id")):
@@ -168,13 +168,13 @@ class Turns:
 
     def _on_append(self, event: Event, t: float) -> Turn | None:
         codec = self._conversation.input_codec
-        self._input_bytes += len(event["audio"]) * 3 // 4 - event["audio"][-2:].count("=")
-        self._sent_ms.append(self._input_bytes * 1000 / codec.bytes_per_second)
-        self._sent_at.append(t)
+        sent = len(event["audio"]) * 3 // 4 - event["audio"][-2:].count("=")
+        self._sends.add(sent * 1000 / codec.bytes_per_second, t)
         if self._conversation.turn_detection:
             return self._speaking
         turn, self._continued = self._taking_input(), None
         turn.mark("input", t)
+        turn.marks["input_end"] = t
         return turn
 
     def _on_commit(self, event: Event, t: float) -> Turn | None:
@@ -200,10 +200,28 @@ class Turns:
 
     def _on_cancel(self, event: Event, t: float) -> Turn | None:
         known = self._of_response.get(event.get("response_id") or "")
-        return known[0] if known else self._latest
+        turn = known[0] if known else self._latest
+        if turn is not None and turn.active:
+            self._interrupted(turn, t)
+        return turn
 
     def _on_item_verb(self, event: Event, t: float) -> Turn | None:
         return self._of_item.get(event["item_id"])
+
+    def _on_cut(self, event: Event, t: float) -> Turn | None:
+        """Take what tells how much of an answer was heard: a truncation, or the removal of what was not."""
+        turn = self._of_item.get(event["item_id"])
+        if turn is not None and (event["type"] == "conversation.item.truncate" or unheard(event)):
+            self._interrupted(turn, t)
+            turn.mark("cut", t)
+        return turn
+
+    def _interrupted(self, turn: Turn, t: float) -> None:
+        """Mark when the answer was told to stop: when speech cut in, where that was why."""
+        if self._cut_in is not None and self._speaking is not turn and self._heard is not turn:
+            began = turn.marks.get("created")
+            t = self._cut_in if began is not None and began <= self._cut_in else t
+        turn.mark("interrupted", t)
 
     # What the server says.
 
@@ -222,6 +240,14 @@ class Turns:
         self._speaking = turn
         self._of_item[event["item_id"]] = turn
         turn.mark("speech_started", t)
+        detection = self._conversation.turn_detection or {}
+        if detection.get("interrupt_response") is not False:
+            self._cut_in = t
+        if (start := event.get("audio_start_ms")) is not None:
+            # What the server tells begins with the padding that it takes along (API reference).
+            sent = self._sends.at(float(start) + (detection.get("prefix_padding_ms") or 0))
+            if sent is not None:
+                turn.mark("speech_begin", sent)
         return turn
 
     def _on_speech_stopped(self, event: Event, t: float) -> Turn | None:
@@ -231,9 +257,9 @@ class Turns:
             # The end that the server tells includes the silence by which it knew (API reference).
             silence = (self._conversation.turn_detection or {}).get("silence_duration_ms") or 0
             end = float(event["audio_end_ms"]) - silence
-            at = bisect_left(self._sent_ms, end)
-            if self._sent_ms and self._sent_ms[0] <= end and at < len(self._sent_at):
-                turn.mark("speech_end", self._sent_at[at])
+            sent = self._sends.at(end)
+            if sent is not None:
+                turn.mark("speech_end", sent)
         return turn
 
     def _on_committed(self, event: Event, t: float) -> Turn:
@@ -282,6 +308,7 @@ class Turns:
         turn.responses.append(response)
         self._of_response[response.id] = (turn, response)
         turn.mark("created", t)
+        response.marks["created"] = t
         self._latest = turn
         return turn
 
@@ -320,17 +347,18 @@ class Turns:
         if known is None:
             return None
         known[0].mark("first_text", t)
+        known[1].marks.setdefault("first_text", t)
         return known[0]
 
     def _on_audio(self, event: Event, t: float) -> Turn | None:
         known = self._of_response.get(event["response_id"])
         if known is None:
             return None
-        turn = known[0]
-        marks = turn.marks
-        marks.setdefault("first_audio", t)
-        marks["last_audio"] = t
-        if "first_sound" not in marks:
+        turn, response = known
+        for marks in (turn.marks, response.marks):
+            marks.setdefault("first_audio", t)
+            marks["last_audio"] = t
+        if "first_sound" not in turn.marks:
             self._find_sound(turn, self._conversation.items[event["item_id"]], event["content_index"], t)
         return turn
 
@@ -353,7 +381,7 @@ class Turns:
         if known is None:
             return None
         turn, response = known
-        turn.marks["done"] = t
+        turn.marks["done"] = response.marks["done"] = t
         status, details = wire.get("status"), wire.get("status_details")
         response.status = "completed"
         if details:
@@ -362,9 +390,21 @@ class Turns:
             response.status = "failed" if response.error else "incomplete"
         if isinstance(status, str) and status != "in_progress":
             response.status = status
+        if response.reason == "turn_detected":
+            self._interrupted(turn, t)
         if wire.get("usage"):
             response.usage = Usage.from_wire(wire["usage"])
         return turn
+
+    def _on_playing(self, event: Event, t: float) -> Turn | None:
+        known = self._of_response.get(event["response_id"])
+        if known is None:
+            return None
+        if event["type"] == "output_audio_buffer.started":
+            known[0].mark("played", t)
+        else:
+            known[0].marks["played_end"] = t
+        return known[0]
 
     def _on_transcribed(self, event: Event, t: float) -> Turn | None:
         turn = self._of_item.get(event["item_id"])
@@ -396,9 +436,9 @@ class Turns:
 
 _CLIENT: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
     "conversation.item.create": Turns._on_create,
-    "conversation.item.delete": Turns._on_item_verb,
+    "conversation.item.delete": Turns._on_cut,
     "conversation.item.retrieve": Turns._on_item_verb,
-    "conversation.item.truncate": Turns._on_item_verb,
+    "conversation.item.truncate": Turns._on_cut,
     "input_audio_buffer.append": Turns._on_append,
     "input_audio_buffer.clear": Turns._on_clear,
     "input_audio_buffer.commit": Turns._on_commit,
@@ -414,6 +454,9 @@ _SERVER: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
     "input_audio_buffer.committed": Turns._on_committed,
     "input_audio_buffer.speech_started": Turns._on_speech_started,
     "input_audio_buffer.speech_stopped": Turns._on_speech_stopped,
+    "output_audio_buffer.cleared": Turns._on_playing,
+    "output_audio_buffer.started": Turns._on_playing,
+    "output_audio_buffer.stopped": Turns._on_playing,
     "rate_limits.updated": Turns._on_limits,
     "response.created": Turns._on_response_created,
     "response.done": Turns._on_response_done,
