@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import rtnb
 from rtnb import ArgumentError, AudioError, Clip, MicrophoneError
+from rtnb.faces import comms, samples
 from rtnb.faces import recorder as module
-from rtnb.faces import samples
 from rtnb.faces.comms import pin
 from rtnb.faces.local_voice import speak
 from rtnb.faces.take import Take
@@ -276,6 +276,28 @@ def test_without_a_page_the_wait_ends(monkeypatch):
     recorder = rtnb.Recorder()
     with pytest.raises(MicrophoneError, match="no page has shown the recorder"):
         recorder.wait()
+
+
+def test_where_the_page_is_heard_between_cells_only_nothing_is_waited_for(monkeypatch):
+    monkeypatch.setattr(comms, "front_end", lambda: "Visual Studio Code")
+    recorder = rtnb.Recorder()
+    page = Page(recorder)
+    with pytest.raises(MicrophoneError, match="in Visual Studio Code the page is heard only between cells"):
+        recorder.wait()
+    page.record(pieces(4))
+    assert recorder.wait().seconds == 0.16  # what is there already is there
+
+
+def test_a_kernel_without_subshells_is_known(monkeypatch):
+    class Shell:
+        kernel = None
+
+    monkeypatch.setattr("IPython.get_ipython", lambda: Shell)
+    assert comms.unheard() == ""
+    Shell.kernel = object()
+    assert "ipykernel 7.1" in comms.unheard()
+    Shell.kernel = type("Kernel", (), {"_supports_kernel_subshells": True})
+    assert comms.unheard() == ""
 
 
 async def test_await():

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-__all__ = ["pin"]
+from .checks import front_end
+
+__all__ = ["pin", "unheard"]
+
+_BETWEEN_CELLS = ("Google Colab", "Visual Studio Code")
+"""Front ends that send a widget's messages to the main shell, where they wait for the running cell."""
 
 
 def pin(widget: Any) -> None:
@@ -16,3 +22,15 @@ def pin(widget: Any) -> None:
     comm = widget.comm
     if hasattr(comm, "_reply_subshell_for"):
         comm._reply_subshell_for = lambda data, default: default
+
+
+def unheard() -> str:
+    """Return why no page is heard here while a cell runs, as a clause; "" where one may be."""
+    where = front_end()
+    if where in _BETWEEN_CELLS:
+        return f"in {where} the page is heard only between cells"
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    kernel = getattr(get() if get is not None else None, "kernel", None)
+    if kernel is not None and not getattr(kernel, "_supports_kernel_subshells", False):
+        return "this kernel hears the page only between cells (ipykernel 7.1 or newer hears it at once)"
+    return ""

@@ -16,13 +16,11 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
 from ..errors import ArgumentError
+from ..session.signal import POLL
 
 __all__ = ["call", "run"]
 
 T = TypeVar("T")
-
-_POLL = 0.25
-"""Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
 
 
 class _Keeper:
@@ -84,7 +82,7 @@ def call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 def _result(future: Future[T]) -> T:
     while True:
         try:
-            return future.result(_POLL)
+            return future.result(POLL)
         except FutureTimeout:
             if future.done():
                 return future.result()

@@ -15,12 +15,12 @@ from typing import Any
 
 from ..audio import Clip, clip_html
 from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageError, RtnbError
-from ..session.signal import Signal
+from ..session.signal import POLL, Signal
 from .assets import css, esm
-from .comms import pin
+from .comms import pin, unheard
 from .samples import names as sample_names
 from .samples import read as read_sample
-from .take import CAPTURE_RATE, Take
+from .take import CAPTURE_RATE, FLAGS, Take, captured
 
 try:
     import anywidget
@@ -32,18 +32,11 @@ __all__ = ["Recorder"]
 
 _log = logging.getLogger("rtnb")
 
-_POLL = 0.25
-"""Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
 _GREETING = 15.0
 """Seconds within which a page that shows the recorder has said so, while a cell waits for it."""
 _PART = 1 << 20
 """Bytes of sound in one message to the page."""
 _LONGEST = 3600.0
-_FLAGS = {
-    "echo_cancellation": "echoCancellation",
-    "noise_suppression": "noiseSuppression",
-    "auto_gain_control": "autoGainControl",
-}
 
 
 class Recorder(anywidget.AnyWidget):
@@ -174,12 +167,13 @@ class Recorder(anywidget.AnyWidget):
         and the notebook's stop button end a recording that runs.
         """
         began = time.monotonic()
+        self._look_for_a_page()
         try:
             while True:
                 seen = self._signal.count
                 if (clip := self._settled(time.monotonic() - began, timeout)) is not None:
                     return clip
-                self._signal.wait(seen, _POLL)
+                self._signal.wait(seen, POLL)
         except KeyboardInterrupt:
             self.stop()
             raise
@@ -189,15 +183,21 @@ class Recorder(anywidget.AnyWidget):
 
     async def _wait_async(self) -> Clip:
         began = time.monotonic()
+        self._look_for_a_page()
         while True:
             seen = self._signal.count
             if (clip := self._settled(time.monotonic() - began, None)) is not None:
                 return clip
             try:
-                async with asyncio.timeout(_POLL):
+                async with asyncio.timeout(POLL):
                     await self._signal.changed(seen)
             except TimeoutError:
                 continue
+
+    def _look_for_a_page(self) -> None:
+        """Raise at once where nothing is there yet and no page can say anything while the cell waits."""
+        if not self._kept and threading.current_thread() is threading.main_thread() and (why := unheard()):
+            raise MicrophoneError(f"{why}: show the recorder in one cell, and read its clip in the next")
 
     def _settled(self, waited: float, timeout: float | None) -> Clip | None:
         """Return the clip if there is one, None if it is worth waiting on; raise what stands against it."""
@@ -285,11 +285,9 @@ class Recorder(anywidget.AnyWidget):
         self._failure, self._whole, self._kept = None, None, False
         self._info = {
             "source": "microphone",
-            "device": str(info.get("device", "")),
-            "device_rate": int(info["rate"]),
+            **captured(info),
             "recorded": datetime.now(UTC).isoformat(timespec="seconds"),
-            **{ours: info.get(theirs) for ours, theirs in _FLAGS.items()},
-            "asked": {name: getattr(self, name) for name in _FLAGS},
+            "asked": {name: getattr(self, name) for name in FLAGS},
         }
         self.take, self.error, self.state = take, "", "recording"
         self.trim_start, self.trim_end = 0.0, None

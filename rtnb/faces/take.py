@@ -8,9 +8,24 @@ from typing import Any
 from ..audio import Clip, Resampler
 from ..audio.pcm import from_pcm16, to_pcm16
 
-__all__ = ["CAPTURE_RATE", "Take"]
+__all__ = ["CAPTURE_RATE", "FLAGS", "Take", "captured"]
 
 CAPTURE_RATE = 24_000
+FLAGS = {
+    "echo_cancellation": "echoCancellation",
+    "noise_suppression": "noiseSuppression",
+    "auto_gain_control": "autoGainControl",
+}
+"""What a browser may do to a microphone's sound, by what it calls them (Media Capture and Streams)."""
+
+
+def captured(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a page captures, from what it tells: device, its rate, and the flags; None where unknown."""
+    return {
+        "device": str(info.get("device", "")),
+        "device_rate": int(info["rate"]),
+        **{ours: info.get(theirs) for ours, theirs in FLAGS.items()},
+    }
 
 
 class Take:

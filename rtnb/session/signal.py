@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 
-__all__ = ["Signal"]
+__all__ = ["POLL", "Signal"]
+
+POLL = 0.25
+"""Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
 
 
 class Signal:
