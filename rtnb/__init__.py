@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .faces.recorder import Recorder
     from .faces.replay import replay
     from .faces.session import Session
+    from .faces.waveform import Waveform
     from .recordings.recording import Recording
     from .session.core import AsyncSession
     from .session.tools import Tool, tool
@@ -76,6 +77,7 @@ _HOME = {
     "Tool": ".session.tools",
     "Turn": ".session.turn",
     "TurnTimeout": ".errors",
+    "Waveform": ".faces.waveform",
     "WeightsError": ".errors",
     "connect": ".faces.connect",
     "doctor": ".faces.doctor",
@@ -110,6 +112,7 @@ __all__ = [
     "Tool",
     "Turn",
     "TurnTimeout",
+    "Waveform",
     "WeightsError",
     "__version__",
     "connect",

@@ -227,7 +227,9 @@ class Clip:
     @property
     def peak(self) -> float:
         """The largest absolute sample; 1.0 is full scale, 0.0 silence."""
-        return float(np.abs(self._samples).max()) if len(self._samples) else 0.0
+        if not len(self._samples):
+            return 0.0
+        return max(0.0, float(self._samples.max()), -float(self._samples.min()))  # abs would copy an hour
 
     @property
     def rms(self) -> float:

@@ -148,8 +148,8 @@ def player_html(samples: Samples, rate: int, *, label: str = "Play") -> str:
         return (
             f"<div>{duration(seconds)} is too long to be kept in the notebook "
             f"(the limit is {duration(MAX_INLINE_SECONDS)}): write it to a file with "
-            "<code>clip.write(&quot;sound.ogg&quot;)</code>, or show a piece, such as "
-            "<code>clip[0:60]</code>.</div>"
+            "<code>clip.write(&quot;sound.ogg&quot;)</code>, listen to it in "
+            "<code>rtnb.Waveform(clip)</code>, or show a piece, such as <code>clip[0:60]</code>.</div>"
         )
     sound = resample(samples, rate, _RATE) if rate > _RATE else samples
     source = data_uri(encode(sound, min(rate, _RATE), "opus"), "audio/ogg")
