@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from rtnb.audio import Clip
 from rtnb.engines.weightless import weightless
 from rtnb.faces import captions, display, live
+from rtnb.faces import page as page_module
 from rtnb.server.connection import serve
 from rtnb.session.core import AsyncSession
 from rtnb.transports import pair
@@ -119,6 +121,25 @@ async def test_a_turn_is_played_and_then_replaced_by_its_card(session: AsyncSess
     assert "data:audio/ogg;base64," in last["text/html"]
     assert shown.turn.status == "completed"
     assert shown.turn.silence is None
+    # A page that was loaded again, or a second tab, gets the card from the widget.
+    assert shown.widget.card == last["text/html"]
+    assert shown.widget.comm is not None
+    told = len(page.told)
+    shown.widget._handle_custom_msg({"kind": "hello", "page": "later"}, [])
+    shown.widget.tell({"kind": "facts"})
+    assert len(page.told) == told
+
+
+async def test_cards_are_held_for_pages_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "_over", deque())
+    monkeypatch.setattr(page_module, "_KEPT_LETTERS", 250)
+    widgets = [live.LiveWidget(lambda message, buffers: None) for _ in range(4)]
+    for widget in widgets:
+        widget.finish("x" * 100)
+    assert [widget.comm is None for widget in widgets] == [True, True, False, False]
+    last = live.LiveWidget(lambda message, buffers: None)
+    last.finish("x" * 1000)
+    assert last.comm is not None
 
 
 async def test_where_no_page_answers_the_card_comes_all_the_same(

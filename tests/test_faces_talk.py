@@ -135,6 +135,28 @@ async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) ->
     assert card.count("data:audio/ogg;base64,") == 2
     assert talk.turns[0].status == "completed"
     assert repr(talk) == "<Talk stopped: 1 turn>"
+    assert page.facts()["state"] == "stopped"
+    assert talk._widget.card == card
+
+
+async def test_the_microphone_is_chosen_in_the_page(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel()
+    assert talk.microphone is None
+    page.say("capture", device="ignored", echoCancellation=False, evil=1)
+    await until(lambda: page.facts()["capture"] == {"echoCancellation": False})
+    page.say(
+        "start", mic=True, problem="", info={"device": "Headset", "rate": 48_000, "echoCancellation": False}
+    )
+    assert talk.microphone == {
+        "device": "Headset",
+        "device_rate": 48_000,
+        "echo_cancellation": False,
+        "noise_suppression": None,
+        "auto_gain_control": None,
+    }
+    await until(lambda: detection(core))
+    page.say("start", mic=False, problem="It went away.")
+    assert talk.microphone is None
 
 
 async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -> None:

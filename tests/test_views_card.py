@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import rtnb.views.card as card_module
 from rtnb import Clip
 from rtnb.views import words
-from rtnb.views.card import turn_html
+from rtnb.views.card import turn_html, turns_html
 from rtnb.views.turn import TOOL_ERROR, TurnView
 from rtnb.wire.record import Record
 
@@ -359,6 +359,24 @@ def test_sound_that_is_too_long_says_how_to_keep_it(monkeypatch):
     assert len(seen.all("img")) == 2
     assert len(seen.all("audio")) == 1
     assert 'turn.audio.write("answer.ogg")' in seen.text
+
+
+def test_many_turns_keep_sound_up_to_a_total(monkeypatch):
+    monkeypatch.setattr(card_module, "MAX_TOTAL_SECONDS", 4.5)
+    html = turns_html({4: spoken(), 5: spoken(), 7: spoken()})  # each 1 s and 2 s
+    seen = Page(html)
+    assert html.count("<style>") == 1
+    assert [player["aria-label"] for player in seen.all("audio")] == [
+        "Play what you said, 1.00 s",
+        "Play the answer, 2.00 s",
+        "Play what you said, 1.00 s",
+    ]
+    assert len(seen.all("img")) == 3
+    assert seen.text.count("Very deep.") == 3
+    assert seen.text.count("2.00 s of sound is not kept") == 2
+    assert "the notebook keeps 4.50 s" in seen.text
+    for said in ('5].audio.write("answer-5', '7].input.audio.write("question-7', '7].audio.write("answer-7'):
+        assert f's.turns[{said}.ogg")' in seen.text
 
 
 ATTACKS = st.sampled_from(

@@ -280,9 +280,9 @@ class Live:
 
     async def _replace(self) -> None:
         # A minute of sound takes most of a second to compress: not on the loop that others speak on.
-        page = await self._loop.run_in_executor(None, turn_html, self.turn)
+        card = await self._loop.run_in_executor(None, turn_html, self.turn)
         self.replaced = True
         for place in self._places:
-            place.replace({"text/plain": repr(self.turn), "text/html": page})
-        self.widget.close()
+            place.replace({"text/plain": repr(self.turn), "text/html": card})
+        self.widget.finish(card)
         _shown.pop(self.turn, None)

@@ -8,6 +8,7 @@ nothing needs a lock.
 from __future__ import annotations
 
 import uuid
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,11 @@ from .comms import pin
 __all__ = ["Hear", "PageWidget"]
 
 Hear = Callable[[dict[str, Any], list[memoryview]], None]
+
+_KEPT_LETTERS = 20_000_000
+"""Of the cards of widgets that are over, what the kernel holds for pages that are loaded again."""
+
+_over: deque[PageWidget] = deque()
 
 
 class PageWidget(anywidget.AnyWidget):
@@ -34,16 +40,35 @@ class PageWidget(anywidget.AnyWidget):
     """How often the sound ran dry before its end."""
     error = traitlets.Unicode().tag(sync=True)
     """What the page cannot do, as a sentence."""
+    card = traitlets.Unicode().tag(sync=True)
+    """The static form of what is over, as HTML in which all that others wrote is escaped; "" until then."""
 
     def __init__(self, hear: Hear) -> None:
+        self._hear: Hear | None = hear
         super().__init__(uid=uuid.uuid4().hex)
         pin(self)
-        self.on_msg(lambda _widget, message, buffers: hear(message, buffers or []))
+        self.on_msg(self._on_message)
+
+    def _on_message(self, _widget: Any, message: dict[str, Any], buffers: list[memoryview] | None) -> None:
+        if self._hear is not None:
+            self._hear(message, buffers or [])
 
     def tell(self, message: dict[str, Any], *buffers: bytes | memoryview) -> None:
-        """Send a message to all pages; after the widget was closed, to none."""
-        if self.comm is not None:
+        """Send a message to all pages; after the widget is over, to none."""
+        if self._hear is not None:
             self.send(message, list(buffers))
+
+    def finish(self, card: str) -> None:
+        """Be over: show ``card`` where the widget still shows, and hear nobody any more.
+
+        In the page that ran the cell another output takes the widget's place. A second tab, and a page that
+        was loaded again, do not know where: they show the card themselves, as long as the kernel holds it.
+        """
+        self._hear = None  # and with it the session
+        self.card = card
+        _over.append(self)
+        while sum(len(widget.card) for widget in _over) > _KEPT_LETTERS and len(_over) > 1:
+            _over.popleft().close()
 
     @property
     def view(self) -> dict[str, Any]:

@@ -86,6 +86,7 @@ class Session(SessionView):
         push_to_talk: bool = False,
         half_duplex: bool = False,
         turn_detection: str | Mapping[str, Any] = "server_vad",
+        device: str = "",
         echo_cancellation: bool = True,
         noise_suppression: bool = True,
         auto_gain_control: bool = True,
@@ -94,8 +95,9 @@ class Session(SessionView):
 
         Hands-free, ``turn_detection`` finds your turns, and speaking interrupts the answer; with
         ``push_to_talk`` you hold a button or Space. ``half_duplex`` mutes the microphone while the answer
-        sounds, for loudspeakers whose echo the browser does not cancel. The last three are the browser's own
-        settings of the microphone. It goes on while other cells run. When it is stopped, the session's turn
+        sounds, for loudspeakers whose echo the browser does not cancel. ``device`` is the microphone's id or
+        a part of its name; the last three are what the browser is asked to do to its sound. All of these can
+        be changed in the panel. It goes on while other cells run. When it is stopped, the session's turn
         detection is as before and the cards of its turns take the panel's place.
 
         Raises SessionClosed, and ArgumentError where the session is talking already.
@@ -112,6 +114,7 @@ class Session(SessionView):
             half_duplex=half_duplex,
             turn_detection=turn_detection,
             capture={
+                "device": device,
                 "echoCancellation": echo_cancellation,
                 "noiseSuppression": noise_suppression,
                 "autoGainControl": auto_gain_control,

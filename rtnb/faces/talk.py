@@ -19,11 +19,12 @@ from ..audio.resample import Resampler
 from ..errors import RtnbError
 from ..session.core import AsyncSession
 from ..session.turn import Turn
-from ..views.card import turn_html
+from ..views.card import turns_html
 from ..wire import models
 from ..wire.events import Event
 from . import captions
 from .player import Player, talking
+from .take import CAPTURE_RATE, captured
 
 __all__ = ["Talk", "talking"]
 
@@ -64,6 +65,8 @@ class Talk:
     ) -> None:
         self.state = "ready"
         """ready, live or stopped."""
+        self.microphone: dict[str, Any] | None = None
+        """How the page captures: device, its rate, and what the browser does to the sound; None without."""
         self._core = core
         self._push = push_to_talk
         self._half = half_duplex
@@ -78,7 +81,7 @@ class Talk:
         self._held = 0.0
         self._note = ""
         self._agree_by = 0.0
-        self._rate = 24_000
+        self._rate = CAPTURE_RATE
         self._resampler: Resampler | None = None
         self._dirty: set[int] = set()
         self._scheduled = False
@@ -125,13 +128,17 @@ class Talk:
     def _html(self) -> str:
         if self.state == "ready":
             return _HOW
-        turns = [turn for turn in self.turns if turn.items or turn.input.audio or turn.input.text]
+        turns = {
+            place: turn
+            for place, turn in enumerate(self.turns, self._first)
+            if turn.items or turn.input.audio or turn.input.text
+        }
         used = captions.money(self._core.record, self._core.billed)
         spoken = "Nothing was said." if not turns else f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
         head = f"<p><strong>Talk</strong>: {spoken} · {escape(used)}</p>"
         if self._core.problem is not None:
             head += f"<p>The session ended: {escape(str(self._core.problem))}</p>"
-        return head + "".join(turn_html(turn) for turn in turns)
+        return head + turns_html(turns)
 
     # The session's loop from here on.
 
@@ -179,9 +186,16 @@ class Talk:
         if self.state == "ready":
             self._run(self._start())
 
+    def _on_capture(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        """Keep what the page captures with, for the tab that takes over."""
+        self._capture.update((name, message[name]) for name in self._capture if name in message)
+        self._soon()
+
     def _microphone(self, message: dict[str, Any]) -> None:
+        info = message.get("info")
+        self.microphone = captured(info) if info else None
         self._widget.error = str(message.get("problem") or "")
-        self._rate = int((message.get("info") or {}).get("rate") or 24_000)
+        self._rate = self.microphone["device_rate"] if self.microphone else CAPTURE_RATE
         self._resampler = None
 
     async def _start(self) -> None:
@@ -323,11 +337,12 @@ class Talk:
 
     def _update(self) -> None:
         self._scheduled = False
-        if self._widget is None or self.state == "stopped":
+        if self._widget is None:
             return
         for turn in self.turns:
             if turn.number in self._dirty:
-                turn.silence = partial(self._silence, cancel=True)
+                if self.state == "live":
+                    turn.silence = partial(self._silence, cancel=True)
                 for line in captions.lines(turn, self._core.record):
                     self._tell(line)
         self._dirty.clear()
@@ -361,6 +376,7 @@ class Talk:
         if self.state != "live":
             return
         self.state = "stopped"
+        self._soon()
         self._silence(cancel=True)
         if not self._core.closed:
             self._core.send_event({"type": "input_audio_buffer.clear"})
@@ -383,7 +399,7 @@ class Talk:
         bundle = await self._core.loop.run_in_executor(None, self._repr_mimebundle_)
         for place in self._places:
             place.replace(bundle)
-        self._widget.close()
+        self._widget.finish(bundle["text/html"])
 
 
 async def _settled(turn: Turn) -> None:
@@ -394,6 +410,7 @@ _HEARS = {
     "played": Talk._on_played,
     "flushed": Talk._on_played,
     "start": Talk._on_start,
+    "capture": Talk._on_capture,
     "sound": Talk._on_sound,
     "press": Talk._on_press,
     "release": Talk._on_release,

@@ -6,6 +6,9 @@ own ``src``, which a notebook keeps even where it is not trusted.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import escape
 
 import orjson
@@ -16,26 +19,60 @@ from . import words
 from .style import STYLE
 from .turn import Call, TurnView
 
-__all__ = ["turn_html"]
+__all__ = ["MAX_TOTAL_SECONDS", "turn_html", "turns_html"]
+
+MAX_TOTAL_SECONDS = 900.0
+"""Of the sound of several turns in one output, what is put into the notebook: about 3.6 MB."""
 
 _LONG = 240
 """Letters of a tool's output beyond which it is folded away."""
 
 
+@dataclass(slots=True)
+class _Room:
+    """The seconds of sound that there is still room for."""
+
+    left: float = math.inf
+
+    def take(self, seconds: float) -> bool:
+        """Take room for so much sound. Return False, and take none, where there is not enough."""
+        if seconds > self.left:
+            return False
+        self.left -= seconds
+        return True
+
+
 def turn_html(turn: TurnView) -> str:
     """Return a turn as static HTML, right without a kernel; of a turn in progress, what is known now."""
+    return STYLE + _card(turn, _Room(), "turn", "")
+
+
+def turns_html(turns: Mapping[int, TurnView]) -> str:
+    """Return turns, by their place in the session's ``turns``, as static HTML, one below the other.
+
+    Of their sound the first `MAX_TOTAL_SECONDS` are kept; of the rest is said how to write it to a file.
+    """
+    room = _Room(MAX_TOTAL_SECONDS)
+    cards = (_card(turn, room, f"s.turns[{place}]", f"-{place}") for place, turn in turns.items())
+    return STYLE + "".join(cards)
+
+
+def _card(turn: TurnView, room: _Room, name: str, suffix: str) -> str:
+    """Return one card. ``name`` is the turn in Python, ``suffix`` what tells its files from another's."""
     label = f"Turn {max(turn.number, 0)}, {turn.status.replace('_', ' ')}"
+    sides = _user(turn, room, name, suffix) + _assistant(turn, room, name, suffix)
     return (
-        f'{STYLE}<div class="rtnb-turn" role="group" aria-label="{escape(label)}">'
-        f'<div class="rtnb-sides">{_user(turn)}{_assistant(turn)}</div>{_foot(turn)}</div>'
+        f'<div class="rtnb-turn" role="group" aria-label="{escape(label)}">'
+        f'<div class="rtnb-sides">{sides}</div>{_foot(turn)}</div>'
     )
 
 
-def _user(turn: TurnView) -> str:
+def _user(turn: TurnView, room: _Room, name: str, suffix: str) -> str:
     given = turn.input
     parts = [_who("You")]
     if given.audio is not None:
-        parts.append(_sound(given.audio, 360, "what you said", "turn.input.audio", "question.ogg"))
+        write = f"{name}.input.audio.write(&quot;question{suffix}.ogg&quot;)"
+        parts.append(_sound(given.audio, room, 360, "what you said", write))
     if given.text:
         parts.append(_said(given.text))
     if turn.transcription_error:
@@ -51,11 +88,12 @@ def _unwritten(turn: TurnView) -> str:
     return "No transcript yet." if turn.status == "in_progress" else "No transcript."
 
 
-def _assistant(turn: TurnView) -> str:
+def _assistant(turn: TurnView, room: _Room, name: str, suffix: str) -> str:
     parts = [_who("Assistant")]
     sound = turn.sound
     if sound is not None:
-        parts.append(_sound(sound, 480, "the answer", "turn.audio", "answer.ogg", turn.heard))
+        write = f"{name}.audio.write(&quot;answer{suffix}.ogg&quot;)"
+        parts.append(_sound(sound, room, 480, "the answer", write, turn.heard))
     calls = {call.id: call for call in turn.calls}
     for item in turn.items:
         if item.type == "function_call":
@@ -84,17 +122,22 @@ def _line(text: str, kind: str) -> str:
     return f'<p class="{kind}" dir="auto">{escape(text)}</p>'
 
 
-def _sound(clip: Clip, width: int, what: str, name: str, file: str, heard: float | None = None) -> str:
-    picture = waveform_html(clip.samples, clip.rate, width=width, height=48, heard_seconds=heard)
+def _sound(clip: Clip, room: _Room, width: int, what: str, write: str, heard: float | None = None) -> str:
+    long = duration(clip.seconds)
     if clip.seconds > MAX_INLINE_SECONDS:
-        player = (
-            f'<p class="rtnb-none">{duration(clip.seconds)} of sound is too long to be kept in the notebook '
-            f"(the limit is {duration(MAX_INLINE_SECONDS)}). Write it to a file: "
-            f"<code>{name}.write(&quot;{file}&quot;)</code></p>"
-        )
-    else:
-        player = player_html(clip.samples, clip.rate, label=f"Play {what}, {duration(clip.seconds)}")
+        limit = duration(MAX_INLINE_SECONDS)
+        player = _unkept(f"is too long to be kept in the notebook (the limit is {limit})", long, write)
+    elif room.take(clip.seconds):
+        player = player_html(clip.samples, clip.rate, label=f"Play {what}, {long}")
+    else:  # nor is its picture: hundreds of them make megabytes
+        limit = duration(MAX_TOTAL_SECONDS)
+        return _unkept(f"is not kept: of all these turns together, the notebook keeps {limit}", long, write)
+    picture = waveform_html(clip.samples, clip.rate, width=width, height=48, heard_seconds=heard)
     return f'<div class="rtnb-sound">{picture}{player}</div>'
+
+
+def _unkept(why: str, long: str, write: str) -> str:
+    return f'<p class="rtnb-none">{long} of sound {why}. Write it to a file: <code>{write}</code></p>'
 
 
 def _call(call: Call, turn: TurnView) -> str:

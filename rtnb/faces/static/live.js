@@ -1,6 +1,7 @@
 // A live turn: captions as they come, a waveform that grows, sound from the first delta, and two buttons.
 import { clock, el } from "./common.js";
 import { newlyFinal, speakerName } from "./captions.js";
+import { ownKeys } from "./keys.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
 
 /** Say in words what goes on. */
@@ -51,7 +52,7 @@ function drawLive(canvas, columns, { seconds, scale, played }) {
   const step = columns.length ? room / (columns.length >> 1) : 1;
   const wide = Math.max(1, step * 0.7);
   for (const bar of liveBars(columns, room, height)) {
-    pen.fillStyle = style.getPropertyValue(bar.x < head ? "--rtnb-accent" : "--rtnb-line");
+    pen.fillStyle = style.getPropertyValue(bar.x < head ? "--rtnb-accent" : "--rtnb-dim");
     pen.fillRect(bar.x, bar.top, wide, bar.height);
   }
   pen.fillStyle = style.getPropertyValue("--rtnb-line");
@@ -153,18 +154,10 @@ export default {
   },
   render({ model, el: host }) {
     const link = PAGE_LINKS.get(model.get("uid"));
-    const root = el("div", {
-      class: "rtnb rtnb-live",
-      role: "group",
-      "aria-label": "Live turn",
-      "data-lm-suppress-shortcuts": "true",
+    return link.show(host, () => {
+      const root = el("div", { class: "rtnb rtnb-live", role: "group", "aria-label": "Live turn" });
+      const done = liveView(link, root);
+      return { root: ownKeys(root), done };
     });
-    host.append(root);
-    const done = liveView(link, root);
-    link.hello();
-    return () => {
-      done();
-      root.remove();
-    };
   },
 };

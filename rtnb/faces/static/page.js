@@ -1,5 +1,6 @@
 // A widget's link to the kernel: owner, captions, facts and loudspeaker, kept beyond any one view of it.
 import { captionsAfter } from "./captions.js";
+import { cardNodes } from "./card.js";
 import { Player, sharedPage } from "./player.js";
 
 const REPORT_MS = 200;
@@ -7,7 +8,10 @@ const REPORT_MS = 200;
 /** The links of this page by their widget's uid: initialize makes them, render finds them. */
 export const PAGE_LINKS = new Map();
 
-/** One widget's link. Views subscribe with watch(); `hooks` may take messages of the widget's own. */
+/**
+ * One widget's link. Views subscribe with watch(). Of `hooks`, `onowner(owned)` hears whether this page plays and
+ * listens, and `onfacts()` that there are new facts.
+ */
 export class PageLink {
   constructor(model, hooks = {}) {
     this.model = model;
@@ -26,6 +30,10 @@ export class PageLink {
     this.reported = 0;
     this.onmessage = (message, buffers) => this.take(message, buffers ?? []);
     model.on("msg:custom", this.onmessage);
+    this.onlive = () => this.tell({ kind: "here" }); // which fails where no kernel is left
+    model.on("comm_live_update", this.onlive);
+    this.oncard = () => this.quit();
+    model.on("change:card", this.oncard);
     PAGE_LINKS.set(model.get("uid"), this);
   }
 
@@ -43,10 +51,38 @@ export class PageLink {
       this.model.send({ ...message, page: this.page }, undefined, buffers);
     } catch {
       this.lost = true;
-      this.silence();
-      this.hooks.onowner?.(false);
+      this.quit();
       this.changed();
     }
+  }
+
+  /** Play and listen no more. */
+  quit() {
+    this.silence();
+    this.hooks.onowner?.(false);
+  }
+
+  /**
+   * Show the widget in `host` until it is over, then its static card; return the end of that. `build()` makes the
+   * live view: { root, done }.
+   */
+  show(host, build) {
+    let done = () => {};
+    const put = () => {
+      done();
+      const card = this.model.get("card");
+      const view = card ? { root: cardNodes(card), done: () => {} } : build();
+      host.replaceChildren(view.root);
+      done = view.done;
+      if (!card) this.hello();
+    };
+    this.model.on("change:card", put);
+    put();
+    return () => {
+      this.model.off("change:card", put);
+      done();
+      host.replaceChildren();
+    };
   }
 
   get owns() {
@@ -61,6 +97,7 @@ export class PageLink {
         break;
       case "facts":
         this.facts = message;
+        this.hooks.onfacts?.();
         if (buffers[0]) this.columns = new Int8Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength));
         break;
       case "owner":
@@ -144,6 +181,8 @@ export class PageLink {
 
   close() {
     this.model.off("msg:custom", this.onmessage);
+    this.model.off("comm_live_update", this.onlive);
+    this.model.off("change:card", this.oncard);
     PAGE_LINKS.delete(this.model.get("uid"));
     this.silence();
     this.views.clear();

@@ -16,7 +16,7 @@ export function deskOf(model) {
 
 /**
  * phase: idle, starting, recording, paused, finishing. What the kernel makes of it is the model's `state`. Whoever
- * draws subscribes with watch(), and hears "state", "sound" (new samples) or "play".
+ * draws subscribes with watch(), and hears "state", "sound" (new samples), "devices" (they have names now), "trim" or "play".
  */
 export class Desk {
   constructor(model) {
@@ -28,7 +28,6 @@ export class Desk {
     this.trim = { start: 0, end: 0 };
     this.level = 0;
     this.problem = "";
-    this.devices = [];
     this.capture = null;
     this.player = null;
     this.watchers = new Set();
@@ -38,9 +37,7 @@ export class Desk {
       desks.delete(model.get("uid"));
       this.#orphaned();
     });
-    model.on("comm_live_update", () => {
-      if (model.comm_live === false) this.#orphaned();
-    });
+    model.on("comm_live_update", () => this.#send({ type: "here" })); // which fails where no kernel is left
     for (const name of ["trim_start", "trim_end"]) model.on(`change:${name}`, () => this.#trimmed());
     this.#send({ type: "hello", take: this.takeId });
   }
@@ -104,7 +101,7 @@ export class Desk {
     this.early = null;
     for (const [samples, peak] of early) this.#chunk(capture, samples, peak);
     this.tell("state");
-    this.refreshDevices();
+    this.tell("devices");
   }
 
   #chunk(capture, samples, peak) {
@@ -290,11 +287,5 @@ export class Desk {
       this.player = null;
       this.tell("play");
     }
-  }
-
-  async refreshDevices() {
-    const all = (await globalThis.navigator?.mediaDevices?.enumerateDevices?.()) ?? [];
-    this.devices = all.filter((device) => device.kind === "audioinput" && device.label);
-    this.tell("devices");
   }
 }

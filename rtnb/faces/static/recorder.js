@@ -2,6 +2,7 @@
 
 import { clock, el, prefersStillness } from "./common.js";
 import { ownKeys } from "./keys.js";
+import { howCaptured, MicrophoneSettings } from "./microphone.js";
 import { deskOf } from "./recorder-desk.js";
 import { meterLevel, trimKey } from "./recorder-take.js";
 import { colourOf, onTheme } from "./theme.js";
@@ -20,18 +21,13 @@ const WORDS = {
   elsewhere: "Recording in another tab",
 };
 
-const FLAG_WORDS = [
-  ["echoCancellation", "echo cancellation"],
-  ["noiseSuppression", "noise suppression"],
-  ["autoGainControl", "gain control"],
-];
-
-/** Say what the browser really did to the sound, which need not be what it was asked to do. */
-function howRecorded(info) {
-  if (!info) return "";
-  const flags = FLAG_WORDS.filter(([key]) => info[key] !== null).map(([key, word]) => `${word} ${info[key] ? "on" : "off"}`);
-  return [info.device, ...flags].filter(Boolean).join(" · ");
-}
+/** The recorder's traits by what the browser calls them. */
+const RECORDER_TRAITS = {
+  device: "device",
+  echoCancellation: "echo_cancellation",
+  noiseSuppression: "noise_suppression",
+  autoGainControl: "auto_gain_control",
+};
 
 function initialize({ model }) {
   deskOf(model);
@@ -39,21 +35,18 @@ function initialize({ model }) {
 
 function render({ model, el: root }) {
   const desk = deskOf(model);
-  const ends = new AbortController();
   const view = new RecorderView(desk, model);
   root.append(view.node);
   const unthemed = onTheme(() => view.draw());
   const unwatch = desk.watch((what) => view.update(what));
   const onchange = () => view.update("state");
-  const names = ["state", "note", "error", "prompt", "device", "echo_cancellation", "noise_suppression", "auto_gain_control"];
+  const names = ["state", "note", "error", "prompt", ...Object.values(RECORDER_TRAITS)];
   for (const name of names) model.on(`change:${name}`, onchange);
   const resized = new ResizeObserver(() => view.draw());
   resized.observe(view.canvas);
-  navigator.mediaDevices?.addEventListener?.("devicechange", () => desk.refreshDevices(), { signal: ends.signal });
-  desk.refreshDevices();
   view.update("state");
   return () => {
-    ends.abort();
+    view.settings.close();
     unwatch();
     unthemed();
     resized.disconnect();
@@ -94,23 +87,11 @@ class RecorderView {
     this.how = el("p", { class: "rtnb-dim" });
     this.trimRow = el("div", { class: "rtnb-row" }, this.trimText, this.trimReset);
     this.alert = el("p", { class: "rtnb-error", role: "alert" });
-    this.device = el("select", { "aria-label": "Microphone", onchange: () => this.#set("device", this.device.value) });
-    this.flags = [
-      ["echo_cancellation", "Echo cancellation"],
-      ["noise_suppression", "Noise suppression"],
-      ["auto_gain_control", "Gain control"],
-    ].map(([name, label]) => {
-      const box = el("input", { type: "checkbox", onchange: () => this.#set(name, box.checked) });
-      return { name, box, node: el("label", { class: "rtnb-check" }, box, label) };
+    this.settings = new MicrophoneSettings({
+      read: () => Object.fromEntries(Object.entries(RECORDER_TRAITS).map(([name, trait]) => [name, model.get(trait)])),
+      change: (name, value) => this.#set(RECORDER_TRAITS[name], value),
     });
-    this.settings = el(
-      "details",
-      {},
-      el("summary", {}, "Microphone"),
-      el("div", { class: "rtnb-row" }, this.device, ...this.flags.map((flag) => flag.node)),
-    );
     this.other = el("details", {}, el("summary", {}, "No microphone?"), this.#others());
-    this.settings.addEventListener("toggle", () => this.settings.open && desk.refreshDevices());
     this.node = el(
       "div",
       { class: "rtnb rtnb-recorder", role: "group", "aria-label": "Recorder" },
@@ -130,7 +111,7 @@ class RecorderView {
       this.trimRow,
       this.how,
       this.alert,
-      el("div", { class: "rtnb-row rtnb-folds" }, this.settings, this.other),
+      el("div", { class: "rtnb-row rtnb-folds" }, this.settings.node, this.other),
     );
     ownKeys(this.node);
   }
@@ -229,7 +210,7 @@ class RecorderView {
   update(what) {
     if (what === "sound") this.#level();
     else if (what === "play") this.#playing();
-    else if (what === "devices") this.#devices();
+    else if (what === "devices") this.settings.refresh();
     else this.#state();
     this.draw();
   }
@@ -256,19 +237,14 @@ class RecorderView {
     this.meter.classList.toggle("rtnb-hidden", !live);
     for (const handle of this.handles) handle.classList.toggle("rtnb-hidden", !kept);
     this.trimRow.classList.toggle("rtnb-hidden", !kept);
-    this.how.textContent = kept ? howRecorded(desk.info) : "";
+    this.how.textContent = kept ? howCaptured(desk.info) : "";
     this.how.classList.toggle("rtnb-hidden", !this.how.textContent);
     const problem = desk.problem || (state === "error" ? model.get("error") : "");
     if (this.alert.textContent !== problem) this.alert.textContent = problem;
     this.alert.classList.toggle("rtnb-hidden", !problem);
     if (problem) this.other.open = true;
-    for (const { name, box } of this.flags) {
-      box.checked = model.get(name);
-      box.disabled = !quiet;
-    }
-    this.device.disabled = !quiet;
+    this.settings.update(!quiet);
     for (const control of this.otherControls) control.disabled = !quiet || this.main.disabled;
-    this.#devices();
     this.#level();
     this.#playing();
     if (kept) this.#trim();
@@ -292,20 +268,6 @@ class RecorderView {
       ? `All ${kept} are kept: drag an end, or focus it and press an arrow key`
       : `Kept: ${trim.start.toFixed(2)} s to ${trim.end.toFixed(2)} s (${kept})`;
     this.trimReset.classList.toggle("rtnb-hidden", whole);
-  }
-
-  #devices() {
-    const wanted = this.model.get("device");
-    const { devices } = this.desk;
-    const options = [["", devices.length ? "Default microphone" : "Default (names come after the first recording)"]];
-    for (const device of devices) options.push([device.deviceId, device.label]);
-    if (wanted && !options.some(([id]) => id === wanted)) options.push([wanted, wanted]);
-    const key = JSON.stringify(options);
-    if (this.device.dataset.key !== key) {
-      this.device.dataset.key = key;
-      this.device.replaceChildren(...options.map(([id, label]) => el("option", { value: id }, label)));
-    }
-    this.device.value = wanted;
   }
 
   #level() {

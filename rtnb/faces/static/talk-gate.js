@@ -34,6 +34,7 @@ export function gateOpen({ live, push, held, muted, half, playing }) {
 export function talkWords({ state, phase, owned, push, muted, mic, playing, blocked, half, lost }) {
   if (lost) return "The kernel is gone: run the cell again";
   if (!owned) return "Live in another tab";
+  if (state === "stopped") return "Ending: the sound is compressed for the notebook";
   if (state !== "live") return "Ready";
   if (blocked) return "The browser holds the sound back";
   if (phase === "hearing") return "You are speaking";

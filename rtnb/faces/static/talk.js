@@ -2,6 +2,8 @@
 import { Capture, microphoneProblem } from "./capture.js";
 import { newlyFinal, speakerName } from "./captions.js";
 import { el } from "./common.js";
+import { ownKeys } from "./keys.js";
+import { howCaptured, MicrophoneSettings } from "./microphone.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
 import { TalkGate, contextWords, gateOpen, talkWords } from "./talk-gate.js";
 
@@ -19,12 +21,34 @@ class TalkMic {
     this.held = false;
     this.releasing = null;
     this.half = null;
+    this.chosen = null;
+    this.attempt = 0;
     this.level = 0;
     this.onlevel = new Set();
   }
 
   get on() {
     return this.capture !== null;
+  }
+
+  /** What to capture with: what was chosen in this page, else what the kernel has. */
+  get settings() {
+    return this.chosen ?? this.link.facts.capture ?? {};
+  }
+
+  /** Change one of the settings; a microphone that is open is opened anew. */
+  async choose(name, value) {
+    this.chosen = { ...this.settings, [name]: value };
+    this.link.tell({ kind: "capture", ...this.chosen });
+    if (!this.on) return;
+    const before = this.capture;
+    this.release();
+    this.capture = null;
+    this.opening = true;
+    this.link.changed();
+    await before.stop();
+    this.opening = false;
+    await this.start();
   }
 
   state() {
@@ -51,9 +75,12 @@ class TalkMic {
         onchunk: (samples, { peak }) => this.chunk(samples, peak),
         onend: (sentence) => this.lost(sentence),
       });
+      this.attempt += 1;
+      const attempt = this.attempt;
       try {
-        await capture.start(this.link.facts.capture ?? {});
-        this.capture = capture;
+        await capture.start(this.settings);
+        if (attempt === this.attempt) this.capture = capture;
+        else capture.stop(); // it ended while the browser asked
       } catch (error) {
         this.problem = microphoneProblem(error);
       }
@@ -108,6 +135,7 @@ class TalkMic {
   }
 
   stop() {
+    this.attempt += 1;
     this.capture?.stop();
     this.capture = null;
     this.level = 0;
@@ -158,6 +186,9 @@ function talkView(link, mic, root) {
     half,
     " Mute the microphone while the assistant speaks",
   );
+  const settings = new MicrophoneSettings({ read: () => mic.settings, change: (name, value) => mic.choose(name, value) });
+  const how = el("p", { class: "rtnb-dim" });
+  settings.node.append(how);
   const lines = el("div", { class: "rtnb-talk-lines", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "Captions" });
   const told = el("div", { class: "rtnb-sr", "aria-live": "polite" });
   const note = el("p", { class: "rtnb-error", role: "alert" });
@@ -168,7 +199,7 @@ function talkView(link, mic, root) {
     el("div", { class: "rtnb-row" }, status, level, el("span", { class: "rtnb-grow" }), start, listen, again, play, take, hold, quiet, mute, stop),
     note,
     lines,
-    el("div", { class: "rtnb-row rtnb-talk-settings" }, mode, halfLabel),
+    el("div", { class: "rtnb-row rtnb-folds rtnb-talk-settings" }, mode, halfLabel, settings.node),
     el("div", { class: "rtnb-row rtnb-talk-foot" }, used, el("span", { class: "rtnb-grow" }), bar, room),
     told,
   );
@@ -225,6 +256,7 @@ function talkView(link, mic, root) {
     lines.classList.toggle("rtnb-hidden", link.lines.length === 0);
     if (low) lines.scrollTop = lines.scrollHeight;
   };
+  let heard = false;
   const show = (node, wanted) => node.classList.toggle("rtnb-hidden", !wanted);
   const draw = () => {
     const { facts, player } = link;
@@ -246,8 +278,9 @@ function talkView(link, mic, root) {
     });
     if (status.textContent !== words) status.textContent = words;
     root.dataset.phase = !live ? "ready" : player?.playing ? "speaking" : (facts.phase ?? "");
-    show(start, owned && !live && !mic.opening);
-    show(listen, owned && !live && !mic.opening);
+    const ready = owned && !live && facts.state !== "stopped" && !mic.opening;
+    show(start, ready);
+    show(listen, ready);
     show(again, owned && live && !mic.on && !mic.opening);
     show(play, owned && live && Boolean(player?.blocked));
     show(take, !owned && !link.lost);
@@ -269,6 +302,14 @@ function talkView(link, mic, root) {
     const wrong = mic.problem || facts.note || link.problem || "";
     if (note.textContent !== wrong) note.textContent = wrong;
     show(note, Boolean(wrong));
+    settings.update(!owned || mic.opening || mic.held);
+    const captured = howCaptured(mic.capture?.info);
+    how.textContent = captured;
+    show(how, Boolean(captured));
+    if (mic.on !== heard) {
+      heard = mic.on;
+      settings.refresh();
+    }
     used.textContent = live ? (facts.used ?? "") : "Speak, and be spoken to. The microphone opens when you press Start.";
     const context = contextWords(facts.context ?? [0, null]);
     room.textContent = live ? context.text : "";
@@ -285,6 +326,7 @@ function talkView(link, mic, root) {
   draw();
   return () => {
     mic.onlevel.delete(onlevel);
+    settings.close();
     unwatch();
   };
 }
@@ -294,6 +336,9 @@ export default {
     const link = new PageLink(model, {
       onowner: (owned) => {
         if (!owned) mic.stop();
+      },
+      onfacts: () => {
+        if (link.facts.state === "stopped") mic.stop();
       },
     });
     const mic = new TalkMic(link);
@@ -306,19 +351,10 @@ export default {
   },
   render({ model, el: host }) {
     const link = PAGE_LINKS.get(model.get("uid"));
-    const root = el("div", {
-      class: "rtnb rtnb-talk",
-      role: "group",
-      tabindex: "0",
-      "aria-label": "Talk",
-      "data-lm-suppress-shortcuts": "true",
+    return link.show(host, () => {
+      const root = el("div", { class: "rtnb rtnb-talk", role: "group", tabindex: "0", "aria-label": "Talk" });
+      const done = talkView(link, TALK_MICS.get(link), root);
+      return { root: ownKeys(root), done };
     });
-    host.append(root);
-    const done = talkView(link, TALK_MICS.get(link), root);
-    link.hello();
-    return () => {
-      done();
-      root.remove();
-    };
   },
 };
