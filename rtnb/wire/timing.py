@@ -15,8 +15,8 @@ from typing import Self
 __all__ = ["CLOCKS", "MARKS", "MEASURES", "SINCE", "WORDS", "Latency"]
 
 MARKS = {
-    "input": "the first input frame left",
-    "input_end": "the last input frame left, where nothing detects speech",
+    "input": "the first frame of the input left",
+    "input_end": "the last frame of the input left",
     "speech_begin": "the first of the speech was sent, as the server placed its beginning",
     "speech_started": "the server said that speech began",
     "speech_end": "the last of the speech was sent, as the server placed its end",

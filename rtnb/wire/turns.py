@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from .conversation import Conversation, unheard
@@ -21,80 +20,12 @@ from .events import Direction, Event
 from .items import Item, Part
 from .log import NO_TURN
 from .sends import Sends
+from .turn import Response, Turn
 from .usage import Usage
 
 __all__ = ["Response", "Turn", "Turns"]
 
 _AUDIBLE = 10 ** (-50 / 20)
-
-
-@dataclass(slots=True)
-class Response:
-    """One response of a turn, as the wire tells it."""
-
-    id: str
-    status: str = "in_progress"
-    reason: str | None = None
-    error: Event | None = None
-    usage: Usage | None = None
-    """Its tokens; None where the service has not told them."""
-    max_output: int | None = None
-    """The most output tokens that it may make, where the service told a number."""
-    items: list[str] = field(default_factory=list)
-    marks: dict[str, float] = field(default_factory=dict)
-    """Its own ``created``, ``first_text``, ``first_audio``, ``last_audio`` and ``done``."""
-
-
-@dataclass(slots=True)
-class Turn:
-    """One exchange. ``marks`` are in seconds since the log began; their names are in ``timing.MARKS``."""
-
-    number: int
-    inputs: list[str] = field(default_factory=list)
-    responses: list[Response] = field(default_factory=list)
-    marks: dict[str, float] = field(default_factory=dict)
-    errors: list[Event] = field(default_factory=list)
-    asked: int = 0
-    """Responses that were asked for and not yet begun."""
-    transcriptions: dict[tuple[str, Any], Usage] = field(default_factory=dict)
-    """What the input's transcription used, by item and content index."""
-    aside: bool = False
-    """Out of band: not part of the conversation."""
-
-    @property
-    def outputs(self) -> list[str]:
-        """The ids of all items that the responses made, in order."""
-        return [id for response in self.responses for id in response.items]
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of all responses and of the input's transcription."""
-        transcribed = sum(self.transcriptions.values(), Usage())
-        return sum((r.usage for r in self.responses if r.usage is not None), transcribed)
-
-    @property
-    def active(self) -> bool:
-        """Whether a response runs, or was asked for and has not begun."""
-        return self.asked > 0 or any(r.status == "in_progress" for r in self.responses)
-
-    def status(self, conversation: Conversation) -> str:
-        """Return in_progress, completed, cancelled, interrupted, incomplete or failed."""
-        if self.active:
-            return "in_progress"
-        if not self.responses:
-            return "failed" if self.errors else "in_progress"
-        last = self.responses[-1]
-        if last.status == "cancelled":
-            return "interrupted" if last.reason == "turn_detected" else "cancelled"
-        if last.status == "completed" and any(
-            conversation.items[id].heard_ms is not None for id in last.items
-        ):
-            return "interrupted"
-        return last.status
-
-    def mark(self, name: str, t: float) -> None:
-        """Note when something happened first."""
-        self.marks.setdefault(name, t)
 
 
 class Turns:
@@ -245,10 +176,16 @@ class Turns:
             self._cut_in = t
         if (start := event.get("audio_start_ms")) is not None:
             # What the server tells begins with the padding that it takes along (API reference).
-            sent = self._sends.at(float(start) + (detection.get("prefix_padding_ms") or 0))
-            if sent is not None:
-                turn.mark("speech_begin", sent)
+            padding = detection.get("prefix_padding_ms") or 0
+            self._mark_sent(turn, "input", float(start))
+            self._mark_sent(turn, "speech_begin", float(start) + padding)
         return turn
+
+    def _mark_sent(self, turn: Turn, name: str, ms: float) -> None:
+        """Mark when the sound at ``ms`` of all input left, if that is known."""
+        sent = self._sends.at(ms)
+        if sent is not None:
+            turn.mark(name, sent)
 
     def _on_speech_stopped(self, event: Event, t: float) -> Turn | None:
         turn = self._of_item.get(event["item_id"])
@@ -256,10 +193,9 @@ class Turns:
             turn.mark("speech_stopped", t)
             # The end that the server tells includes the silence by which it knew (API reference).
             silence = (self._conversation.turn_detection or {}).get("silence_duration_ms") or 0
-            end = float(event["audio_end_ms"]) - silence
-            sent = self._sends.at(end)
-            if sent is not None:
-                turn.mark("speech_end", sent)
+            end = float(event["audio_end_ms"])
+            self._mark_sent(turn, "input_end", end)
+            self._mark_sent(turn, "speech_end", end - silence)
         return turn
 
     def _on_committed(self, event: Event, t: float) -> Turn:
