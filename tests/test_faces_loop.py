@@ -113,3 +113,18 @@ def test_an_error_passes_through() -> None:
 
     with pytest.raises(KeyError):
         loop.call(fail)
+
+
+def test_what_still_runs_ends_with_the_process() -> None:
+    code = """
+import asyncio
+from rtnb.faces import loop
+tasks = []
+async def begin():
+    async def forever():
+        await asyncio.Queue().get()
+    tasks.append(asyncio.ensure_future(forever()))
+    await asyncio.sleep(0)
+loop.run(begin())
+"""
+    assert ran(code) == []

@@ -7,6 +7,8 @@ itself.
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -22,6 +24,9 @@ __all__ = ["call", "run"]
 
 T = TypeVar("T")
 
+_END_SECONDS = 1.0
+"""How long the process waits at its end for tasks that were cancelled."""
+
 
 class _Keeper:
     """Starts the loop when it is first needed: once, however many threads ask."""
@@ -35,6 +40,11 @@ class _Keeper:
         self._lock = threading.Lock()
         self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
 
+    @property
+    def started(self) -> bool:
+        """Whether the loop was needed so far."""
+        return self._running is not None
+
     def get(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
         with self._lock:
             if self._running is None:
@@ -46,6 +56,21 @@ class _Keeper:
 
 
 _keeper = _Keeper()
+
+
+@atexit.register
+def _end() -> None:
+    """Let every task end before the interpreter does: what it destroyed unfinished, it would complain of."""
+    if _keeper.started:
+        with contextlib.suppress(FutureTimeout):
+            asyncio.run_coroutine_threadsafe(_cancel_all(), _keeper.get()[0]).result(_END_SECONDS)
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:

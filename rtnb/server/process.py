@@ -7,6 +7,7 @@ started it, and it ends itself when nobody was connected for a while (``RTNB_IDL
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import queue
@@ -210,6 +211,14 @@ def _absolute(spec: str | None) -> str:
 def _reap() -> None:
     """Collect children that have ended."""
     _children[:] = [child for child in _children if child.poll() is None]
+
+
+@atexit.register
+def _disown() -> None:
+    """Part from servers that go on when this process ends; Popen would warn that they still run."""
+    _reap()
+    for child in _children:
+        child.returncode = 0
 
 
 def _start(spec: str, place: Place, progress: Callable[[str], None]) -> State:
