@@ -118,6 +118,7 @@ TESTED_IN = {
     "views.style": "test_views_card.py",
     "views.words": "test_views_card.py",
     "wire.columns": "test_wire_loaded.py",
+    "wire.entries": "test_wire_log.py",
     "wire.turn": "test_wire_turns.py",
 }
 

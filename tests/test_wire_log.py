@@ -1,5 +1,6 @@
 import sys
 import threading
+from base64 import b64encode
 from collections import Counter
 from fnmatch import fnmatchcase
 
@@ -336,3 +337,63 @@ def test_rows_are_plain_indices():
     assert rows.dtype == np.int64
     assert rows.tolist() == [4, 0]
     assert log.rows().tolist() == [0, 1, 2, 3, 4]
+
+
+def spoken():
+    """Return a log of small and large frames, some of whose sound is cut out."""
+    log = Log()
+    for n in range(700):
+        data = bytes([n % 251]) * (n % 5 * 1000)
+        text = b64encode(data).decode()
+        frame = b'{"type":"x","n":%d,"audio":"%s"}' % (n, text.encode())
+        log.append(frame, "server", "x", mono_ns=n, wall_ns=WALL, sound=(text, data) if n % 2 else None)
+    return log
+
+
+def test_lengths_and_sound_are_known_without_the_frames():
+    log = spoken()
+    assert log.bytes > 1 << 20
+    rows = np.arange(len(log))
+    assert log.lengths(rows).tolist() == [len(entry.frame) for entry in log]
+    assert log.lengths(rows[::-7]).tolist() == [len(log[int(n)].frame) for n in rows[::-7]]
+    sizes = log.sound_sizes(rows).tolist()
+    assert sizes == [n % 5 * 1000 if n % 2 else 0 for n in range(700)]
+    assert [len(log.sound(n) or b"") for n in range(700)] == sizes
+    assert Log().lengths(np.zeros(0, np.int64)).tolist() == []
+    assert make((b"{}", "client", "a", 0)).sound_sizes(np.array([0])).tolist() == [0]
+
+
+def test_a_look_at_some_rows():
+    log = spoken()
+    look = log.look(np.array([699, 3, 4]))
+    assert [frame.count(b"A") for frame in look.frames] == [0, 0, log[4].frame.count(b"A")]
+    assert look.frames[1] == b'{"type":"x","n":3,"audio":""}'
+    assert [log.names[kind & 0x7FFF] for kind in look.kinds.tolist()] == ["x"] * 3
+    assert (look.times.tolist(), look.turns.tolist()) == ([699, 3, 4], [NO_TURN] * 3)
+    t, wall = log.clocks(np.array([699, 3]))
+    assert t.tolist() == [log[699].t, log[3].t]
+    assert wall.tolist() == [log[699].wall, log[3].wall]
+    assert [part.tolist() for part in Log().clocks(np.zeros(0, np.int64))] == [[], []]
+
+
+def test_a_view_of_the_whole_log_grows(log):
+    view = LogView(log)
+    assert view.grows
+    assert not view[:].grows
+    log.append(b"{}", "server", "late", mono_ns=0, wall_ns=WALL)
+    assert (len(view), view[-1].type, view[7].index) == (8, "late", 7)
+    assert view.rows.tolist() == list(range(8))
+    assert indices(view.filter("error")) == [6]
+    assert view.counts() == log.count_types()
+    assert view.source is log
+
+
+def test_watchers_hear_of_each_append(log):
+    heard = []
+    end = log.watch(lambda: heard.append(len(log)))
+    log.append(b"{}", "server", "a", mono_ns=0, wall_ns=WALL)
+    log.append(b"{}", "server", "a", mono_ns=0, wall_ns=WALL)
+    end()
+    end()
+    log.append(b"{}", "server", "a", mono_ns=0, wall_ns=WALL)
+    assert heard == [8, 9]

@@ -25,9 +25,10 @@ from filelock import FileLock, Timeout
 
 from ..errors import ArgumentError, RecordingError
 from ..wire.record import Record
+from ..wire.redact import known_keys
 from .header import header
 from .reader import Reader
-from .writer import Writer, known_keys, pieces, save
+from .writer import Writer, pieces, save
 
 __all__ = ["Spool", "folder", "recover", "spools", "wanted"]
 

@@ -17,11 +17,11 @@ from ..errors import ArgumentError, RecordingError
 from ..wire.columns import SERVER, Columns
 from ..wire.events import Direction
 from ..wire.log import Log
-from ..wire.redact import redact
+from ..wire.redact import known_keys, redact
 from . import format, sound
 from .forms import TELLING, Forms
 
-__all__ = ["Writer", "known_keys", "pieces", "save", "split", "whole_frames"]
+__all__ = ["Writer", "pieces", "save", "split", "whole_frames"]
 
 _ROWS = 2048
 """Events in a group: few enough to look at one quickly, enough to pack well."""
@@ -29,13 +29,7 @@ _SOUND = 16 << 20
 """Bytes of a group's sound, unless one event has more."""
 _LEAST_CUT = 256
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
-_KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "RTNB_LLM_API_KEY", "RTNB_SERVE_KEY")
 _LANES = 256
-
-
-def known_keys() -> list[str]:
-    """Return the keys of this process's environment, so that they are found wherever they stand."""
-    return [key for name in _KEYS if (key := os.environ.get(name, "").strip())]
 
 
 class Writer:

@@ -53,6 +53,8 @@ class LoadedLog(Log):
         _extend(self._time, piece.times)
         _extend(self._sound_rows, piece.sound_rows + np.uint32(first))
         _extend(self._sound_cuts, piece.sound_cuts)
+        _extend(self._sound_sizes, piece.sound_lengths)
+        self._sizes.append(int(ends[-1]) if len(ends) else 0)
         for row, wall in zip(piece.wall_rows.tolist(), piece.walls.tolist(), strict=True):
             if not self._drift or self._drift[-1] != wall:
                 self._drift_rows.append(first + row)
@@ -71,8 +73,7 @@ class LoadedLog(Log):
     @property
     def nbytes(self) -> int:
         """How many bytes of memory the columns take; frames and sound stay in the file."""
-        columns = (self._place, self._kind, self._turn, self._time, self._sound_rows, self._sound_cuts)
-        return sum(column.buffer_info()[1] * column.itemsize for column in columns)
+        return self._columns_bytes()
 
 
 def _fits(piece: Columns) -> bool:

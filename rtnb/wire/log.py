@@ -13,26 +13,22 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from sys import getsizeof
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from pybase64 import b64encode
 
 from ..errors import ArgumentError
 from .columns import SERVER as _SERVER
 from .columns import Columns
+from .entries import NO_TURN, Entry, LogView, Look
 from .events import BINARY, Direction
 
-__all__ = ["NO_TURN", "Entry", "Log", "LogView"]
-
-NO_TURN = -1
-"""The turn of a frame that belongs to none: session events, limits, silence between turns."""
+__all__ = ["NO_TURN", "Entry", "Log", "LogView", "Look"]
 
 _BLOCK = 1 << 20
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
@@ -42,94 +38,13 @@ _LEAST_SOUND = 64  # shorter base64 is not worth a row of its own
 _WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is not worth a row
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One frame.
-
-    ``t`` is in seconds since the log began, by the monotonic clock of the side that kept the log; ``wall``
-    is the same moment in seconds since 1970. ``frame`` holds the very bytes that crossed the wire.
-    """
-
-    index: int
-    direction: Direction
-    type: str
-    t: float
-    wall: float
-    turn: int
-    frame: bytes
-
-    @property
-    def raw(self) -> str:
-        """The frame as text."""
-        return self.frame.decode("utf-8", "surrogateescape")
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """The frame as a dict, parsed anew at each call; {} for a frame that is no JSON object."""
-        try:
-            data = orjson.loads(self.frame)
-        except orjson.JSONDecodeError:
-            return {}
-        return data if isinstance(data, dict) else {}
-
-    def __repr__(self) -> str:
-        arrow = "↑" if self.direction == "client" else "↓"
-        return f"<{self.index} {self.t:9.3f}s {arrow} {self.type} ({len(self.frame):,} bytes)>"
-
-
-class LogView(Sequence[Entry]):
-    """Some rows of a log, in order. Slicing and filtering give further views; nothing is copied."""
-
-    def __init__(self, log: Log, rows: NDArray[np.int64]) -> None:
-        self._log = log
-        self._rows = rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    @overload
-    def __getitem__(self, key: int) -> Entry: ...
-    @overload
-    def __getitem__(self, key: slice) -> LogView: ...
-    def __getitem__(self, key: int | slice) -> Entry | LogView:
-        if isinstance(key, slice):
-            return LogView(self._log, self._rows[key])
-        return self._log.entry(int(self._rows[key]))
-
-    def __iter__(self) -> Iterator[Entry]:
-        return (self._log.entry(int(row)) for row in self._rows)
-
-    def filter(
-        self,
-        type: str | Iterable[str] | None = None,
-        *,
-        turn: int | None = None,
-        direction: Direction | None = None,
-    ) -> LogView:
-        """Return the rows that fit all that is given.
-
-        ``type`` is a name, a pattern (``"response.*"``) or several of them; ``turn`` a turn's number
-        (``NO_TURN`` for the frames of none).
-        """
-        return LogView(self._log, self._log.rows(type, turn=turn, direction=direction, among=self._rows))
-
-    def counts(self) -> Counter[str]:
-        """Return how often each type occurs."""
-        return self._log.count_types(self._rows)
-
-    def __repr__(self) -> str:
-        shown = [repr(entry) for entry in self[:8]]
-        if len(self) > 8:
-            shown.append(f"… and {len(self) - 8:,} more")
-        return "\n".join([f"{len(self):,} events", *shown])
-
-
 class Log:
     """The append-only log of one session. One thread appends; any thread reads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # a numpy view of a column must not meet an append
         self._blocks: list[bytes] = []  # full and sealed
+        self._sizes = array("Q")  # of the blocks
         self._tail: list[bytes] = []  # the frames since the last full block, not yet copied together
         self._tail_row = 0  # the index of the first of them
         self._tail_bytes = 0
@@ -142,9 +57,11 @@ class Log:
         self._mono0 = 0
         self._sound_rows = array("I")  # the events whose base64 was cut out,
         self._sound_cuts = array("I")  # where it stood in the frame,
+        self._sound_sizes = array("I")  # how long its sound is,
         self._sounds: list[bytes] = []  # and what it decodes to
         self._drift_rows: list[int] = []  # wall − monotonic, where it changed
         self._drift: list[int] = []
+        self._watchers: tuple[Callable[[], None], ...] = ()
         self.bytes = 0
         """How many bytes of frames the log holds."""
 
@@ -178,6 +95,7 @@ class Log:
                 code = self._name(type)
             if self._tail_bytes >= _BLOCK:
                 self._blocks.append(b"".join(self._tail))
+                self._sizes.append(self._tail_bytes)
                 self._tail, self._tail_row, self._tail_bytes = [], index, 0
             self._place.append(len(self._blocks) << 32 | self._tail_bytes)
             self._kind.append(code | _SERVER if direction == "server" else code)
@@ -188,7 +106,21 @@ class Log:
                 frame = self._cut(frame, index, *sound)
             self._tail.append(frame)
             self._tail_bytes += len(frame)
-            return index
+        for watcher in self._watchers:
+            watcher()
+        return index
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call ``watcher()`` after each append, on the thread that appends; return the end of it.
+
+        It is to be quick and to raise nothing: the session waits for it.
+        """
+        self._watchers = (*self._watchers, watcher)
+
+        def end() -> None:
+            self._watchers = tuple(each for each in self._watchers if each is not watcher)
+
+        return end
 
     def _cut(self, frame: bytes, index: int, text: str, data: bytes) -> bytes:
         """Return the frame without its base64, if that comes back exactly from ``data``."""
@@ -202,6 +134,7 @@ class Log:
             return frame
         self._sound_rows.append(index)
         self._sound_cuts.append(at)
+        self._sound_sizes.append(len(data))
         self._sounds.append(data)
         return frame[:at] + frame[end:]
 
@@ -224,7 +157,7 @@ class Log:
             cut = slice(bisect_left(self._sound_rows, start), bisect_left(self._sound_rows, stop))
             drift = max(bisect_right(self._drift_rows, start) - 1, 0)
             drifts = slice(drift, bisect_left(self._drift_rows, stop))
-            frames = self._stored(start, stop)
+            frames = self._stored(range(start, stop))
             sounds = [self._sounds[row] for row in range(cut.start, cut.stop)]
             return Columns(
                 first=start,
@@ -242,30 +175,84 @@ class Log:
                 sounds=sounds,
             )
 
-    def _stored(self, start: int, stop: int) -> list[bytes]:
+    def _stored(self, rows: Iterable[int]) -> list[bytes]:
         """Return frames as they are kept."""
-        sealed = min(stop, self._tail_row)
-        found = []
-        for index in range(start, sealed):
-            place = self._place[index]
-            following = self._place[index + 1] if index + 1 < len(self._place) else -1
-            block = self._blocks[place >> 32]
-            end = following & 0xFFFFFFFF if following >> 32 == place >> 32 else len(block)
+        places, blocks, count = self._place, self._blocks, len(self._place)
+        found, number, block = [], -1, b""
+        for row in rows:
+            if row >= self._tail_row:
+                found.append(self._tail[row - self._tail_row])
+                continue
+            place = places[row]
+            if place >> 32 != number:
+                number = place >> 32
+                block = blocks[number]
+            following = places[row + 1] if row + 1 < count else -1
+            end = following & 0xFFFFFFFF if following >> 32 == number else len(block)
             found.append(block[place & 0xFFFFFFFF : end])
-        found += self._tail[max(start - self._tail_row, 0) : max(stop - self._tail_row, 0)]
         return found
+
+    def look(self, rows: NDArray[np.int64]) -> Look:
+        """Return rows, indices of shape ``(n,)``, as columns."""
+        with self._lock:
+            return Look(
+                np.frombuffer(self._kind, np.uint16)[rows],
+                np.frombuffer(self._turn, np.int32)[rows],
+                np.frombuffer(self._time, np.int64)[rows],
+                self._stored(rows.tolist()),
+            )
+
+    def clocks(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``t`` and ``wall`` of rows, in seconds, each of shape ``(n,)``: those of their entries."""
+        with self._lock:
+            times = np.frombuffer(self._time, np.int64)[rows]
+            drifts = np.array(self._drift, np.int64)
+            at = np.searchsorted(np.array(self._drift_rows, np.int64), rows, "right") - 1
+            return times / 1e9, (self._mono0 + times + drifts[at] if len(rows) else times) / 1e9
+
+    def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many bytes each frame of ``rows`` has, shape ``(n,)``, without reading them."""
+        with self._lock:
+            places = np.frombuffer(self._place, np.uint64).astype(np.int64)
+            sizes = np.array([*self._sizes, self._tail_bytes], np.int64)
+            block, start = places >> 32, places & 0xFFFFFFFF
+            end = sizes[block]
+            same = block[:-1] == block[1:]
+            end[:-1][same] = start[1:][same]
+            lengths: NDArray[np.int64] = (end - start)[rows] + (self._sound_bytes(rows) + 2) // 3 * 4
+            return lengths
+
+    def sound_sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many bytes of sound were cut out of each of ``rows``, shape ``(n,)``; 0 for none."""
+        with self._lock:
+            return self._sound_bytes(rows)
+
+    def _sound_bytes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        cut = np.frombuffer(self._sound_rows, np.uint32) if self._sound_rows else np.zeros(0, np.uint32)
+        if not len(cut):
+            return np.zeros(len(rows), np.int64)
+        at = np.searchsorted(cut, rows)
+        sizes = np.frombuffer(self._sound_sizes, np.uint32)[np.minimum(at, len(cut) - 1)].astype(np.int64)
+        return np.where(cut[np.minimum(at, len(cut) - 1)] == rows, sizes, 0)
+
+    def sound(self, index: int) -> bytes | None:
+        """Return the sound that was cut out of a frame; None where none was."""
+        with self._lock:
+            row = bisect_left(self._sound_rows, index)
+            if row < len(self._sound_rows) and self._sound_rows[row] == index:
+                return bytes(self._sounds[row])
+            return None
+
+    @property
+    def names(self) -> list[str]:
+        """The types, each at the place by which ``Look.kinds`` names it."""
+        return self._names
 
     def entry(self, index: int) -> Entry:
         """Return the entry at ``index`` (0 ≤ index < len)."""
         with self._lock:
-            place, kind = self._place[index], self._kind[index]
-            if index >= self._tail_row:
-                frame = self._tail[index - self._tail_row]
-            else:
-                block, start = self._blocks[place >> 32], place & 0xFFFFFFFF
-                following = self._place[index + 1] if index + 1 < len(self._place) else -1
-                end = following & 0xFFFFFFFF if following >> 32 == place >> 32 else len(block)
-                frame = block[start:end]
+            kind = self._kind[index]
+            frame = self._stored((index,))[0]
             row = bisect_left(self._sound_rows, index)
             if row < len(self._sound_rows) and self._sound_rows[row] == index:
                 at = self._sound_cuts[row]
@@ -374,10 +361,13 @@ class Log:
     @property
     def nbytes(self) -> int:
         """How many bytes of memory the log takes: frames, sound and columns together."""
-        columns = (self._place, self._kind, self._turn, self._time, self._sound_rows, self._sound_cuts)
-        held = sum(column.buffer_info()[1] * column.itemsize for column in columns)
         frames = sum(map(len, self._blocks)) + sum(map(getsizeof, self._tail))
-        return held + frames + sum(map(getsizeof, self._sounds))
+        return self._columns_bytes() + frames + sum(map(getsizeof, self._sounds))
+
+    def _columns_bytes(self) -> int:
+        every = (self._place, self._kind, self._turn, self._time)
+        sound = (self._sound_rows, self._sound_cuts, self._sound_sizes)
+        return sum(column.buffer_info()[1] * column.itemsize for column in (*every, *sound))
 
     def __repr__(self) -> str:
         if not len(self):
