@@ -24,8 +24,8 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from ..errors import ArgumentError, RecordingError
+from ..views.clean import known_keys
 from ..wire.record import Record
-from ..wire.redact import known_keys
 from .header import header
 from .reader import Reader
 from .writer import Writer, pieces, save

@@ -14,10 +14,11 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError, RecordingError
+from ..views.clean import known_keys
 from ..wire.columns import SERVER, Columns
 from ..wire.events import Direction
 from ..wire.log import Log
-from ..wire.redact import known_keys, redact
+from ..wire.redact import redact
 from . import format, sound
 from .forms import TELLING, Forms
 

@@ -7,16 +7,14 @@ frame stays where it was.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable
 
-__all__ = ["MARK", "known_keys", "redact", "secrets"]
+__all__ = ["MARK", "redact", "secrets"]
 
 MARK = b"*"
 """What a key's bytes become."""
 
-_KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "RTNB_LLM_API_KEY", "RTNB_SERVE_KEY")
 _LEAST_KNOWN = 8  # a shorter "key" would be found in any text
 
 # Each with its hint: a literal of lower-case bytes that any match contains. Looking for the hints first is
@@ -45,11 +43,6 @@ _SHAPES: tuple[tuple[bytes, bytes], ...] = (
     (b"aiza", rb"\bAIza[A-Za-z0-9_-]{30,}"),
 )
 _COMPILED = tuple((hint, re.compile(shape)) for hint, shape in _SHAPES)
-
-
-def known_keys() -> list[str]:
-    """Return the keys of this process's environment, so that they are found wherever they stand."""
-    return [key for name in _KEYS if (key := os.environ.get(name, "").strip())]
 
 
 def secrets(data: bytes, known: Iterable[str] = ()) -> list[tuple[int, int]]:
