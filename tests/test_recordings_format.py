@@ -83,7 +83,7 @@ def test_a_whole_session_comes_back_with_all_that_is_folded_from_it(tmp_path):
     )
     assert rows(recording.log) == rows(record.log)
     assert recording.conversation == record.conversation
-    assert (recording.usage, recording.limits) == (record.usage, record.limits)
+    assert (recording.usage.total, recording.limits) == (record.usage, record.limits)
     assert [turn.marks for turn in recording.turns] == [turn.marks for turn in record.turns.all]
     assert recording.model == "gpt-4o-realtime-preview"
     assert (recording.engine, recording.billed) == ("local", False)

@@ -8,8 +8,8 @@ from typing import Any
 from ..wire.conversation import Conversation
 from ..wire.log import Log
 from ..wire.record import Record
-from ..wire.usage import Usage
 from .turn import TurnView
+from .usage import Gauge, UsageView
 
 __all__ = ["SessionView"]
 
@@ -58,9 +58,14 @@ class SessionView:
         return self.record.conversation
 
     @property
-    def usage(self) -> Usage:
-        """Tokens of all turns, as the service counted them."""
-        return self.record.usage
+    def usage(self) -> UsageView:
+        """Tokens and money of all turns, as the service counted them, at this moment."""
+        return UsageView(self.record, billed=self.billed, engine=self.engine, budget=self._allowances)
+
+    @property
+    def _allowances(self) -> Sequence[Gauge]:
+        """What of the session's budget is used; none where it has none."""
+        return ()
 
     @property
     def limits(self) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from ..audio.view import duration
 from ..wire.usage import Cost, Usage
 from .turn import TurnView
 
-__all__ = ["ending", "latency", "model", "money", "speaker", "tokens"]
+__all__ = ["dollars", "ending", "latency", "model", "money", "speaker", "tokens"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -67,13 +67,14 @@ def money(turn: TurnView) -> str | None:
     cost = turn.cost
     if cost is None:
         return "unpriced" if turn.billed else f"unpriced for {turn.model}; nothing was billed"
-    amount = _amount(cost)
+    amount = dollars(cost)
     if not turn.billed:
         return f"would cost {amount} at {turn.model}; nothing was billed"
     return f"{amount}, transcription unpriced" if cost.excludes else amount
 
 
-def _amount(cost: Cost) -> str:
+def dollars(cost: Cost) -> str:
+    """Return an amount: four places, and what is less is not $0."""
     return "under $0.0001" if 0 < cost < 0.0001 else str(cost)
 
 
