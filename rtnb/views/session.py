@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..wire.conversation import Conversation
 from ..wire.log import Log
 from ..wire.record import Record
 from .turn import TurnView
 from .usage import Gauge, UsageView
+
+if TYPE_CHECKING:
+    from .timeline import Timeline
 
 __all__ = ["SessionView"]
 
@@ -66,6 +69,15 @@ class SessionView:
     def _allowances(self) -> Sequence[Gauge]:
         """What of the session's budget is used; none where it has none."""
         return ()
+
+    @property
+    def timeline(self) -> Timeline:
+        """All turns in time: both lanes on one clock, a row per turn, percentiles; as known now."""
+        from .spans import TurnTimes
+        from .timeline import Timeline
+
+        turns = [TurnTimes.of(turn) for turn in self.turns if turn.number >= 0]
+        return Timeline(turns, whole=True)
 
     @property
     def limits(self) -> dict[str, dict[str, Any]]:

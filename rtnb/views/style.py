@@ -6,7 +6,7 @@ reads well without it too: a notebook that is not trusted loses style sheets, an
 
 from __future__ import annotations
 
-__all__ = ["STYLE"]
+__all__ = ["STYLE", "TABLES"]
 
 _RULES = """
 .rtnb-turn{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
@@ -43,3 +43,22 @@ background:var(--jp-layout-color1,Canvas)}
 
 STYLE = "<style>" + "".join(_RULES.split("\n")) + "</style>"
 """A ``<style>`` element; its rules touch nothing outside ``.rtnb-turn``."""
+
+_TABLE_RULES = """
+.rtnb-table{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
+--rtnb-soft:var(--jp-ui-font-color2,#767676);
+max-width:60em;overflow-x:auto;font-family:var(--jp-content-font-family,system-ui,sans-serif);
+font-size:var(--jp-content-font-size1,14px);line-height:1.5;color:var(--jp-content-font-color1,inherit)}
+.rtnb-table.rtnb-table table{border-collapse:collapse;margin:2px 0 6px;font-size:.92em;
+table-layout:auto;border:0}
+.rtnb-table caption{caption-side:top;text-align:left;color:var(--rtnb-soft);padding:2px 0 4px}
+.rtnb-table.rtnb-table th,.rtnb-table.rtnb-table td{text-align:left;vertical-align:top;padding:2px 14px 2px 0;
+border:0;border-bottom:1px solid var(--rtnb-line);background:none;font-weight:400;white-space:normal}
+.rtnb-table.rtnb-table thead th{color:var(--rtnb-soft);font-size:.92em}
+.rtnb-table tbody th{white-space:nowrap}
+.rtnb-table.rtnb-table .rtnb-n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.rtnb-table summary{cursor:pointer;color:var(--rtnb-soft)}
+"""
+
+TABLES = "<style>" + "".join(_TABLE_RULES.split("\n")) + "</style>"
+"""A ``<style>`` element for plain tables; its rules touch nothing outside ``.rtnb-table``."""

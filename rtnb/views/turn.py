@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..errors import RtnbError, ServiceError
 from ..wire.items import Item
 from ..wire.log import LogView
 from ..wire.record import Record
-from ..wire.timing import Latency
+from ..wire.turns import Response
 from ..wire.turns import Turn as Fold
 from ..wire.usage import Cost, Usage
+
+if TYPE_CHECKING:
+    from .latency import LatencyView
+    from .timeline import Timeline
 
 __all__ = ["TOOL_ERROR", "Call", "Input", "TurnView", "service_error"]
 
@@ -80,6 +85,11 @@ class TurnView:
     def billed(self) -> bool:
         """Whether anybody asks money for the turn."""
         return self._billed
+
+    @property
+    def responses(self) -> Sequence[Response]:
+        """The turn's responses, in order: several where functions were called."""
+        return tuple(self._fold.responses)
 
     @property
     def items(self) -> list[Item]:
@@ -171,14 +181,24 @@ class TurnView:
         return self.usage.cost(self._record.row, billed=self._billed)
 
     @property
-    def latency(self) -> Latency:
-        """How long the parts of the answer took."""
-        return Latency.of(self._fold.marks)
+    def latency(self) -> LatencyView:
+        """How long the parts of the answer took, and by whose clock."""
+        from .latency import LatencyView
+
+        return LatencyView.of(self._fold.marks)
 
     @property
     def marks(self) -> dict[str, float]:
         """When things happened, in seconds since the log began; the names are in ``timing.MARKS``."""
         return dict(self._fold.marks)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The turn as a picture on one clock: who spoke, who waited, what was heard. As known now."""
+        from .spans import TurnTimes
+        from .timeline import Timeline
+
+        return Timeline([TurnTimes.of(self)])
 
     @property
     def events(self) -> LogView:

@@ -1,0 +1,113 @@
+"""What all pictures of time share: colours, hatching, ticks, and how labels find their room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+__all__ = ["BAD", "COLOURS", "MUTED", "band", "hatched", "legend", "n", "rows_for", "svg", "text", "ticks"]
+
+# Mid-tones: at least 3:1 against white and against #111.
+COLOURS = {
+    "speech": "#2a7ab8",
+    "sound": "#5b6fd0",
+    "pause": "#7fb0d8",
+    "waiting": "#9399a3",
+    "thinking": "#c27a1a",
+    "arriving": "#5aa994",
+    "tools": "#8f63c9",
+    "speaking": "#1f9478",
+    "unheard": "#8b9099",
+}
+BAD = "#d8433c"
+MUTED = "#7d838d"
+"""Ink that can be read on white and on black, where a picture cannot know what it stands on."""
+
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+_GAP = 7.0
+_LETTER = 5.9  # pixels of a letter at 11 px, on the wide side
+
+
+def n(value: float) -> str:
+    """Return a length in pixels, short."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def svg(width: float, height: float, label: str, body: str, ink: str) -> str:
+    """Return an SVG element of this size in pixels, that shrinks with its place."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {n(width)} {n(height)}" width="{n(width)}" '
+        f'height="{n(height)}" role="img" aria-label="{escape(label)}" fill="{ink}" '
+        f'font-family="system-ui,sans-serif" font-size="11">{body}</svg>'
+    )
+
+
+def band(x: float, y: float, width: float, height: float, kind: str, title: str) -> str:
+    """Return a stretch of time as a bar, at least a pixel wide, that tells of itself when pointed at."""
+    width = max(width, 1.0)
+    told = f"<title>{escape(title)}</title>"
+    if kind == "unheard":
+        return f"<g>{told}{hatched(x, y, width, height)}</g>"
+    shape = f'<rect x="{n(x)}" y="{n(y)}" width="{n(width)}" height="{n(height)}" rx="1.5"'
+    return f'{shape} fill="{COLOURS[kind]}">{told}</rect>'
+
+
+def hatched(x: float, y: float, width: float, height: float) -> str:
+    """Return a hatched bar. Its lines are drawn: a shared pattern is lost where its picture is hidden."""
+    lines = []
+    offset = -height
+    while offset < width:
+        start, end = max(offset, 0.0), min(offset + height, width)
+        bottom = y + height + offset
+        lines.append(f"M{n(x + start)} {n(bottom - start)}L{n(x + end)} {n(bottom - end)}")
+        offset += 5
+    grey = COLOURS["unheard"]
+    return (
+        f'<rect x="{n(x)}" y="{n(y)}" width="{n(width)}" height="{n(height)}" fill="{grey}" opacity=".14"/>'
+        f'<path d="{"".join(lines)}" stroke="{grey}" stroke-width="1.2" fill="none"/>'
+    )
+
+
+def text(x: float, y: float, said: str, *, anchor: str = "start", soft: bool = False, more: str = "") -> str:
+    """Return a line of text."""
+    place = "" if anchor == "start" else f' text-anchor="{anchor}"'
+    faint = ' opacity=".72"' if soft else ""
+    return f'<text x="{n(x)}" y="{n(y)}"{place}{faint}{more}>{escape(said)}</text>'
+
+
+def ticks(seconds: float, most: int = 9) -> float:
+    """Return the step between ticks, in seconds, so that ``seconds`` have about ``most`` of them."""
+    return next((step for step in _STEPS if seconds / step <= most), math.ceil(seconds / most / 3600) * 3600)
+
+
+def rows_for(labels: Sequence[tuple[float, str]]) -> list[int]:
+    """Return for each label, of (x, text) from left to right, the row that it stands in; 0 is the nearest.
+
+    A label begins at its own x. From right to left each takes the nearest row that is free, so that no
+    leader to a farther row crosses a text.
+    """
+    rows: list[int] = [0] * len(labels)
+    begins: list[float] = []  # of each row, where its leftmost text begins
+    for place in range(len(labels) - 1, -1, -1):
+        x, said = labels[place]
+        end = x + len(said) * _LETTER + _GAP
+        row = next((row for row, begin in enumerate(begins) if end <= begin), len(begins))
+        if row == len(begins):
+            begins.append(x)
+        begins[row] = x
+        rows[place] = row
+    return rows
+
+
+def legend(kinds: Sequence[tuple[str, str]]) -> str:
+    """Return what each colour means, in words, as HTML: (kind, words) in order."""
+    items = []
+    for kind, words in kinds:
+        colour = COLOURS[kind]
+        fill = colour
+        if kind == "unheard":
+            fill = f"repeating-linear-gradient(135deg,{colour} 0 1px,transparent 1px 4px)"
+        key = f'<span class="rtnb-key" style="background:{fill}" aria-hidden="true"></span>'
+        items.append(f"<li>{key}{escape(words)}</li>")
+    return f'<ul class="rtnb-legend">{"".join(items)}</ul>'
