@@ -28,6 +28,7 @@ __all__ = [
     "data_uri",
     "duration",
     "loudness",
+    "opus",
     "player_html",
     "waveform_html",
     "waveform_svg",
@@ -151,12 +152,17 @@ def player_html(samples: Samples, rate: int, *, label: str = "Play") -> str:
             "<code>clip.write(&quot;sound.ogg&quot;)</code>, listen to it in "
             "<code>rtnb.Waveform(clip)</code>, or show a piece, such as <code>clip[0:60]</code>.</div>"
         )
-    sound = resample(samples, rate, _RATE) if rate > _RATE else samples
-    source = data_uri(encode(sound, min(rate, _RATE), "opus"), "audio/ogg")
+    source = data_uri(opus(samples, rate), "audio/ogg")
     return (
         f'<audio controls preload="metadata" src="{source}" aria-label="{html.escape(label)}" '
         f'style="max-width:100%"></audio>'
     )
+
+
+def opus(samples: Samples, rate: int) -> bytes:
+    """Return sound as pages keep it: Opus in Ogg, at 24 kHz or less."""
+    sound = resample(samples, rate, _RATE) if rate > _RATE else samples
+    return encode(sound, min(rate, _RATE), "opus")
 
 
 def clip_html(clip: Clip, *, heard_seconds: float | None = None) -> str:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
+from typing import Protocol
 
 import orjson
 
@@ -19,7 +20,7 @@ from . import words
 from .style import STYLE
 from .turn import Call, TurnView
 
-__all__ = ["MAX_TOTAL_SECONDS", "turn_html", "turns_html"]
+__all__ = ["MAX_TOTAL_SECONDS", "Sounds", "card_html", "turn_html", "turns_html"]
 
 MAX_TOTAL_SECONDS = 900.0
 """Of the sound of several turns in one output, what is put into the notebook: about 3.6 MB."""
@@ -28,9 +29,20 @@ _LONG = 240
 """Letters of a tool's output beyond which it is folded away."""
 
 
+class Sounds(Protocol):
+    """What becomes of the sound of cards."""
+
+    def sound(self, clip: Clip, width: int, what: str, write: str, heard: float | None = None) -> str:
+        """Return a clip as HTML, its picture ``width`` pixels wide.
+
+        ``what`` names it for who cannot see, ``write`` is the code that writes it to a file, as HTML.
+        """
+        ...
+
+
 @dataclass(slots=True)
 class _Room:
-    """The seconds of sound that there is still room for."""
+    """What a notebook keeps of the sound: the seconds that there is still room for."""
 
     left: float = math.inf
 
@@ -41,10 +53,26 @@ class _Room:
         self.left -= seconds
         return True
 
+    def sound(self, clip: Clip, width: int, what: str, write: str, heard: float | None = None) -> str:
+        """Return a clip as HTML, or a sentence where there is no room for it."""
+        long = duration(clip.seconds)
+        if clip.seconds > MAX_INLINE_SECONDS:
+            limit = duration(MAX_INLINE_SECONDS)
+            player = _unkept(f"is too long to be kept in the notebook (the limit is {limit})", long, write)
+        elif self.take(clip.seconds):
+            player = player_html(clip.samples, clip.rate, label=f"Play {what}, {long}")
+        else:  # nor is its picture: hundreds of them make megabytes
+            limit = duration(MAX_TOTAL_SECONDS)
+            return _unkept(
+                f"is not kept: of all these turns together, the notebook keeps {limit}", long, write
+            )
+        picture = waveform_html(clip.samples, clip.rate, width=width, height=48, heard_seconds=heard)
+        return f'<div class="rtnb-sound">{picture}{player}</div>'
+
 
 def turn_html(turn: TurnView) -> str:
     """Return a turn as static HTML, right without a kernel; of a turn in progress, what is known now."""
-    return STYLE + _card(turn, _Room(), "turn", "")
+    return STYLE + card_html(turn, _Room())
 
 
 def turns_html(turns: Mapping[int, TurnView]) -> str:
@@ -53,12 +81,15 @@ def turns_html(turns: Mapping[int, TurnView]) -> str:
     Of their sound the first `MAX_TOTAL_SECONDS` are kept; of the rest is said how to write it to a file.
     """
     room = _Room(MAX_TOTAL_SECONDS)
-    cards = (_card(turn, room, f"s.turns[{place}]", f"-{place}") for place, turn in turns.items())
+    cards = (card_html(turn, room, f"s.turns[{place}]", f"-{place}") for place, turn in turns.items())
     return STYLE + "".join(cards)
 
 
-def _card(turn: TurnView, room: _Room, name: str, suffix: str) -> str:
-    """Return one card. ``name`` is the turn in Python, ``suffix`` what tells its files from another's."""
+def card_html(turn: TurnView, room: Sounds, name: str = "turn", suffix: str = "") -> str:
+    """Return one card without its style sheet.
+
+    ``name`` is the turn in Python, ``suffix`` what tells its files from another's.
+    """
     label = f"Turn {max(turn.number, 0)}, {turn.status.replace('_', ' ')}"
     sides = _user(turn, room, name, suffix) + _assistant(turn, room, name, suffix)
     return (
@@ -67,12 +98,12 @@ def _card(turn: TurnView, room: _Room, name: str, suffix: str) -> str:
     )
 
 
-def _user(turn: TurnView, room: _Room, name: str, suffix: str) -> str:
+def _user(turn: TurnView, room: Sounds, name: str, suffix: str) -> str:
     given = turn.input
     parts = [_who("You")]
     if given.audio is not None:
         write = f"{name}.input.audio.write(&quot;question{suffix}.ogg&quot;)"
-        parts.append(_sound(given.audio, room, 360, "what you said", write))
+        parts.append(room.sound(given.audio, 360, "what you said", write))
     if given.text:
         parts.append(_said(given.text))
     if turn.transcription_error:
@@ -88,12 +119,12 @@ def _unwritten(turn: TurnView) -> str:
     return "No transcript yet." if turn.status == "in_progress" else "No transcript."
 
 
-def _assistant(turn: TurnView, room: _Room, name: str, suffix: str) -> str:
+def _assistant(turn: TurnView, room: Sounds, name: str, suffix: str) -> str:
     parts = [_who("Assistant")]
     sound = turn.sound
     if sound is not None:
         write = f"{name}.audio.write(&quot;answer{suffix}.ogg&quot;)"
-        parts.append(_sound(sound, room, 480, "the answer", write, turn.heard))
+        parts.append(room.sound(sound, 480, "the answer", write, turn.heard))
     calls = {call.id: call for call in turn.calls}
     for item in turn.items:
         if item.type == "function_call":
@@ -120,20 +151,6 @@ def _said(text: str) -> str:
 
 def _line(text: str, kind: str) -> str:
     return f'<p class="{kind}" dir="auto">{escape(text)}</p>'
-
-
-def _sound(clip: Clip, room: _Room, width: int, what: str, write: str, heard: float | None = None) -> str:
-    long = duration(clip.seconds)
-    if clip.seconds > MAX_INLINE_SECONDS:
-        limit = duration(MAX_INLINE_SECONDS)
-        player = _unkept(f"is too long to be kept in the notebook (the limit is {limit})", long, write)
-    elif room.take(clip.seconds):
-        player = player_html(clip.samples, clip.rate, label=f"Play {what}, {long}")
-    else:  # nor is its picture: hundreds of them make megabytes
-        limit = duration(MAX_TOTAL_SECONDS)
-        return _unkept(f"is not kept: of all these turns together, the notebook keeps {limit}", long, write)
-    picture = waveform_html(clip.samples, clip.rate, width=width, height=48, heard_seconds=heard)
-    return f'<div class="rtnb-sound">{picture}{player}</div>'
 
 
 def _unkept(why: str, long: str, write: str) -> str:

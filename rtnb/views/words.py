@@ -8,7 +8,7 @@ from ..audio.view import duration
 from ..wire.usage import Cost, Usage
 from .turn import TurnView
 
-__all__ = ["dollars", "ending", "latency", "model", "money", "speaker", "tokens"]
+__all__ = ["dollars", "ending", "honest", "latency", "model", "money", "speaker", "tokens"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -85,17 +85,22 @@ def model(turn: TurnView) -> str:
 
 
 def speaker(turn: TurnView) -> str | None:
-    """Return the honest word on an answer of the embedded engine; None where a server's own model spoke.
+    """Return the honest word on an answer of the embedded engine; None where a server's own model spoke."""
+    return honest(turn.engine, turn.model)
+
+
+def honest(engine: str, model: str) -> str | None:
+    """Return the honest word on what an embedded engine said in a model's place; None without one.
 
     Of a model's path it tells the file's name alone, since notebooks travel.
     """
-    if not turn.engine:
+    if not engine:
         return None
-    name = turn.engine.partition(",")[0]
-    own = re.search(r"\bllm=(?:\w+:)?(?:[^,]*[/\\#])?([^,]*)", turn.engine)
+    name = engine.partition(",")[0]
+    own = re.search(r"\bllm=(?:\w+:)?(?:[^,]*[/\\#])?([^,]*)", engine)
     if name == "weightless":
         return "No model speaks here: the weightless engine quotes its input, and beeps."
-    place = f"in place of {turn.model or 'a hosted one'}"
+    place = f"in place of {model or 'a hosted one'}"
     if name == "local" and own is None:
         return f"A small local model speaks {place}: fluent, often silly, and no measure of it."
     return f"{own[1] if own else 'A model of your own choice'} speaks {place}."
