@@ -18,7 +18,10 @@
     │   └── ReplayError                   what was sent, or not sent, is not what was recorded
     ├── RecordingError (ValueError)       a file that is no recording, is damaged, cut, or newer than rtnb
     ├── SessionClosed                     the session was closed before the call
+    ├── BudgetError                       what the session may use is used up; nothing was sent
     └── TurnTimeout (TimeoutError)        the wait ended before the turn did
+
+``BudgetWarning`` (UserWarning) is what is said before ``BudgetError``.
 
 Blame is in the type: you, they, or the network. A text says what came, what is allowed and what to do next,
 and never holds a key.
@@ -30,6 +33,8 @@ __all__ = [
     "ArgumentError",
     "AudioError",
     "AuthError",
+    "BudgetError",
+    "BudgetWarning",
     "ConnectionLost",
     "EngineError",
     "LocalProtocolError",
@@ -133,6 +138,14 @@ class RecordingError(RtnbError, ValueError):
 
 class SessionClosed(RtnbError):
     """The session was closed before the call."""
+
+
+class BudgetError(RtnbError):
+    """What the session may use is used up: no response begins until ``s.budget`` is raised or lifted."""
+
+
+class BudgetWarning(UserWarning):
+    """A session's budget is near its end, or cannot be held."""
 
 
 class TurnTimeout(RtnbError, TimeoutError):

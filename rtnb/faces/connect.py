@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import ArgumentError, ConnectionLost
 from ..recordings.spool import Spool, wanted
+from ..session.budget import Budget
 from ..session.core import AsyncSession
 from ..transports import websocket
 from ..transports.base import Transport
@@ -43,6 +44,7 @@ def connect(
     timeout: float = 30.0,
     compression: bool = False,
     spool: bool | str | None = None,
+    budget: float | str | Mapping[str, float] | None = None,
 ) -> Session:
     """Open a session and return it when the server is ready.
 
@@ -88,11 +90,18 @@ def connect(
     spool
         Keep the log on the disk as it grows, so that ``rtnb recover`` finds it after a crash: True, False,
         or "keep" to leave it there after ``close``. By default what ``RTNB_SPOOL`` says, else True.
+    budget
+        What the session may use: dollars (0.5 or "$0.50"), "20,000 tokens", "10 minutes" since it was opened,
+        or a dict of ``usd``, ``tokens`` and ``minutes``. At 80 % a ``BudgetWarning`` is given; at the end no
+        further response begins, nor one that the server would begin by itself: ``send`` raises BudgetError.
+        What runs is not stopped, so the last response may pass it. The embedded engine costs nothing and
+        counts at the prices of the model that it stands in for. ``s.budget`` shows and changes it.
 
     Raises
     ------
     ArgumentError
-        A request the model's row or the protocol does not allow. Nothing was sent.
+        A request the model's row or the protocol does not allow, or a budget in dollars for a model without
+        known prices. Nothing was sent.
     AuthError
         No key, or one that was refused.
     ConnectionLost
@@ -117,6 +126,7 @@ def connect(
         "session": session,
     }
     spooling = wanted(spool)
+    Budget.allowed(budget)
     if where is not None and engine is not None:
         raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
     if api_key is not None and not isinstance(where, str):
@@ -136,7 +146,7 @@ def connect(
                 f"not {type(transport).__name__}"
             )
         aim = Target("a transport", "", model or models.SEED, billed=False, stated=model or "")
-        return loop.run(_open(lambda: _ready(transport), aim, options, timeout, spooling))
+        return loop.run(_open(lambda: _ready(transport), aim, options, timeout, spooling, budget))
     target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
 
     async def dial() -> Transport:
@@ -144,7 +154,7 @@ def connect(
             target.url, headers=target.headers, timeout=timeout, compression=compression
         )
 
-    return loop.run(_open(dial, target, options, timeout, spooling))
+    return loop.run(_open(dial, target, options, timeout, spooling, budget))
 
 
 async def _ready(transport: Transport) -> Transport:
@@ -152,7 +162,12 @@ async def _ready(transport: Transport) -> Transport:
 
 
 async def _open(
-    dial: Callable[[], Any], target: Target, options: dict[str, Any], timeout: float, spooling: str
+    dial: Callable[[], Any],
+    target: Target,
+    options: dict[str, Any],
+    timeout: float,
+    spooling: str,
+    budget: Any,
 ) -> Session:
     AsyncSession.check(target.model, options)  # before anything is opened or sent
     core = AsyncSession(
@@ -163,7 +178,7 @@ async def _open(
         explain=target.explain,
     )
     core.record.stated = target.stated
-    await core.open(options, timeout=timeout)
+    await core.open(options, budget=budget, timeout=timeout)
     spool = _spool(core, target, keep=spooling == "keep") if spooling else None
     if "IPython" in sys.modules:
         from .display import install

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, SessionClosed
+from ..session.budget import Budget
 from ..session.core import AsyncSession
 from ..session.line import Listener
 from ..session.turn import Turn
 from ..views.session import SessionView
+from ..views.usage import Gauge
 from ..wire.events import Event
 from ..wire.record import Record
 from . import loop
@@ -57,7 +59,7 @@ class Session(SessionView):
         ``output_format``, ``metadata``, and ``conversation="none"`` for an answer out of band. While a turn
         runs, the next ones wait for it.
 
-        Raises ArgumentError (nothing was sent), AudioError, SessionClosed.
+        Raises ArgumentError (nothing was sent), AudioError, BudgetError, SessionClosed.
         """
         return loop.call(self._own.send, *things, **options)
 
@@ -183,6 +185,23 @@ class Session(SessionView):
     def billed(self) -> bool:
         """Whether somebody is asked to pay for it."""
         return self._core.billed
+
+    @property
+    def budget(self) -> Budget | None:
+        """What the session may use, and has used of it; None where nothing is limited.
+
+        Set it to change it: to what ``rtnb.connect`` takes as ``budget``, counted from the session's
+        beginning, or to None.
+        """
+        return self._core.budget
+
+    @budget.setter
+    def budget(self, value: float | str | Mapping[str, float] | None) -> None:
+        loop.call(self._own.set_budget, value)
+
+    @property
+    def _allowances(self) -> list[Gauge]:
+        return [] if self._core.budget is None else self._core.budget.gauges
 
     @property
     def problem(self) -> RtnbError | None:

@@ -138,6 +138,8 @@ class Talk:
         head = f"<p><strong>Talk</strong>: {spoken} · {escape(used)}</p>"
         if self._core.problem is not None:
             head += f"<p>The session ended: {escape(str(self._core.problem))}</p>"
+        elif self._core.spent:
+            head += f"<p>The talk ended: {escape(self._core.spent)}.</p>"
         return head + turns_html(turns)
 
     # The session's loop from here on.
@@ -209,6 +211,8 @@ class Talk:
         self._update()
         while self.state == "live" and not self._core.closed:  # nothing calls when a connection ends
             await asyncio.sleep(_LOOK_SECONDS)
+            if self._core.spent and not self._player.pending and all(turn.done for turn in self.turns):
+                break  # no answer would come; the last one was heard to its end
         await self._stop()
 
     async def _detect(self) -> None:

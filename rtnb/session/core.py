@@ -5,7 +5,7 @@ what                   opened by                   closed by
 =====================  ==========================  ==========================================
 the transport          the caller, given to open   ``close``, or the other side
 reader and writer      ``open`` (see ``Line``)     ``close``, or the end of the connection
-tasks that run tools   a response that calls them  the end of their turn, or ``close``
+tasks that run tools   ``Rounds``, for a response  the end of their turn, or ``close``
 the record             ``__init__``                nobody: it outlives the session
 =====================  ==========================  ==========================================
 
@@ -17,42 +17,35 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from base64 import b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..audio import Clip, Codec
-from ..errors import ArgumentError, RemoteProtocolError, RtnbError, SessionClosed
+from ..audio import Clip
+from ..errors import ArgumentError, BudgetError, RtnbError, SessionClosed
 from ..transports.base import Transport
 from ..views.turn import service_error
 from ..wire import models
-from ..wire.conversation import UNHEARD
 from ..wire.events import Event
 from ..wire.record import Record
 from . import config
 from .answers import Answers
+from .budget import Budget
 from .contents import Content, contents
+from .cuts import cuts
+from .feed import LEAST_SECONDS, Feed
+from .guard import Guard
 from .line import Explain, Line, Listener
-from .messages import encoded, grouped, message
+from .messages import grouped, message
+from .rounds import Rounds
 from .signal import Signal
-from .toolbox import Toolbox
 from .tools import Tool
 from .turn import Turn
 
 __all__ = ["AsyncSession"]
 
-_CHUNK_SECONDS = 1.0
-"""Sound per append when a whole clip is sent: far below the limit of 15 MiB, and still few frames."""
-
-_LEAST_SECONDS = 0.1
-"""The least sound that can be committed (API reference)."""
-
 _TRANSCRIPT_SECONDS = 3.0
 """How long a turn that is over waits for the transcript of its input; some services never send it."""
-
-_TOOL_ROUNDS = 8
-"""How often the model may call tools within one turn before the turn is ended."""
 
 
 class AsyncSession:
@@ -81,12 +74,12 @@ class AsyncSession:
         self._promises: dict[int, Turn] = {}
         self._waiting: deque[tuple[Turn, list[Content], Event]] = deque()
         self._current: Turn | None = None
-        self._buffered = 0  # bytes appended and neither committed nor cleared
         self._inputs: dict[str, Turn] = {}  # event ids of what brings a turn's input, until the turn is over
-        self._tools = Toolbox()
-        self._tool_tasks: dict[Turn, asyncio.Task[None]] = {}
-        self._rounds: dict[Turn, int] = {}
+        self._feed = Feed(self.record)
+        self._rounds = Rounds(self._on_outputs)
         self._answers = Answers()
+        self._guard = Guard(self.record, self._request)
+        self._began = self._loop.time()
 
     @property
     def record(self) -> Record:
@@ -110,16 +103,20 @@ class AsyncSession:
         """Raise ArgumentError for options that the model's row or the protocol does not allow."""
         _prepared(models.find(model), dict(options))
 
-    async def open(self, options: Mapping[str, Any] | None = None, *, timeout: float = 30.0) -> AsyncSession:
+    async def open(
+        self, options: Mapping[str, Any] | None = None, *, budget: Any = None, timeout: float = 30.0
+    ) -> AsyncSession:
         """Wait for the server's first frame and configure the session; return it.
 
-        ``options`` are the keywords of ``config.session_options``, and ``tools`` may be functions. Raises
-        ArgumentError before anything is sent, AuthError, ServiceError or ConnectionLost as the server says.
+        ``options`` are the keywords of ``config.session_options``, and ``tools`` may be functions; ``budget``
+        is as in ``set_budget``. Raises ArgumentError before anything is sent, AuthError, ServiceError or
+        ConnectionLost as the server says.
         """
         try:
             update = self._options(dict(options or {}))
             self._line.start()
             await self._answers.wait("session.created", timeout)
+            self.set_budget(budget)
             if len(update) > 1:
                 await self._update(update, timeout)
         except BaseException:
@@ -133,13 +130,16 @@ class AsyncSession:
         await self._update(self._options(options), timeout)
 
     async def _update(self, session: Event, timeout: float) -> None:
+        await self._request(self._guard.amend(session), timeout)
+
+    async def _request(self, session: Event, timeout: float = 30.0) -> None:
         sent = self.send_event({"type": "session.update", "session": session})
         await self._answers.wait("session.updated", timeout, sent["event_id"])
 
     def _options(self, options: dict[str, Any]) -> Event:
         update, tools = _prepared(self._model, options)
         if tools is not None:
-            self._tools.replace(tools)
+            self._rounds.tools.replace(tools)
         return update
 
     async def close(self) -> None:
@@ -149,9 +149,8 @@ class AsyncSession:
         if self.problem is None:
             self._end(SessionClosed("the session was closed before the turn was over"))
         await self._line.close()
-        for task in self._tool_tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tool_tasks.values(), return_exceptions=True)
+        await self._rounds.close()
+        await self._guard.close()
 
     async def __aenter__(self) -> AsyncSession:
         return self
@@ -169,6 +168,34 @@ class AsyncSession:
             raise SessionClosed(f"the session is over: {self.problem}. Connect again to go on")
         if self._line.closed:
             raise SessionClosed("the session was closed. Connect again to go on")
+
+    # The budget.
+
+    @property
+    def budget(self) -> Budget | None:
+        """What the session may use, and has used of it; None where nothing is limited."""
+        return self._guard.budget
+
+    def set_budget(self, value: Any) -> None:
+        """Limit what the session may use from its beginning on; None lifts the limit.
+
+        Dollars as a number or "$0.50"; "20,000 tokens"; "10 minutes"; or a dict of ``usd``, ``tokens`` and
+        ``minutes``. Near its end a ``BudgetWarning`` is given; then no further response begins. Raises
+        ArgumentError for what is no budget, and for dollars where the model's prices are unknown.
+        """
+        allowed = Budget.allowed(value)
+        budget = Budget(self.record, allowed, minutes=self._minutes, billed=self.billed) if allowed else None
+        if budget is not None:
+            budget.check_priced(self.record.row)
+        self._guard.change(budget)
+
+    @property
+    def spent(self) -> str | None:
+        """Why no response may begin, as a sentence; None while the budget has room for one."""
+        return None if (spent := self._guard.spent) is None else str(spent)
+
+    def _minutes(self) -> float:
+        return (self._loop.time() - self._began) / 60
 
     # Other threads.
 
@@ -200,15 +227,17 @@ class AsyncSession:
         """Send one turn and return its promise at once.
 
         ``things`` as in ``contents``; ``options`` are those of ``config.response_options``, for this
-        response only. Raises ArgumentError for what cannot be sent, before anything is.
+        response only. Raises ArgumentError for what cannot be sent, and BudgetError where the budget is used
+        up, before anything is.
         """
         self._usable()
+        self._guard.check()
         given = self._given(things)
         response = self._response(options)
         turn = Turn(self, given)
         self.turns.append(turn)
         if response.get("conversation") == "none":
-            self._ask(turn, {**response, "input": [message(given, self._codec)]})
+            self._ask(turn, {**response, "input": [message(given, self._feed.codec)]})
         else:
             self._waiting.append((turn, given, response))
             self._next()
@@ -223,16 +252,13 @@ class AsyncSession:
         """End the input that was appended, ask for a response, and return its turn. Push to talk.
 
         Raises ArgumentError while a turn runs (wait for it or cancel it first), and where less than 0.1 s
-        was appended.
+        was appended; BudgetError where the budget is used up.
         """
         self._usable()
+        self._guard.check()
         if self._current is not None:
             raise ArgumentError("a turn runs: wait for it or cancel it, then commit")
-        seconds = self._buffered / self._codec.bytes_per_second
-        if seconds < _LEAST_SECONDS:
-            raise ArgumentError(
-                f"only {seconds:.2f} s were appended: a commit needs {_LEAST_SECONDS} s or more"
-            )
+        self._feed.check_commit()
         response = self._response(options)
         turn = Turn(self)
         self.turns.append(turn)
@@ -244,9 +270,9 @@ class AsyncSession:
     def _given(self, things: Iterable[Any]) -> list[Content]:
         given = contents(things, self._model)
         for part in given:
-            if isinstance(part, Clip) and part.seconds < _LEAST_SECONDS:
+            if isinstance(part, Clip) and part.seconds < LEAST_SECONDS:
                 raise ArgumentError(
-                    f"a clip to send lasts {_LEAST_SECONDS} s or more, not {part.seconds:.3f} s"
+                    f"a clip to send lasts {LEAST_SECONDS} s or more, not {part.seconds:.3f} s"
                 )
         return given
 
@@ -257,14 +283,17 @@ class AsyncSession:
         made = None if given is None else [Tool.of(tool) for tool in given]
         wire = None if made is None else [tool.wire for tool in made]
         response = config.response_options(self._model, tools=wire, **options)
-        self._tools.add(made or ())
+        self._rounds.tools.add(made or ())
         return response
 
     def _next(self) -> None:
         """Send the next turn if none runs."""
         while self._waiting and self._current is None and not self.closed:
             turn, given, response = self._waiting.popleft()
-            if not turn.done:
+            if not turn.done and (spent := self._guard.spent) is not None:
+                turn.settle(spent)
+                self.signal.fire()
+            elif not turn.done:
                 self._current = turn
                 self._add(given, turn)
                 self._ask(turn, response)
@@ -277,12 +306,8 @@ class AsyncSession:
                 self._create(part, turn)
 
     def _create(self, parts: Iterable[Content], turn: Turn | None) -> None:
-        item = {"id": self._line.ids("item"), **message(parts, self._codec)}
+        item = {"id": self._line.ids("item"), **message(parts, self._feed.codec)}
         self._emit({"type": "conversation.item.create", "item": item}, turn)
-
-    @property
-    def _codec(self) -> Codec:
-        return self.record.conversation.input_codec
 
     def _ask(self, turn: Turn, response: Event) -> None:
         self._emit({"type": "response.create", **({"response": response} if response else {})}, turn)
@@ -292,14 +317,8 @@ class AsyncSession:
         if self.record.conversation.turn_detection is not None:
             self._create([clip], turn)
             return
-        data = encoded(clip, self._codec)
-        size = int(self._codec.bytes_per_second * _CHUNK_SECONDS)
-        for start in range(0, len(data), size):
-            self._append(data[start : start + size], turn)
-        self._emit({"type": "input_audio_buffer.commit"}, turn)
-
-    def _append(self, data: bytes, turn: Turn | None = None) -> None:
-        self._emit({"type": "input_audio_buffer.append", "audio": b64encode(data).decode()}, turn)
+        for event in self._feed.utterance(clip):
+            self._emit(event, turn)
 
     def append(self, sound: Clip | bytes) -> None:
         """Add sound to the input buffer, as a microphone does: a clip, or bytes in the session's format.
@@ -307,12 +326,7 @@ class AsyncSession:
         Raises ArgumentError for anything else.
         """
         self._usable()
-        if isinstance(sound, Clip):
-            self._append(encoded(sound, self._codec))
-        elif isinstance(sound, (bytes, bytearray, memoryview)):
-            self._append(bytes(sound))
-        else:
-            raise ArgumentError(f"append takes a Clip or bytes, not {type(sound).__name__}")
+        self._emit(self._feed.append(sound))
 
     async def speak(self, sound: Any, *, speed: float = 1.0, chunk: float = 0.04) -> None:
         """Stream sound into the input buffer as a microphone would: in ``chunk`` seconds, paced.
@@ -321,46 +335,29 @@ class AsyncSession:
         detection decides what a turn is; without it ArgumentError is raised.
         """
         self._usable()
-        clip = Clip.of(sound)
-        if not (isinstance(speed, (int, float)) and speed > 0 and chunk > 0):
-            raise ArgumentError(f"speed and chunk are numbers above 0, not {speed!r} and {chunk!r}")
-        if self.record.conversation.turn_detection is None:
-            raise ArgumentError(
-                "nothing would find the turns in it: connect or update with turn_detection='server_vad', "
-                "or send the clip as a turn of its own with send"
-            )
-        codec = self._codec
-        data = encoded(clip, codec)
-        size = max(1, int(codec.rate * chunk)) * codec.width
-        began = self._loop.time()
-        for start in range(0, len(data), size):
-            self.append(data[start : start + size])
-            due = began + (start + size) / codec.bytes_per_second / speed
-            await asyncio.sleep(max(0.0, due - self._loop.time()))
+        await self._feed.speak(sound, speed, chunk, self.append)
 
     def send_event(self, event: Event) -> Event:
         """Send one raw event as it is and return it; an ``event_id`` is added where it has none.
 
         For what the session has no verb for. It is logged like all others. Raises ArgumentError for what is
-        no event.
+        no event, and BudgetError for a ``response.create`` where the budget is used up.
         """
         self._usable()
         if not isinstance(event, Mapping) or not isinstance(event.get("type"), str):
             raise ArgumentError(f"an event is a dict with a 'type', not {event!r:.80}")
+        if event["type"] == "response.create":
+            self._guard.check()
         return self._emit(dict(event))
 
     def _emit(self, event: Event, turn: Turn | None = None) -> Event:
         number = self._line.emit(event)
-        kind = event["type"]
-        if kind == "input_audio_buffer.append":
-            self._buffered += len(str(event.get("audio"))) * 3 // 4
-        elif kind in ("input_audio_buffer.commit", "input_audio_buffer.clear"):
-            self._buffered = 0
+        self._feed.saw(event)
         if turn is not None:
             if turn.number < 0 <= number:
                 turn.begin(self.record.turns.all[number])
                 self._promises[number] = turn
-            if kind in ("input_audio_buffer.commit", "conversation.item.create"):
+            if event["type"] in ("input_audio_buffer.commit", "conversation.item.create"):
                 self._inputs[event["event_id"]] = turn
         return event
 
@@ -379,27 +376,36 @@ class AsyncSession:
     def _on_speech_started(self, event: Event, number: int) -> None:
         if number >= 0:
             self._promise(number)
+        self._guard.look()
 
     def _on_committed(self, event: Event, number: int) -> None:
-        if self.record.conversation.turn_detection is not None:
-            self._buffered = 0
+        self._feed.committed()
+        if number >= 0 and self._guard.hushed and (spent := self._guard.spent) is not None:
+            self._finish(self._promise(number), spent)  # nothing will answer it
 
     def _on_response_created(self, event: Event, number: int) -> None:
         if number < 0:
             return
-        turn = self._promise(number)
-        if not self.record.turns.all[number].aside:
+        turn, fold, spent = self._promise(number), self.record.turns.all[number], self._guard.spent
+        if spent is None and isinstance(
+            turn.error, BudgetError
+        ):  # it was given up, and is answered after all
+            turn = self._begun(number)
+        elif spent is not None and "requested" not in fold.marks:
+            turn.refused, turn.unwanted = spent, True
+        if not fold.aside:
             self._current = turn
         if turn.unwanted:
             self._emit({"type": "response.cancel", "response_id": event["response"]["id"]})
 
     def _promise(self, number: int) -> Turn:
         """Return the promise of a turn; one that the server opened gets its promise here."""
-        turn = self._promises.get(number)
-        if turn is None:
-            turn = self._promises[number] = Turn(self)
-            turn.begin(self.record.turns.all[number])
-            self.turns.append(turn)
+        return self._promises.get(number) or self._begun(number)
+
+    def _begun(self, number: int) -> Turn:
+        turn = self._promises[number] = Turn(self)
+        turn.begin(self.record.turns.all[number])
+        self.turns.append(turn)
         return turn
 
     def _on_error(self, event: Event, number: int) -> None:
@@ -420,12 +426,10 @@ class AsyncSession:
         if number < 0:
             return
         turn, fold = self._promise(number), self.record.turns.all[number]
+        self._guard.look()
         if fold.active:
             return
-        pending = [call for call in turn.calls if call.output is None]
-        done = fold.responses[-1].status == "completed" and not turn.unwanted
-        if done and pending and self._tools.runs(pending):
-            self._tool_tasks[turn] = asyncio.ensure_future(self._run_tools(turn))
+        if fold.responses[-1].status == "completed" and not turn.unwanted and self._rounds.start(turn):
             return
         if turn.untranscribed:  # its words may still be on their way, and may never come
             self._loop.call_later(_TRANSCRIPT_SECONDS, self._finish, turn)
@@ -437,7 +441,7 @@ class AsyncSession:
         if turn is None or turn.done or turn.untranscribed:
             return
         fold = self.record.turns.all[number]
-        if fold.responses and not fold.active and turn not in self._tool_tasks:
+        if fold.responses and not fold.active and not self._rounds.runs(turn):
             self._finish(turn)
 
     def _finish(self, turn: Turn, failure: RtnbError | None = None) -> None:
@@ -446,7 +450,7 @@ class AsyncSession:
             self._ended(turn)
 
     def _ended(self, turn: Turn) -> None:
-        self._rounds.pop(turn, None)
+        self._rounds.forget(turn)
         self._inputs = {id: other for id, other in self._inputs.items() if other is not turn}
         if self._current is turn:
             self._current = None
@@ -455,28 +459,18 @@ class AsyncSession:
 
     # Tools.
 
-    async def _run_tools(self, turn: Turn) -> None:
-        """Run all calls of a turn at once, send all outputs, then ask for exactly one new response."""
-        self._rounds[turn] = self._rounds.get(turn, 0) + 1
-        pending = [call for call in turn.calls if call.output is None]
-        outputs = await self._tools.run(pending)
+    def _on_outputs(self, turn: Turn, outputs: list[Event]) -> None:
+        """Send all outputs of a turn's calls, then ask for exactly one new response."""
         if self.closed or turn.done:
             return
-        for call, output in zip(pending, outputs, strict=True):
-            item = {
-                "id": self._line.ids("item"),
-                "type": "function_call_output",
-                "call_id": call.id,
-                "output": output,
-            }
+        for output in outputs:
+            item = {"id": self._line.ids("item"), **output}
             self._emit({"type": "conversation.item.create", "item": item}, turn)
-        self._tool_tasks.pop(turn, None)
-        if self._rounds[turn] >= _TOOL_ROUNDS:
-            self._finish(
-                turn, RemoteProtocolError(f"the model called tools {_TOOL_ROUNDS} times in one turn")
-            )
-            return
-        self._ask(turn, {})
+        over = self._rounds.too_many(turn) or self._guard.spent
+        if over is not None:
+            self._finish(turn, over)
+        else:
+            self._ask(turn, {})
 
     # Ending turns early.
 
@@ -489,9 +483,7 @@ class AsyncSession:
             self.signal.fire()
             return
         turn.unwanted = True
-        task = self._tool_tasks.pop(turn, None)
-        if task is not None:
-            task.cancel()
+        if self._rounds.cancel(turn):
             turn.settle(dropped=True)
             self._ended(turn)
             return
@@ -512,31 +504,10 @@ class AsyncSession:
         """
         if self.closed or turn.number < 0:
             return False
-        cut = False
-        left = heard * 1000
-        for item in turn.items:
-            spoken = any(part.kind == "audio" for part in item.parts)
-            if item.type != "message" or not spoken:
-                continue
-            if (left < item.audio_ms or left <= 0) and item.heard_ms is None:
-                self._cut(item.id, int(max(0.0, left)))
-                cut = True
-            left -= item.audio_ms
-        return cut
-
-    def _cut(self, item_id: str, heard_ms: int) -> None:
-        if heard_ms <= 0:  # nothing was heard: there is nothing to truncate to
-            event_id = self._line.ids(UNHEARD)
-            self._emit({"type": "conversation.item.delete", "event_id": event_id, "item_id": item_id})
-            return
-        self._emit(
-            {
-                "type": "conversation.item.truncate",
-                "item_id": item_id,
-                "content_index": 0,
-                "audio_end_ms": heard_ms,
-            }
-        )
+        events = cuts(turn, heard, self._line.ids)
+        for event in events:
+            self._emit(event)
+        return bool(events)
 
     # The end.
 

@@ -59,7 +59,7 @@ class Gauge:
     def __str__(self) -> str:
         if self.most is None:
             return "unknown" if self.used is None else f"{_said(self.used, self.unit)} of an unknown maximum"
-        share = "" if self.share is None else f" ({self.share:.0%})"
+        share = "" if self.share is None else f" ({int(100 * self.share)}%)"
         used = _said(self.used, self.unit).removesuffix(self.unit).rstrip()
         return f"{used} of {_said(self.most, self.unit)}{share}"
 

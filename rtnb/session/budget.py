@@ -1,0 +1,184 @@
+"""A budget: what a session may use, in dollars, tokens or minutes, and how much of it is used.
+
+A pure meter: it reads the record, and whoever asks for a response asks it first. What runs is not stopped, so
+the last response may pass what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import ArgumentError
+from ..views.usage import Gauge
+from ..wire.models import Model
+from ..wire.record import Record
+from ..wire.usage import Cost, Usage
+
+__all__ = ["WARN_AT", "Budget"]
+
+WARN_AT = 0.8
+"""The share of a budget at which a session warns, once."""
+
+_NAMES = ("usd", "tokens", "minutes")
+_TEXT = re.compile(r"\$ ?(?P<usd>[\d.,]+)|(?P<tokens>[\d.,_]+) ?tokens|(?P<minutes>[\d.,]+) ?min(?:utes?)?")
+_HOW = (
+    "a number of dollars, '$0.50', '20,000 tokens', '10 minutes', or a dict of 'usd', 'tokens' and 'minutes'"
+)
+
+
+class Budget:
+    """What a session may use from its beginning on, and what it has used of it.
+
+    ``usd`` are US dollars at the model's dated prices; for the embedded engine, which nobody pays, those that
+    the model it stands in for would cost. ``tokens`` are input and output together, as the service counts
+    them. ``minutes`` are those since the session was opened. None is not limited.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        allowed: Mapping[str, float],
+        *,
+        minutes: Callable[[], float],
+        billed: bool = True,
+    ) -> None:
+        self.usd = allowed.get("usd")
+        self.tokens = allowed.get("tokens")
+        self.minutes = allowed.get("minutes")
+        self._record = record
+        self._minutes = minutes
+        self._billed = billed
+        self._said: set[str] = set()
+
+    @staticmethod
+    def allowed(value: Any) -> dict[str, float]:
+        """Return a budget as it may be given, as a dict; {} for None.
+
+        Raises ArgumentError for what is no budget: dollars as a number or "$0.50", "20,000 tokens",
+        "10 minutes", or a dict of ``usd``, ``tokens`` and ``minutes``.
+        """
+        if value is None:
+            return {}
+        given = value
+        if isinstance(value, str):
+            match = _TEXT.fullmatch(value.strip().lower())
+            found = {} if match is None else {k: v for k, v in match.groupdict().items() if v is not None}
+            value = {name: _number(text) for name, text in found.items()}
+        elif not isinstance(value, Mapping):
+            value = {"usd": value}
+        unknown = [name for name in value if name not in _NAMES]
+        if not value or unknown:
+            said = f"not {given!r:.80}" if not unknown else f"and knows no {unknown[0]!r:.40}"
+            raise ArgumentError(f"a budget is {_HOW}, {said}")
+        for name, amount in value.items():
+            number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
+            if not number or not (math.isfinite(amount) and amount > 0):
+                raise ArgumentError(f"a budget's {name} is a number above 0, not {amount!r:.80}")
+        return dict(value)
+
+    def check_priced(self, row: Model) -> None:
+        """Raise ArgumentError where dollars are limited and the model's prices are unknown."""
+        if self.usd is not None and (row.text is None or row.audio is None):
+            raise ArgumentError(
+                f"{row.id or 'this model'} has no known price, so that a budget in dollars cannot be held: "
+                "state its prices with rtnb.models.use, or give the budget in tokens, such as "
+                "budget='20,000 tokens'"
+            )
+
+    @property
+    def gauges(self) -> list[Gauge]:
+        """What is used of each that is limited."""
+        made = []
+        if self.usd is not None:
+            cost, missing = self._dollars()
+            note = "" if self._billed else f"as at {self._record.row.id}, though nothing is billed"
+            note = ", ".join(filter(None, (note, missing)))
+            made.append(Gauge("budget, dollars", cost, self.usd, "$", note))
+        if self.tokens is not None:
+            total = sum(used.total_tokens for used in self._usages())
+            made.append(Gauge("budget, tokens", total, self.tokens, "tokens", self._untold()))
+        if self.minutes is not None:
+            made.append(Gauge("budget, minutes", self._minutes(), self.minutes, "minutes"))
+        return made
+
+    @property
+    def spent(self) -> str | None:
+        """Why no response may begin, as a sentence; None while one may."""
+        full = [gauge for gauge in self.gauges if (gauge.share or 0) >= 1]
+        if not full:
+            return None
+        said = ", ".join(_used(gauge) for gauge in full)
+        return (
+            f"the budget is used up: {said}. Raise it with {self._raised()} or lift it with s.budget = None"
+        )
+
+    def warnings(self) -> list[str]:
+        """Return what must be said and was not said yet: that a budget is near its end, or cannot be held."""
+        found = {}
+        for gauge in self.gauges:
+            if (gauge.share or 0) >= WARN_AT:
+                found[gauge.name] = f"of the budget {_used(gauge)} are used. At its end no response begins"
+        untold = self._untold()
+        if untold and (self.usd is not None or self.tokens is not None):
+            found["untold"] = f"the budget cannot be held as it should: {untold}"
+        fresh = [said for name, said in found.items() if name not in self._said]
+        self._said.update(found)
+        return fresh
+
+    def _raised(self) -> str:
+        """Return an assignment that makes room for as much again."""
+        limited = [name for name in _NAMES if getattr(self, name) is not None]
+        parts = {
+            name: 2 * max(gauge.used or 0.0, gauge.most or 0.0)
+            for name, gauge in zip(limited, self.gauges, strict=True)
+        }
+        if set(parts) == {"usd"}:
+            return f"s.budget = {parts['usd']:.2g}"
+        return "s.budget = {" + ", ".join(f"{name!r}: {_plain(value)}" for name, value in parts.items()) + "}"
+
+    def _responses(self) -> list[Any]:
+        return [response for turn in self._record.turns.all for response in turn.responses]
+
+    def _usages(self) -> list[Usage]:
+        return [response.usage for response in self._responses() if response.usage is not None]
+
+    def _untold(self) -> str:
+        over = [r for r in self._responses() if r.usage is None and r.status != "in_progress"]
+        if not over:
+            return ""
+        count = f"{len(over)} response{'' if len(over) == 1 else 's'}"
+        return f"the service told no usage of {count}"
+
+    def _dollars(self) -> tuple[float, str]:
+        """Return what is used, and in words what is not in it."""
+        row = self._record.row
+        heard = [used for turn in self._record.turns.all for used in turn.transcriptions.values()]
+        costs = [used.cost(row, billed=self._billed) for used in (*self._usages(), *heard)]
+        known: list[Cost] = [cost for cost in costs if cost is not None]
+        missing = {said for cost in known for said in cost.excludes}
+        if len(known) < len(costs):
+            missing.add(f"{len(costs) - len(known)} unpriced responses")
+        if untold := self._untold():
+            missing.add(untold)
+        return float(sum(known)), f"not in it: {', '.join(sorted(missing))}" if missing else ""
+
+    def __repr__(self) -> str:
+        return f"<Budget {', '.join(map(_used, self.gauges))}>"
+
+
+def _used(gauge: Gauge) -> str:
+    return f"{gauge}, {gauge.note}" if gauge.note else str(gauge)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        return math.nan
+
+
+def _plain(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
