@@ -114,9 +114,11 @@ class AsyncSession:
         """
         try:
             update = self._options(dict(options or {}))
+            self._guard.change(self._budget(budget))
             self._line.start()
             await self._answers.wait("session.created", timeout)
-            self.set_budget(budget)
+            if self.budget is not None:
+                self.budget.check_priced(self.record.row)
             if len(update) > 1:
                 await self._update(update, timeout)
         except BaseException:
@@ -183,11 +185,14 @@ class AsyncSession:
         ``minutes``. Near its end a ``BudgetWarning`` is given; then no further response begins. Raises
         ArgumentError for what is no budget, and for dollars where the model's prices are unknown.
         """
-        allowed = Budget.allowed(value)
-        budget = Budget(self.record, allowed, minutes=self._minutes, billed=self.billed) if allowed else None
+        budget = self._budget(value)
         if budget is not None:
             budget.check_priced(self.record.row)
         self._guard.change(budget)
+
+    def _budget(self, value: Any) -> Budget | None:
+        allowed = Budget.allowed(value)
+        return Budget(self.record, allowed, minutes=self._minutes, billed=self.billed) if allowed else None
 
     @property
     def spent(self) -> str | None:
