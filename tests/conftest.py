@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,3 +36,29 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         del os.environ["RTNB_HOME"]
     else:
         os.environ["RTNB_HOME"] = before
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """A kernel of this Python, with a home of its own and no keys."""
+    from rtnb.server import process
+
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("RTNB_IDLE", "60")
+    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    # The kernel finds the rtnb that is tested, and this Python whatever kernels are installed.
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    kernel = tmp_path / "share" / "kernels" / "suite"
+    kernel.mkdir(parents=True)
+    python = sys.executable.replace("\\", "\\\\")
+    (kernel / "kernel.json").write_text(
+        f'{{"argv": ["{python}", "-m", "ipykernel_launcher", "-f", "{{connection_file}}"],'
+        ' "display_name": "suite", "language": "python"}',
+        "utf-8",
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    yield
+    process.stop_all(force=True)

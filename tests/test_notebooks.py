@@ -1,17 +1,12 @@
 """The notebooks run from top to bottom, in this Python, on both embedded engines."""
 
-import os
 import re
 import shutil
-import sys
-from html import unescape
 from pathlib import Path
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
-
-from rtnb.server import process
+from support.notebook import html, plain, played, words
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -21,50 +16,13 @@ TALK = ROOT / "notebooks" / "03-talk.ipynb"
 
 
 @pytest.fixture(params=["weightless", pytest.param("local", marks=pytest.mark.engine)])
-def engine(request, monkeypatch, tmp_path):
+def engine(request, monkeypatch, kernel):
     monkeypatch.setenv("RTNB_ENGINE", request.param)
-    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("RTNB_IDLE", "60")
-    for name in ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    # The kernel finds the rtnb that is tested, and this Python whatever kernels are installed.
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    kernel = tmp_path / "share" / "kernels" / "suite"
-    kernel.mkdir(parents=True)
-    python = sys.executable.replace("\\", "\\\\")
-    (kernel / "kernel.json").write_text(
-        f'{{"argv": ["{python}", "-m", "ipykernel_launcher", "-f", "{{connection_file}}"],'
-        ' "display_name": "suite", "language": "python"}',
-        "utf-8",
-    )
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    yield request.param
-    process.stop(request.param)
+    return request.param
 
 
 def executed(path, folder):
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(
-        notebook, timeout=180, kernel_name="suite", resources={"metadata": {"path": str(folder)}}
-    )
-    client.execute()
-    return {cell["id"]: cell for cell in notebook.cells if cell.cell_type == "code"}
-
-
-def html(cell):
-    return "".join(output.get("data", {}).get("text/html", "") for output in cell.outputs)
-
-
-def plain(cell):
-    """All that a cell printed or showed, as text."""
-    parts = [output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in cell.outputs]
-    return "".join(parts)
-
-
-def words(page):
-    return unescape(re.sub(r"<[^>]*>", "", re.sub(r"<style>.*?</style>", "", page)))
+    return played(nbformat.read(path, as_version=4), folder)
 
 
 def test_the_first_notebook(engine, tmp_path):
