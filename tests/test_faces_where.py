@@ -225,3 +225,12 @@ def test_a_target_shows_no_key(where):
     assert "sk-secret" not in repr(target)
     assert "sk-secret" not in str(target)
     assert "sk-secret" not in target.name
+
+
+def test_the_name_that_prices_a_deployment():
+    """The model where it is stated, else the deployment's own name; for other servers nothing is assumed."""
+    assert locate("azure:mine", model="gpt-realtime-2.1", api_key="k").stated == "gpt-realtime-2.1"
+    assert locate("azure:mine", api_key="k").stated == "mine"
+    assert locate("gpt-realtime", api_key="k").stated == "gpt-realtime"
+    assert locate("ws://localhost:1", model="gpt-realtime").stated == "gpt-realtime"
+    assert locate("ws://localhost:1").stated == ""

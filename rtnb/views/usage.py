@@ -59,7 +59,7 @@ class Gauge:
     def __str__(self) -> str:
         if self.most is None:
             return "unknown" if self.used is None else f"{_said(self.used, self.unit)} of an unknown maximum"
-        share = "" if self.share is None else f" ({int(100 * self.share)}%)"
+        share = "" if self.share is None else f" ({percent(self.share)})"
         used = _said(self.used, self.unit).removesuffix(self.unit).rstrip()
         return f"{used} of {_said(self.most, self.unit)}{share}"
 
@@ -85,6 +85,8 @@ class Limit:
         return self.told_at + self.reset_seconds
 
     def __str__(self) -> str:
+        if self.limit is None and self.remaining is None:
+            return "unknown"
         told = "unknown" if self.told_at is None else f"{self.told_at:.1f} s"
         reset = "unknown" if self.reset_seconds is None else f"{self.reset_seconds:g} s later"
         left = f"{_said(self.remaining, '')} of {_said(self.limit, '')} left"
@@ -253,7 +255,7 @@ class UsageView:
             "unknown": [row.unknown for row in rows],
         }
         for name in (*_COUNTS[4:-1], "total_tokens"):
-            columns[name] = [getattr(row.usage, name) if _told(row) else None for row in rows]
+            columns[name] = [_figure(row, name) for row in rows]
         columns["cached_share"] = [row.cached_share for row in rows]
         columns["context"] = [row.context for row in rows]
         columns["transcription_seconds"] = [
@@ -294,13 +296,23 @@ _PUBLIC = {name for name in vars(UsageView) if not name.startswith("_")} | {
 }
 
 
+def percent(share: float) -> str:
+    """Return a share in whole percent, rounded down: what is not full is not 100%, nor 0% what has some."""
+    return "under 1%" if 0 < share < 0.01 else f"{int(100 * share)}%"
+
+
 def seconds(usage: Usage) -> list[float]:
     """Return the seconds of each ASR model that counts in seconds."""
     return [counts["seconds"] for counts in usage.transcription.values() if "seconds" in counts]
 
 
-def _told(row: Row) -> bool:
-    return row.known or not row.responses
+def _figure(row: Row, name: str) -> int | None:
+    """Return a row's count; None where the service told none, or told the sum and not the kinds."""
+    side = "output" if name.startswith("output") else "input"
+    by_kind = name.endswith(("_text", "_audio", "_image"))
+    if (row.responses and not row.known) or (by_kind and getattr(row.usage, f"{side}_unsorted")):
+        return None
+    return int(getattr(row.usage, name))
 
 
 def _share(usage: Usage) -> float | None:

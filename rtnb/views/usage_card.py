@@ -14,16 +14,19 @@ from ..audio.view import data_uri
 from ..wire.usage import Usage
 from . import words
 from .style import STYLE
-from .usage import Gauge, Limit, Row, UsageView, seconds
+from .usage import Gauge, Limit, Row, UsageView, percent, seconds
 from .usage_colours import GREY, gauge_colour, hatching, used
 
 __all__ = ["line", "usage_html", "usage_text"]
 
-_SHOWN = 60
+_SHOWN = 40
 """Turns in the table; of a longer session the last ones."""
 
 _BAR = 150
 """Width of a turn's bar, in pixels."""
+
+_SUM = "kind unknown"
+"""The head of the column of tokens of which only the sum was told."""
 
 _GAP = 3
 """Pixels between input and output in it."""
@@ -87,20 +90,28 @@ def _unknown(view: UsageView) -> str:
 def _columns(view: UsageView) -> list[_Column]:
     total = view.total
 
-    def tokens(group: str, head: str, count: Callable[..., int]) -> _Column:
-        return _Column(group, head, lambda row: _count(row, count(row.usage)), f"{count(total):,}")
+    def tokens(group: str, head: str, side: str, count: Callable[..., int]) -> _Column:
+        def cell(row: Row) -> str:
+            unsorted = getattr(row.usage, f"{side}_unsorted")
+            return "unknown" if unsorted and head != _SUM else _count(row, count(row.usage))
+
+        return _Column(group, head, cell, f"{count(total):,}")
 
     kinds = ["text", "audio", *(["image"] if total.input_image or total.cached_image else [])]
     made = [
-        tokens("new in", kind, lambda u, k=kind: getattr(u, f"input_{k}") - getattr(u, f"cached_{k}"))
+        tokens(
+            "new in", kind, "input", lambda u, k=kind: getattr(u, f"input_{k}") - getattr(u, f"cached_{k}")
+        )
         for kind in kinds
     ]
-    made += [tokens("cached in", kind, lambda u, k=kind: getattr(u, f"cached_{k}")) for kind in kinds]
+    made += [
+        tokens("cached in", kind, "input", lambda u, k=kind: getattr(u, f"cached_{k}")) for kind in kinds
+    ]
     if total.input_unsorted:
-        made.append(tokens("in", "kind unknown", lambda u: u.input_unsorted))
-    made += [tokens("out", kind, lambda u, k=kind: getattr(u, f"output_{k}")) for kind in kinds[:2]]
+        made.append(tokens("in", _SUM, "input", lambda u: u.input_unsorted))
+    made += [tokens("out", kind, "output", lambda u, k=kind: getattr(u, f"output_{k}")) for kind in kinds[:2]]
     if total.output_unsorted:
-        made.append(tokens("out", "kind unknown", lambda u: u.output_unsorted))
+        made.append(tokens("out", _SUM, "output", lambda u: u.output_unsorted))
     if total.transcription:
         made.append(_Column("", "transcribed", lambda row: _heard(row.usage), _heard(total)))
     name = "cost" if view.billed else "would cost"
@@ -153,29 +164,38 @@ def _notes(view: UsageView) -> list[str]:
     return notes
 
 
-def _gauges(view: UsageView) -> list[tuple[str, float | None, str]]:
-    """Return what is shown as a gauge: its name, how full it is (None where unknown), and words."""
+@dataclass(frozen=True, slots=True)
+class _Meter:
+    """What is shown as a gauge: how full it is (None where unknown), words, and whether full is bad."""
+
+    name: str
+    share: float | None
+    said: str
+    bad: bool = True
+
+
+def _gauges(view: UsageView) -> list[_Meter]:
     share = view.cached_share
     cached = (
         "unknown"
         if share is None
-        else f"{share:.0%} of the input tokens ({view.total.cached_tokens:,} of {view.total.input_tokens:,})"
+        else f"{percent(share)} of the input ({view.cached_tokens:,} of {view.input_tokens:,} tokens)"
     )
-    made = [_gauge(view.context), _gauge(view.output), ("found in the cache", share, cached)]
+    made = [_gauge(view.context), _gauge(view.output)]
+    made.append(_Meter("found in the cache", share, cached, bad=False))
     made += [_gauge(gauge) for gauge in view.budget]
     return made + [_left(limit) for limit in view.limits]
 
 
-def _gauge(gauge: Gauge) -> tuple[str, float | None, str]:
-    said = str(gauge)
-    return gauge.name, gauge.share, f"{said}; {gauge.note}" if gauge.note else said
+def _gauge(gauge: Gauge) -> _Meter:
+    return _Meter(gauge.name, gauge.share, str(gauge))
 
 
-def _left(limit: Limit) -> tuple[str, float | None, str]:
+def _left(limit: Limit) -> _Meter:
     share = None
     if limit.limit and limit.remaining is not None:
         share = 1 - limit.remaining / limit.limit
-    return f"rate limit, {limit.name}", share, str(limit)
+    return _Meter(f"rate limit, {limit.name}", share, str(limit))
 
 
 def usage_text(view: UsageView) -> str:
@@ -193,7 +213,7 @@ def usage_text(view: UsageView) -> str:
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     if len(view.turns) > len(rows):
         lines.insert(2, f"… {len(view.turns) - len(rows):,} earlier turns")
-    gauges = [f"{name}: {said}" for name, _, said in _gauges(view)]
+    gauges = [f"{meter.name}: {meter.said}" for meter in _gauges(view)]
     return "\n".join([f"Usage: {line(view)}", "", *lines, "", *gauges, *view.problems, *_notes(view)])
 
 
@@ -223,12 +243,13 @@ def _headline(view: UsageView) -> str:
 
 def _meters(view: UsageView) -> str:
     rows = []
-    for name, share, said in _gauges(view):
-        bar = _image(_meter(share), f"{share:.0%}" if share is not None else "unknown", 150)
-        quiet = " rtnb-none" if share is None else ""
+    for meter in _gauges(view):
+        full = "unknown" if meter.share is None else percent(meter.share)
+        quiet = " rtnb-none" if meter.share is None else ""
         rows.append(
-            f'<tr><th scope="row" class="rtnb-first">{escape(name)}</th><td>{bar}</td>'
-            f'<td class="rtnb-word{quiet}">{escape(said)}</td></tr>'
+            f'<tr><th scope="row" class="rtnb-first">{escape(meter.name)}</th>'
+            f"<td>{_image(_meter(meter), full, 150)}</td>"
+            f'<td class="rtnb-word{quiet}">{escape(meter.said)}</td></tr>'
         )
     return f"<table><tbody>{''.join(rows)}</tbody></table>"
 
@@ -302,8 +323,9 @@ def _svg(width: int, inner: str) -> str:
     )
 
 
-def _meter(share: float | None) -> str:
+def _meter(meter: _Meter) -> str:
     """Draw how full something is; an unknown share as a dashed outline."""
+    share = meter.share
     if share is None:
         return _svg(
             150,
@@ -311,8 +333,9 @@ def _meter(share: float | None) -> str:
             'stroke-dasharray="3 3"/>',
         )
     full = max(round(150 * min(max(share, 0.0), 1.0), 1), 2)
+    colour = gauge_colour(share if meter.bad else 0.0)
     track = f'<rect y="1" width="150" height="8" rx="4" fill="{GREY}" opacity=".3"/>'
-    fill = f'<rect y="1" width="{full}" height="8" rx="{min(4, full / 2)}" fill="{gauge_colour(share)}"/>'
+    fill = f'<rect y="1" width="{full}" height="8" rx="{min(4, full / 2)}" fill="{colour}"/>'
     return _svg(150, track + (fill if share > 0 else ""))
 
 

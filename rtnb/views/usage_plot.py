@@ -95,14 +95,17 @@ def _svg(view: UsageView) -> str:
     money, money_name = _money(view)
     shares = _share(view)[first:]
     peak = max((max(row.usage.total_tokens, row.context or 0) for row in rows), default=0)
-    tokens = _Panel(44, 180, _above(peak))
-    cached = _Panel(264, 50, 100)
-    spent = _Panel(354, 50, _above(max((m for m in money[first:] if m is not None), default=0)))
+    key, lines = _key([*((s.fill, s.name) for s in shades), (_CONTEXT, "context")])
+    top = 26 + 18 * lines
+    tokens = _Panel(top, 180, _above(peak))
+    cached = _Panel(top + 220, 50, 100)
+    spent = _Panel(top + 310, 50, _above(max((m for m in money[first:] if m is not None), default=0)))
     step = (_WIDTH - _LEFT - _RIGHT) / max(len(rows), 1)
     middles = [_LEFT + step * (place + 0.5) for place in range(len(rows))]
     parts = [
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='438' viewBox='0 0 {_WIDTH} 438' "
-        f"role='img'><title>{escape(_alt(view))}</title>{hatching(shades)}",
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='{top + 388}' "
+        f"viewBox='0 0 {_WIDTH} {top + 388}' role='img'>"
+        f"<title>{escape(_alt(view))}</title>{hatching(shades)}",
         _axis(tokens, "tokens", "{:,.0f}"),
         _axis(cached, "cached, % of input", "{:.0f}"),
         _axis(spent, money_name, "{:.3g}"),
@@ -110,8 +113,8 @@ def _svg(view: UsageView) -> str:
         _line([row.context for row in rows], middles, tokens, _CONTEXT, step),
         _line(shares, middles, cached, "#4f98d3", step),
         _line(money[first:], middles, spent, _MONEY, step),
-        _key([*((s.fill, s.name) for s in shades), (_CONTEXT, "context")]),
-        _numbers([row.turn for row in rows], middles),
+        key,
+        _numbers([row.turn for row in rows], middles, top + 377),
     ]
     if all(share is None for share in shares):
         parts.append(_absent(cached, "unknown"))
@@ -173,19 +176,24 @@ def _line(
     return f"<g fill='{colour}'><path d='{path}' fill='none' stroke='{colour}' stroke-width='1.8'/>{dots}</g>"
 
 
-def _key(entries: Sequence[tuple[str, str]]) -> str:
-    made, x = "", float(_LEFT)
+def _key(entries: Sequence[tuple[str, str]]) -> tuple[str, int]:
+    """Return what each fill means, and how many lines that takes."""
+    made, x, lines = "", float(_LEFT), 1
     for fill, name in entries:
-        made += f"<rect x='{x:.0f}' y='6' width='10' height='10' rx='2' fill='{fill}'/>"
-        made += _text(x + 15, 15, name, "start")
-        x += 15 + 6.3 * len(name) + 16
-    return made
+        wide = 15 + 6.3 * len(name) + 16
+        if x + wide > _WIDTH:
+            x, lines = float(_LEFT), lines + 1
+        y = 18 * lines - 12
+        made += f"<rect x='{x:.0f}' y='{y}' width='10' height='10' rx='2' fill='{fill}'/>"
+        made += _text(x + 15, y + 9, name, "start")
+        x += wide
+    return made, lines
 
 
-def _numbers(turns: Sequence[int], middles: Sequence[float]) -> str:
+def _numbers(turns: Sequence[int], middles: Sequence[float], y: float) -> str:
     every = max(1, -(-len(turns) // 16))
-    said = [_text(middles[at], 421, str(turns[at]), "middle") for at in range(0, len(turns), every)]
-    return "".join(said) + _text(_LEFT - 7, 421, "turn", "end")
+    said = [_text(middles[at], y, str(turns[at]), "middle") for at in range(0, len(turns), every)]
+    return "".join(said) + _text(_LEFT - 7, y, "turn", "end")
 
 
 def _absent(panel: _Panel, said: str) -> str:
