@@ -1,7 +1,7 @@
 """Binder: the image's very build steps in a fresh environment, and every notebook run from it on one core.
 
-What repo2docker makes of ``binder/`` is done here in its order: the requirements, ``postBuild``, and ``start``
-around whatever is launched. It takes a minute or two, most of it pip's.
+What repo2docker makes of ``binder/`` is done here in its order: the requirements, ``postBuild``, and
+``start`` around whatever is launched. It takes a minute or two, most of it pip's.
 """
 
 from __future__ import annotations

@@ -1,11 +1,14 @@
 """Nothing is lost: what the spool has written is there after any end of the process."""
 
+import gc
 import os
 import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import orjson
 import pytest
 from frames import full
 
@@ -209,3 +212,77 @@ def test_a_spool_that_was_never_begun_is_passed_over():
     os.utime(place / "x.rtnb", (0, 0))
     spool._tidy(place)
     assert list(place.iterdir()) == []
+
+
+def spoken(record, signal, seconds, *, keyed=False):
+    """Append a spoken session, 40 ms in and 100 ms out at a time, and return its frames."""
+    from frames import b64, tone
+
+    frames = []
+
+    def say(direction, type, **fields):
+        frame = orjson.dumps({"type": type, **fields})
+        frames.append(frame)
+        record.append(frame, direction, mono_ns=len(frames), wall_ns=len(frames))
+
+    where = {"response_id": "r", "item_id": "answer", "output_index": 0, "content_index": 0}
+    say("server", "response.created", response={"id": "r", "status": "in_progress", "output": []})
+    for number in range(int(seconds * 10)):
+        say("server", "response.output_audio.delta", **where, delta=b64(tone(100, 100 + number)))
+        say("server", "response.output_text.delta", **where, delta="and " * 40)
+        for part in (1, 2):
+            say("client", "input_audio_buffer.append", audio=b64(tone(40, 100 + number * part)))
+        if keyed and number % 500 == 499:
+            say("server", "error", error={"message": "wrong: sk-abcdefghijklmnop1234"})
+        signal.fire()
+    say("client", "input_audio_buffer.commit")
+    say("server", "input_audio_buffer.committed", item_id="question", previous_item_id=None)
+    signal.fire()
+    return frames
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
+@pytest.mark.parametrize("keyed", [False, True])
+def test_what_lies_in_the_spool_is_not_held_in_memory(keyed):
+    from rtnb.recordings.writer import pieces
+    from rtnb.wire.record import Record
+
+    record, signal = Record(), Signal()
+    kept = Spool(record, signal.wait, where="x")
+    frames = spoken(record, signal, 600, keyed=keyed)
+    until(lambda: kept.written == len(frames))
+    assert record.log.bytes > 70_000_000
+    assert record.log.nbytes < (6_000_000 if keyed else 4_000_000)
+    kept.close()
+    assert not kept.path.exists()
+    assert [entry.frame for entry in record.log] == frames
+    answer, question = (record.conversation.items[name].parts[0] for name in ("answer", "question"))
+    assert (len(answer.data), len(question.data)) == (600 * 48_000, 480 * 48_000)
+    again = Record()
+    for entry in record.log:
+        again.append(entry.frame, entry.direction, mono_ns=entry.index, wall_ns=entry.index)
+    assert again.conversation == record.conversation
+    assert b"".join(piece.frames for piece in pieces(record.log)) == b"".join(
+        piece.frames for piece in pieces(again.log)
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
+def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
+    from rtnb.wire.record import Record
+
+    record, signal = Record(), Signal()
+    kept = Spool(record, signal.wait, where="x")
+    frames = spoken(record, signal, 60)
+    until(lambda: kept.written == len(frames))
+    opened = Path("/proc/self/fd")  # the writer, the reader, and the lock
+    links = [link for link in opened.iterdir() if str(kept.path) in os.path.realpath(link)]
+    assert len(links) == 3
+    os.truncate(kept.path, 1000)
+    with pytest.raises(RecordingError, match="was cut while its session still needs it"):
+        list(record.log)
+    kept.close()
+    name = kept.path.name
+    record = kept = None
+    gc.collect()
+    assert not [link for link in opened.iterdir() if name in os.path.realpath(link)]

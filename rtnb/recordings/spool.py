@@ -4,16 +4,19 @@ A thread of its own follows the log and writes what is new, at most 20 ms after 
 for a disk. What is written survives the end of the process at once, however it ends; every 5 seconds it is
 forced to the disk, to survive the machine's end as well. A spool is a recording without its end. It is
 removed when the session is closed, and left where the process ended first: ``rtnb recover`` makes a recording
-of it. Spools older than 14 days, and the oldest where all together have more than 2 GB, are removed when a
-session begins.
+of it. What lies in it the session need not hold in memory: the log lets go of sound and of whole blocks of
+frames, and reads them from the spool, which it keeps open for as long as it lives, removed or not. Spools
+older than 14 days, and the oldest where all together have more than 2 GB, are removed when a session begins.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -111,7 +114,7 @@ class Spool:
             with FileLock(f"{path}.lock", thread_local=False):
                 with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
                     self.path = path
-                    self._follow(file)
+                    self._follow(file, path)
                 if self._over.is_set() and (self._discard or not self._record.turns.all):
                     path.unlink(missing_ok=True)
             Path(f"{path}.lock").unlink(missing_ok=True)
@@ -119,17 +122,21 @@ class Spool:
             self.problem = f"the session is no longer spooled to the disk: {error}"
             _log.warning("%s", self.problem)
 
-    def _follow(self, file: BinaryIO) -> None:
+    def _follow(self, file: BinaryIO, path: Path) -> None:
         head = header(self._record, spool=True, **self._about)
         writer = Writer(file, head, compress=False, keys=known_keys(), digest=False)
         file.flush()
+        # Windows removes no file that is open: there the session keeps all in memory.
+        filing = self._record.log.filing(_Opened(path)) if sys.platform != "win32" else None
         synced, seen, dirty = time.monotonic(), -1, True
         while True:
             over = self._over.is_set()
             if self.written < len(self._record.log):
                 for piece in pieces(self._record.log, self.written):
-                    writer.write(piece)
+                    lies = writer.write(piece)
                     file.flush()
+                    if filing is not None and lies is not None:
+                        filing.note(piece.first, len(piece), lies.frames, lies.sounds)
                     self.written += len(piece)
                 dirty = True
             if dirty and (over or time.monotonic() - synced > _SYNC):
@@ -140,6 +147,27 @@ class Spool:
             self._over.wait(_EVERY)
             if not self._over.is_set():
                 seen = self._wait(seen, _IDLE)
+
+
+class _Opened:
+    """A file to read from, open for as long as anybody holds it; also after it was removed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._file)
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return ``size`` bytes from the place ``at``. Raises RecordingError."""
+        try:
+            data = os.pread(self._file, size, at)
+        except OSError as error:
+            raise RecordingError(
+                f"the spool {self._path} cannot be read: {error.strerror or error}"
+            ) from None
+        if len(data) != size:
+            raise RecordingError(f"the spool {self._path} was cut while its session still needs it")
+        return data
 
 
 def spools(*, empty: bool = False) -> list[tuple[Path, bool]]:

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import orjson
@@ -22,7 +22,7 @@ from ..wire.redact import redact
 from . import format, sound
 from .forms import TELLING, Forms
 
-__all__ = ["Writer", "pieces", "save", "split", "whole_frames"]
+__all__ = ["Writer", "Written", "pieces", "save", "split", "whole_frames"]
 
 _ROWS = 2048
 """Events in a group: few enough to look at one quickly, enough to pack well."""
@@ -31,6 +31,16 @@ _SOUND = 16 << 20
 _LEAST_CUT = 256
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
 _LANES = 256
+
+
+class Written(NamedTuple):
+    """Where events lie in a file: their frames end to end, and each sound that was cut out of them.
+
+    ``frames`` is None where a key was made unreadable in them: the file has them changed.
+    """
+
+    frames: int | None
+    sounds: list[int]
 
 
 class Writer:
@@ -68,8 +78,11 @@ class Writer:
         self._room = self._room or len(clean) + 16
         return format.chunk(b"HEAD", clean.ljust(self._room))
 
-    def write(self, piece: Columns) -> None:
-        """Write the events that follow: their sound first, so that no event is ever without."""
+    def write(self, piece: Columns) -> Written | None:
+        """Write the events that follow: their sound first, so that no event is ever without.
+
+        Returns where they lie now; None where they are packed.
+        """
         frames, spans = redact(piece.frames, self._keys)
         if spans:
             piece.frames = frames
@@ -77,9 +90,10 @@ class Writer:
         marked = np.searchsorted(starts, [start for start, _ in spans], "right") - 1
         redacted = sorted(set(marked.tolist()))
         self.redacted += len(spans)
-        piece = _cut_more(piece, starts)
+        if self._compress:
+            piece = _cut_more(piece, starts)
         numbers, joined = self._assign(piece)
-        out = []
+        out, at, lanes_at = [], self._file.tell(), dict.fromkeys(joined, 0)
         first = {number: self._ends.get(number, 0) for number in joined}
         for number, parts in joined.items():
             data = b"".join(parts)
@@ -89,14 +103,24 @@ class Writer:
             )
             out.append(format.chunk(b"SOND", payload))
             self._ends[number] = first[number] + len(data)
+            at += len(out[-1])
+            lanes_at[number] = at - len(data)
         payload = format.events(piece, numbers, first, redacted, self._compress)
         out.append(format.chunk(b"EVNT", payload))
+        at += len(out[-1])
         self._file.write(b"".join(out))
         self.events += len(piece)
         lengths = piece.sound_lengths.astype(np.int64)
         self.bytes += len(piece.frames) + int(((lengths + 2) // 3 * 4).sum())
         if self._digests is not None:
             self._hash(piece)
+        if self._compress:
+            return None
+        sounds = []
+        for number, length in zip(numbers.tolist(), lengths.tolist(), strict=True):
+            sounds.append(lanes_at[number])
+            lanes_at[number] += length
+        return Written(None if spans else at - len(piece.frames), sounds)
 
     def _assign(self, piece: Columns) -> tuple[Any, dict[int, list[bytes]]]:
         """Return the lane of each sound, and the sounds of each lane in order."""

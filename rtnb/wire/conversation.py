@@ -17,6 +17,7 @@ from ..audio.pcm import Codec, wire_format
 from .events import Direction, Event
 from .input_buffer import InputBuffer, Mark
 from .items import Item
+from .sound import Sound
 
 __all__ = ["UNHEARD", "Conversation", "unheard"]
 
@@ -47,6 +48,14 @@ def _object(value: Any) -> Event:
     return value if isinstance(value, dict) else {}
 
 
+def _sound(text: Any) -> Sound | None:
+    """Return the sound of base64; None for what is none: the server will refuse it."""
+    try:
+        return Sound(b64decode(text, validate=True)) if text else None
+    except (TypeError, ValueError):
+        return None
+
+
 def _kind(wire_type: str) -> str:
     """Return text, audio or image for ``input_text``, ``output_audio``, ``text``, …"""
     return wire_type.rsplit("_", 1)[-1]
@@ -65,10 +74,11 @@ class Conversation:
         self.session: Event = {}
         self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
         self.output_codec = self.input_codec
-        self.sound: tuple[str, bytes] | None = None
+        self.sound: tuple[str, Sound] | None = None
         """The sound that the last event brought: its base64, and the bytes of it."""
         self._input = InputBuffer()
-        self._sent: deque[tuple[str | None, Event]] = deque()  # item.create on its way: event id, item
+        # item.create on its way: event id, item, and the sound of each of its parts
+        self._sent: deque[tuple[str | None, Event, list[Sound | None]]] = deque()
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
 
     def __iter__(self) -> Iterator[Item]:
@@ -128,9 +138,9 @@ class Conversation:
 
     def _on_append(self, event: Event) -> None:
         buffer = self._input
-        data = b64decode(event["audio"], validate=True)
-        self.sound = event["audio"], data
-        buffer.append(data)
+        sound = Sound(b64decode(event["audio"], validate=True))
+        self.sound = event["audio"], sound
+        buffer.append(sound)
         limit = _KEEP_SECONDS * self.input_codec.bytes_per_second
         if self.turn_detection and not buffer.speech and buffer.end - buffer.start > 2 * limit:
             buffer.drop_to(buffer.end - limit)
@@ -143,7 +153,13 @@ class Conversation:
         item = event["item"]
         if not isinstance(item, dict):
             raise TypeError(f"an item is an object, not {type(item).__name__}")
-        self._sent.append((event.get("event_id"), item))
+        contents = item.get("content")
+        listed = contents if isinstance(contents, list) else []
+        texts: list[Any] = [_object(content).get("audio") for content in listed]
+        sounds = [_sound(text) for text in texts]
+        self._sent.append((event.get("event_id"), item, sounds))
+        heard = [(text, sound) for text, sound in zip(texts, sounds, strict=True) if sound is not None]
+        self.sound = heard[0] if heard else None
 
     def _on_delete(self, event: Event) -> None:
         item = self.items.get(event["item_id"])
@@ -181,14 +197,14 @@ class Conversation:
             width = self.input_codec.width
             first = int((span[0] or 0) * per_ms) // width * width
             last = int(span[1] * per_ms) // width * width
-            data = buffer.take(first, last)
+            chunks = buffer.take(first, last)
         else:
             mark = self._pop_mark("commit")
-            data = buffer.take(buffer.start, mark.position if mark else buffer.end)
+            chunks = buffer.take(buffer.start, mark.position if mark else buffer.end)
         item = self._item(event["item_id"])
         item.type, item.role, item.committed = "message", "user", True
         item.part(0, "audio").codec = self.input_codec
-        item.parts[0].chunks = [data] if data else []
+        item.parts[0].chunks = chunks
         self._place(item, event)
 
     def _pop_mark(self, verb: str) -> Mark | None:
@@ -216,10 +232,10 @@ class Conversation:
             if named == item.id or (named is None and sent[1].get("role") == wire.get("role")):
                 self._sent.remove(sent)
                 self._merge(item, {**sent[1], "id": item.id})
-                for part, content in zip(item.parts, sent[1].get("content") or (), strict=False):
-                    if content.get("audio"):
+                for part, sound in zip(item.parts, sent[2], strict=False):
+                    if sound is not None:
                         part.codec = self.input_codec
-                        part.chunks = [b64decode(content["audio"], validate=True)]
+                        part.chunks = [sound]
                 return
 
     def _on_output_item(self, event: Event) -> None:
@@ -277,9 +293,9 @@ class Conversation:
         part = self._item(event["item_id"]).part(event["content_index"], "audio")
         if part.codec is None:
             part.codec = self._codecs.get(event["response_id"], self.output_codec)
-        data = b64decode(event["delta"], validate=True)
-        self.sound = event["delta"], data
-        part.chunks.append(data)
+        sound = Sound(b64decode(event["delta"], validate=True))
+        self.sound = event["delta"], sound
+        part.chunks.append(sound)
 
     def _on_arguments(self, event: Event) -> None:
         self._item(event["item_id"]).arguments += event["delta"]

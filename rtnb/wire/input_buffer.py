@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ..audio.pcm import Codec
+from .sound import Chunk, cut
 
 __all__ = ["InputBuffer", "Mark"]
 
@@ -25,11 +26,11 @@ class InputBuffer:
     def __init__(self) -> None:
         self.start = 0  # position of the first byte kept
         self.end = 0
-        self.chunks: deque[bytes] = deque()
+        self.chunks: deque[Chunk] = deque()
         self.marks: deque[Mark] = deque()
         self.speech: dict[str, list[float | None]] = {}  # item id → [start ms, end ms]
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: Chunk) -> None:
         """Take what the client appended."""
         self.chunks.append(data)
         self.end += len(data)
@@ -39,15 +40,19 @@ class InputBuffer:
         while self.chunks and self.start + len(self.chunks[0]) <= position:
             self.start += len(self.chunks.popleft())
         if self.chunks and self.start < position:
-            self.chunks[0] = self.chunks[0][position - self.start :]
+            self.chunks[0] = cut(self.chunks[0], position - self.start, len(self.chunks[0]))
             self.start = position
 
-    def take(self, start: int, end: int) -> bytes:
-        """Return the bytes between two positions and forget everything up to ``end``."""
-        whole = b"".join(self.chunks)
-        data = whole[max(0, start - self.start) : max(0, end - self.start)]
+    def take(self, start: int, end: int) -> list[Chunk]:
+        """Return the sound between two positions and forget everything up to ``end``."""
+        found, at = [], self.start
+        for chunk in self.chunks:
+            first, last = max(start - at, 0), min(end - at, len(chunk))
+            if first < last:
+                found.append(cut(chunk, first, last))
+            at += len(chunk)
         self.drop_to(end)
-        return data
+        return found
 
     def change_codec(self, position: int, before: Codec, after: Codec) -> None:
         """Go on in another form from ``position``: what was not committed by then is dropped.

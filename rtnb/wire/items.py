@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..audio.pcm import Codec
 from .events import Event
+from .sound import Chunk
 
 __all__ = ["Item", "Part"]
 
@@ -23,14 +24,14 @@ class Part:
 
     kind: str
     text: str = ""
-    chunks: list[bytes] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
     codec: Codec | None = None
     image_url: str | None = None
 
     @property
     def data(self) -> bytes:
         """The encoded sound in whole samples: a chunk may end within one."""
-        data = b"".join(self.chunks)
+        data = b"".join(map(bytes, self.chunks))
         return data[: len(data) - len(data) % self.codec.width] if self.codec is not None else data
 
     @property

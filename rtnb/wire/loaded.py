@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import ArgumentError
 from .columns import SERVER, Columns
 from .log import Log
+from .sound import Sound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,7 @@ class LoadedLog(Log):
     ) -> None:
         super().__init__()
         self._blocks = cast("list[bytes]", blocks)
-        self._sounds = cast("list[bytes]", [] if sounds is None else sounds)
+        self._sounds = cast("list[Sound]", [] if sounds is None else sounds)
         first = 0
         for number, piece in enumerate(pieces):
             self._take(number, first, piece)

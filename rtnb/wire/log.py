@@ -3,8 +3,9 @@
 Raw bytes lie end to end in blocks of about a mebibyte; beside them stand four typed columns (place, type,
 turn, time), 22 bytes an event. So a million events take little more than their own bytes, and a filter is
 one pass over a column. Sound is the exception: a frame's base64 is cut out where the decoded bytes, which the
-conversation keeps anyway, give it back exactly. So a spoken session takes less than its own bytes. The log
-reads no clock: whoever appends says when.
+conversation keeps anyway, give it back exactly. So a spoken session takes less than its own bytes. What lies
+safely in a file besides, such as the spool, can be let go of (``filing``): blocks and sound are then read
+from there. The log reads no clock: whoever appends says when.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from .columns import SERVER as _SERVER
 from .columns import Columns
 from .entries import NO_TURN, Entry, LogView, Look
 from .events import BINARY, Direction
+from .filing import FiledBlock, Filing
+from .sound import Chunk, Sound, Store
 
 __all__ = ["NO_TURN", "Entry", "Log", "LogView", "Look"]
 
@@ -58,7 +61,7 @@ class Log:
         self._sound_rows = array("I")  # the events whose base64 was cut out,
         self._sound_cuts = array("I")  # where it stood in the frame,
         self._sound_sizes = array("I")  # how long its sound is,
-        self._sounds: list[bytes] = []  # and what it decodes to
+        self._sounds: list[Sound] = []  # and what it decodes to
         self._drift_rows: list[int] = []  # wall − monotonic, where it changed
         self._drift: list[int] = []
         self._watchers: tuple[Callable[[], None], ...] = ()
@@ -74,11 +77,11 @@ class Log:
         mono_ns: int,
         wall_ns: int,
         turn: int = NO_TURN,
-        sound: tuple[str, bytes] | None = None,
+        sound: tuple[str, Chunk] | None = None,
     ) -> int:
         """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``.
 
-        ``sound`` is the base64 text that the frame carries, and the bytes it decodes to.
+        ``sound`` is the base64 text that the frame carries, and what it decodes to.
         """
         if frame.__class__ is not bytes:
             frame = memoryview(frame).tobytes()  # a buffer that may still change; no str gets past this
@@ -122,9 +125,9 @@ class Log:
 
         return end
 
-    def _cut(self, frame: bytes, index: int, text: str, data: bytes) -> bytes:
-        """Return the frame without its base64, if that comes back exactly from ``data``."""
-        raw = text.encode()
+    def _cut(self, frame: bytes, index: int, text: str, sound: Chunk) -> bytes:
+        """Return the frame without its base64, if that comes back exactly from ``sound``."""
+        raw, data = text.encode(), bytes(sound)
         at = frame.find(b'"' + raw[:32]) + 1
         end = at + len(raw)
         rest = len(data) % 3 or 3  # whatever is not canonical stands in the last four signs
@@ -135,8 +138,20 @@ class Log:
         self._sound_rows.append(index)
         self._sound_cuts.append(at)
         self._sound_sizes.append(len(data))
-        self._sounds.append(data)
+        self._sounds.append(sound if isinstance(sound, Sound) else Sound(data))
         return frame[:at] + frame[end:]
+
+    def filing(self, store: Store) -> Filing:
+        """Return the one to be told which rows lie in ``store``: from then on they are read from there."""
+        return Filing(
+            store,
+            lock=self._lock,
+            places=self._place,
+            sizes=self._sizes,
+            blocks=self._blocks,
+            sound_rows=self._sound_rows,
+            sounds=self._sounds,
+        )
 
     def _name(self, type: str) -> int:
         # 32,767 kinds is far more than any protocol has; past that a hostile peer is naming at random.
@@ -158,8 +173,8 @@ class Log:
             drift = max(bisect_right(self._drift_rows, start) - 1, 0)
             drifts = slice(drift, bisect_left(self._drift_rows, stop))
             frames = self._stored(range(start, stop))
-            sounds = [self._sounds[row] for row in range(cut.start, cut.stop)]
-            return Columns(
+            sounds = self._sounds[cut]
+            piece = Columns(
                 first=start,
                 names=list(self._names),
                 kinds=np.array(self._kind[start:stop], np.uint16),
@@ -168,12 +183,13 @@ class Log:
                 lengths=np.array([len(frame) for frame in frames], np.uint32),
                 sound_rows=np.array(self._sound_rows[cut], np.uint32) - np.uint32(start),
                 sound_cuts=np.array(self._sound_cuts[cut], np.uint32),
-                sound_lengths=np.array([len(sound) for sound in sounds], np.uint32),
+                sound_lengths=np.array(self._sound_sizes[cut], np.uint32),
                 wall_rows=np.array([max(row - start, 0) for row in self._drift_rows[drifts]], np.uint32),
                 walls=np.array([self._mono0 + drift for drift in self._drift[drifts]], np.int64),
                 frames=b"".join(frames),
-                sounds=sounds,
             )
+        piece.sounds = list(map(bytes, sounds))  # no append waits for it
+        return piece
 
     def _stored(self, rows: Iterable[int]) -> list[bytes]:
         """Return frames as they are kept."""
@@ -201,6 +217,11 @@ class Log:
                 np.frombuffer(self._time, np.int64)[rows],
                 self._stored(rows.tolist()),
             )
+
+    def sorts(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+        """Return kinds and turns of rows, as in `Look`."""
+        with self._lock:
+            return np.frombuffer(self._kind, np.uint16)[rows], np.frombuffer(self._turn, np.int32)[rows]
 
     def clocks(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``t`` and ``wall`` of rows, in seconds, each of shape ``(n,)``: those of their entries."""
@@ -256,7 +277,7 @@ class Log:
             row = bisect_left(self._sound_rows, index)
             if row < len(self._sound_rows) and self._sound_rows[row] == index:
                 at = self._sound_cuts[row]
-                frame = frame[:at] + b64encode(self._sounds[row]) + frame[at:]
+                frame = frame[:at] + b64encode(bytes(self._sounds[row])) + frame[at:]
             time = self._time[index]
             wall = self._mono0 + time + self._drift[bisect_right(self._drift_rows, index) - 1]
             return Entry(
@@ -361,8 +382,9 @@ class Log:
     @property
     def nbytes(self) -> int:
         """How many bytes of memory the log takes: frames, sound and columns together."""
-        frames = sum(map(len, self._blocks)) + sum(map(getsizeof, self._tail))
-        return self._columns_bytes() + frames + sum(map(getsizeof, self._sounds))
+        blocks = sum(b.nbytes if isinstance(b, FiledBlock) else len(b) for b in self._blocks)
+        frames = blocks + sum(map(getsizeof, self._tail))
+        return self._columns_bytes() + frames + sum(sound.nbytes for sound in self._sounds)
 
     def _columns_bytes(self) -> int:
         every = (self._place, self._kind, self._turn, self._time)

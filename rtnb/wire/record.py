@@ -10,6 +10,7 @@ from .conversation import Conversation
 from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
 from .models import Model, named
+from .sound import Sound
 from .turns import Turns
 from .usage import Usage
 
@@ -70,7 +71,7 @@ class Record:
 
     def _fold(
         self, event: Event | None, direction: Direction, t: float
-    ) -> tuple[int, tuple[str, bytes] | None, str | None]:
+    ) -> tuple[int, tuple[str, Sound] | None, str | None]:
         """Fold an event in; return its turn's number, the sound it brought, and what is wrong with it."""
         turn, sound, problem = NO_TURN, None, None
         if event is not None:

@@ -303,7 +303,7 @@ class Turns:
         codec = part.codec
         if codec is None:
             return
-        data, before = part.chunks[-1], sum(map(len, part.chunks[:-1]))
+        data, before = bytes(part.chunks[-1]), sum(map(len, part.chunks[:-1]))
         start = -before % codec.width  # a delta may end within a sample
         whole = data[start : len(data) - (before + len(data)) % codec.width]
         loud = abs(codec.decode(whole)) > _AUDIBLE
