@@ -172,6 +172,23 @@ async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -
     await until(lambda: "0.12 s" in page.lines().get("0-assistant", {}).get("note", ""))
 
 
+async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
+    core.set_budget("5 tokens")
+    talk, page = panel()
+    page.say("start", mic=True)
+    await until(lambda: detection(core))
+    page.speak()
+    with pytest.warns(rtnb.BudgetWarning, match="of 5 tokens"):
+        await until(lambda: talk.turns and talk.turns[0].done)
+    assert talk.turns[0].status == "completed"
+    assert talk.state == "live"  # what was answered is heard to its end
+    page.played(9000, over=True)
+    await until(lambda: len(talk._places[0].bundles) == 2)
+    assert talk.state == "stopped"
+    assert "The talk ended: the budget is used up: " in talk._places[0].bundles[-1]["text/html"]
+    assert detection(core) is None
+
+
 async def test_push_to_talk(core: AsyncSession, panel: Any) -> None:
     talk, page = panel(push_to_talk=True)
     page.say("start", mic=True)

@@ -20,7 +20,6 @@ from ..errors import RtnbError
 from ..session.core import AsyncSession
 from ..session.turn import Turn
 from ..views.card import turns_html
-from ..wire import models
 from ..wire.events import Event
 from . import captions
 from .player import Player, talking
@@ -374,7 +373,7 @@ class Talk:
             if response.usage is not None and not turn.aside
         ]
         used = usages[-1].total_tokens if usages else 0
-        return [used, models.find(self._core.record.model).context]
+        return [used, self._core.record.row.context]
 
     async def _stop(self) -> None:
         if self.state != "live":
