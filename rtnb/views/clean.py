@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from html import escape, unescape
 
-from ..wire.redact import redact
+from ..wire.redact import MARK, redact, secrets
 
-__all__ = ["clean", "known_keys"]
+__all__ = ["clean", "clean_html", "known_keys"]
 
 _KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "RTNB_LLM_API_KEY", "RTNB_SERVE_KEY")
+_LEAST = 8  # what is shorter is overwritten only where it stands beside what gives it away
 
 
 def known_keys() -> list[str]:
@@ -19,3 +21,18 @@ def known_keys() -> list[str]:
 def clean(frame: bytes) -> bytes:
     """Return a frame with its keys overwritten, as long as before."""
     return redact(frame, known_keys())[0]
+
+
+def clean_html(page: str) -> str:
+    """Return HTML with the keys overwritten that stand in its text, also where they came in many pieces.
+
+    A key may be spread over deltas, none of which shows it, and stand behind quotes that are escaped here.
+    """
+    known = known_keys()
+    plain = unescape(page).encode("utf-8", "replace")
+    found = {plain[start:end].decode("utf-8", "replace") for start, end in secrets(plain, known)}
+    for key in sorted(found, key=len, reverse=True):
+        if len(key) >= _LEAST:
+            for form in {key, escape(key)}:
+                page = page.replace(form, MARK.decode() * len(form))
+    return redact(page.encode("utf-8", "replace"), known)[0].decode()

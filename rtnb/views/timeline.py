@@ -26,7 +26,8 @@ _RULES = """
 .rtnb-timeline{box-sizing:border-box;max-width:62em;margin:2px 0 8px}
 .rtnb-timeline .rtnb-picture{overflow-x:auto;overflow-y:hidden}
 .rtnb-timeline svg{display:block;max-width:100%;min-width:600px;height:auto;margin:4px 0}
-.rtnb-timeline svg a{cursor:pointer}
+.rtnb-timeline svg a{cursor:pointer;color:inherit}
+.rtnb-timeline svg a:hover text{text-decoration:underline}
 .rtnb-timeline img{display:none}
 .rtnb-timeline .rtnb-what{margin:2px 0}
 .rtnb-timeline.rtnb-timeline ul.rtnb-legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;

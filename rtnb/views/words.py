@@ -18,17 +18,20 @@ _SINCE = {
 }
 
 
-def ending(turn: TurnView) -> str | None:
-    """Return how a turn ended and why, as a sentence or two; None where it ended as it should."""
+def ending(turn: TurnView, *, drawn: bool = True) -> str | None:
+    """Return how a turn ended and why, as a sentence or two; None where it ended as it should.
+
+    ``drawn`` is whether its sound is seen beside it, what was not heard of it hatched.
+    """
     status, why = turn.status, turn.reason
     if status == "completed":
         return None
     if status == "in_progress":
         return "In progress: this is what has arrived so far."
     if status == "interrupted":
-        return f"Interrupted{_heard(turn)}"
+        return f"Interrupted{_heard(turn, drawn)}"
     if status == "cancelled":
-        return "Cancelled: what had arrived by then is kept." + _heard(turn, " Of it, ")
+        return "Cancelled: what had arrived by then is kept." + _heard(turn, drawn, " Of it, ")
     if status == "incomplete":
         cause = {
             "max_output_tokens": "the answer reached the limit of output tokens",
@@ -39,12 +42,12 @@ def ending(turn: TurnView) -> str | None:
     return f"Failed: {text}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _heard(turn: TurnView, lead: str = ": ") -> str:
+def _heard(turn: TurnView, drawn: bool, lead: str = ": ") -> str:
     heard, sound = turn.heard, turn.sound
     if heard is None or sound is None:
         return "" if lead != ": " else ": the user spoke."
     made = f"{duration(min(heard, sound.seconds))} of {duration(sound.seconds)}"
-    return f"{lead}{made} were heard. The hatched rest was made and not heard."
+    return f"{lead}{made} were heard." + (" The hatched rest was made and not heard." if drawn else "")
 
 
 def latency(turn: TurnView) -> tuple[str, str] | None:
