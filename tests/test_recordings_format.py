@@ -73,7 +73,7 @@ def test_any_log_comes_back(tmp_path_factory, made):
     assert recording.log.bytes == record.log.bytes
     assert recording.record.conversation == record.conversation
     assert recording.problem is None
-    assert write(path.with_name("y.rtnb"), recording.log).read_bytes() == path.read_bytes()
+    assert write(path.with_name("y.rtnb"), recording.log.source).read_bytes() == path.read_bytes()
 
 
 def test_a_whole_session_comes_back_with_all_that_is_folded_from_it(tmp_path):

@@ -9,11 +9,12 @@ import rtnb
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import save
 from rtnb.recordings.diff import diff
-from rtnb.recordings.export import export, lines, mix, transcript
+from rtnb.recordings.export import export, mix, transcript
 from rtnb.recordings.header import header
 from rtnb.recordings.scrub import Rule, scrub
 from rtnb.recordings.verify import verify
 from rtnb.recordings.writer import pieces
+from rtnb.views.lines import lines
 
 
 def keep(path, wire, **options):

@@ -60,7 +60,7 @@ def _told(recording: Recording) -> dict[str, Any]:
         "billed": recording.billed,
         "seconds": round(recording.seconds, 3),
         "events": len(log),
-        "most": dict(log.count_types().most_common(_TYPES)),
+        "most": dict(log.counts().most_common(_TYPES)),
         "frame_bytes": log.bytes,
         "turns": len(recording.turns),
         "tokens": recording.usage.total_tokens,

@@ -15,7 +15,8 @@ def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
     """Open a recording. It needs no key, no engine and no network, and reads nothing that is not looked at.
 
     A file that was cut, or a spool that was never ended, opens with what is whole of it and says so in
-    ``problem``. ``repair`` opens a damaged one too, without what is damaged.
+    ``problem``. ``repair`` opens a damaged one too, without what is damaged. JSON Lines (``.jsonl``, as
+    ``s.log.to_jsonl`` writes them) open too, read as a whole.
 
     Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb.
     """

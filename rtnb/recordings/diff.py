@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
-from ..wire.log import Log
+from ..wire.entries import LogView
 from .recording import RecordedTurn, Recording
 
 __all__ = ["diff"]
@@ -27,7 +27,7 @@ def diff(a: Recording, b: Recording) -> Iterator[str]:
             yield f"turn {number}: only in the {'second' if one is None else 'first'}"
         else:
             yield from _turn(number, one, other)
-    counts, others = a.log.count_types(), b.log.count_types()
+    counts, others = a.log.counts(), b.log.counts()
     for name in sorted({*counts, *others}):
         if counts[name] != others[name]:
             yield f"{name}: {counts[name]} | {others[name]} events"
@@ -63,7 +63,7 @@ def _session(one: Any, other: Any, path: str) -> Iterator[str]:
         yield f"{path}: {_short(one)} | {_short(other)}"
 
 
-def _first(a: Log, b: Log) -> str | None:
+def _first(a: LogView, b: LogView) -> str | None:
     """Return the first event that differs; None where all are alike."""
     for one, other in zip_longest(a, b):
         if one is None or other is None:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 from pybase64 import b64decode
 
 from ..audio import Clip
 from ..audio.pcm import wire_format
 from ..errors import RecordingError
+from ..wire.entries import Entry
 from ..wire.items import Item
-from ..wire.log import Log
 from .fields import Kind, changed
 from .forms import TELLING, Forms
 from .recording import Recording
 
-__all__ = ["export", "lines", "mix", "transcript"]
+__all__ = ["export", "mix", "transcript"]
 
 _RATE = 24_000
 
@@ -38,8 +36,7 @@ def export(recording: Recording, out: str | Path) -> list[Path]:
     suffix = out.suffix.lower()
     try:
         if suffix == ".jsonl":
-            with open(out, "wb") as file:
-                file.writelines(lines(recording.log))
+            recording.log.to_jsonl(out)
         elif suffix == ".txt":
             out.write_text("".join(f"{line}\n" for line in transcript(recording)), "utf-8")
         elif suffix == ".wav":
@@ -53,32 +50,6 @@ def export(recording: Recording, out: str | Path) -> list[Path]:
     except OSError as error:
         raise RecordingError(f"{str(out)!r} cannot be written: {error.strerror or error}") from None
     return [out]
-
-
-def lines(log: Log) -> Iterator[bytes]:
-    """Yield each event as a line of JSON: index, t (seconds), wall, direction, type, turn and the frame.
-
-    ``event`` is the frame as JSON; where that is not the frame again byte for byte, ``raw`` is its text, or
-    ``base64`` its bytes.
-    """
-    for entry in log:
-        row: dict[str, object] = {"index": entry.index, "t": entry.t, "wall": entry.wall}
-        row |= {"direction": entry.direction, "type": entry.type, "turn": entry.turn, **_frame(entry.frame)}
-        yield orjson.dumps(row) + b"\n"
-
-
-def _frame(frame: bytes) -> dict[str, object]:
-    try:
-        event = orjson.loads(frame)
-        if orjson.dumps(event) == frame:
-            return {"event": event}
-        return {"event": event, "raw": frame.decode()}
-    except (orjson.JSONDecodeError, UnicodeDecodeError):
-        pass
-    try:
-        return {"raw": frame.decode()}
-    except UnicodeDecodeError:
-        return {"base64": b64encode(frame).decode()}
 
 
 def transcript(recording: Recording) -> Iterator[str]:
@@ -104,7 +75,7 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60:02d}:{seconds % 60:04.1f}"
 
 
-def mix(log: Log) -> NDArray[np.float32]:
+def mix(log: Iterable[Entry]) -> NDArray[np.float32]:
     """Return both voices in time, shape ``(n, 2)`` at 24 kHz: you left, the assistant right.
 
     What came faster than it can be heard lies end to end, as it was played.

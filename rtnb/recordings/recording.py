@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..audio.view import duration
+from ..views.events import Events
 from ..views.session import SessionView
 from ..views.style import STYLE
 from ..views.turn import TurnView
-from ..wire.log import Log
 from ..wire.record import Record
+from .jsonl import SUFFIXES, LinesReader
 from .reader import Reader
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Recording(SessionView):
     ``problem`` is a sentence where the file was cut, never ended or repaired; else None.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader | LinesReader) -> None:
         self._reader = reader
         self.path: Path = reader.path
         self.problem = reader.problem
@@ -70,14 +71,17 @@ class Recording(SessionView):
         """What the file says of itself: see ``rtnb.recordings.format``."""
 
     @property
-    def log(self) -> Log:
-        """Every frame, both directions."""
-        return self._reader.log
+    def log(self) -> Events:
+        """Every frame, both directions: to filter, search, count, and look at."""
+        told = ("where", "engine", "billed", "model", "stated_model")
+        about = {name: self.header[name] for name in told if name in self.header}
+        return Events(self._reader.log, record=lambda: self.record, about=about)
 
     @cached_property
     def record(self) -> Record:
         """The log and all that is folded from it."""
-        record = Record.of(self._reader.log)
+        made = self._reader.record if isinstance(self._reader, LinesReader) else None
+        record = Record.of(self._reader.log) if made is None else made
         record.origin = f"From {self.about}."
         record.stated = str(self.header.get("stated_model") or self.header.get("model") or "")
         return record
@@ -206,8 +210,11 @@ def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
     """Open a recording. It needs no key, no engine and no network, and reads nothing that is not looked at.
 
     A file that was cut, or a spool that was never ended, opens with what is whole of it and says so in
-    ``problem``. ``repair`` opens a damaged one too, without what is damaged.
+    ``problem``. ``repair`` opens a damaged one too, without what is damaged. JSON Lines (``.jsonl``, as
+    ``s.log.to_jsonl`` writes them) open too, read as a whole.
 
     Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb.
     """
     return Recording(Reader(path, repair=repair))
+    if Path(path).suffix.lower() in SUFFIXES:
+        return Recording(LinesReader(path))

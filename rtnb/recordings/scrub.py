@@ -142,7 +142,7 @@ class _Work:
 
     def pieces(self) -> Iterator[Columns]:
         """Yield the recording's events without what is taken out."""
-        for piece in pieces(self._source.log):
+        for piece in pieces(self._source.log.source):
             frames = [self._frame(*row) for row in whole_frames(piece)]
             yield replace(
                 piece,

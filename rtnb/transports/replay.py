@@ -21,7 +21,8 @@ from typing import Any
 import orjson
 
 from ..errors import ArgumentError, ConnectionLost, ReplayError
-from ..wire.log import Entry, Log
+from ..wire.entries import Entry, LogView
+from ..wire.log import Log
 from ..wire.redact import redact
 
 __all__ = ["Replay"]
@@ -50,13 +51,18 @@ class Replay:
     """
 
     def __init__(
-        self, log: Log, *, speed: float | str | None = None, strict: bool = False, end: str | None = None
+        self,
+        log: Log | LogView,
+        *,
+        speed: float | str | None = None,
+        strict: bool = False,
+        end: str | None = None,
     ) -> None:
         if speed == "max":
             speed = None
         if isinstance(speed, (bool, str)) or (speed is not None and not speed > 0):
             raise ArgumentError(f'speed is above 0 (1 as recorded), None or "max", not {speed!r}')
-        self._log = log
+        self._log = log = _whole(log)
         self._speed = speed
         self._strict = strict
         self._end = end
@@ -299,3 +305,13 @@ def _difference(entry: Entry | None, came: Entry) -> str:
     at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     there, here = (side[max(at - 10, 0) : at + 40].decode("utf-8", "replace") for side in (a, b))
     return f"{said}, which differs from byte {at:,} on: {there!r} was recorded, {here!r} came"
+
+
+def _whole(log: Log | LogView) -> Log:
+    if isinstance(log, Log):
+        return log
+    if not log.grows:
+        raise ArgumentError(
+            "a replay answers from a whole log, such as recording.log, not from a part of one"
+        )
+    return log.source

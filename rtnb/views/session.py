@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..wire.conversation import Conversation
-from ..wire.log import Log
 from ..wire.record import Record
+from .events import Events
 from .turn import TurnView
 from .usage import Gauge, UsageView
 
@@ -51,9 +51,11 @@ class SessionView:
         return self.record.model
 
     @property
-    def log(self) -> Log:
-        """Every frame, both directions."""
-        return self.record.log
+    def log(self) -> Events:
+        """Every frame, both directions: to filter, search, count, and look at."""
+        record = self.record
+        about = {"where": self.where, "engine": self.engine, "billed": self.billed, "model": self.model}
+        return Events(record.log, record=lambda: record, about=about | {"stated_model": record.stated})
 
     @property
     def conversation(self) -> Conversation:

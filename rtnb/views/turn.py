@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from ..audio import Clip
 from ..errors import RtnbError, ServiceError
 from ..wire.items import Item
-from ..wire.log import LogView
 from ..wire.record import Record
 from ..wire.turns import Response
 from ..wire.turns import Turn as Fold
 from ..wire.usage import Cost, Usage
+from .events import Events
 
 if TYPE_CHECKING:
     from .latency import LatencyView
@@ -201,9 +201,12 @@ class TurnView:
         return Timeline([TurnTimes.of(self)])
 
     @property
-    def events(self) -> LogView:
-        """The turn's frames, both directions."""
-        return self._record.log.filter(turn=self.number)
+    def events(self) -> Events:
+        """The turn's frames so far, both directions."""
+        record = self._record
+        about = {"engine": self.engine, "billed": self.billed, "model": self.model}
+        rows = record.log.rows(turn=self.number)
+        return Events(record.log, rows, record=lambda: record, about=about | {"stated_model": record.stated})
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from .card import turn_html

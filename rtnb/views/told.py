@@ -1,0 +1,111 @@
+"""A line of the event log in words: when, who, what, how often, and what it says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..audio.pcm import Codec
+from ..wire.entries import Entry
+from ..wire.events import Direction
+from ..wire.log import Log
+from .clean import clean
+from .formats import Formats
+from .rows import AUDIO, ERROR, Rows
+from .selection import Line
+from .shown import carried, data_of, sound_words, summary
+
+__all__ = ["Teller", "Told", "clock"]
+
+_READ = 60
+"""Deltas of a row that are read, at most, for what they say together."""
+_LETTERS = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One line. ``index`` is the first event's in the log, ``t`` in seconds since the log began."""
+
+    index: int
+    t: float
+    direction: Direction
+    type: str
+    count: int
+    turn: int
+    bad: bool
+    words: str
+
+
+def clock(t: float) -> str:
+    """Return seconds as ``mm:ss.mmm``, with hours before it where there are any."""
+    ms = round(abs(t) * 1000)
+    minutes, rest = divmod(ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02}" if hours else f"{minutes:02}"
+    return f"{'−' if t < 0 else ''}{head}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+class Teller:
+    """Tells the lines of some rows."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._log: Log = rows.events.source
+        self._formats = Formats(self._log)
+
+    def tell(self, line: Line) -> Told:
+        """Return a row's line in words, keys hidden."""
+        rows = self._rows
+        entry = rows.events[line.event]
+        about = rows.flags(line.event)
+        words = self._words(entry, line, about)
+        return Told(
+            entry.index,
+            entry.t,
+            entry.direction,
+            entry.type,
+            line.count,
+            line.turn,
+            bool(about & ERROR),
+            words,
+        )
+
+    def codec(self, entry: Entry) -> Codec:
+        """Return the format that an event's sound has, if it has any."""
+        self._formats.extend()
+        return self._formats.at(entry.index, entry.direction, entry.data.get("response_id"))
+
+    def _words(self, entry: Entry, line: Line, about: int) -> str:
+        event = data_of(clean(entry.frame))
+        said = event.get("delta") if entry.type.endswith(".delta") else None
+        if about & AUDIO and (sound := self._sound(entry, line)):
+            return sound
+        if line.count > 1 and isinstance(said, str):
+            return self._joined(line)
+        return summary(event, entry.type)
+
+    def _sound(self, entry: Entry, line: Line) -> str:
+        """Return how much sound a line's events bring; "" where they bring none."""
+        events = (
+            np.array([line.event]) if line.count == 1 else self._rows.members(self._rows.row_at(line.event))
+        )
+        index = events if self._rows.events.grows else self._rows.events.rows[events]
+        sizes = self._log.sound_sizes(index)
+        size = int(sizes.sum())
+        for whole in events[sizes == 0][:_READ].tolist():  # too short to be cut out, or not the protocol's
+            size += sum(map(len, carried(self._rows.events[whole])))
+        if not size:
+            return ""
+        return sound_words(size, size * 1000 / self.codec(entry).bytes_per_second)
+
+    def _joined(self, line: Line) -> str:
+        """Return what deltas say together."""
+        text = ""
+        for event in self._rows.members(self._rows.row_at(line.event))[:_READ].tolist():
+            said = data_of(clean(self._rows.events[event].frame)).get("delta")
+            text += said if isinstance(said, str) else ""
+            if len(text) > _LETTERS:
+                break
+        text = " ".join(text.split())
+        return text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"
