@@ -139,6 +139,25 @@ async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) ->
     assert talk._widget.card == card
 
 
+async def test_a_hello_is_heard_once_and_need_not_come_first(
+    core: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(display, "live_pages", lambda: True)
+    monkeypatch.setattr(display, "Place", Place)
+    talk = Talk(core, capture={})
+    talk._ipython_display_()
+    page = Page(talk)
+    page.say("start", mic=True)
+    assert talk._widget.owner == "one"
+    await until(lambda: detection(core))
+    page.say("hello", id="a")
+    told = page.kinds().count("owner")
+    page.say("hello", id="a")
+    assert page.kinds().count("owner") == told
+    page.say("hello", id="b")  # loaded again
+    assert page.kinds().count("owner") == told + 1
+
+
 async def test_the_microphone_is_chosen_in_the_page(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
     assert talk.microphone is None
@@ -252,7 +271,7 @@ async def test_another_tab_takes_over(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
     page.say("start", mic=True)
     await until(lambda: detection(core))
-    talk._hear({"kind": "hello", "page": "two"}, [])
+    talk._hear({"kind": "hello", "id": "2", "page": "two"}, [])
     assert talk._widget.owner == "one"
     talk._hear({"kind": "sound", "page": "two"}, [memoryview(bytes(1920))])
     assert not core.record.log.filter("input_audio_buffer.append")

@@ -178,6 +178,8 @@ class Live:
         self._last_word = self._loop.time()
         kind, page = message.get("kind"), str(message.get("page"))
         if kind == "hello":
+            if not self.widget.greets(message):
+                return
             if not self.widget.owner or self.widget.owner == page:
                 self._own(page)
             else:

@@ -45,6 +45,7 @@ class PageWidget(anywidget.AnyWidget):
 
     def __init__(self, hear: Hear) -> None:
         self._hear: Hear | None = hear
+        self._greetings: set[str] = set()
         super().__init__(uid=uuid.uuid4().hex)
         pin(self)
         self.on_msg(self._on_message)
@@ -57,6 +58,13 @@ class PageWidget(anywidget.AnyWidget):
         """Send a message to all pages; after the widget is over, to none."""
         if self._hear is not None:
             self.send(message, list(buffers))
+
+    def greets(self, message: dict[str, Any]) -> bool:
+        """Tell whether a page's hello is heard for the first time: it is repeated until it is answered."""
+        id = str(message.get("id"))
+        known = id in self._greetings
+        self._greetings.add(id)
+        return not known
 
     def finish(self, card: str) -> None:
         """Be over: show ``card`` where the widget still shows, and hear nobody any more.

@@ -112,7 +112,7 @@ class Recorder(anywidget.AnyWidget):
         self._asked_again = False
         self._upload: tuple[str, dict[int, bytes]] = ("", {})
         self._begin = autostart
-        self._pages = 0
+        self._pages: set[str] = set()
         self.on_chunk = on_chunk
         self.on_clip = on_clip
         super().__init__(
@@ -250,7 +250,7 @@ class Recorder(anywidget.AnyWidget):
     def _handle(self, message: dict[str, Any], buffers: list[bytes]) -> None:
         kind = message.get("type")
         if kind == "hello":
-            self._greet(message["take"])
+            self._greet(str(message["id"]), message["take"])
         elif kind == "start":
             self._started(message["take"], dict(message["info"]))
         elif kind == "problem":
@@ -271,8 +271,11 @@ class Recorder(anywidget.AnyWidget):
             elif kind in ("pause", "resume"):
                 self.state = "paused" if kind == "pause" else "recording"
 
-    def _greet(self, take: str) -> None:
-        self._pages += 1
+    def _greet(self, id: str, take: str) -> None:
+        self.send({"type": "welcome"})
+        if id in self._pages:  # it says so until it is answered
+            return
+        self._pages.add(id)
         if self._begin:
             self._begin = False
             self.send({"type": "begin"})
@@ -309,7 +312,7 @@ class Recorder(anywidget.AnyWidget):
         if not recording.seconds:
             self.state = "idle"
             raise AudioError("the recording is empty: record again, a little longer")
-        self._keep(recording.clip(self._info), shown=self._pages == 1)
+        self._keep(recording.clip(self._info), shown=len(self._pages) == 1)
 
     def _uploaded(self, message: dict[str, Any], data: bytes) -> None:
         if self._upload[0] != message["id"]:

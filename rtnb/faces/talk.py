@@ -155,6 +155,8 @@ class Talk:
     def _hear(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         kind, page = message.get("kind"), str(message.get("page"))
         if kind == "hello":
+            if not self._widget.greets(message):
+                return
             if self._widget.owner in ("", page):
                 self._own(page)
             else:
@@ -163,7 +165,9 @@ class Talk:
             self._update()
         elif kind == "take":
             self._own(page)
-        elif page == self._widget.owner and kind in _HEARS:
+        elif kind in _HEARS and page == (self._widget.owner or page):
+            if not self._widget.owner:  # its hello waits for a cell that runs
+                self._own(page)
             _HEARS[kind](self, message, buffers)
 
     def _own(self, page: str) -> None:

@@ -1,6 +1,7 @@
 // A widget's link to the kernel: owner, captions, facts and loudspeaker, kept beyond any one view of it.
 import { captionsAfter } from "./captions.js";
 import { cardNodes } from "./card.js";
+import { Greeting } from "./greeting.js";
 import { Player, sharedPage } from "./player.js";
 
 const REPORT_MS = 200;
@@ -24,7 +25,7 @@ export class PageLink {
     this.player = null;
     this.problem = "";
     this.muted = false;
-    this.greeted = false;
+    this.greeting = null;
     this.lost = false;
     this.views = new Set();
     this.reported = 0;
@@ -39,9 +40,8 @@ export class PageLink {
 
   /** Tell the kernel that somebody sees the widget here. */
   hello() {
-    if (this.greeted) return;
-    this.greeted = true;
-    this.tell({ kind: "hello" });
+    if (this.greeting) return;
+    this.greeting = new Greeting((id) => this.tell({ kind: "hello", id }));
   }
 
   /** Send to the kernel. Where it is gone, as after a restart, the page falls silent and says so. */
@@ -51,6 +51,7 @@ export class PageLink {
       this.model.send({ ...message, page: this.page }, undefined, buffers);
     } catch {
       this.lost = true;
+      this.greeting?.answered();
       this.quit();
       this.changed();
     }
@@ -101,6 +102,7 @@ export class PageLink {
         if (buffers[0]) this.columns = new Int8Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength));
         break;
       case "owner":
+        this.greeting?.answered();
         this.owner = message.owner;
         if (!this.owns) this.silence();
         this.hooks.onowner?.(this.owns);
@@ -180,6 +182,7 @@ export class PageLink {
   }
 
   close() {
+    this.greeting?.answered();
     this.model.off("msg:custom", this.onmessage);
     this.model.off("comm_live_update", this.onlive);
     this.model.off("change:card", this.oncard);

@@ -1,6 +1,7 @@
 // A recorder's doings in this page, apart from how they look: one desk per recorder, however often it is shown.
 
 import { Capture, microphoneProblem } from "./capture.js";
+import { Greeting } from "./greeting.js";
 import { moveTrim, Take } from "./recorder-take.js";
 
 const UPLOAD_PART = 1 << 20;
@@ -39,7 +40,7 @@ export class Desk {
     });
     model.on("comm_live_update", () => this.#send({ type: "here" })); // which fails where no kernel is left
     for (const name of ["trim_start", "trim_end"]) model.on(`change:${name}`, () => this.#trimmed());
-    this.#send({ type: "hello", take: this.takeId });
+    this.greeting = new Greeting((id) => this.#send({ type: "hello", id, take: this.takeId }));
   }
 
   /** Send to the kernel; where it is gone, let go of the microphone instead. */
@@ -151,6 +152,7 @@ export class Desk {
   }
 
   #orphaned() {
+    this.greeting?.answered();
     this.capture?.stop();
     this.capture = null;
     this.phase = "idle";
@@ -194,7 +196,8 @@ export class Desk {
   // What the kernel says.
 
   #hear(message, buffers) {
-    if (message.type === "begin") this.record();
+    if (message.type === "welcome") this.greeting.answered();
+    else if (message.type === "begin") this.record();
     else if (message.type === "stop") this.stop();
     else if (message.type === "again" && message.take === this.takeId) this.#again(message.seqs);
     else if (message.type === "sound") this.#sound(message, buffers);
