@@ -47,11 +47,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,13 @@ _NOISE = re.compile(
         ]
     )
 )
+
+# Parts of JupyterLab that no test looks at, and that each page would wait for.
+_OFF = [
+    "@jupyterlab/apputils-extension:announcements",
+    "@jupyterlab/extensionmanager-extension",
+    "@jupyterlab/notebook-extension:export",
+]
 
 
 def chromium() -> str | None:
@@ -106,24 +113,25 @@ def speech(folder: Path) -> Path:
 # -- Jupyter ------------------------------------------------------------------------------------------
 
 
-@dataclass
 class Chromiums:
-    """Chromium processes by what only a process can be told: the microphone's sound and the autoplay rule."""
+    """Chromium processes, one for each autoplay rule, and their contexts, whose caches spare every next page.
 
-    playwright: Any
-    folder: Path
-    running: dict[tuple[str, bool], Any] = field(default_factory=dict)
+    All hear the same fake microphone: a file, which Chromium reads whenever a page opens the microphone.
+    """
 
-    async def get(self, wav: Any = None, autoplay: bool = True) -> Any:
-        """Return the browser for this sound (a path or a clip) and rule, started when first asked for."""
-        sound = self._sound(wav)
-        key = (str(sound), autoplay)
-        if key not in self.running:
-            if len(self.running) > 1:  # memory is short where tests run
-                await self.running.pop(next(iter(self.running))).close()
+    def __init__(self, playwright: Any, folder: Path) -> None:
+        self.playwright = playwright
+        self.folder = folder
+        self._microphone = folder / "microphone.wav"
+        self._running: dict[bool, Any] = {}
+        self._contexts: dict[str, Any] = {}
+
+    async def get(self, autoplay: bool = True) -> Any:
+        """Return the browser with this rule, started when first asked for."""
+        if autoplay not in self._running:
             arguments = [
                 "--use-fake-device-for-media-stream",
-                f"--use-file-for-fake-audio-capture={sound}",
+                f"--use-file-for-fake-audio-capture={self._microphone}",
                 "--autoplay-policy="
                 + ("no-user-gesture-required" if autoplay else "document-user-activation-required"),
                 "--disable-dev-shm-usage",
@@ -133,26 +141,36 @@ class Chromiums:
             ]
             if hasattr(os, "geteuid") and os.geteuid() == 0:
                 arguments.append("--no-sandbox")
-            self.running[key] = await self.playwright.chromium.launch(
+            self._running[autoplay] = await self.playwright.chromium.launch(
                 executable_path=chromium(), args=arguments, timeout=LIMIT * 1000
             )
-        return self.running[key]
+        return self._running[autoplay]
 
-    def _sound(self, wav: Any) -> Path:
+    async def context(self, autoplay: bool, microphone: bool, options: dict[str, Any]) -> Any:
+        """Return a browser's context with these options, made when first asked for."""
+        key = repr((autoplay, microphone, sorted(options.items())))
+        if key not in self._contexts:
+            made = await (await self.get(autoplay)).new_context(**options)
+            # Chromium headless asks nobody: what is not granted is denied.
+            await made.grant_permissions(["microphone"] if microphone else [])
+            made.set_default_timeout(LIMIT * 1000 / 2)
+            self._contexts[key] = made
+        return self._contexts[key]
+
+    def hear(self, wav: Any = None) -> None:
+        """Let the microphone hear this sound (a path or a clip), else speech, from the next time it opens."""
         if wav is None:
-            return speech(self.folder)
+            wav = speech(self.folder)
         if isinstance(wav, (str, Path)):
-            return Path(wav)
-        path: Path = self.folder / f"{abs(hash(wav)):x}.wav"
-        if not path.exists():
-            wav.write(path)
-        return path
+            shutil.copyfile(wav, self._microphone)
+        else:
+            wav.write(self._microphone)
 
     async def close(self) -> None:
         """End them all."""
-        for browser in self.running.values():
+        for browser in self._running.values():
             await browser.close()
-        self.running.clear()
+        self._running.clear()
 
 
 class Jupyter:
@@ -168,6 +186,7 @@ class Jupyter:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._ending: threading.Thread | None = None
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -184,6 +203,9 @@ class Jupyter:
         command += ["--ServerApp.password=", "--ServerApp.disable_check_xsrf=True"]
         command += [f"--{app}.expose_app_in_browser=True", f"--ServerApp.root_dir={self.root}"]
         command += ["--ServerApp.log_level=WARN", "--KernelManager.autorestart=False"]
+        # Looking whether JupyterLab should be built anew keeps the server from its pages for half a second.
+        page = {"buildAvailable": False, "buildCheck": False}
+        command += [f"--ServerApp.tornado_settings={{'page_config_data': {page}}}"]
         with (self.folder / "server.log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,
@@ -204,6 +226,7 @@ class Jupyter:
 
     def stop(self) -> None:
         """End the server and the engines that its kernels started."""
+        self._join()
         process = self._process
         if process is not None and process.poll() is None:
             process.send_signal(signal.SIGTERM)
@@ -257,6 +280,10 @@ class Jupyter:
         }
 
     def _settings(self) -> None:
+        config = self.folder / "config" / "labconfig"
+        config.mkdir()
+        off = {"disabledExtensions": dict.fromkeys(_OFF, True)}
+        (config / "page_config.json").write_text(json.dumps(off), "utf-8")
         kernel = self.folder / "data" / "kernels" / "python3"
         kernel.mkdir(parents=True)
         argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -319,19 +346,26 @@ class Jupyter:
         if path is None:
             path = f"n{uuid.uuid4().hex[:8]}.ipynb"
             self.write(path, cells)
-        browser = await self.chromiums.get(wav, autoplay)
+        self.chromiums.hear(wav)
         options: dict[str, Any] = {"viewport": {"width": 1200, "height": 900}} | context
-        made = await browser.new_context(**options)
-        if microphone:
-            await made.grant_permissions(["microphone"], origin=self.url)
-        else:
-            # Chromium headless asks nobody: what is not granted is denied.
-            await made.grant_permissions([], origin=self.url)
-        made.set_default_timeout(LIMIT * 1000 / 2)
+        made = await self.chromiums.context(autoplay, microphone, options)
         page = Page(self, made, await made.new_page(), path)
         self.pages.append(page)
-        await page.goto(kernel=kernel)
+        # The kernel comes while the page does.
+        starting = [asyncio.to_thread(self._start_kernel, path)] if kernel else []
+        await asyncio.gather(page.goto(kernel=kernel), *starting)
         return page
+
+    def _start_kernel(self, path: str) -> None:
+        about = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "python3"}}
+        self._ask("POST", "/api/sessions", about)
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        head = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data, head, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or "null")
 
     async def close_pages(self) -> list[str]:
         """Close all pages, shut their kernels down, and return the errors that they had."""
@@ -342,16 +376,21 @@ class Jupyter:
             except Exception as error:
                 errors.append(f"{page.path}: it could not be closed: {error!r}")
         self.pages.clear()
-        await asyncio.to_thread(self._shutdown_kernels)
+        self._join()
+        sessions = await asyncio.to_thread(self._ask, "GET", "/api/sessions")
+        # The next test need not wait until they have ended.
+        self._ending = threading.Thread(target=self._shut_down, args=(sessions,))
+        self._ending.start()
         return errors
 
-    def _shutdown_kernels(self) -> None:
-        with urllib.request.urlopen(f"{self.url}/api/sessions", timeout=10) as answer:
-            sessions = json.load(answer)
+    def _shut_down(self, sessions: list[dict[str, Any]]) -> None:
         for session in sessions:
-            request = urllib.request.Request(f"{self.url}/api/sessions/{session['id']}", method="DELETE")
-            with urllib.request.urlopen(request, timeout=20):
-                pass
+            self._ask("DELETE", f"/api/sessions/{session['id']}")
+
+    def _join(self) -> None:
+        if self._ending is not None:
+            self._ending.join()
+            self._ending = None
 
 
 def _free_port() -> int:
@@ -418,7 +457,6 @@ class Page:
         """All that the console said, as ``type: text``."""
         self._cdp: Any = None
         self._closed = False
-        self._owns_context = True
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self._note(f"pageerror: {error}\n{error.stack or ''}"))
 
@@ -439,8 +477,14 @@ class Page:
         if self.jupyter.kind == "notebook":
             url = f"{self.jupyter.url}/notebooks/{self.path}"
         else:
-            url = f"{self.jupyter.url}/lab/workspaces/{uuid.uuid4().hex[:8]}/tree/{self.path}"
+            url = f"{self.jupyter.url}/lab/workspaces/{uuid.uuid4().hex[:8]}"
         await self.page.goto(url, wait_until="domcontentloaded", timeout=LIMIT * 1000)
+        if self.jupyter.kind == "lab":
+            # By command, which is a second quicker than by address.
+            await self.wait("() => window.jupyterapp?.commands?.hasCommand('docmanager:open')")
+            await self.js(
+                "(path) => { window.jupyterapp.commands.execute('docmanager:open', { path }); }", self.path
+            )
         await self._ready(kernel)
 
     async def reload(self, *, kernel: bool = True) -> None:
@@ -465,7 +509,6 @@ class Page:
     async def also(self) -> Page:
         """Open the same notebook in a second tab of the same browser, on the same kernel."""
         second = Page(self.jupyter, self.context, await self.context.new_page(), self.path)
-        second._owns_context = False
         self.jupyter.pages.insert(0, second)
         await second.goto()
         return second
@@ -475,8 +518,6 @@ class Page:
         if not self._closed:
             self._closed = True
             await self.page.close(run_before_unload=False)
-            if self._owns_context:
-                await self.context.close()
 
     # -- the kernel --------------------------------------------------------------------------------
 
@@ -668,6 +709,8 @@ class Page:
         await self._theme("JupyterLab Light", "true")
 
     async def _theme(self, name: str, light: str) -> None:
+        if await self.js("() => document.body.dataset.jpThemeLight") == light:
+            return
         await self.js(
             "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name
         )

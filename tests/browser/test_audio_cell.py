@@ -25,8 +25,8 @@ async def speak_into(page, k, seconds=2.4):
     await button(page, "Stop recording", k).click()
 
 
-async def test_an_audio_cell_is_recorded_once(jupyter):
-    page = await jupyter.open([LOAD, CELL, "question"], wav=Clip.read(QUESTION))
+async def test_an_audio_cell_is_recorded_once(lab):
+    page = await lab.open([LOAD, CELL, "question"], wav=Clip.read(QUESTION))
     await page.run(0)
     await page.start(1)
     await button(page, "Record", 1).wait_for()
@@ -44,7 +44,7 @@ async def test_an_audio_cell_is_recorded_once(jupyter):
     assert first[0] > 1.5
     assert first[1] > 0.1
     stem = page.path.removesuffix(".ipynb")
-    [kept] = jupyter.folder.rglob(f"{stem}-audio/question.ogg")
+    [kept] = lab.folder.rglob(f"{stem}-audio/question.ogg")
     before = kept.stat().st_mtime_ns
     saved = await page.save()
     assert "audio/ogg" in str(saved.cells[1].outputs[0]["data"]["text/html"])
@@ -92,8 +92,8 @@ async def test_an_audio_cell_without_a_microphone(lab):
     await page.output(1).locator("audio").wait_for()
 
 
-async def test_interrupting_an_audio_cell(lab):
-    page = await lab.open([LOAD, "question = 'as it was'", CELL])
+async def test_interrupting_an_audio_cell(notebook7):
+    page = await notebook7.open([LOAD, "question = 'as it was'", CELL])
     await page.run(0)
     await page.run(1)
     await page.start(2)

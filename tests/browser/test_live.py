@@ -10,12 +10,16 @@ import pytest
 pytestmark = pytest.mark.browser
 
 LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
-SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(45))"
+SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(15))"
+NASTY = "<script>window.bad = 1</script><img src=x onerror='window.bad = 2'>"
 CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
 WIDGET = "widget = rtnb.faces.live._shown[t].widget"
 PLAYING = """() => { const page = globalThis[Symbol.for("rtnb.page.1")];
     return [...(page?.players ?? [])].some((player) => player.playing && player.items
         && Object.values(player.items).some((item) => item.played_ms > 300)); }"""
+
+
+CARD = "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))"
 
 
 def live(page: Any) -> Any:
@@ -24,18 +28,15 @@ def live(page: Any) -> Any:
 
 async def replaced(page: Any, k: int, *, seconds: float = 30) -> str:
     """Wait for a cell's static card and return its HTML."""
-    await page.wait(
-        "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))",
-        seconds=seconds,
-    )
+    await page.wait(CARD, seconds=seconds)
     (output,) = await page.outputs(k)
     assert "application/vnd.jupyter.widget-view+json" not in output["data"]
     html = output["data"]["text/html"]
     return "".join(html) if isinstance(html, list) else html
 
 
-async def test_a_turn_streams_and_becomes_a_card_that_is_saved(jupyter: Any) -> None:
-    page = await jupyter.open([CONNECT, f"t = s.send({SHORTER})\nt", "1 + 1"])
+async def test_a_turn_streams_and_becomes_a_card_that_is_saved(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({SHORTER})\nt", "1 + 1"])
     await page.run(0)
     await page.start(1)
     await page.wait(PLAYING)
@@ -43,8 +44,7 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(jupyter: Any) -> 
     await page.run(2)  # the cell did not block
     assert "Playing the rest" in await page.text(1)
     assert "You said: Please count." in await page.text(1)
-    if jupyter.kind == "lab":
-        await page.portraits("live-turn", live(page))
+    await page.portraits("live-turn", live(page))
     html = await replaced(page, 1)
     assert "data:audio/ogg;base64," in html
     assert "data:image/svg+xml;base64," in html
@@ -54,12 +54,15 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(jupyter: Any) -> 
     assert await page.value("widget.underruns") == 0
 
 
-async def test_stop_cuts_to_what_was_heard(lab: Any) -> None:
-    page = await lab.open([CONNECT, f"t = s.send({LONG})\nt"])
+async def test_stop_cuts_to_what_was_heard(notebook7: Any) -> None:
+    page = await notebook7.open([CONNECT, f"t = s.send({LONG})\nt"])
     await page.run(0)
     await page.start(1)
     await page.wait(PLAYING)
-    await live(page).get_by_role("button", name="Stop the answer").click()
+    await live(page).get_by_role("button", name="Mute").focus()
+    await page.page.keyboard.press("Space")
+    await live(page).get_by_role("button", name="Unmute").wait_for()
+    await page.page.keyboard.press("Escape")
     html = await replaced(page, 1)
     status, heard, whole = await page.value("[t.status, t.heard, t.audio.seconds]")
     assert status == "interrupted"
@@ -82,7 +85,7 @@ async def test_python_interrupts_and_the_page_is_silent_at_once(lab: Any) -> Non
 
 
 async def test_sound_goes_on_while_the_kernel_is_busy(lab: Any) -> None:
-    page = await lab.open([CONNECT, f"import time\nt = s.send({SHORTER})\ndisplay(t)\ntime.sleep(8)"])
+    page = await lab.open([CONNECT, f"import time\nt = s.send({SHORTER})\ndisplay(t)\ntime.sleep(5)"])
     await page.run(0)
     await page.start(1)
     await page.wait(PLAYING)
@@ -107,16 +110,40 @@ async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> 
 
 
 async def test_words_of_a_model_are_never_markup(lab: Any) -> None:
-    nasty = "<script>window.bad = 1</script><img src=x onerror='window.bad = 2'> " + "word " * 40
-    page = await lab.open([CONNECT, f"t = s.send({nasty!r})\nt"])
+    """Neither live, nor in the card, nor in the card that the widget itself shows in a page loaded again."""
+    text = f"{NASTY} {'word ' * 40}"
+    page = await lab.open([CONNECT, f"t = s.send({text!r})\nt"])
     await page.run(0)
     await page.start(1)
     await page.wait(PLAYING)
-    assert "You said: <script>window.bad" in await page.text(1)
+    assert f"You said: {NASTY}" in await page.text(1)
+    await page.save()
+    await page.execute("t.interrupt()")
     await replaced(page, 1)
-    assert "You said: <script>window.bad" in await page.text(1)
+    assert f"You said: {NASTY}" in await page.text(1)
+    await page.js("() => { window.bad ??= null; }")
+    assert await page.js("() => window.bad") is None
+    await page.reload()
+    await page.wait("() => Boolean(document.querySelector('.rtnb-turn .rtnb-foot'))")
+    assert f"You said: {NASTY}" in await page.text(1)
     assert await page.js("() => window.bad ?? null") is None
     assert await page.js("() => document.querySelectorAll('.jp-OutputArea img[src=\"x\"]').length") == 0
+    await page.wait("() => document.querySelector('.rtnb-turn audio')?.readyState > 0", seconds=10)
+
+
+BAD_CARD = f"""<style></style><div onclick="window.bad = 1"><p>kept</p>{NASTY}<iframe src=x></iframe>
+<svg onload="window.bad = 3"></svg><a href="javascript:window.bad = 4">gone</a></div>"""
+
+
+async def test_html_that_is_no_card_does_nothing_in_the_page(lab: Any) -> None:
+    """Should a card ever hold what it must not, the page leaves it out."""
+    widget = "from rtnb.faces.live import LiveWidget\nw = LiveWidget(lambda message, buffers: None)"
+    page = await lab.open([f"{widget}\nw.finish({BAD_CARD!r})\nw"])
+    await page.run(0)
+    await page.wait("() => document.querySelector('.jp-OutputArea')?.innerText.includes('kept')")
+    card = "() => [...document.querySelectorAll('.jp-OutputArea p')].at(-1).parentNode.outerHTML"
+    assert (await page.js(card)).replace("\n", "") == "<div><p>kept</p><img></div>"
+    assert await page.js("() => window.bad ?? null") is None
 
 
 async def test_two_tabs_play_it_once(lab: Any) -> None:
@@ -133,8 +160,14 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Live in another tab')")
     assert not await page.js(PLAYING)
     await live(second).get_by_role("button", name="Stop the answer").click()
-    await replaced(page, 1)  # the other tab never learnt where the output is: its view just goes
-    await second.wait("() => !document.querySelector('.rtnb-live')")
+    await replaced(page, 1)
+    # The other tab never learnt where the output is: its widget shows the card.
+    await second.wait(
+        "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))"
+    )
+    assert "were heard" in await second.text(1)
+    assert await second.js("() => [...globalThis[Symbol.for('rtnb.page.1')].players].length") == 0
+    await second.portraits("live-turn-other-tab", second.output(1))
     assert await page.value("t.heard > 0.5 and t.heard < t.audio.seconds - 1")
 
 
@@ -151,6 +184,10 @@ async def test_a_page_that_is_loaded_again_goes_on_where_it_was(lab: Any) -> Non
     await page.until("t.heard is not None")
     heard, whole = await page.value("[t.heard, t.audio.seconds]")
     assert 1.2 < heard < whole - 1
+    await page.wait(
+        "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))"
+    )
+    assert "were heard" in await page.text(1)
 
 
 async def test_a_kernel_that_is_gone_leaves_silence_and_a_sentence(lab: Any) -> None:

@@ -25,8 +25,8 @@ async def record(page, seconds, k=0):
     await page.until("rec.state == 'done'")
 
 
-async def test_record(jupyter):
-    page = await jupyter.open([SHOW, "clip = rec.clip; clip"], wav=Clip.read(QUESTION))
+async def test_record(lab):
+    page = await lab.open([SHOW, "clip = rec.clip; clip"], wav=Clip.read(QUESTION))
     await page.run(0)
     await page.portraits("recorder-idle", page.output(0))
     await button(page, "Record").click()
@@ -41,27 +41,9 @@ async def test_record(jupyter):
     assert info["source"] == "microphone"
     assert info["asked"] == {"echo_cancellation": True, "noise_suppression": True, "auto_gain_control": True}
     assert "lost_chunks" not in info
-    assert await page.value("rec._pages") == 1
+    assert await page.value("len(rec._pages)") == 1
     assert f"{info['device']} · echo cancellation on" in await page.text(0)
     await page.portraits("recorder-done", page.output(0))
-
-
-async def test_pause(lab):
-    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
-    await page.run(0)
-    await button(page, "Record").click()
-    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
-    await button(page, "Pause").click()
-    await page.until("rec.state == 'paused'")
-    held = await page.value("rec._recording.seconds")
-    await asyncio.sleep(1.0)
-    assert await page.value("rec._recording.seconds") == held
-    assert "Paused" in await page.text(0)
-    await button(page, "Resume").click()
-    await page.until(f"rec._recording.seconds > {held} + 0.4")
-    await button(page, "Stop recording").click()
-    await page.until("rec.state == 'done'")
-    assert await page.value("rec.whole.seconds") < held + 3
 
 
 async def test_trim_by_keyboard(lab):
@@ -202,8 +184,12 @@ async def test_by_keyboard_alone(notebook7):
     await keys.press("Tab")
     await keys.press("Space")
     await page.until("rec.state == 'paused'")
+    held = await page.value("rec._recording.seconds")
+    await asyncio.sleep(0.5)
+    assert await page.value("rec._recording.seconds") == held
+    assert "Paused" in await page.text(0)
     await keys.press("Space")
-    await page.until("rec.state == 'recording'")
+    await page.until(f"rec._recording.seconds > {held} + 0.2")
     await keys.press("Shift+Tab")
     await keys.press("Space")
     await page.until("rec.state == 'done'")
@@ -228,6 +214,8 @@ async def test_the_kernel_dies_while_recording(lab):
     await page.output(0).get_by_text("The kernel is gone").wait_for()
     await page.run(0)
     await record(page, 0.5)
+    await page.restart()  # one that does nothing notices too
+    await page.output(0).get_by_text("The kernel is gone").wait_for()
 
 
 async def test_two_tabs(lab):
