@@ -53,6 +53,11 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert main(["info", "s.rtnb", "--json"]) == 0
     told = json.loads(said(capsys))
     assert (told["turns"], told["billed"], told["problem"]) == (4, False, None)
+    assert told["cost_usd"] > 0
+    assert told["prices"].startswith("gpt-4o-realtime-preview as of 20")
+    assert told["context"].endswith("%)")
+    assert "cached" in told["tokens_by_kind"]
+    assert told["disagreements"] == []
     assert main(["verify", "s.rtnb"]) == 0
     assert "s.rtnb: good: " in said(capsys)
     assert main(["diff", "s.rtnb", "s.rtnb"]) == 0

@@ -100,6 +100,10 @@ TESTED_IN = {
     "recordings.sound": "test_recordings_format.py",
     "recordings.writer": "test_recordings_format.py",
     "session.answers": "test_session_core.py",
+    "session.cuts": "test_session_core.py",
+    "session.feed": "test_session_core.py",
+    "session.guard": "test_session_budget.py",
+    "session.rounds": "test_session_tools.py",
     "session.farewell": "test_session_core.py",
     "faces.doctor_widget": "test_faces_doctor.py",
     "wire.input_buffer": "test_wire_conversation.py",
@@ -129,6 +133,9 @@ TESTED_IN = {
     "transports.websocket": "test_transports.py",
     "views.latency": "test_views_timeline.py",
     "views.picture": "test_views_timeline.py",
+    "views.provenance": "test_recordings_report.py",
+    "views.report": "test_recordings_report.py",
+    "views.report_style": "test_recordings_report.py",
     "views.session_picture": "test_views_timeline.py",
     "views.spans": "test_views_timeline.py",
     "views.turn_picture": "test_views_timeline.py",
@@ -296,7 +303,8 @@ def test_the_tree_of_errors():
     from rtnb import errors
 
     for name in errors.__all__:
-        assert issubclass(getattr(errors, name), errors.RtnbError)
+        kind = UserWarning if name == "BudgetWarning" else errors.RtnbError
+        assert issubclass(getattr(errors, name), kind)
         assert name in errors.__doc__
         assert getattr(rtnb, name) is getattr(errors, name)
     assert issubclass(errors.ArgumentError, ValueError)

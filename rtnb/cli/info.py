@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 def _told(recording: Recording) -> dict[str, Any]:
     head, log = recording.header, recording.log
     size = recording.path.stat().st_size
-    cost = [turn.cost for turn in recording.turns]
+    used = recording.usage
+    cost = used.cost
     return {
         "file": recording.path.name,
         "bytes": size,
@@ -63,8 +64,13 @@ def _told(recording: Recording) -> dict[str, Any]:
         "most": dict(log.counts().most_common(_TYPES)),
         "frame_bytes": log.bytes,
         "turns": len(recording.turns),
-        "tokens": recording.usage.total_tokens,
-        "cost_usd": None if None in cost else round(sum(float(one) for one in cost if one is not None), 6),
+        "tokens": used.total_tokens,
+        "tokens_by_kind": str(used.total),
+        "context": str(used.context),
+        "cost_usd": None if cost is None else round(float(cost), 6),
+        "prices": None if cost is None else f"{cost.model} as of {cost.as_of}",
+        "not_in_cost": list(cost.excludes) if cost is not None else [],
+        "disagreements": used.problems,
         "sound": (head.get("capture") or {}).get("audio"),
         "redacted": head.get("redacted"),
         "scrubbed": list(head.get("scrubbed") or ()),
