@@ -178,6 +178,13 @@ def test_the_servers_word_on_speech_comes_before_the_sounds():
     assert "600 ms" in waiting  # from the end of speech to the first sound
 
 
+def test_without_a_place_of_speech_its_notices_tell():
+    marks = {"speech_started": 1.0, "speech_stopped": 2.0, "committed": 2.1}
+    (span,) = TurnTimes(0, marks=marks).spans()
+    assert (span.kind, span.start, span.end) == ("speech", 1.0, 2.0)
+    assert "arrivals" in span.note
+
+
 def test_responses_of_one_turn_sound_one_after_the_other():
     responses = (
         ({"created": 1.0, "first_audio": 1.1, "last_audio": 1.2, "done": 1.3}, 3.0),

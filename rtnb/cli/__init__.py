@@ -27,6 +27,7 @@ COMMANDS = (
     "scrub",
     "diff",
     "export",
+    "report",
     "recover",
 )
 """The names of the modules, in the order of the help."""

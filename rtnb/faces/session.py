@@ -8,6 +8,7 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
@@ -160,6 +161,24 @@ class Session(SessionView):
         )
         save(pieces(core.record.log), head, path, audio=audio)
         return Path(path)
+
+    def report(
+        self, out: str | os.PathLike[str], *, title: str = "", audio: bool = True, max_mb: float = 25.0
+    ) -> Path:
+        """Write one HTML page that holds all so far and works offline, and return its path.
+
+        Timeline, turns with players, transcript, tokens and money, configuration, provenance, event log.
+        ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. The
+        hashes in it are those of what ``save`` writes at this moment.
+
+        Raises RecordingError where it cannot be written, ArgumentError for another ``max_mb``.
+        """
+        from ..recordings import open as open_recording
+        from ..recordings.report import write_report
+
+        with TemporaryDirectory(prefix="rtnb-") as folder:
+            recording = open_recording(self.save(Path(folder) / "session.rtnb"))
+            return write_report(recording, out, title=title, audio=audio, max_mb=max_mb, saved=False)
 
     @property
     def turns(self) -> list[Turn]:

@@ -21,6 +21,7 @@ from .jsonl import SUFFIXES, LinesReader
 from .reader import Reader
 
 if TYPE_CHECKING:
+    from ..views.provenance import Provenance
     from .scrub import Proof
     from .verify import Verdict
 
@@ -121,6 +122,19 @@ class Recording(SessionView):
         return str(self.header.get("where") or "an unnamed server")
 
     @property
+    def frames_sha256(self) -> str | None:
+        """The hash of all frames, as the file tells it; None where sound is lossy or the file was cut."""
+        tail = getattr(self._reader, "tail", None) or {}
+        return str(tail["sha256"]) if tail.get("sha256") else None
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Where it comes from: who answered, when, made by what, and the hashes of the file."""
+        from .report import provenance
+
+        return provenance(self)
+
+    @property
     def seconds(self) -> float:
         """From the first frame to the last."""
         return self.log[-1].t if len(self.log) else 0.0
@@ -150,6 +164,18 @@ class Recording(SessionView):
         from .export import export
 
         return export(self, Path(out))
+
+    def report(
+        self, out: str | os.PathLike[str], *, title: str = "", audio: bool = True, max_mb: float = 25.0
+    ) -> Path:
+        """Write one HTML page that holds everything and works offline, and return its path.
+
+        ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. Raises
+        RecordingError where it cannot be written.
+        """
+        from .report import write_report
+
+        return write_report(self, out, title=title, audio=audio, max_mb=max_mb)
 
     def scrub(
         self,
@@ -201,8 +227,10 @@ class Recording(SessionView):
         bad = f'<p class="rtnb-bad">{escape(self.problem)}</p>' if self.problem else ""
         return (
             f'{STYLE}<div class="rtnb-turn" role="group" aria-label="Recording">'
-            f"<p><b>{escape(self.path.name)}</b></p><p>{escape(' · '.join(filter(None, facts)))}</p>{bad}"
+            f'<div class="rtnb-side"><p><b>{escape(self.path.name)}</b></p>'
+            f"<p>{escape(' · '.join(filter(None, facts)))}</p>{bad}"
             f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{rest}</div>"
+            f"{self.provenance.foot()}</div>"
         )
 
 
@@ -215,6 +243,6 @@ def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
 
     Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb.
     """
-    return Recording(Reader(path, repair=repair))
     if Path(path).suffix.lower() in SUFFIXES:
         return Recording(LinesReader(path))
+    return Recording(Reader(path, repair=repair))

@@ -69,24 +69,30 @@ def headline(events: Events) -> list[str]:
     return words + ([f"{bad:,} error{'' if bad == 1 else 's'}"] if bad else [])
 
 
-def events_html(events: Events) -> str:
-    """Return the first rows as static HTML; of more it says how many there are and how to get them."""
+def events_html(
+    events: Events, *, most: int = ROWS_SHOWN, letters: int = _ALL_LETTERS, folded: bool = False
+) -> str:
+    """Return the first rows as static HTML; of more it says how many there are and how to get them.
+
+    ``most`` rows are shown, with ``letters`` of JSON in all; ``folded`` closes all turns but the first.
+    """
     rows = Rows(events)
-    while rows.settled < ROWS_SHOWN and rows.extend(0.0):
+    while rows.settled < most and rows.extend(0.0):
         pass
     seen = Selection(rows, Wanted())
     seen.update(0.0)
-    teller, room, shown_events = Teller(rows), _ALL_LETTERS, 0
+    teller, room, shown_events = Teller(rows), letters, 0
     parts: list[str] = []
     opened = False
-    for line in seen.lines(0, ROWS_SHOWN + len(seen)):
+    for line in seen.lines(0, most + len(seen)):
         if line.kind == "turn":
-            if len(parts) >= ROWS_SHOWN:
+            if len(parts) >= most:
                 break
-            parts.append(("</details>" if opened else "") + _heading(line.turn, clock(events[line.event].t)))
+            heading = _heading(line.turn, clock(events[line.event].t), opened=not (folded and opened))
+            parts.append(("</details>" if opened else "") + heading)
             opened = True
             continue
-        if shown_events >= len(events) or len(parts) >= ROWS_SHOWN:
+        if shown_events >= len(events) or len(parts) >= most:
             break
         told = teller.tell(line)
         text = _json(events, line.event, teller, room)
@@ -102,9 +108,12 @@ def events_html(events: Events) -> str:
     )
 
 
-def _heading(turn: int, when: str) -> str:
+def _heading(turn: int, when: str, *, opened: bool) -> str:
     name = f"Turn {turn}" if turn >= 0 else "Session"
-    return f'<details class="rtnb-group" open><summary>{name} <span class="rtnb-when">{when}</span></summary>'
+    state = " open" if opened else ""
+    return (
+        f'<details class="rtnb-group"{state}><summary>{name} <span class="rtnb-when">{when}</span></summary>'
+    )
 
 
 def _row(told: Told, text: str) -> str:

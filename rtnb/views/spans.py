@@ -148,8 +148,11 @@ class TurnTimes:
             yield Span(
                 "user", "speech", marks["speech_begin"], marks["speech_end"], "as the server placed it"
             )
-        else:
+        elif self._computed:
             yield from self._computed
+        elif {"speech_started", "speech_stopped"} <= set(marks):
+            note = "between the arrivals of the server's word on it"
+            yield Span("user", "speech", marks["speech_started"], marks["speech_stopped"], note)
         if {"speech_end", "speech_stopped"} <= set(marks):
             yield Span("user", "pause", marks["speech_end"], marks["speech_stopped"])
 

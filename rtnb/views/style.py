@@ -57,6 +57,8 @@ border:0;border-bottom:1px solid var(--rtnb-line);background:none;font-weight:40
 .rtnb-table.rtnb-table thead th{color:var(--rtnb-soft);font-size:.92em}
 .rtnb-table tbody th{white-space:nowrap}
 .rtnb-table.rtnb-table .rtnb-n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.rtnb-table td:last-child{min-width:12em}
+.rtnb-table.rtnb-table td.rtnb-n{min-width:0}
 .rtnb-table summary{cursor:pointer;color:var(--rtnb-soft)}
 """
 
