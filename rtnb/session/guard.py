@@ -49,8 +49,8 @@ class Guard:
         if self.budget is None:
             return
         for said in self.budget.warnings():
-            try:
-                warnings.warn(said, BudgetWarning, stacklevel=2)
+            try:  # on the session's thread there is no line of the user's to point at
+                warnings.warn_explicit(said, BudgetWarning, "rtnb", 0)
             except BudgetWarning:  # a filter makes it an error: nobody is there to take one
                 _log.warning("%s", said)
         detection = self._record.conversation.turn_detection
