@@ -40,6 +40,8 @@ _log = logging.getLogger("rtnb")
 _EVERY = 0.02
 """Seconds between writes while frames come: one write for all that came meanwhile."""
 _IDLE = 0.5
+_SOUND = 1 << 20
+"""Bytes of sound in one write: little, since it is copied on its way."""
 _SYNC = 5.0
 _PATIENCE = 10.0
 _MOST_DAYS = 14
@@ -132,7 +134,7 @@ class Spool:
         while True:
             over = self._over.is_set()
             if self.written < len(self._record.log):
-                for piece in pieces(self._record.log, self.written):
+                for piece in pieces(self._record.log, self.written, most=_SOUND):
                     lies = writer.write(piece)
                     file.flush()
                     if filing is not None and lies is not None:

@@ -250,14 +250,14 @@ def _cut_more(piece: Columns, starts: Any) -> Columns:
     )
 
 
-def pieces(log: Log, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
-    """Yield a log's events in groups of a good size for a file."""
+def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _SOUND) -> Iterator[Columns]:
+    """Yield a log's events in groups of a good size for a file: with up to ``most`` bytes of sound."""
     stop = len(log) if stop is None else stop
     while start < stop:
         piece = log.columns(start, min(start + _ROWS, stop))
         held = np.cumsum(piece.sound_lengths, dtype=np.int64)
-        if len(held) and held[-1] > _SOUND:
-            over = int(piece.sound_rows[np.searchsorted(held, _SOUND, "right")])
+        if len(held) and held[-1] > most:
+            over = int(piece.sound_rows[np.searchsorted(held, most, "right")])
             piece = log.columns(start, start + max(over, 1))
         start += len(piece)
         yield piece

@@ -1,4 +1,4 @@
-"""Recordings: size, opening, replaying, and what the spool costs.
+"""Recordings: size, opening, replaying, what the spool costs, and what memory it saves.
 
 Sizes are those of a conversation of real speech where there is some (``../shared/speech``), else of noise in
 the shape of speech, against gzip of the same frames as JSON Lines. The session of an hour has 300,000 events:
@@ -254,6 +254,46 @@ def spooling(sound: bytes) -> None:
     assert threading.active_count() < 4
 
 
+LIVE = """
+import resource, sys
+import numpy as np
+import rtnb
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+noise = np.random.default_rng(1).uniform(-0.2, 0.2, 24_000 * 60)
+question, words = rtnb.Clip(noise.astype(np.float32), 24_000), " ".join(["word"] * 480)
+with rtnb.connect(engine="weightless", spool=sys.argv[1] == "on") as session:
+    began, heard = None, 0.0
+    while heard < 3600:
+        turn = session.send(question, words).wait()
+        heard += question.seconds + turn.audio.seconds
+        if began is None and heard > 600:  # by then it has what it needs however long it lasts
+            began = resident(), session.log.bytes
+    print((resident() - began[0]) / 1e6, (session.log.bytes - began[1]) / 1e6)
+"""
+
+
+def living() -> None:
+    """Compare how a session of an hour, as fast as it goes, grows in memory with its frames' bytes."""
+    from rtnb.server import process
+
+    if sys.platform != "linux":
+        return
+    grown = {}
+    for spool in ("on", "off"):
+        done = subprocess.run(
+            [sys.executable, "-c", LIVE, spool], capture_output=True, text=True, check=True
+        ).stdout.split()
+        grown[spool], frames = float(done[0]), float(done[1])
+    process.stop("weightless")
+    what = "memory that a spooled session takes more after 60 minutes than after 10"
+    say(what, grown["on"], "MB", "the bytes of its frames meanwhile", frames, 0.25)
+    say(what, grown["on"], "MB", "the same without a spool", grown["off"], None)
+
+
 def main() -> None:
     """Run all and print one JSON line a figure."""
     import os
@@ -268,6 +308,7 @@ def main() -> None:
         sizes(folder, sound)
         replaying(folder, sound)
         spooling(sound)
+        living()
         opening(folder, sound, events)
 
 
