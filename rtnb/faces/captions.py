@@ -7,6 +7,7 @@ from typing import Any
 from ..audio.view import duration
 from ..session.turn import Turn
 from ..views import words
+from ..views.clean import clean_text
 from ..wire.record import Record
 
 __all__ = ["facts", "lines", "money"]
@@ -28,10 +29,11 @@ def lines(turn: Turn, record: Record) -> list[dict[str, Any]]:
         note = f"Transcription failed: {turn.transcription_error}"
     elif not asked and spoken:
         note = "No transcript yet." if waits and not turn.done else "No transcript."
-    user = {"who": "user", "text": asked, "final": turn.done or (bool(asked) and not waits), "note": note}
+    final = turn.done or (bool(asked) and not waits)
+    user = {"who": "user", "text": clean_text(asked), "final": final, "note": clean_text(note)}
     running = [f"Calls {call.name} …" for call in turn.calls if call.output is None and not turn.done]
     note = _ending(turn) if turn.done else " ".join(running)
-    said = {"who": "assistant", "text": turn.said, "final": turn.done, "note": note}
+    said = {"who": "assistant", "text": clean_text(turn.said), "final": turn.done, "note": clean_text(note)}
     return [{"kind": "line", "key": f"{number}-{one['who']}", "turn": number, **one} for one in (user, said)]
 
 

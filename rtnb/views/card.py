@@ -1,7 +1,7 @@
 """The static card of a turn: who said what, how it sounded, what was called, how long it took, what it cost.
 
-Everything that a model, a user or a service wrote is escaped. Waveform and player carry their data in their
-own ``src``, which a notebook keeps even where it is not trusted.
+Everything that a model, a user or a service wrote is escaped, its keys hidden. Waveform and player carry
+their data in their own ``src``, which a notebook keeps even where it is not trusted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import orjson
 from ..audio import Clip
 from ..audio.view import MAX_INLINE_SECONDS, duration, player_html, waveform_html
 from . import words
+from .clean import clean_text
 from .style import STYLE
 from .turn import Call, TurnView
 
@@ -135,10 +136,14 @@ def _assistant(turn: TurnView, room: Sounds, name: str, suffix: str) -> str:
     if ending is not None:
         head, colon, rest = ending.partition(":")
         bad = ' class="rtnb-bad"' if turn.status == "failed" else ""
-        parts.append(f"<p{bad}><strong>{escape(head + colon)}</strong>{escape(rest)}</p>")
+        parts.append(f"<p{bad}><strong>{escape(head + colon)}</strong>{_text(rest)}</p>")
     elif len(parts) == 1:
         parts.append(_line("Nothing was answered.", "rtnb-none"))
     return f'<div class="rtnb-side">{"".join(parts)}</div>'
+
+
+def _text(text: str) -> str:
+    return escape(clean_text(text))
 
 
 def _who(name: str) -> str:
@@ -146,11 +151,11 @@ def _who(name: str) -> str:
 
 
 def _said(text: str) -> str:
-    return f'<p class="rtnb-said" dir="auto">{escape(text)}</p>'
+    return f'<p class="rtnb-said" dir="auto">{_text(text)}</p>'
 
 
 def _line(text: str, kind: str) -> str:
-    return f'<p class="{kind}" dir="auto">{escape(text)}</p>'
+    return f'<p class="{kind}" dir="auto">{_text(text)}</p>'
 
 
 def _unkept(why: str, long: str, write: str) -> str:
@@ -158,7 +163,7 @@ def _unkept(why: str, long: str, write: str) -> str:
 
 
 def _call(call: Call, turn: TurnView) -> str:
-    head = f"<p><code><b>{escape(call.name)}</b>({_arguments(call.arguments)})</code></p>"
+    head = f"<p><code><b>{_text(call.name)}</b>({_arguments(call.arguments)})</code></p>"
     if call.error is not None:
         tail = f'<div class="rtnb-bad">{_folded("<strong>The tool failed:</strong>", call.error)}</div>'
     elif call.output is not None:
@@ -175,13 +180,14 @@ def _arguments(text: str) -> str:
     try:
         given = orjson.loads(text or "{}")
     except orjson.JSONDecodeError:
-        return escape(text)
+        return _text(text)
     if not isinstance(given, dict):
-        return escape(text)
-    return ", ".join(f"{escape(key)}={escape(repr(value))}" for key, value in given.items())
+        return _text(text)
+    return _text(", ".join(f"{key}={value!r}" for key, value in given.items()))
 
 
 def _folded(lead: str, text: str) -> str:
+    text = clean_text(text)
     if len(text) <= _LONG:
         return f"<p>{lead} <code>{escape(text)}</code></p>"
     start = escape(text[:80].rstrip())

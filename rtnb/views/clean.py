@@ -7,7 +7,7 @@ from html import escape, unescape
 
 from ..wire.redact import MARK, redact, secrets
 
-__all__ = ["clean", "clean_html", "known_keys"]
+__all__ = ["clean", "clean_html", "clean_text", "known_keys"]
 
 _KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "RTNB_LLM_API_KEY", "RTNB_SERVE_KEY")
 _LEAST = 8  # what is shorter is overwritten only where it stands beside what gives it away
@@ -21,6 +21,11 @@ def known_keys() -> list[str]:
 def clean(frame: bytes) -> bytes:
     """Return a frame with its keys overwritten, as long as before."""
     return redact(frame, known_keys())[0]
+
+
+def clean_text(text: str) -> str:
+    """Return what somebody wrote or said with its keys overwritten."""
+    return clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
 
 
 def clean_html(page: str) -> str:

@@ -29,6 +29,7 @@ from .columns import Columns
 from .entries import NO_TURN, Entry, LogView, Look
 from .events import BINARY, Direction
 from .filing import FiledBlock, Filing
+from .redact import redact
 from .sound import Chunk, Sound, Store
 
 __all__ = ["NO_TURN", "Entry", "Log", "LogView", "Look"]
@@ -157,6 +158,8 @@ class Log:
         # 32,767 kinds is far more than any protocol has; past that a hostile peer is naming at random.
         if len(self._names) >= _SERVER - 1:
             type = BINARY
+        # Types stand in every view and file beside the frames: of one that is a key, only what hides it.
+        type = redact(type.encode("utf-8", "replace"))[0].decode()
         code = self._codes.setdefault(type, len(self._names))
         if code == len(self._names):
             self._names.append(type)
