@@ -224,7 +224,7 @@ class Report:
             cards.append(
                 f'<article class="turn" id="turn-{turn.number}"><h3>Turn {turn.number} '
                 f"<small>{status} · {at}</small></h3>{card_html(turn, self.sound)}"
-                f"<details><summary>In time</summary>{marks}</details></article>"
+                f"<details><summary>Timeline of the turn</summary>{marks}</details></article>"
             )
         return f'<p class="lede">{self.sound.said}</p>{"".join(cards)}'
 

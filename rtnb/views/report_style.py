@@ -27,8 +27,7 @@ CSS = f"""
 @media (prefers-color-scheme:dark){{:root:not([data-theme=light]){{{_DARK}}}}}
 @media print{{:root{{color-scheme:light}}}}
 *{{box-sizing:border-box}}
-html{{scroll-behavior:smooth;scroll-padding-top:16px}}
-@media (prefers-reduced-motion:reduce){{html{{scroll-behavior:auto}}}}
+html{{scroll-padding-top:16px}}
 body{{margin:0;background:var(--jp-layout-color0);color:var(--jp-content-font-color1);
 font:15px/1.55 var(--jp-content-font-family)}}
 a{{color:var(--jp-content-link-color)}}
