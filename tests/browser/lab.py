@@ -74,6 +74,7 @@ _NOISE = re.compile(
             r"jupyter-webrtc.*version|Module jupyter-webrtc",
             r"net::ERR_(NAME_NOT_RESOLVED|INTERNET_DISCONNECTED|CONNECTION_REFUSED)",
             r"WebSocket connection to .*failed",
+            r"Blocked attempt to show a 'beforeunload'",  # a page that was changed is loaded again
             r"Starting WebSocket|Kernel: \w+ \(|Connection lost, reconnecting",
         ]
     )

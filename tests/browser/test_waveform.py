@@ -93,7 +93,7 @@ async def test_parts_follow_each_other_without_a_gap(lab):
     await page.run(0)
     wave = page.output(0).locator(".rtnb-waveform")
     await page.execute("w.position = 3.6")
-    await page.wait(f"() => ({PLACE})() > 3.5")
+    await page.wait("() => document.querySelector('.rtnb-wave-slider').ariaValueNow === '3.60'")
     await wave.get_by_role("button", name="Play").click()
     await page.wait(f"() => ({PLACE})() > 3.7")
     heard = await page.js(LISTEN, [4.2, 6.2])
