@@ -227,3 +227,23 @@ def test_with_the_real_engine(tmp_path, server_home):
     assert [(e.frame, e.direction, e.t) for e in recording.log][: len(frames)] == frames[: len(recording.log)]
     with rtnb.replay(path, strict=True) as session:
         assert told([session.send("Say hello."), session.send("And good bye.")]) == turns
+
+
+def test_times_of_a_hurried_replay_are_not_passed_off_as_the_models(recorded, tmp_path):
+    path = recorded["text"][0]
+    with rtnb.replay(path, speed=1) as session:
+        paced = session.send("hello there").wait()
+    assert "first audio" in page(paced)
+    assert "not of the model" not in page(paced)
+    with rtnb.replay(path) as session:
+        turn = session.send("hello there").wait()
+        session.save(tmp_path / "again.rtnb")
+        assert "not of the model" in session.timeline._repr_mimebundle_()["text/html"]
+    again = rtnb.open(tmp_path / "again.rtnb").turns[0]
+    for one in (turn, again):
+        assert "first audio" not in page(one)
+        assert "Its times are those of the replay, not of the model." in page(one)
+
+
+def page(turn):
+    return turn._repr_mimebundle_()["text/html"]

@@ -10,6 +10,7 @@ from ..recordings.recording import open as open_recording
 from ..session.core import AsyncSession
 from ..transports.replay import Replay
 from ..wire import models
+from ..wire.record import HURRIED
 from .connect import connect
 from .session import Session, _open
 
@@ -80,7 +81,8 @@ def replay(
     core = session._core
     core.billed, core.engine = recording.billed, recording.engine
     core.record.stated = recording.record.stated
-    core.record.origin = f"A replay of {recording.about}."
+    core.record.hurried = recording.record.hurried or speed != 1
+    core.record.origin = f"A replay of {recording.about}. {HURRIED if core.record.hurried else ''}".strip()
     return ReplaySession(core, recording, transport, strict)
 
 

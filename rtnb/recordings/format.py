@@ -16,7 +16,8 @@ A chunk
 ``HEAD``: JSON
     ``format`` (1), ``rtnb`` (version), ``created`` (ISO 8601, UTC), ``model``, ``stated_model``
     (the model's name as the caller stated it), ``dialect`` ("ga"), ``where``
-    (in words), ``engine`` (the embedded engine that answered; "" for another server), ``billed``,
+    (in words), ``engine`` (the embedded engine that answered; "" for another server), ``billed``, ``hurried``
+    (whether it is of a replay at another speed than life's, whose times tell nothing of the model),
     ``session`` (its configuration as the server told it last), ``libraries`` (name → version), ``clocks``
     (``wall_ns``: of the first event, since 1970), ``prices_as_of``, ``capture`` (``audio``: "lossless" or
     "opus"; ``spool``: whether this is one), ``redacted`` (how many keys were made unreadable),

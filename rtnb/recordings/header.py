@@ -47,6 +47,7 @@ def header(
         "where": where,
         "engine": engine,
         "billed": billed,
+        "hurried": record.hurried,
         "session": record.session,
         "libraries": _libraries(),
         "clocks": {"wall_ns": None if wall is None else round(wall * 1e9), "monotonic": "seconds since it"},

@@ -16,7 +16,7 @@ from ..views.events import Events
 from ..views.session import SessionView
 from ..views.style import STYLE
 from ..views.turn import TurnView
-from ..wire.record import Record
+from ..wire.record import HURRIED, Record
 from .jsonl import SUFFIXES, LinesReader
 from .reader import Reader
 
@@ -76,14 +76,15 @@ class Recording(SessionView):
         """Every frame, both directions: to filter, search, count, and look at."""
         told = ("where", "engine", "billed", "model", "stated_model")
         about = {name: self.header[name] for name in told if name in self.header}
-        return Events(self._reader.log, record=lambda: self.record, about=about)
+        return Events(self._reader.log, record=lambda: self.record, about=about, over=True)
 
     @cached_property
     def record(self) -> Record:
         """The log and all that is folded from it."""
         made = self._reader.record if isinstance(self._reader, LinesReader) else None
         record = Record.of(self._reader.log) if made is None else made
-        record.origin = f"From {self.about}."
+        record.hurried = self.header.get("hurried") is True
+        record.origin = f"From {self.about}. {HURRIED if record.hurried else ''}".strip()
         record.stated = str(self.header.get("stated_model") or self.header.get("model") or "")
         return record
 

@@ -174,13 +174,13 @@ class Report:
         if self.provenance.problem:
             notes += f'<p class="note bad"><strong>The file:</strong> {escape(self.provenance.problem)}.</p>'
         median = timeline.percentiles()["first_sound"]
-        usage = view.record.usage
+        usage, hurried = view.record.usage, view.record.hurried
         costs = [turn.cost for turn in self.turns if turn.usage.total_tokens]
         figures = [
             (f"{len(self.turns):,}", "turn" if len(self.turns) == 1 else "turns"),
             (duration(seconds), "first frame to last"),
             (
-                "unknown" if median.p50 is None else f"{ms(median.p50)} ms",
+                "unknown" if median.p50 is None or hurried else f"{ms(median.p50)} ms",
                 f"to first sound, median of {median.n:,}",
             ),
             (f"{usage.total_tokens:,}" if costs else "unknown", "tokens"),

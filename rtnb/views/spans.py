@@ -59,8 +59,8 @@ class TurnTimes:
     """What is known of when a turn's parts happened; all but its number may be missing.
 
     ``responses`` are the marks of each response with the seconds of sound it made. ``heard`` are the
-    seconds of the answer that were heard where it was cut. ``said`` and ``answered`` give the sound of both
-    sides when it is asked for.
+    seconds of the answer that were heard where it was cut. ``hurried`` tells of a replay whose times are
+    not the model's. ``said`` and ``answered`` give the sound of both sides when it is asked for.
     """
 
     number: int
@@ -69,6 +69,7 @@ class TurnTimes:
     responses: tuple[tuple[Mapping[str, float], float], ...] = ()
     heard: float | None = None
     title: str = ""
+    hurried: bool = False
     said: Callable[[], Clip | None] = lambda: None
     answered: Callable[[], Clip | None] = lambda: None
 
@@ -91,6 +92,7 @@ class TurnTimes:
             responses=tuple((dict(one.marks), made.get(one.id, 0.0)) for one in turn.responses),
             heard=turn.heard,
             title=turn.input.text or turn.said,
+            hurried=turn.hurried,
             said=lambda: turn.input.audio,
             answered=lambda: turn.sound,
         )

@@ -11,6 +11,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ..wire.record import HURRIED
 from ..wire.timing import MARKS, MEASURES, WORDS
 from .frame import frame
 from .latency import marks_html, ms
@@ -195,6 +196,8 @@ class Timeline(Sequence[TurnTimes]):
         single = len(self._turns) == 1 and not self._whole
         inner = _turn(self._turns[0], still) if single else self._session(still, link)
         label = "Timeline of a turn" if single else "Timeline of the session"
+        if any(turn.hurried for turn in self._turns):
+            inner = f'<p class="rtnb-what"><strong>{HURRIED}</strong></p>{inner}'
         return f'<div class="rtnb-timeline rtnb-table" role="group" aria-label="{label}">{inner}</div>'
 
     def _session(self, still: bool, link: Callable[[TurnTimes], str] | None) -> str:

@@ -82,6 +82,11 @@ class TurnView:
         return self._record.origin
 
     @property
+    def hurried(self) -> bool:
+        """Whether the turn was replayed at another speed than life's, so that its times tell nothing."""
+        return self._record.hurried
+
+    @property
     def billed(self) -> bool:
         """Whether anybody asks money for the turn."""
         return self._billed

@@ -51,8 +51,13 @@ def _heard(turn: TurnView, drawn: bool, lead: str = ": ") -> str:
 
 
 def latency(turn: TurnView) -> tuple[str, str] | None:
-    """Return how fast the answer came, and from when that is counted; None where nothing came."""
+    """Return how fast the answer came, and from when that is counted; None where nothing came.
+
+    None too for a replay at another speed than life's.
+    """
     seen = turn.latency
+    if turn.hurried:
+        return None
     if seen.first_audio is None and seen.first_text is None:
         return None
     return str(seen), _SINCE.get(seen.since, "")

@@ -14,7 +14,10 @@ from .sound import Sound
 from .turns import Turns
 from .usage import Usage
 
-__all__ = ["Record"]
+__all__ = ["HURRIED", "Record"]
+
+HURRIED = "Its times are those of the replay, not of the model."
+"""What is said of a record that is a replay at another speed than life's."""
 
 
 class Record:
@@ -34,6 +37,8 @@ class Record:
         self.problems: list[tuple[int, str]] = []
         self.origin = ""
         """Where the frames come from, as a sentence, if not from a server that answers now."""
+        self.hurried = False
+        """Whether it is a replay at another speed than life's: its times tell nothing of the model."""
         self.stated = ""
         """The model's name as the caller stated it; a server may tell another, or only a deployment's."""
 
