@@ -102,6 +102,7 @@ async def test_parts_follow_each_other_without_a_gap(lab):
     assert heard["low"] > 0.25, heard
     assert heard["high"] < 0.55, heard
     await wave.get_by_label("Speed").select_option("2")
+    await page.execute("w.position = 10.0")
     await page.wait("() => document.querySelector('.rtnb-waveform audio').ended")
     await wave.get_by_role("button", name="Play").wait_for()
     await page.until("w.position > 11.9")
@@ -131,7 +132,7 @@ async def test_a_click_seeks_and_the_wheel_zooms(notebook7):
 
 
 async def test_the_kernel_may_be_busy_or_gone(lab):
-    page = await lab.open([TONE, "import time; time.sleep(6)"])
+    page = await lab.open([TONE, "import time; time.sleep(4)"])
     await page.run(0)
     await page.start(1)
     wave = page.output(0).locator(".rtnb-waveform")
