@@ -1,6 +1,6 @@
 """The spool: a live session's log on the disk as it runs, so that no frame is lost with the process.
 
-A thread of its own follows the log and writes what is new, at most 20 ms after it arrived: sound never waits
+A thread of its own follows the log and writes what is new, at most 5 ms after it arrived: sound never waits
 for a disk. What is written survives the end of the process at once, however it ends; every 5 seconds it is
 forced to the disk, to survive the machine's end as well. A spool is a recording without its end. It is
 removed when the session is closed, and left where the process ended first: ``rtnb recover`` makes a recording
@@ -37,7 +37,7 @@ __all__ = ["Spool", "folder", "recover", "spools", "wanted"]
 
 _log = logging.getLogger("rtnb")
 
-_EVERY = 0.02
+_EVERY = 0.005
 """Seconds between writes while frames come: one write for all that came meanwhile."""
 _IDLE = 0.5
 _SOUND = 1 << 20
@@ -131,6 +131,7 @@ class Spool:
         # Windows removes no file that is open: there the session keeps all in memory.
         filing = self._record.log.filing(_Opened(path)) if sys.platform != "win32" else None
         synced, seen, dirty = time.monotonic(), -1, True
+        forcing: threading.Thread | None = None
         while True:
             over = self._over.is_set()
             if self.written < len(self._record.log):
@@ -141,14 +142,26 @@ class Spool:
                         filing.note(piece.first, len(piece), lies.frames, lies.sounds)
                     self.written += len(piece)
                 dirty = True
-            if dirty and (over or time.monotonic() - synced > _SYNC):
-                os.fsync(file.fileno())
-                synced, dirty = time.monotonic(), False
             if over:
+                if forcing is not None:
+                    forcing.join()
+                if not self._discard:
+                    _force(file)
                 return
+            due = dirty and time.monotonic() - synced > _SYNC
+            if due and not (forcing is not None and forcing.is_alive()):
+                # On a thread of its own: a disk may take long to answer, and frames arrive meanwhile.
+                forcing = threading.Thread(target=_force, args=(file,), name="rtnb fsync", daemon=True)
+                forcing.start()
+                synced, dirty = time.monotonic(), False
             self._over.wait(_EVERY)
             if not self._over.is_set():
                 seen = self._wait(seen, _IDLE)
+
+
+def _force(file: BinaryIO) -> None:
+    with suppress(OSError, ValueError):  # it fails or is closed: then so does the next write, and says so
+        os.fsync(file.fileno())
 
 
 class _Opened:
