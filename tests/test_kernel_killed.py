@@ -76,7 +76,7 @@ def test_every_frame_that_had_arrived_comes_back(kernel, tmp_path, capsys, lines
     while said.count("\n") < lines:
         message = client.get_iopub_msg(timeout=60)
         assert message["msg_type"] != "error", message["content"]
-        if message["msg_type"] == "stream":
+        if message["content"].get("name") == "stdout":
             said += message["content"]["text"]
     manager.provisioner.process.kill()
     manager.provisioner.process.wait()
