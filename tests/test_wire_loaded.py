@@ -79,3 +79,21 @@ def test_columns_that_contradict_themselves_are_refused():
 def test_memory_is_the_columns_alone():
     log = full().record.log
     assert again(log, 10).nbytes < log.nbytes
+
+
+def test_what_is_folded_of_a_recording_holds_no_sound_of_its_own(tmp_path):
+    from frames import full
+
+    from rtnb.recordings import open as opened
+    from rtnb.recordings import save
+    from rtnb.recordings.writer import pieces
+    from rtnb.wire.sound import Sound
+
+    live = full().record
+    save(pieces(live.log), {"format": 1}, tmp_path / "x.rtnb")
+    record = opened(tmp_path / "x.rtnb").record
+    parts = [part for item in record.conversation.items.values() for part in item.parts]
+    chunks = [chunk for part in parts for chunk in part.chunks]
+    assert sum(map(len, chunks)) > 10_000
+    assert all(isinstance(chunk, Sound) and chunk.nbytes < 200 for chunk in chunks)
+    assert record.conversation == live.conversation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
@@ -10,7 +11,7 @@ import numpy as np
 from ..errors import ArgumentError
 from .columns import SERVER, Columns
 from .log import Log
-from .sound import Sound
+from .sound import Chunk, Sound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +32,7 @@ class LoadedLog(Log):
         super().__init__()
         self._blocks = cast("list[bytes]", blocks)
         self._sounds = cast("list[Sound]", [] if sounds is None else sounds)
+        self._cuts = _Cuts(self._sounds)
         first = 0
         for number, piece in enumerate(pieces):
             self._take(number, first, piece)
@@ -71,10 +73,27 @@ class LoadedLog(Log):
         """Refuse: a log from a file is what it was. Raises ArgumentError."""
         raise ArgumentError("this log is a recording and takes no more frames: connect or replay to go on")
 
+    def share(self, index: int, sound: Sound) -> None:
+        """Let a sound that a fold has made of a frame be read from the file, where it lies already."""
+        row = bisect_left(self._sound_rows, index)
+        if row < len(self._sound_rows) and self._sound_rows[row] == index:
+            sound.move(self._cuts, row)
+
     @property
     def nbytes(self) -> int:
         """How many bytes of memory the columns take; frames and sound stay in the file."""
         return self._columns_bytes()
+
+
+class _Cuts:
+    """The sounds of a log as a store: a place in it is the number of a cut."""
+
+    def __init__(self, sounds: Sequence[Chunk]) -> None:
+        self._sounds = sounds
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return the sound of a cut."""
+        return bytes(self._sounds[at])
 
 
 def _fits(piece: Columns) -> bool:

@@ -8,6 +8,7 @@ import orjson
 
 from .conversation import Conversation
 from .events import BINARY, Direction, Event
+from .loaded import LoadedLog
 from .log import NO_TURN, Log
 from .models import Model, named
 from .sound import Sound
@@ -49,7 +50,10 @@ class Record:
         self.log = log
         for entry in log:
             event, problem = _parse(entry.frame)
-            problem = self._fold(event, entry.direction, entry.t)[2] or problem
+            _, sound, wrong = self._fold(event, entry.direction, entry.t)
+            if sound is not None and isinstance(log, LoadedLog):
+                log.share(entry.index, sound[1])
+            problem = wrong or problem
             if problem is not None:
                 self.problems.append((entry.index, problem))
         return self
