@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
-from html import escape
+from html import escape, unescape
 
-__all__ = ["BAD", "COLOURS", "MUTED", "band", "hatched", "legend", "n", "rows_for", "svg", "text", "ticks"]
+from ..audio.view import data_uri
+
+__all__ = [
+    "BAD",
+    "COLOURS",
+    "MUTED",
+    "band",
+    "hatched",
+    "legend",
+    "n",
+    "rows_for",
+    "still",
+    "svg",
+    "text",
+    "ticks",
+]
 
 # Mid-tones: at least 3:1 against white and against #111.
 COLOURS = {
@@ -21,7 +37,7 @@ COLOURS = {
     "unheard": "#8b9099",
 }
 BAD = "#d8433c"
-MUTED = "#7d838d"
+MUTED = "#747a83"
 """Ink that can be read on white and on black, where a picture cannot know what it stands on."""
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -72,8 +88,47 @@ def hatched(x: float, y: float, width: float, height: float) -> str:
 def text(x: float, y: float, said: str, *, anchor: str = "start", soft: bool = False, more: str = "") -> str:
     """Return a line of text."""
     place = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    faint = ' opacity=".72"' if soft else ""
+    faint = ' class="rtnb-faint"' if soft else ""
     return f'<text x="{n(x)}" y="{n(y)}"{place}{faint}{more}>{escape(said)}</text>'
+
+
+def still(drawn: str, alt: str) -> str:
+    """Return a picture as an ``<img>``, over which lies what it tells when pointed at.
+
+    A notebook that is not trusted loses ``<svg>`` but keeps the words in it, in a heap; so there are none.
+    """
+    whole = re.match(r'<svg [^>]*viewBox="0 0 ([\d.]+) ([\d.]+)"', drawn)
+    if whole is None:
+        return ""
+    wide, tall = float(whole[1]), float(whole[2])
+    spots = []
+    for found in _TOLD.finditer(drawn):
+        x, y, width, height = _place(found)
+        style = f"left:{x / wide:.2%};top:{y / tall:.2%};width:{width / wide:.2%};height:{height / tall:.2%}"
+        told = escape(unescape(found["title"] or found["named"]))
+        spots.append(f'<span class="rtnb-spot" style="{style}" title="{told}"></span>')
+    source = data_uri(drawn.encode(), "image/svg+xml")
+    image = f'<img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
+    return f'<div class="rtnb-frame">{image}{"".join(spots)}</div>'
+
+
+_NUMBER = r"(-?[\d.]+)"
+_RECT = rf'<rect x="{_NUMBER}" y="{_NUMBER}" width="{_NUMBER}" height="{_NUMBER}"'
+_TOLD = re.compile(
+    rf"{_RECT}[^>]*><title>(?P<title>[^<]*)</title>"
+    rf"|<g><title>(?P<named>[^<]*)</title>(?:{_RECT}|<path d=\"M{_NUMBER} {_NUMBER}V{_NUMBER}\")"
+)
+
+
+def _place(found: re.Match[str]) -> tuple[float, float, float, float]:
+    """Return x, y, width and height of what tells of itself; a mark's line is made wide enough to be hit."""
+    groups = found.groups()
+    for at in (0, 6):  # a bar alone, and one in a group
+        if groups[at] is not None:
+            x, y, width, height = map(float, groups[at : at + 4])
+            return x, y, width, height
+    x, start, end = map(float, groups[10:13])
+    return x - 3, min(start, end), 7, abs(end - start)
 
 
 def ticks(seconds: float, most: int = 9) -> float:
@@ -104,10 +159,9 @@ def legend(kinds: Sequence[tuple[str, str]]) -> str:
     """Return what each colour means, in words, as HTML: (kind, words) in order."""
     items = []
     for kind, words in kinds:
-        colour = COLOURS[kind]
-        fill = colour
-        if kind == "unheard":
-            fill = f"repeating-linear-gradient(135deg,{colour} 0 1px,transparent 1px 4px)"
-        key = f'<span class="rtnb-key" style="background:{fill}" aria-hidden="true"></span>'
-        items.append(f"<li>{key}{escape(words)}</li>")
+        shape = hatched(0, 0, 16, 9) if kind == "unheard" else ""
+        shape = shape or f'<rect width="16" height="9" rx="2" fill="{COLOURS[kind]}"/>'
+        drawn = f'<svg xmlns="http://www.w3.org/2000/svg" width="16" height="9">{shape}</svg>'
+        key = data_uri(drawn.encode(), "image/svg+xml")
+        items.append(f'<li><img src="{key}" alt="" width="16" height="9"> {escape(words)}</li>')
     return f'<ul class="rtnb-legend">{"".join(items)}</ul>'

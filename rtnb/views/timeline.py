@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from ..wire.record import HURRIED
 from ..wire.timing import MARKS, MEASURES, WORDS
 from .frame import frame
 from .latency import marks_html, ms
-from .picture import MUTED, legend
+from .picture import MUTED, legend, still
 from .session_picture import FOLD, bars_svg, scales, strip_svg
 from .spans import KINDS, TurnTimes
 from .style import TABLES
@@ -26,15 +25,18 @@ __all__ = ["TIMELINE_STYLE", "Percentiles", "Spread", "Timeline"]
 _RULES = """
 .rtnb-timeline{box-sizing:border-box;max-width:62em;margin:2px 0 8px}
 .rtnb-timeline .rtnb-picture{overflow-x:auto;overflow-y:hidden}
-.rtnb-timeline svg{display:block;max-width:100%;min-width:600px;height:auto;margin:4px 0}
+.rtnb-timeline svg,.rtnb-timeline .rtnb-frame img{display:block;width:100%;max-width:880px;min-width:600px;
+height:auto;margin:0}
+.rtnb-timeline .rtnb-frame{position:relative;width:100%;max-width:880px;min-width:600px}
+.rtnb-timeline .rtnb-spot{position:absolute}
+.rtnb-timeline .rtnb-faint{opacity:.72}
 .rtnb-timeline svg a{cursor:pointer;color:inherit}
 .rtnb-timeline svg a:hover text{text-decoration:underline}
-.rtnb-timeline img{display:none}
 .rtnb-timeline .rtnb-what{margin:2px 0}
 .rtnb-timeline.rtnb-timeline ul.rtnb-legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;
 margin:4px 0 6px;padding:0;color:var(--rtnb-soft);font-size:.88em}
 .rtnb-timeline.rtnb-timeline .rtnb-legend li{margin:0;display:flex;align-items:center;gap:6px}
-.rtnb-timeline .rtnb-key{display:inline-block;width:16px;height:9px;border-radius:2px}
+.rtnb-timeline.rtnb-timeline .rtnb-legend img{margin:0;max-width:none}
 .rtnb-timeline details{margin:2px 0}
 """
 
@@ -183,32 +185,32 @@ class Timeline(Sequence[TurnTimes]):
         return "\n".join(lines)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": TIMELINE_STYLE + self.html(still=True)}
+        return {"text/plain": repr(self), "text/html": TIMELINE_STYLE + self.html(as_images=True)}
 
-    def html(self, *, still: bool = False, link: Callable[[TurnTimes], str] | None = None) -> str:
+    def html(self, *, as_images: bool = False, link: Callable[[TurnTimes], str] | None = None) -> str:
         """Return the timeline as HTML without its style sheet.
 
-        With ``still`` each picture is there as an ``<img>`` too, which is what a notebook keeps where it is
-        not trusted. ``link`` gives the address of a turn.
+        With ``as_images`` each picture is an ``<img>``, which a notebook keeps where it is not trusted; else
+        it is drawn in the page, in its ink, and ``link`` may give the address that a turn leads to.
         """
         if not self._turns:
             return '<div class="rtnb-timeline rtnb-table"><p class="rtnb-what">No turns yet.</p></div>'
         single = len(self._turns) == 1 and not self._whole
-        inner = _turn(self._turns[0], still) if single else self._session(still, link)
+        inner = _turn(self._turns[0], as_images) if single else self._session(as_images, link)
         label = "Timeline of a turn" if single else "Timeline of the session"
         if any(turn.hurried for turn in self._turns):
             inner = f'<p class="rtnb-what"><strong>{HURRIED}</strong></p>{inner}'
         return f'<div class="rtnb-timeline rtnb-table" role="group" aria-label="{label}">{inner}</div>'
 
-    def _session(self, still: bool, link: Callable[[TurnTimes], str] | None) -> str:
+    def _session(self, as_images: bool, link: Callable[[TurnTimes], str] | None) -> str:
         turns = self._turns
         kinds = {span.kind for turn in turns for span in turn.spans()}
-        strip = _picture(partial(strip_svg, turns, link), "The whole session in time", still)
+        strip = _picture(partial(strip_svg, turns, link), "The whole session in time", as_images)
         room = scales(turns)
         pieces = []
         for start in range(0, len(turns), FOLD):
             some = turns[start : start + FOLD]
-            drawn = _picture(partial(bars_svg, some, room, link), "A row per turn", still)
+            drawn = _picture(partial(bars_svg, some, room, link), "A row per turn", as_images)
             if len(turns) > FOLD:
                 first = " open" if not start else ""
                 named = f"Turns {some[0].number} to {some[-1].number}{_middle(some)}"
@@ -248,8 +250,8 @@ class Timeline(Sequence[TurnTimes]):
         )
 
 
-def _turn(times: TurnTimes, still: bool) -> str:
-    picture = _picture(partial(turn_svg, times), "The turn in time", still)
+def _turn(times: TurnTimes, as_images: bool) -> str:
+    picture = _picture(partial(turn_svg, times), "The turn in time", as_images)
     spans = times.spans()
     kinds = {span.kind for span in spans}
     notes = dict.fromkeys(f"{KINDS[s.kind]}: {s.note}." for s in spans if s.lane == "user" and s.note)
@@ -277,15 +279,10 @@ def _honest(kinds: set[str]) -> str:
     )
 
 
-def _picture(draw: Callable[[str], str], alt: str, still: bool) -> str:
-    """Return a drawing in the page's ink; ``still`` adds it as an image, hidden where style sheets work."""
-    drawn = draw("currentColor")
-    if not drawn:
-        return ""
-    if still:
-        data = base64.b64encode(draw(MUTED).encode()).decode()
-        drawn += f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(alt)}" style="max-width:100%">'
-    return f'<div class="rtnb-picture">{drawn}</div>'
+def _picture(draw: Callable[[str], str], alt: str, as_image: bool) -> str:
+    """Return a drawing in the page's ink, or as an image in an ink that can be read on any page."""
+    drawn = still(draw(MUTED), alt) if as_image else draw("currentColor")
+    return f'<div class="rtnb-picture">{drawn}</div>' if drawn else ""
 
 
 def _middle(turns: Sequence[TurnTimes]) -> str:
