@@ -75,6 +75,7 @@ TESTED_IN = {
     "faces.page": "test_faces_live.py",
     "recordings.jsonl": "test_views_events.py",
     "views.clean": "test_views_events.py",
+    "views.desk": "test_faces_events.py",
     "views.events_frame": "test_views_events.py",
     "views.events_html": "test_views_events.py",
     "views.formats": "test_views_events.py",

@@ -43,7 +43,7 @@ def events_of(record, **about):
 def seen(events, **wanted):
     """Return a selection that took in everything."""
     selection = Selection(Rows(events), Wanted(**wanted))
-    selection.update(None)
+    selection.finish()
     return selection
 
 
@@ -137,10 +137,10 @@ def test_what_is_seen_equals_a_comprehension_and_stable_lines_stay(drawn, chips,
     log = log_of(drawn[:cut])
     events = Events(log)
     selection = Selection(Rows(events), Wanted(chips, *query, each))
-    selection.update(None)
+    selection.finish()
     stable = selection.lines(0, selection.stable)
     log_of(drawn[cut:], log)
-    selection.update(None)
+    selection.finish()
     assert selection.lines(0, len(stable)) == stable
     found = selection.lines(0, len(selection) + 5)
     assert len(found) == len(selection)

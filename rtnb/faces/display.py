@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import TurnTimeout
 from ..session.turn import Turn
+from ..views.events import Events
 
 __all__ = ["Place", "install", "live_pages"]
 
@@ -34,12 +35,23 @@ class Place:
 
 
 def install() -> None:
-    """Show turns live in the running kernel. Does nothing outside of one, and nothing the second time."""
+    """Show turns and event logs live in the running kernel; outside of one do nothing."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get() if get is not None else None
     if shell is None or getattr(shell, "kernel", None) is None:
         return
-    shell.display_formatter.ipython_display_formatter.for_type(Turn, _show)
+    formatter = shell.display_formatter.ipython_display_formatter
+    formatter.for_type(Turn, _show)
+    formatter.for_type(Events, _show_events)
+
+
+def _show_events(events: Events) -> None:
+    """Show an event log to whoever can work with it; to others as all else is shown."""
+    if not live_pages():
+        raise NotImplementedError
+    from .events import show
+
+    show(events)
 
 
 def _show(turn: Turn) -> None:

@@ -37,14 +37,24 @@ class Events(LogView):
         *,
         record: Callable[[], Record] | None = None,
         about: Mapping[str, object] | None = None,
+        over: bool = False,
     ) -> None:
-        """Hold the rows of a log. ``record`` gives its folds, ``about`` says with whom the session was."""
+        """Hold the rows of a log. ``record`` gives its folds, ``about`` says with whom the session was.
+
+        ``over`` means that nothing more will come, as in a recording.
+        """
         super().__init__(log, rows)
+        self._over = over
         self._record = record
         self.about = dict(about or {})
 
     def _of(self, rows: NDArray[np.int64]) -> Self:
-        return type(self)(self._log, rows, record=self._record, about=self.about)
+        return type(self)(self._log, rows, record=self._record, about=self.about, over=self._over)
+
+    @property
+    def live(self) -> bool:
+        """Whether more may come."""
+        return self.grows and not self._over
 
     @property
     def record(self) -> Record:

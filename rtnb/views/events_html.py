@@ -80,7 +80,7 @@ def events_html(
     while rows.settled < most and rows.extend(0.0):
         pass
     seen = Selection(rows, Wanted())
-    seen.update(0.0)
+    seen.sift()
     teller, room, shown_events = Teller(rows), letters, 0
     parts: list[str] = []
     opened = False

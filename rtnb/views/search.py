@@ -126,7 +126,7 @@ class Search:
         Each call takes a step, however short the time.
         """
         until = None if seconds is None else time.perf_counter() + seconds
-        found = []
+        found: list[NDArray[np.int64]] = []
         while self.done < stop and not (found and until is not None and time.perf_counter() > until):
             end = min(self.done + _STEP, stop)
             # Of a log that grows, only what is looked at is numbered.

@@ -16,8 +16,10 @@ from .search import Search, pattern_finder, text_finder
 __all__ = ["Line", "Selection", "Wanted"]
 
 _SIDES = {"client": 0, "server": 1}
-_BUDGET = 0.05
-"""Seconds that one update takes, about: whoever waits may ask again, or for something else."""
+_BUDGET = 0.03
+_MOST_BUDGET = 0.2
+"""Seconds that one update takes, about, at first and once it is clear that there is much to do: whoever waits
+may ask again, or for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +78,40 @@ class Selection:
         self._kept = np.zeros(0, np.int64)  # rows, or events where each is shown
         self._heads = np.zeros(0, np.int64)  # the lines that are headings
         self._state = (-1, -1)
+        self._budget = _BUDGET
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._heads)
+
+    @property
+    def last_heading(self) -> int:
+        """The line of the last heading, whose turn may go on; 0 where there is none."""
+        return int(self._heads[-1]) if len(self._heads) else 0
 
     @property
     def whole(self) -> bool:
         """Whether all events of the log so far were taken and searched."""
         return self.searched == self.rows.size == len(self.rows.events)
 
-    def update(self, seconds: float | None = _BUDGET) -> None:
-        """Take in what is new, for about so long. Raises ArgumentError for a pattern that takes too long."""
+    def update(self) -> None:
+        """Take in what is new, for a moment. Raises ArgumentError for a pattern that takes too long."""
+        self._take(self._budget)
+        self._budget = _BUDGET if self.whole else min(2 * self._budget, _MOST_BUDGET)
+
+    def finish(self) -> None:
+        """Take in all that is new, however long that takes."""
+        self._take(None)
+
+    def _take(self, seconds: float | None) -> None:
         rows = self.rows
         rows.extend(seconds)
         if self._search is not None:
             self._search.look(rows.size, seconds)
+        self.sift()
+
+    def sift(self) -> None:
+        """Choose among what the rows have taken already."""
+        rows = self.rows
         self.searched = rows.size if self._search is None else self._search.done
         state = (rows.size, self.searched)
         if state != self._state:

@@ -1,0 +1,115 @@
+"""The event log in a notebook: live, searchable, with its sound; a page asks for the lines that it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import MissingPackageError
+from ..views.desk import Desk
+from ..views.events import Events
+from ..views.events_html import events_html
+from . import loop
+from .assets import css, esm
+from .comms import pin
+
+try:
+    import anywidget
+    import traitlets
+except ImportError as error:
+    raise MissingPackageError("anywidget", "a live event log", "lab") from error
+
+__all__ = ["EventLog", "show"]
+
+_TICK = 0.1
+"""Seconds between two words to the pages that there is more."""
+_ALONE = 1.0
+"""The same, while no page asks for what there is more."""
+_FIRST = 40
+"""Lines that come along with the widget, so that the first picture needs no question."""
+
+
+class EventLog(anywidget.AnyWidget):
+    """A live event log of some events: see `rtnb.views.events.Events`.
+
+    Raises MissingPackageError where anywidget is not installed.
+    """
+
+    _esm = esm("events")
+    _css = css()
+    uid = traitlets.Unicode().tag(sync=True)
+    first = traitlets.Dict().tag(sync=True)
+    """The answer to a page's first question."""
+    follows = traitlets.Bool().tag(sync=True)
+    """Whether more may come: then a page begins at the end and stays there."""
+
+    def __init__(self, events: Events) -> None:
+        self.events = events
+        self._desk = Desk(events)
+        self._dirty = False
+        self._asked = True
+        self._last = 0.0
+        question = {"type": "lines", "want": {}, "start": 0, "stop": _FIRST, "tail": events.live}
+        answer = self._desk.ask(question)
+        super().__init__(uid=uuid.uuid4().hex, first=answer[0] if answer else {}, follows=events.live)
+        self.on_msg(self._hear)
+        pin(self)
+        self._end = None
+        if events.live:
+            self._loop = loop.call(asyncio.get_running_loop)
+            self._end = events.source.watch(self._grown)
+
+    def close(self) -> None:
+        """End the widget; the events stay."""
+        if self._end is not None:
+            self._end()
+        super().close()
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if bundle is not None:
+            bundle[0]["text/html"] = events_html(self.events)
+        return bundle
+
+    def __repr__(self) -> str:
+        return repr(self.events)
+
+    # -- what the page asks for ------------------------------------------------------------------------
+
+    def _hear(self, widget: Any, message: Mapping[str, Any], buffers: Sequence[Any]) -> None:
+        self._asked = True
+        answer = self._desk.ask(dict(message))
+        if answer is not None:
+            self.send(*answer)
+
+    # -- what the log tells ----------------------------------------------------------------------------
+
+    def _grown(self) -> None:
+        """Note that there is more, on the thread that brought it: many times a second, and briefly."""
+        if not self._dirty:
+            self._dirty = True
+            with contextlib.suppress(RuntimeError):  # the loop ends before the process does
+                self._loop.call_soon_threadsafe(self._soon)
+
+    def _soon(self) -> None:
+        pause = _TICK if self._asked else _ALONE
+        self._loop.call_later(max(0.0, self._last + pause - self._loop.time()), self._tell)
+
+    def _tell(self) -> None:
+        self._dirty, self._asked, self._last = False, False, self._loop.time()
+        if self.comm is not None:
+            self.send({"type": "grown", "size": len(self.events)})
+
+
+def show(events: Events) -> EventLog:
+    """Show events live in the running cell and return the widget."""
+    from .display import Place
+
+    widget = EventLog(events)
+    bundle = widget._repr_mimebundle_()
+    data = bundle[0] if bundle is not None else events._repr_mimebundle_()
+    Place(data | {"text/plain": repr(events)})
+    return widget
