@@ -19,7 +19,7 @@ from .clean import clean
 from .events import Events
 from .rows import CHIPS, Rows
 from .selection import Line, Selection, Wanted
-from .shown import as_json, as_python, data_of, shown, summary
+from .shown import as_json, as_python, shown
 from .told import Teller, clock
 from .tracks import Track, Tracks
 
@@ -31,7 +31,6 @@ MOST_LINES = 400
 _KEPT = 4  # selections, and tracks, whose work is kept
 _WAV_SECONDS = 5.0
 _RATE = 24_000
-_SAYING = ("conversation.item.create", "conversation.item.input_audio_transcription.completed")
 _LONGEST = 2_000_000
 """Letters of one event that a page is told: more than any event of the protocol has, sound apart."""
 
@@ -48,7 +47,6 @@ class Desk:
         self._tracks = Tracks(self._rows, lambda: events.record.conversation)
         self._selections: OrderedDict[Wanted, Selection] = OrderedDict()
         self._sounds: OrderedDict[str, bytes] = OrderedDict()
-        self._said: dict[int, str] = {}
         self._counted = -1
         self._counts: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -123,25 +121,10 @@ class Desk:
 
     def _line(self, line: Line) -> list[Any]:
         if line.kind == "turn":
-            return [line.turn, self.events[line.event].t, self._asked(line.turn)]
+            return [line.turn, self.events[line.event].t, self._teller.asked(line.turn)]
         told = self._teller.tell(line)
         side = 1 if told.direction == "server" else 0
         return [line.event, line.count, told.t, side, told.type, told.bad, told.turn, told.words]
-
-    def _asked(self, turn: int) -> str:
-        """Return what the user said in a turn, once that is known."""
-        if turn < 0 or turn in self._said:
-            return self._said.get(turn, "")
-        for entry in self.events.filter(_SAYING, turn=turn):
-            event = data_of(clean(entry.frame))
-            item = event.get("item")
-            if entry.type == _SAYING[0] and not (isinstance(item, dict) and item.get("role") == "user"):
-                continue
-            said = summary(event, entry.type).removeprefix("user: ")
-            if said and said != "(audio)":
-                self._said[turn] = said
-                return said
-        return ""
 
     # One event.
 

@@ -44,9 +44,10 @@ border-top:1px solid var(--rtnb-line);background:rgba(128,128,128,.08)}
 .rtnb-log .rtnb-row>summary{display:flex;gap:0 10px;padding:1px 12px;white-space:nowrap;list-style:none}
 .rtnb-log .rtnb-row>summary::-webkit-details-marker{display:none}
 .rtnb-log .rtnb-row>summary:hover{background:rgba(128,128,128,.1)}
-.rtnb-log code{padding:0;background:none;color:inherit;
+.rtnb-log.rtnb-log code{padding:0;background:none;color:inherit;
 font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:.94em}
-.rtnb-log .rtnb-when{color:var(--rtnb-soft);font-variant-numeric:tabular-nums}
+.rtnb-log .rtnb-group>summary i{font-weight:400}
+.rtnb-log .rtnb-when{font-weight:400;color:var(--rtnb-soft);font-variant-numeric:tabular-nums}
 .rtnb-log .rtnb-what{flex:none}
 .rtnb-log .rtnb-said{overflow:hidden;text-overflow:ellipsis;color:var(--rtnb-soft);min-width:0}
 .rtnb-log .rtnb-bad,.rtnb-log .rtnb-bad .rtnb-said{color:var(--rtnb-bad)}
@@ -84,11 +85,12 @@ def events_html(
     teller, room, shown_events = Teller(rows), letters, 0
     parts: list[str] = []
     opened = False
-    for line in seen.lines(0, most + len(seen)):
+    for line in seen.lines(0, 2 * most):
         if line.kind == "turn":
             if len(parts) >= most:
                 break
-            heading = _heading(line.turn, clock(events[line.event].t), opened=not (folded and opened))
+            when, said = clock(events[line.event].t), teller.asked(line.turn)
+            heading = _heading(line.turn, when, said, opened=not (folded and opened))
             parts.append(("</details>" if opened else "") + heading)
             opened = True
             continue
@@ -108,12 +110,12 @@ def events_html(
     )
 
 
-def _heading(turn: int, when: str, *, opened: bool) -> str:
+def _heading(turn: int, when: str, said: str, *, opened: bool) -> str:
     name = f"Turn {turn}" if turn >= 0 else "Session"
     state = " open" if opened else ""
-    return (
-        f'<details class="rtnb-group"{state}><summary>{name} <span class="rtnb-when">{when}</span></summary>'
-    )
+    words = f' <i dir="auto">{escape(said)}</i>' if said else ""
+    when = f'<span class="rtnb-when">{when}</span>'
+    return f'<details class="rtnb-group"{state}><summary>{name} {when}{words}</summary>'
 
 
 def _row(told: Told, text: str) -> str:

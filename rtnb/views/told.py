@@ -21,6 +21,7 @@ __all__ = ["Teller", "Told", "clock"]
 _READ = 60
 """Deltas of a row that are read, at most, for what they say together."""
 _LETTERS = 160
+_SAYING = ("conversation.item.create", "conversation.item.input_audio_transcription.completed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Teller:
         self._rows = rows
         self._log: Log = rows.events.source
         self._formats = Formats(self._log)
+        self._said: dict[int, str] = {}
 
     def tell(self, line: Line) -> Told:
         """Return a row's line in words, keys hidden."""
@@ -70,6 +72,21 @@ class Teller:
             bool(about & ERROR),
             words,
         )
+
+    def asked(self, turn: int) -> str:
+        """Return what the user said in a turn, once that is known."""
+        if turn < 0 or turn in self._said:
+            return self._said.get(turn, "")
+        for entry in self._rows.events.filter(_SAYING, turn=turn):
+            event = data_of(clean(entry.frame))
+            item = event.get("item")
+            if entry.type == _SAYING[0] and not (isinstance(item, dict) and item.get("role") == "user"):
+                continue
+            said = summary(event, entry.type).removeprefix("user: ")
+            if said and said != "(audio)":
+                self._said[turn] = said
+                return said
+        return ""
 
     def codec(self, entry: Entry) -> Codec:
         """Return the format that an event's sound has, if it has any."""
