@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
@@ -140,11 +141,20 @@ def waveform_html(
     )
 
 
-def player_html(samples: Samples, rate: int, *, label: str = "Play") -> str:
-    """Return an ``<audio>`` that holds the sound, or a sentence where it is too long to be kept in a page."""
+def player_html(samples: Samples, rate: int, *, label: str = "Play", file: str | None = None) -> str:
+    """Return an ``<audio>`` that holds the sound, or a sentence where it is too long to be kept in a page.
+
+    ``file`` is where the sound lies, seen from the notebook: then the sentence is a link to it.
+    """
     seconds = len(samples) / rate
     if not len(samples):
         return "<div>No sound.</div>"
+    if seconds > MAX_INLINE_SECONDS and file is not None:
+        return (
+            f'<div><a href="{html.escape(quote(file))}">{html.escape(file)}</a> has the sound: '
+            f"{duration(seconds)} is too long to be kept in the notebook "
+            f"(the limit is {duration(MAX_INLINE_SECONDS)}).</div>"
+        )
     if seconds > MAX_INLINE_SECONDS:
         return (
             f"<div>{duration(seconds)} is too long to be kept in the notebook "

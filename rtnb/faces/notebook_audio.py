@@ -64,7 +64,8 @@ class Stored:
         if self.now:
             said += '<p class="rtnb-none">The cell says something else now; --again makes the clip anew.</p>'
         picture = waveform_html(clip.samples, clip.rate, width=480, height=48)
-        player = player_html(clip.samples, clip.rate, label=f"Play {self.name}, {duration(clip.seconds)}")
+        label = f"Play {self.name}, {duration(clip.seconds)}"
+        player = player_html(clip.samples, clip.rate, label=label, file=self._place)
         foot = " · ".join(f"<span>{escape(word)}</span>" for word in self._words())
         return (
             f'{STYLE}<div class="rtnb-turn" role="group" aria-label="Clip {escape(self.name)}">'
