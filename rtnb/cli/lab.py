@@ -1,29 +1,32 @@
-"""``rtnb lab``: JupyterLab on the first notebook."""
+"""``rtnb lab``: JupyterLab on the start page."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 from ..errors import ArgumentError, MissingPackageError
 
 __all__ = ["add_parser", "run"]
 
 _FOLDER = "rtnb-notebooks"
+_START = "00-start"
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command and return its parser."""
     parser = subparsers.add_parser(
         "lab",
-        help="open JupyterLab on the first notebook",
+        help="open JupyterLab on the start page of the notebooks",
         description=(
-            "Opens JupyterLab on a notebook of rtnb, or on one of your own. The notebooks that came with "
-            "rtnb are copied first, and what you changed in a copy stays."
+            "Opens JupyterLab on the start page of rtnb's notebooks, on another of them, or on one of your "
+            "own. The notebooks that came with rtnb are copied first, and what you changed in a copy stays."
         ),
     )
     parser.add_argument(
@@ -63,9 +66,12 @@ def run(args: argparse.Namespace) -> int:
     options = argparse.ArgumentParser("rtnb lab", add_help=False, allow_abbrev=False)
     _add_options(options)
     rest = options.parse_known_args(ours, args)[1] + more[len(ours) + 1 :]
-    command = [sys.executable, "-m", "jupyterlab", str(_notebook(notebook, args.folder))]
+    path = _notebook(notebook, args.folder)
+    command = [sys.executable, "-m", "jupyterlab", str(path)]
     if args.no_browser:
         command.append("--no-browser")
+        if path.is_file():  # else the address that is printed leads past the notebook
+            command.append(f"--LabApp.default_url=/lab/tree/{quote(path.name)}")
     if args.port is not None:
         command.append(f"--port={args.port}")
     return _until_it_ends([*command, *rest])
@@ -77,7 +83,7 @@ def _notebook(asked: str | None, folder: str | None) -> Path:
         return Path(asked)
     home, packaged = _home()
     ours = sorted(home.glob("*.ipynb"))
-    asked = asked or "01-first-turn"
+    asked = asked or _START
     chosen = [path for path in ours if asked in (path.name, path.stem)]
     if not chosen:
         names = ", ".join(path.stem for path in ours) or "none"
@@ -90,9 +96,9 @@ def _notebook(asked: str | None, folder: str | None) -> Path:
         for path in ours:
             if not (into / path.name).exists():
                 shutil.copyfile(path, into / path.name)
-        for clips in home.glob("*-audio"):
-            if not (into / clips.name).exists():
-                shutil.copytree(clips, into / clips.name)
+        for needed in (*home.glob("*-audio"), *home.glob("recordings")):
+            if not (into / needed.name).exists():
+                shutil.copytree(needed, into / needed.name)
     except OSError as error:
         raise ArgumentError(
             f"the notebooks cannot be copied to {str(into)!r} ({error.strerror or error}): name another "
@@ -110,7 +116,9 @@ def _home() -> tuple[Path, bool]:
 
 def _until_it_ends(command: list[str]) -> int:
     """Run a program in the foreground. Ctrl-C is its own business: it asks back, or ends."""
-    with subprocess.Popen(command) as process:
+    here = Path(sys.executable).parent  # so that `!rtnb …` in a cell, and a terminal in JupyterLab, find us
+    environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    with subprocess.Popen(command, env=environment) as process:
         while True:
             try:
                 return process.wait()
