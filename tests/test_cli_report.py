@@ -39,6 +39,7 @@ def test_without_sound(folder, capsys):
     [
         (["none.rtnb", "x.html"], "none.rtnb"),
         (["x.rtnb", "no/x.html"], "cannot be written"),
+        (["x.rtnb", "x.pdf"], "end in .html"),
         (["x.rtnb", "x.html", "--max-mb", "-1"], "max_mb"),
     ],
 )
@@ -48,3 +49,10 @@ def test_what_cannot_be_done_is_said_in_a_sentence(folder, capsys, command, said
     assert err.startswith("rtnb: ")
     assert said in err
     assert "Traceback" not in err
+
+
+def test_a_recording_is_never_written_over(folder, capsys):
+    before = (folder / "x.rtnb").read_bytes()
+    assert main(["report", "x.rtnb", "x.rtnb"]) == 1
+    assert "'x.rtnb' is no name for a page: let it end in .html" in capsys.readouterr().err
+    assert (folder / "x.rtnb").read_bytes() == before

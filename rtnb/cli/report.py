@@ -40,7 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command and return 0. Raises RecordingError for a bad file, or where it cannot be written."""
+    """Run the command and return 0. Raises RecordingError or ArgumentError for what cannot be done."""
     from ..recordings import open
     from ..recordings.report import write_report
 

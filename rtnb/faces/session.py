@@ -171,7 +171,8 @@ class Session(SessionView):
         ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. The
         hashes in it are those of what ``save`` writes at this moment.
 
-        Raises RecordingError where it cannot be written, ArgumentError for another ``max_mb``.
+        Raises RecordingError where it cannot be written, ArgumentError for another ``max_mb`` or a name that
+        does not end in .html.
         """
         from ..recordings import open as open_recording
         from ..recordings.report import write_report

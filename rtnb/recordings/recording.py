@@ -172,7 +172,7 @@ class Recording(SessionView):
         """Write one HTML page that holds everything and works offline, and return its path.
 
         ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. Raises
-        RecordingError where it cannot be written.
+        RecordingError where it cannot be written, ArgumentError for a name that does not end in .html.
         """
         from .report import write_report
 

@@ -43,8 +43,12 @@ def write_report(
     and asks nothing of any network. ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of
     it are kept as Opus, and the page says what is not. ``saved`` False is for a file that is not kept.
 
-    Raises RecordingError where it cannot be written, ArgumentError for a ``max_mb`` that is no such number.
+    Raises RecordingError where it cannot be written, ArgumentError for a name that does not end in .html, as
+    the recording itself would be, or for a ``max_mb`` that is no such number.
     """
+    out = Path(out)
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ArgumentError(f"{out.name!r} is no name for a page: let it end in .html")
     if isinstance(max_mb, bool) or not isinstance(max_mb, (int, float)) or not 0 <= max_mb < math.inf:
         raise ArgumentError(f"max_mb is a number of megabytes, 0 or more, not {max_mb!r:.40}")
     most = int(max_mb * 1e6) if audio else 0
@@ -52,7 +56,6 @@ def write_report(
     with tempfile.TemporaryDirectory(prefix="rtnb-") as folder:
         shown = _without_keys(recording, Path(folder))
         page = Report(shown, origin, title=title, sound=Sound(most), progress=progress).html()
-    out = Path(out)
     try:
         out.write_text(page, "utf-8")
     except OSError as error:
