@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,13 @@ def test_the_two_commands_come_first_and_are_one_line_each():
     assert second[1].endswith(" && .venv/bin/python -m pytest\n")
 
 
+async def run(code: str, names: dict[str, object]) -> None:
+    compiled = compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    running = eval(compiled, names)
+    if inspect.isawaitable(running):
+        await running
+
+
 @pytest.mark.usefixtures("server_home")
 async def test_the_first_python_runs_as_it_stands(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("RTNB_ENGINE", "weightless")
@@ -40,10 +48,7 @@ async def test_the_first_python_runs_as_it_stands(monkeypatch, tmp_path, capsys)
     for file in files:
         rtnb.Clip.tone(300, 0.5).write(file)
     names: dict[str, object] = {"__name__": "__main__"}
-    compiled = compile(code, "README.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    running = eval(compiled, names)
-    if inspect.isawaitable(running):
-        await running
+    await run(code, names)
     session = names["s"]
     assert isinstance(session, rtnb.Session)
     with session:
@@ -53,6 +58,56 @@ async def test_the_first_python_runs_as_it_stands(monkeypatch, tmp_path, capsys)
         assert session.turns[0] is names["turn"]
         assert session.turns[-1].text == "The tool said: sunny"
     assert capsys.readouterr().out == session.turns[2].text
+
+
+@pytest.mark.usefixtures("server_home")
+async def test_what_follows_on_the_first_python_runs_too(monkeypatch, tmp_path):
+    """But for what needs a page, or a model that is not here."""
+    pytest.importorskip("pandas")
+    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "prices.json").write_text(
+        '{"as_of": "2026-01-01", "models": [{"id": "mine", "audio": [1, 1, 2]}]}'
+    )
+    blocks = [code for kind, code in BLOCKS if kind == "python"][1:]
+    needy = [code for code in blocks if "s.talk()" in code or "engine=" in code]
+    assert len(needy) == 2
+    session = rtnb.connect()
+    turn = session.send("Describe the sea in one sentence.").wait()
+    session.send("And once more.").wait()
+    names: dict[str, object] = {"rtnb": rtnb, "s": session, "turn": turn}
+    try:
+        for code in blocks:
+            if code not in needy:
+                await run(code, names)
+    finally:
+        rtnb.models.reset()
+        session.close()
+    made = {path.name for path in tmp_path.iterdir()}
+    assert made >= {"sea.rtnb", "nobody.rtnb", "sea.txt", "sea.html", "log.jsonl"}
+    again = names["again"]
+    assert isinstance(again, rtnb.Session)
+    assert [said.text for said in again.turns] == [turn.text]
+
+
+@pytest.mark.usefixtures("server_home")
+def test_the_commands_on_recordings_run_in_their_order(monkeypatch, tmp_path):
+    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.chdir(tmp_path)
+    rtnb.Clip.tone(300, 0.5).write("question.wav")
+    block = next(code for kind, code in BLOCKS if kind == "sh" and "rtnb record" in code)
+    commands = [words for line in block.splitlines() for words in parted(shlex.split(line, comments=True))]
+    assert len(commands) == 8
+    for words in commands:
+        assert words[0] == "rtnb"
+        assert main(words[1:]) == (words[1] == "diff"), words  # what was scrubbed differs
+    assert {path.name for path in tmp_path.iterdir()} >= {"sea.rtnb", "nobody.rtnb", "sea.txt", "sea.html"}
+
+
+def parted(words: list[str]) -> list[list[str]]:
+    """Part the words of a line at &&."""
+    text = "\0".join(words).split("\0&&\0")
+    return [part.split("\0") for part in text]
 
 
 def test_every_python_block_is_python():
