@@ -73,6 +73,7 @@ def test_ways_to_say_a_budget(given_as: object, allowed: dict[str, float]) -> No
     "wrong",
     [
         *("", "much", "5", "$", "$1.2.3", "-5 tokens", "5 apples", "ten minutes"),
+        *("$0,50", "1,5 minutes", "20,00 tokens", "$1,000,00", "$."),
         *(True, False, 0, -1, float("nan"), float("inf"), [], [5], b"$5", object()),
         *({}, {"usd": "5"}, {"euros": 5}, {"tokens": True}, {"tokens": 0}, {5: 5}, {"usd": None}),
     ],

@@ -519,3 +519,38 @@ def test_a_bit_of_everything():
     assert [turn.inputs for turn in wire.turns] == [["item_u1"], ["item_u2"], ["item_u3"]]
     assert [turn.outputs for turn in wire.turns] == [["item_a1"], ["item_f1", "item_a2"], ["item_a3"]]
     assert wire.turns[1].usage.transcription == {"the transcription model": {"seconds": 0.2}}
+
+
+@pytest.mark.parametrize("odd", [{"a": 1}, ["x"], 5])
+def test_an_odd_reason_or_id_never_gets_into_what_views_read(odd):
+    wire = Wire()
+    wire.session()
+    wire.text("item_u", "Hello")
+    wire.ask()
+    wire.begin("resp_1", "item_a")
+    item = {"id": "item_a", "type": "message", "role": "assistant", "content": []}
+    wire.server("response.output_item.done", response_id=odd, item=item)
+    wire.end("resp_1", status="incomplete", details={"reason": odd})
+    wire.begin(odd, "item_b")
+    turn = wire.turns[0]
+    assert (status(wire, 0), turn.responses[0].reason) == ("incomplete", None)
+    assert [response.id for response in turn.responses] == ["resp_1"]
+    assert wire.conversation.items["item_a"].response_id == "resp_1"
+
+
+def test_an_error_in_words_alone_is_an_error():
+    wire = Wire()
+    wire.session()
+    wire.ask()
+    wire.begin("resp_1", "item_a")
+    wire.end("resp_1", status="failed", details={"error": "boom"})
+    assert wire.turns[0].responses[0].error == {"message": "boom"}
+
+
+def test_less_than_nothing_was_never_heard():
+    wire = Wire()
+    wire.session()
+    wire.ask()
+    wire.begin("resp_1", "item_a")
+    wire.server("conversation.item.truncated", item_id="item_a", content_index=0, audio_end_ms=-100)
+    assert wire.conversation.items["item_a"].heard_ms == 0

@@ -24,6 +24,8 @@ WARN_AT = 0.8
 
 _NAMES = ("usd", "tokens", "minutes")
 _TEXT = re.compile(r"\$ ?(?P<usd>[\d.,]+)|(?P<tokens>[\d.,_]+) ?tokens|(?P<minutes>[\d.,]+) ?min(?:utes?)?")
+_FIGURE = re.compile(r"(\d+|\d{1,3}([,_]\d{3})+)(\.\d*)?|\.\d+")
+"""A comma parts thousands alone: "$0,50" must not become fifty dollars."""
 _HOW = (
     "a number of dollars, '$0.50', '20,000 tokens', '10 minutes', or a dict of 'usd', 'tokens' and 'minutes'"
 )
@@ -155,7 +157,7 @@ class Budget:
     def _dollars(self) -> tuple[float, str]:
         """Return what is used, and in words what is not in it."""
         row = self._record.row
-        heard = [used for turn in self._record.turns.all for used in turn.transcriptions.values()]
+        heard = [used for turn in self._record.turns.all for used in list(turn.transcriptions.values())]
         costs = [used.cost(row, billed=self._billed) for used in (*self._usages(), *heard)]
         known: list[Cost] = [cost for cost in costs if cost is not None]
         missing = {said for cost in known for said in cost.excludes}
@@ -174,10 +176,9 @@ def _used(gauge: Gauge) -> str:
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text.replace(",", "").replace("_", ""))
-    except ValueError:
+    if not _FIGURE.fullmatch(text):
         return math.nan
+    return float(text.replace(",", "").replace("_", ""))
 
 
 def _plain(value: float) -> str:

@@ -240,7 +240,8 @@ class Conversation:
 
     def _on_output_item(self, event: Event) -> None:
         item = self._item(event["item"]["id"])
-        item.response_id = event.get("response_id")
+        if event.get("response_id") is not None:
+            item.response_id = _text(event["response_id"])
         self._merge(item, event["item"])
 
     def _merge(self, item: Item, wire: Event) -> None:
@@ -325,7 +326,7 @@ class Conversation:
         item.transcribed = True
 
     def _on_truncated(self, event: Event) -> None:
-        self._item(event["item_id"]).heard_ms = int(event["audio_end_ms"])
+        self._item(event["item_id"]).heard_ms = max(int(event["audio_end_ms"]), 0)
 
     def _on_deleted(self, event: Event) -> None:
         if event["item_id"] in self.order:

@@ -234,6 +234,8 @@ class Turns:
 
     def _on_response_created(self, event: Event, t: float) -> Turn:
         wire = event["response"]
+        if not isinstance(wire["id"], str):
+            raise TypeError("the response has no proper id")
         turn = self._asker(wire.get("metadata")) or self._heard or self._taking_input()
         if turn is self._heard:
             self._heard = None
@@ -321,9 +323,11 @@ class Turns:
         status, details = wire.get("status"), wire.get("status_details")
         response.status = "completed"
         if details:
-            response.reason = details.get("reason")
-            response.error = details.get("error")
-            response.status = "failed" if response.error else "incomplete"
+            reason, error = details.get("reason"), details.get("error")
+            response.reason = reason if isinstance(reason, str) else None
+            if error:
+                response.error = error if isinstance(error, dict) else {"message": str(error)}
+            response.status = "failed" if error else "incomplete"
         if isinstance(status, str) and status != "in_progress":
             response.status = status
         if response.reason == "turn_detected":
