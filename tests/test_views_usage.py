@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rtnb.errors import ArgumentError, MissingPackageError
 from rtnb.views import usage_plot
+from rtnb.views.turn import TurnView
 from rtnb.views.usage import Gauge, Limit, UsageView
 from rtnb.views.usage_card import usage_html, usage_text
 from rtnb.views.usage_colours import SHADES
@@ -452,3 +453,26 @@ def test_published_examples():
     assert any(
         "were cached" in said for said in view.problems
     )  # one of the published examples does not add up
+
+
+def test_usage_that_nobody_told_is_unknown_in_every_sum():
+    view = UsageView(talk(None).record)
+    assert "tokens unknown" in repr(view)
+    assert "tokens unknown" in usage_html(view)
+    table = usage_text(view).splitlines()
+    assert set(next(line for line in table if line.startswith(" all")).split()[1:]) == {"unknown"}
+    assert not re.search(r"\b0 tokens", usage_text(view))
+
+
+def test_a_turn_whose_usage_is_unknown_does_not_cost_nothing():
+    record = talk(None, wire_usage()).record
+    untold, told = (TurnView(record, fold) for fold in record.turns.all)
+    assert untold.cost is None
+    assert told.cost == UsageView(record).turns[1].cost > 0
+
+
+def test_what_a_server_calls_a_status_is_no_html():
+    wire = talk(None)
+    wire.begin("resp_x", "item_x")
+    wire.end("resp_x", status="<b>odd</b>")
+    assert "<b>odd" not in usage_html(UsageView(wire.record))

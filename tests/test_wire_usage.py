@@ -38,8 +38,14 @@ def test_what_the_service_reports():
 
 
 def test_nothing_used():
-    for wire in ({}, {"total_tokens": 0, "input_token_details": None, "output_token_details": {}}):
-        assert Usage.from_wire(wire) == Usage()
+    nothing = {"total_tokens": 0, "input_token_details": None, "output_token_details": {}}
+    assert Usage.from_wire(nothing) == Usage()
+
+
+@pytest.mark.parametrize("wire", [{}, {"total_tokens": 100}, {"input_token_details": {}, "seconds": 3}])
+def test_what_counts_nothing_is_unknown_and_not_nothing(wire):
+    with pytest.raises(ValueError, match="neither input nor output"):
+        Usage.from_wire(wire)
     assert Usage().total_tokens == 0
 
 

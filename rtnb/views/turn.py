@@ -146,6 +146,8 @@ class TurnView:
     @property
     def calls(self) -> list[Call]:
         """The function calls of the turn, with their outputs."""
+        if not any(item.type == "function_call" for item in self.items):
+            return []
         every = list(self._record.conversation.items.values())
         outputs = {item.call_id: item.output for item in every if item.type == "function_call_output"}
         return [
@@ -182,8 +184,11 @@ class TurnView:
 
     @property
     def cost(self) -> Cost | None:
-        """US dollars at the model's published prices; None where they are unknown."""
-        return self.usage.cost(self._record.row, billed=self._billed)
+        """US dollars at the model's published prices; None where they, or the usage, are unknown.
+
+        What was used and is not in it is in ``cost.excludes``.
+        """
+        return self._fold.cost(self._record.row, billed=self._billed)
 
     @property
     def latency(self) -> LatencyView:

@@ -156,9 +156,6 @@ class UsageView:
 
     def _row(self, record: Record, turn: Fold) -> Row:
         told = [r.usage for r in turn.responses if r.usage is not None]
-        unknown = len(turn.responses) - len(told)
-        usage = turn.usage
-        cost = usage.cost(self.model, billed=self.billed) if told or not unknown else None
         last = next((used for used in reversed(told) if used.total_tokens), None)
         longest = max(
             (r for r in turn.responses if r.usage is not None),
@@ -171,9 +168,9 @@ class UsageView:
             turn.number,
             turn.status(record.conversation),
             len(turn.responses),
-            unknown,
-            usage,
-            _without(cost, unknown),
+            turn.unknown,
+            turn.usage,
+            turn.cost(self.model, billed=self.billed),
             None if last is None or turn.aside else last.total_tokens,
             longest.usage.output_tokens if longest is not None and longest.usage is not None else None,
             min((limit for limit in (own, self.model.max_output) if limit), default=None),
@@ -200,14 +197,20 @@ class UsageView:
 
         What was used and is not in it, as a transcription without a known price, is in ``cost.excludes``.
         """
-        if self.unknown and not any(row.known for row in self.turns):
+        if not self.known:
             return None
-        return _without(self.total.cost(self.model, billed=self.billed), self.unknown)
+        cost = self.total.cost(self.model, billed=self.billed)
+        return None if cost is None else cost.lacking(self.unknown)
 
     @property
     def unknown(self) -> int:
         """Of how many responses the service has not told the usage; one that runs is among them."""
         return sum(row.unknown for row in self.turns)
+
+    @property
+    def known(self) -> bool:
+        """Whether the service told any usage, or there was no response to tell any of."""
+        return not self.unknown or any(row.known for row in self.turns)
 
     @property
     def cached_share(self) -> float | None:
@@ -318,21 +321,6 @@ def _figure(row: Row, name: str) -> int | None:
 def _share(usage: Usage) -> float | None:
     given = usage.input_tokens
     return usage.cached_tokens / given if given and not usage.input_unsorted else None
-
-
-def _without(cost: Cost | None, unknown: int) -> Cost | None:
-    """Return the cost with a word on the responses that are not in it."""
-    if cost is None or not unknown:
-        return cost
-    missing = f"{unknown} response{'' if unknown == 1 else 's'} of unknown usage"
-    return Cost(
-        cost.parts,
-        model=cost.model,
-        as_of=cost.as_of,
-        source=cost.source,
-        billed=cost.billed,
-        excludes=(*cost.excludes, missing),
-    )
 
 
 def _impossible(row: Row, model: Model) -> Iterable[str]:

@@ -67,7 +67,7 @@ class _Column:
 def line(view: UsageView) -> str:
     """Return the whole in one line: turns, tokens, money."""
     count = len(view.turns)
-    said = f"{count} turn{'' if count == 1 else 's'}, {view.total}, {money(view)}"
+    said = f"{count} turn{'' if count == 1 else 's'}, {_tokens(view)}, {money(view)}"
     return said + (f"; {_unknown(view)}" if view.unknown else "")
 
 
@@ -75,11 +75,15 @@ def money(view: UsageView) -> str:
     """Return what it costs, or would cost, in words; "unpriced" where a price is unknown."""
     cost = view.cost
     if cost is None:
-        if view.unknown and not any(row.known for row in view.turns):
+        if not view.known:
             return "cost unknown"
         return "unpriced" if view.billed else "unpriced; nothing was billed"
     amount = words.dollars(cost) if cost else "$0"
     return amount if view.billed else f"would cost {amount}; nothing was billed"
+
+
+def _tokens(view: UsageView) -> str:
+    return str(view.total) if view.known else "tokens unknown"
 
 
 def _unknown(view: UsageView) -> str:
@@ -95,7 +99,7 @@ def _columns(view: UsageView) -> list[_Column]:
             unsorted = getattr(row.usage, f"{side}_unsorted")
             return "unknown" if unsorted and head != _SUM else _count(row, count(row.usage))
 
-        return _Column(group, head, cell, f"{count(total):,}")
+        return _Column(group, head, cell, f"{count(total):,}" if view.known else "unknown")
 
     kinds = ["text", "audio", *(["image"] if total.input_image or total.cached_image else [])]
     made = [
@@ -115,7 +119,8 @@ def _columns(view: UsageView) -> list[_Column]:
     if total.transcription:
         made.append(_Column("", "transcribed", lambda row: _heard(row.usage), _heard(total)))
     name = "cost" if view.billed else "would cost"
-    made.append(_Column("", name, _price, "unpriced" if view.cost is None else words.dollars(view.cost)))
+    priced = "unpriced" if view.known else "unknown"
+    made.append(_Column("", name, _price, priced if view.cost is None else words.dollars(view.cost)))
     return made
 
 
@@ -149,6 +154,8 @@ def _notes(view: UsageView) -> list[str]:
         notes.append(f"Prices of {cost.model} as of {cost.as_of}{source}.")
         if cost.excludes:
             notes.append(f"Not in the sum: {', '.join(cost.excludes)}.")
+    elif not view.known:
+        notes.append("What was used is unknown, and so is what it costs.")
     elif not view.model.known:
         name = view.model.id or "The model"
         notes.append(f"{name} has no known price: rtnb.models.use states one.")
@@ -229,7 +236,7 @@ def usage_html(view: UsageView) -> str:
     notes = " ".join(escape(said) for said in _notes(view))
     return (
         f'{STYLE}{rules}<div class="rtnb-turn rtnb-usage" role="group" aria-label="Usage">'
-        f'<p class="rtnb-sum">{head} · {turns} · {escape(str(view.total))}</p>'
+        f'<p class="rtnb-sum">{head} · {turns} · {escape(_tokens(view))}</p>'
         f'<div class="rtnb-wide">{_meters(view)}{_table(view)}</div>{problems}'
         f'<p class="rtnb-foot"><small>{_legend(view)}{notes}</small></p></div>'
     )
@@ -298,7 +305,7 @@ def _row(row: Row, columns: Sequence[_Column], top: int) -> str:
     status = (
         ""
         if row.status == "completed"
-        else f' <small class="rtnb-none">{row.status.replace("_", " ")}</small>'
+        else f' <small class="rtnb-none">{escape(row.status.replace("_", " "))}</small>'
     )
     return (
         f'<tr><th scope="row" class="rtnb-first">{row.turn}{status}</th>{cells}'

@@ -7,7 +7,8 @@ from typing import Any
 
 from .conversation import Conversation
 from .events import Event
-from .usage import Usage
+from .models import Model
+from .usage import Cost, Usage
 
 __all__ = ["Response", "Turn"]
 
@@ -53,8 +54,20 @@ class Turn:
     @property
     def usage(self) -> Usage:
         """Tokens of all responses and of the input's transcription."""
-        transcribed = sum(self.transcriptions.values(), Usage())
+        transcribed = sum(list(self.transcriptions.values()), Usage())  # it may grow on another thread
         return sum((r.usage for r in self.responses if r.usage is not None), transcribed)
+
+    @property
+    def unknown(self) -> int:
+        """Of how many responses the service has not told the usage; one that runs is among them."""
+        return sum(response.usage is None for response in self.responses)
+
+    def cost(self, row: Model, *, billed: bool = True) -> Cost | None:
+        """Return US dollars at a model's prices; None where a price, or all usage, is unknown."""
+        if self.responses and self.unknown == len(self.responses):
+            return None
+        cost = self.usage.cost(row, billed=billed)
+        return None if cost is None else cost.lacking(self.unknown)
 
     @property
     def active(self) -> bool:

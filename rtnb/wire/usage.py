@@ -41,11 +41,15 @@ class Usage:
     def from_wire(cls, usage: Mapping[str, Any]) -> Usage:
         """Read the ``usage`` of a ``response.done``. Sums that disagree are named in ``problems``.
 
-        Raises TypeError or ValueError for a count that is none.
+        Raises TypeError or ValueError for a count that is none, and where nothing is counted: that is unknown
+        usage, and not 0 tokens.
         """
         into = usage.get("input_token_details") or {}
         out = usage.get("output_token_details") or {}
         hit = into.get("cached_tokens_details") or {}
+        counted = into or out or {"input_tokens", "output_tokens"} & usage.keys()
+        if not counted and usage.get("total_tokens") != 0:
+            raise ValueError("it counts neither input nor output tokens")
         counts: dict[str, Any] = {}
         for kind in ("text", "audio", "image"):
             counts[f"input_{kind}"] = _count(into, f"{kind}_tokens")
@@ -221,6 +225,14 @@ class Cost(float):
         self.billed = billed
         self.excludes = excludes
         return self
+
+    def lacking(self, unknown: int) -> Cost:
+        """Return the cost with a word on how many responses of unknown usage are not in it."""
+        if not unknown:
+            return self
+        missing = f"{unknown} response{'' if unknown == 1 else 's'} of unknown usage"
+        given, told = self.__getnewargs_ex__()
+        return Cost(*given, **{**told, "excludes": (*self.excludes, missing)})
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         names = ("model", "as_of", "source", "billed", "excludes")
