@@ -409,7 +409,8 @@ async def test_nothing_listens():
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
-        with pytest.raises(ConnectionLost, match=f"ws://127.0.0.1:{port}/v1 cannot be reached") as raised:
+        said = f"ws://127.0.0.1:{port}/v1 cannot be reached: nothing listens there"
+        with pytest.raises(ConnectionLost, match=said) as raised:
             await soon(websocket.connect(f"ws://127.0.0.1:{port}/v1?key={SECRET}"))
     assert_no_secret(raised.value)
 

@@ -186,6 +186,10 @@ async def connect(
         raise ConnectionLost(
             f"{place} is to be reached through a SOCKS proxy: run  pip install python-socks"
         ) from None
+    except ConnectionRefusedError:
+        raise ConnectionLost(
+            f"{place} cannot be reached: nothing listens there. Is the server running, and the address right?"
+        ) from None
     except OSError as error:
         raise ConnectionLost(f"{place} cannot be reached: {error.strerror or error}") from None
     assert isinstance(connection, _Connection)
