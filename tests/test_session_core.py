@@ -705,3 +705,28 @@ async def test_frames_that_make_no_sense_are_kept_and_survived() -> None:
     assert [entry.raw for entry in session.record.log][1:] == odd
     assert len(session.record.problems) == 4
     await session.close()
+
+
+async def test_a_delta_that_makes_no_sense_does_not_end_the_reading_of_a_turn() -> None:
+    client, server = pair()
+    await server.send(CREATED.encode())
+    session = await AsyncSession(client).open()
+    turn = session.send("hello")
+    ids = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+    item = {"id": "i", "type": "message", "role": "assistant"}
+    text, sound = "response.output_text.delta", "response.output_audio.delta"
+    events = [
+        {"type": "response.created", "response": {"id": "r", "status": "in_progress"}},
+        {"type": "response.output_item.added", **ids, "item": item},
+        {"type": text, "response_id": "r", "delta": "lost"},
+        {"type": text, **ids, "delta": 5},
+        {"type": text, **ids},
+        {"type": sound, **ids, "item_id": "x", "delta": "AAAA"},
+        {"type": sound, **ids, "delta": "no base64"},
+        {"type": text, **ids, "delta": "said"},
+        {"type": "response.done", "response": {"id": "r", "status": "completed", "output": []}},
+    ]
+    for event in events:
+        await server.send(json.dumps(event).encode())
+    assert [delta.text async for delta in turn if delta.kind == "text"] == ["said"]
+    await session.close()

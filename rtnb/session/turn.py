@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pybase64 import b64decode
 
 from ..audio import Clip
@@ -229,19 +231,28 @@ class Turn(TurnView):
         """
         log = self._record.log
         end = len(log)
-        entries = (log.entry(row) for row in range(start, end))
-        found = (self._delta(entry, halves) for entry in entries if entry.turn == self._fold.number)
-        return [delta for delta in found if delta is not None], end
+        rows = np.arange(start, end)
+        mine = rows[log.sorts(rows)[1] == self._fold.number]
+        found = []
+        for row in mine.tolist():
+            # What is not as the protocol has it is among the record's problems, and no delta.
+            with suppress(LookupError, TypeError, ValueError):
+                delta = self._delta(log.entry(row), halves)
+                found += [] if delta is None else [delta]
+        return found, end
 
     def _delta(self, entry: Entry, halves: dict[str, bytes]) -> Delta | None:
         if entry.type in ("response.output_text.delta", "response.output_audio_transcript.delta"):
             data = entry.data
+            if not isinstance(data["delta"], str):
+                raise TypeError("a delta of text is text")
             return Delta("text", data["item_id"], entry.t, text=data["delta"])
         if entry.type == "response.output_audio.delta":
             data = entry.data
             item = self._record.conversation.items[data["item_id"]]
             codec = item.parts[data["content_index"]].codec or self._record.conversation.output_codec
-            sound = halves.pop(item.id, b"") + b64decode(data["delta"], validate=True)
+            sound = b64decode(data["delta"], validate=True)
+            sound = halves.pop(item.id, b"") + sound
             whole = len(sound) // codec.width * codec.width
             halves[item.id] = sound[whole:]
             return Delta("audio", item.id, entry.t, audio=Clip.from_wire(sound[:whole], codec))
