@@ -426,3 +426,18 @@ def test_a_deletion_may_say_that_nothing_was_heard(event_id, heard):
     wire.client("conversation.item.delete", item_id="nothing", event_id="unheard_c0002")
     assert wire.conversation.items["item_a"].heard_ms == heard
     assert wire.problems == []
+
+
+def test_a_place_after_the_last_or_a_deleted_item_or_a_place_that_is_none(wire):
+    def added(id, previous):
+        item = {"id": id, "type": "message", "role": "user", "content": []}
+        wire.server("conversation.item.added", previous_item_id=previous, item=item)
+
+    for id, previous in (("a", None), ("b", "a"), ("c", "a"), ("b", None), ("d", ["a"]), ("e", "gone")):
+        added(id, previous)
+    assert wire.conversation.order == ["a", "c", "b", "d", "e"]
+    wire.server("conversation.item.deleted", item_id="e")
+    wire.server("conversation.item.deleted", item_id="e")
+    added("f", "e")
+    added("e", "a")
+    assert wire.conversation.order == ["a", "e", "c", "b", "d", "f"]

@@ -71,6 +71,7 @@ class Conversation:
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.order: list[str] = []
+        self._placed: set[str] = set()  # what is in it
         self.session: Event = {}
         self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
         self.output_codec = self.input_codec
@@ -329,7 +330,8 @@ class Conversation:
         self._item(event["item_id"]).heard_ms = max(int(event["audio_end_ms"]), 0)
 
     def _on_deleted(self, event: Event) -> None:
-        if event["item_id"] in self.order:
+        if event["item_id"] in self._placed:
+            self._placed.remove(event["item_id"])
             self.order.remove(event["item_id"])
 
     def _item(self, id: str) -> Item:
@@ -340,15 +342,16 @@ class Conversation:
 
     def _place(self, item: Item, event: Event) -> None:
         """Put an item where the event says: after ``previous_item_id``, or first where that is null."""
-        if item.id in self.order:
+        if item.id in self._placed:
             return
         previous = event.get("previous_item_id", "")
         if previous is None:
             self.order.insert(0, item.id)
-        elif previous in self.order:
+        elif isinstance(previous, str) and previous in self._placed and previous != self.order[-1]:
             self.order.insert(self.order.index(previous) + 1, item.id)
-        else:  # not said, or a neighbour that was never seen, as in a log that was joined late
+        else:  # after the last; or not said, or a neighbour never seen, as in a log that was joined late
             self.order.append(item.id)
+        self._placed.add(item.id)
 
 
 _Handler = Callable[[Conversation, Any], None]
