@@ -268,6 +268,21 @@ def test_what_lies_in_the_spool_is_not_held_in_memory(keyed):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
+def test_what_lies_in_the_spool_is_there_until_the_process_ends(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    code = (
+        "import atexit, sys\n"
+        "from pathlib import Path\n"
+        "from rtnb.recordings.spool import _Opened\n"
+        "atexit.register(lambda: print(opened.read(1, 2)))  # registered first, it runs last\n"
+        "opened = _Opened(Path(sys.argv[1]))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "b'bc'"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
 def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
     from rtnb.wire.record import Record
 

@@ -170,7 +170,8 @@ class _Opened:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._file)
+        # At the process's end the system closes it: whoever saves the session then still reads from it.
+        weakref.finalize(self, os.close, self._file).atexit = False
 
     def read(self, at: int, size: int) -> bytes:
         """Return ``size`` bytes from the place ``at``. Raises RecordingError."""
