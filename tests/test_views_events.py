@@ -357,6 +357,27 @@ def test_data_frames_of_every_kind(kind):
     assert whole == events.filter("*.append")[0].raw
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_a_data_frame_of_a_log_that_grows_meanwhile(kind, monkeypatch):
+    pytest.importorskip("pyarrow" if kind == "arrow" else kind)
+    wire = full()
+    before, entry = len(wire.record.log), Log.entry
+
+    def more(log, index):
+        wire.client("something.else")
+        return entry(log, index)
+
+    monkeypatch.setattr(Log, "entry", more)
+    assert len(events_of(wire.record).to_frame(kind)) == before
+
+
+def test_what_is_no_type_is_refused():
+    events = events_of(full().record)
+    for wrong in (5, [5], ["error", None], b"error"):
+        with pytest.raises(ArgumentError, match="a type is a text"):
+            events.filter(wrong)
+
+
 def test_a_data_frame_without_its_package_says_what_to_install(monkeypatch):
     events = events_of(full().record)
     with pytest.raises(ArgumentError, match="'pandas', 'polars', 'arrow'"):
@@ -504,6 +525,26 @@ def test_keys_never_leave(tmp_path, monkeypatch):
     for text in everything:
         assert KEY not in text
         assert "0123456789abcdef0123456789abcdef" not in text
+
+
+def test_a_key_in_pieces_or_in_an_address_never_leaves(tmp_path, monkeypatch):
+    key = "0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("AZURE_OPENAI_API_KEY", key)
+    wire = Wire()
+    wire.text("item_u", "Hello")
+    wire.ask()
+    wire.begin()
+    for start in range(0, len(key), 5):
+        wire.delta("output_text", key[start : start + 5])
+    wire.end()
+    events = events_of(wire.record, where=f"wss://somewhere/?api-key={key}")
+    path = events.to_jsonl(tmp_path / "x.jsonl")
+    assert key not in path.read_text()
+    assert rtnb.open(path).where.startswith("wss://somewhere/?api-key=***")
+    recording = rtnb.open(path)
+    for text in (events_html(events), repr(recording.turns[0]), recording._repr_mimebundle_()["text/html"]):
+        assert key not in text
+        assert "***" in text
 
 
 # One event in words.

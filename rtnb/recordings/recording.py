@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..audio.view import duration
+from ..views.clean import clean_text
 from ..views.events import Events
 from ..views.session import SessionView
 from ..views.style import STYLE
@@ -53,7 +54,8 @@ class RecordedTurn(TurnView):
         return self
 
     def __repr__(self) -> str:
-        said = self.said if len(self.said) <= 60 else self.said[:59] + "…"
+        said = clean_text(self.said)
+        said = said if len(said) <= 60 else said[:59] + "…"
         sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
         return f"<Turn {self.number} {self.status}, recorded: {said!r}{sound}>"
 
@@ -217,10 +219,10 @@ class Recording(SessionView):
             f"taken out: {', '.join(map(str, taken))}" if (taken := self.header.get("scrubbed")) else "",
         ]
         rows = "".join(
-            f"<tr><td>{turn.number}</td><td>{escape(turn.input.text[:200])}</td>"
-            f"<td>{escape(turn.said[:200])}</td><td>{escape(turn.status)}</td>"
-            f"<td>{turn.usage.total_tokens:,}</td></tr>"
-            for turn in self.turns[:_ROWS_SHOWN]
+            f"<tr><td>{turn.number}</td><td>{escape(clean_text(turn.input.text)[:200])}</td>"
+            f"<td>{escape(clean_text(turn.said)[:200])}</td><td>{escape(turn.status)}</td>"
+            f"<td>{f'{row.usage.total_tokens:,}' if row.known or not row.responses else 'unknown'}</td></tr>"
+            for turn, row in zip(self.turns[:_ROWS_SHOWN], self.usage.turns, strict=False)
         )
         head = "<tr><th>turn</th><th>you</th><th>assistant</th><th>ended</th><th>tokens</th></tr>"
         more = len(self.turns) - _ROWS_SHOWN

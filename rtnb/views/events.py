@@ -92,7 +92,8 @@ class Events(LogView):
         """
         from .events_frame import events_frame
 
-        return events_frame(self, kind, self._texts(sound))
+        now = self._of(self.rows)  # what arrives meanwhile is in no column, or it would be in some
+        return events_frame(now, kind, now._texts(sound))
 
     def _texts(self, sound: bool) -> Callable[[], Any]:
         formats = Formats(self._log)

@@ -32,7 +32,7 @@ def lines(log: Iterable[Entry], head: Mapping[str, object] | None = None) -> Ite
         row: dict[str, object] = {"index": entry.index, "t": entry.t, "wall": entry.wall}
         row |= {"direction": entry.direction, "type": entry.type, "turn": entry.turn}
         if head:
-            row, head = row | {"session": dict(head)}, None
+            row, head = row | {"session": orjson.loads(clean(orjson.dumps(dict(head))))}, None
         try:
             yield orjson.dumps(row | _frame(entry.frame)) + b"\n"
         except orjson.JSONEncodeError:  # as deep as JSON may be, and one level more here

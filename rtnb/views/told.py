@@ -10,7 +10,7 @@ from ..audio.pcm import Codec
 from ..wire.entries import Entry
 from ..wire.events import Direction
 from ..wire.log import Log
-from .clean import clean
+from .clean import clean, clean_text
 from .formats import Formats
 from .rows import AUDIO, ERROR, Rows
 from .selection import Line
@@ -124,5 +124,5 @@ class Teller:
             text += said if isinstance(said, str) else ""
             if len(text) > _LETTERS:
                 break
-        text = " ".join(text.split())
+        text = " ".join(clean_text(text).split())
         return text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"

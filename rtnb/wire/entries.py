@@ -125,7 +125,8 @@ class LogView(Sequence[Entry]):
         """Return the rows that fit all that is given.
 
         ``type`` is a name, a pattern (``"response.*"``) or several of them; ``turn`` a turn's number
-        (``NO_TURN`` for the frames of none). Raises ArgumentError for another direction.
+        (``NO_TURN`` for the frames of none). Raises ArgumentError for another direction, and for what is no
+        type.
         """
         return self._of(self._log.rows(type, turn=turn, direction=direction, among=self._rows))
 

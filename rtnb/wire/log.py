@@ -332,7 +332,11 @@ class Log:
         """Return the indices, shape ``(n,)``, of the rows that fit, out of ``among`` or of all."""
         if direction not in (None, "client", "server"):
             raise ArgumentError(f"direction is 'client' or 'server', not {direction!r}")
-        patterns = None if type is None else [type] if isinstance(type, str) else list(type)
+        patterns = None if type is None else [type] if isinstance(type, str) else type
+        if patterns is not None:
+            patterns = list(patterns) if isinstance(patterns, Iterable) else [patterns]
+            if odd := [pattern for pattern in patterns if not isinstance(pattern, str)]:
+                raise ArgumentError(f"a type is a text, such as 'response.*', not {odd[0]!r:.80}")
         with self._lock:
             fits = self._fitting(patterns, turn, direction)
             count = len(self._place)
