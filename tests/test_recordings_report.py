@@ -11,11 +11,12 @@ import pytest
 from frames import MS, WALL, Wire, b64, full, tone, usage
 
 import rtnb
+from rtnb.cli import main
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import save
 from rtnb.recordings.header import header
 from rtnb.recordings.report import provenance, write_report
-from rtnb.recordings.writer import pieces
+from rtnb.recordings.writer import Writer, pieces
 from rtnb.views.provenance import Provenance
 from rtnb.views.report_style import POLICY, SCRIPT
 from rtnb.wire.record import Record
@@ -338,3 +339,34 @@ def test_a_log_that_makes_no_sense_is_reported_too(tmp_path):
     save(pieces(record.log), {"format": 1, "created": 5, "libraries": [], "capture": {}, "end": 3}, path)
     text, _ = report(rtnb.open(path), tmp_path)
     assert "no json" in text
+
+
+@pytest.mark.parametrize("odd", [5, "x", True, ["y"], {"a": 1}, None])
+def test_a_header_of_odd_kinds_opens_and_is_shown(tmp_path, odd):
+    fields = ("capture", "scrubbed", "end", "libraries", "created", "where", "engine", "billed", "open_turns")
+    with open(tmp_path / "odd.rtnb", "wb") as file:
+        writer = Writer(file, {"format": 1, **dict.fromkeys(fields, odd)})
+        for piece in pieces(full().record.log):
+            writer.write(piece)
+        writer.end()
+    recording = rtnb.open(tmp_path / "odd.rtnb")
+    assert recording._repr_mimebundle_()
+    assert recording.provenance.table()
+    assert main(["info", str(recording.path)]) == 0
+
+
+def test_responses_of_unknown_usage_are_told_beside_the_sums(tmp_path):
+    untold = {"model": "gpt-realtime", "rtnb": "1"}
+    for usages, tokens, note in (((None,), "unknown", ""), ((usage(12, 4), None), "16", "of 2")):
+        wire = Wire()
+        wire.session()
+        for number, told in enumerate(usages):
+            wire.ask()
+            wire.begin(f"resp_{number}", f"item_{number}")
+            wire.end(f"resp_{number}", usage=told)
+        save(pieces(wire.record.log), untold, tmp_path / "x.rtnb")
+        page = rtnb.open(tmp_path / "x.rtnb").report(tmp_path / "x.html").read_text()
+        figures = re.search(r'<ul class="figures".*?</ul>', page, re.DOTALL)[0]
+        assert f"<b>{tokens}</b><span>tokens" in figures
+        assert ("responses unknown" in figures) is bool(note)
+        assert "$" not in figures or tokens != "unknown"

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["RecordedTurn", "Recording", "open"]
 
 _ROWS_SHOWN = 50
+_KINDS: dict[str, tuple[type, ...]] = {
+    "capture": (dict,),
+    "scrubbed": (list,),
+    "end": (dict, type(None)),
+    "libraries": (dict,),
+}
+"""What these fields of a header are; one that is something else was told by nobody."""
 
 
 class RecordedTurn(TurnView):
@@ -70,7 +77,9 @@ class Recording(SessionView):
         self._reader = reader
         self.path: Path = reader.path
         self.problem = reader.problem
-        self.header: Mapping[str, Any] = MappingProxyType(reader.head)
+        head = reader.head.items()
+        told = {name: value for name, value in head if isinstance(value, _KINDS.get(name, object))}
+        self.header: Mapping[str, Any] = MappingProxyType(told)
         """What the file says of itself: see ``rtnb.recordings.format``."""
 
     @property

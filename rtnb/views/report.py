@@ -6,7 +6,7 @@ Everything that a model, a user or a service wrote is escaped, and keys are made
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any
@@ -15,6 +15,7 @@ import orjson
 
 from ..audio import Clip
 from ..audio.view import data_uri, duration, opus, waveform_html
+from ..wire.usage import Cost
 from . import words
 from .card import card_html
 from .clean import clean, clean_html
@@ -174,8 +175,8 @@ class Report:
         if self.provenance.problem:
             notes += f'<p class="note bad"><strong>The file:</strong> {escape(self.provenance.problem)}.</p>'
         median = timeline.percentiles()["first_sound"]
-        usage, hurried = view.record.usage, view.record.hurried
-        costs = [turn.cost for turn in self.turns if turn.usage.total_tokens]
+        used, hurried = view.usage, view.record.hurried
+        untold = f"; of {used.unknown:,} responses unknown" if used.known and used.unknown else ""
         figures = [
             (f"{len(self.turns):,}", "turn" if len(self.turns) == 1 else "turns"),
             (duration(seconds), "first frame to last"),
@@ -183,10 +184,10 @@ class Report:
                 "unknown" if median.p50 is None or hurried else f"{ms(median.p50)} ms",
                 f"to first sound, median of {median.n:,}",
             ),
-            (f"{usage.total_tokens:,}" if costs else "unknown", "tokens"),
+            (f"{used.total_tokens:,}" if used.known else "unknown", f"tokens{untold}"),
             (
-                _money(costs),
-                "at published prices" if view.billed else "would be the price; nothing was billed",
+                _money(used.cost) if used.known else "unknown",
+                ("at published prices" if view.billed else "would be the price; nothing was billed") + untold,
             ),
             (f"{len(log):,}", "events"),
         ]
@@ -294,11 +295,8 @@ def _plain(status: str) -> str:
     return escape(status.replace("_", " "))
 
 
-def _money(costs: Sequence[Any]) -> str:
-    if not costs or any(cost is None for cost in costs):
-        return "unpriced"
-    total = sum(float(cost) for cost in costs)
-    return "under $0.0001" if 0 < total < 0.0001 else f"${total:.4f}"
+def _money(cost: Cost | None) -> str:
+    return "unpriced" if cost is None else words.dollars(cost) if cost else "$0"
 
 
 def _line(turn: TurnView, t: float | None, who: str, said: str) -> str:
