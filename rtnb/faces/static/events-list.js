@@ -3,6 +3,7 @@
 
 export const EVENT_ROW = 24;
 const EVENT_MOST_HEIGHT = 8e6; // browsers end at 17 to 33 million pixels
+const EVENT_EDGE = 5000; // pixels at either end of the bar
 const EVENT_CHUNK = 64;
 const EVENT_KEPT = 128; // chunks: 8,192 lines
 
@@ -74,10 +75,26 @@ export class ScrollMap {
     return Math.min(Math.ceil(this.view / EVENT_ROW) + 1, Math.max(0, this.total - this.first));
   }
 
-  /** Where the scroll bar belongs for the present place. */
+  /** Where the scroll bar belongs for the present place. Near both ends it moves as the lines do. */
   get place() {
-    if (this.whole <= this.most) return this.top;
-    return this.maxTop ? (this.top / this.maxTop) * this.maxScroll : 0;
+    const { top, maxTop, maxScroll } = this;
+    if (this.whole <= this.most) return top;
+    const edge = this.#edge;
+    if (top <= edge) return top;
+    if (top >= maxTop - edge) return maxScroll - (maxTop - top);
+    return edge + ((top - edge) / (maxTop - 2 * edge)) * (maxScroll - 2 * edge);
+  }
+
+  #topAt(scroll) {
+    const { maxTop, maxScroll } = this;
+    const edge = this.#edge;
+    if (scroll <= edge) return scroll;
+    if (scroll >= maxScroll - edge) return maxTop - (maxScroll - scroll);
+    return edge + ((scroll - edge) / (maxScroll - 2 * edge)) * (maxTop - 2 * edge);
+  }
+
+  get #edge() {
+    return Math.min(EVENT_EDGE, this.maxScroll / 4);
   }
 
   /** Take a move of the scroll bar; return where it must be put at once, or null where it may stay. */
@@ -85,12 +102,10 @@ export class ScrollMap {
     const by = scroll - this.at;
     this.at = scroll;
     if (this.whole <= this.most) {
-      this.top = Math.min(Math.max(scroll, 0), this.maxTop);
+      this.go(scroll);
       return null;
     }
-    const far = Math.abs(by) > 3 * this.view;
-    const to = far ? (scroll / this.maxScroll) * this.maxTop : this.top + by;
-    this.top = Math.min(Math.max(to, 0), this.maxTop);
+    this.go(Math.abs(by) > 3 * this.view ? this.#topAt(scroll) : this.top + by);
     const stuck = (scroll <= 0 && this.top > 0) || (scroll >= this.maxScroll && this.top < this.maxTop);
     return stuck ? this.place : null;
   }

@@ -47,7 +47,7 @@ export class EventTools {
       const on = !this.chips.delete(name);
       if (on) this.chips.add(name);
       button.setAttribute("aria-pressed", String(on));
-      this.changed();
+      this.#tell();
     });
     return button;
   }
@@ -57,14 +57,17 @@ export class EventTools {
     button.addEventListener("click", () => {
       this[name] = !this[name];
       button.setAttribute("aria-pressed", String(this[name]));
-      this.changed();
+      this.#tell();
     });
     return button;
   }
 
   #read() {
+    if (this.search.value !== this.query) this.#tell();
+  }
+
+  #tell() {
     clearTimeout(this.typing);
-    if (this.search.value === this.query) return;
     this.query = this.search.value;
     this.changed();
   }
