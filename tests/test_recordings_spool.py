@@ -301,3 +301,14 @@ def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
     record = kept = None
     gc.collect()
     assert not [link for link in opened.iterdir() if name in os.path.realpath(link)]
+
+
+def test_what_never_held_an_event_is_not_recovered(home):
+    spool = Spool(full().record, Signal().wait)
+    spool.close(discard=False)
+    [(path, _)] = spools()
+    whole = path.read_bytes()
+    (home / "x.rtnb").write_bytes(whole[: whole.index(b"SOND") + 9])
+    with pytest.raises(RecordingError, match="nothing of it is whole"):
+        recover(home / "x.rtnb", home / "y.rtnb")
+    assert not (home / "y.rtnb").exists()

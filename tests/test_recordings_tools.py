@@ -209,7 +209,9 @@ def test_a_recording_has_the_tools_as_methods(file, tmp_path):
     assert not proof.left
     assert str(proof).endswith("taken out: nothing of it is left")
     assert any(line.startswith("turn 0, you") for line in recording.diff(rtnb.open(tmp_path / "y.rtnb")))
-    assert recording.diff(rtnb.open(file)) == []
+    assert recording.diff(file) == []
+    with pytest.raises(rtnb.ArgumentError, match="is named by its path, not by int"):
+        rtnb.open(5)
     assert recording.export(tmp_path / "x.txt") == [tmp_path / "x.txt"]
 
 

@@ -85,6 +85,8 @@ class Reader:
                 self.size = os.fstat(file.fileno()).st_size
                 self._check_magic(file)
                 self._index(file, places)
+        except FileNotFoundError:
+            raise RecordingError(f"{self._name}: No such file in {self.path.parent}") from None
         except OSError as error:
             raise RecordingError(f"{self._name} cannot be read: {error.strerror or error}") from None
         self._lane_of = np.concatenate([lanes for lanes, _ in places]) if places else np.zeros(0, np.uint8)

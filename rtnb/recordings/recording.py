@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..audio.view import duration
+from ..errors import ArgumentError
 from ..views.clean import clean_text
 from ..views.events import Events
 from ..views.session import SessionView
@@ -61,10 +62,7 @@ class RecordedTurn(TurnView):
         return self
 
     def __repr__(self) -> str:
-        said = clean_text(self.said)
-        said = said if len(said) <= 60 else said[:59] + "…"
-        sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
-        return f"<Turn {self.number} {self.status}, recorded: {said!r}{sound}>"
+        return self._brief(", recorded")
 
 
 class Recording(SessionView):
@@ -162,11 +160,14 @@ class Recording(SessionView):
 
         return verify(self.path)
 
-    def diff(self, other: Recording) -> list[str]:
-        """Return how another recording differs, a line each; ids, sound and times do not count."""
+    def diff(self, other: Recording | str | os.PathLike[str]) -> list[str]:
+        """Return how another recording differs, a line each; ids, sound and times do not count.
+
+        Raises RecordingError for a file that cannot be read.
+        """
         from .diff import diff
 
-        return list(diff(self, other))
+        return list(diff(self, other if isinstance(other, Recording) else open(other)))
 
     def export(self, out: str | os.PathLike[str]) -> list[Path]:
         """Write JSON Lines (.jsonl), a transcript (.txt), both voices (.wav), or a folder of sounds.
@@ -253,8 +254,11 @@ def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
     ``problem``. ``repair`` opens a damaged one too, without what is damaged. JSON Lines (``.jsonl``, as
     ``s.log.to_jsonl`` writes them) open too, read as a whole.
 
-    Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb.
+    Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb. ArgumentError for
+    what is no path.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise ArgumentError(f"a recording is named by its path, not by {type(path).__name__}")
     if Path(path).suffix.lower() in SUFFIXES:
         return Recording(LinesReader(path))
     return Recording(Reader(path, repair=repair))

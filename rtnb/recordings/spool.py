@@ -232,6 +232,8 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
     reader = Reader(source, repair=True)
     if out.exists() and out.samefile(source):
         raise RecordingError(f"{str(out)!r} is the file itself: name another for what is recovered")
+    if not len(reader.log):
+        raise RecordingError(f"{source.name!r}: nothing of it is whole, so there is nothing to recover")
     record = Record.of(reader.log)
     told = reader.head
     head = header(
@@ -241,7 +243,7 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
         billed=told.get("billed") is not False,
         model=str(told.get("model") or ""),
     )
-    kept = ("rtnb", "libraries", "scrubbed", "end")
+    kept = ("rtnb", "libraries", "scrubbed", "end", "stated_model", "hurried")
     head |= {name: told[name] for name in kept if name in told}
     if reader.tail is None or reader.lost:
         why = "; ".join(reader.lost) or "the recording was recovered: its session ended with its process"

@@ -13,7 +13,6 @@ from pybase64 import b64decode
 
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, TurnTimeout
-from ..views.clean import clean_text
 from ..views.turn import Input, TurnView
 from ..wire.log import Entry
 from ..wire.turns import Turn as Fold
@@ -259,7 +258,4 @@ class Turn(TurnView):
         return None
 
     def __repr__(self) -> str:
-        said = clean_text(self.said)
-        said = said if len(said) <= 60 else said[:59] + "…"
-        sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
-        return f"<Turn {max(self.number, 0)} {self.status}: {said!r}{sound}>"
+        return self._brief()

@@ -14,6 +14,7 @@ from ..wire.record import Record
 from ..wire.turns import Response
 from ..wire.turns import Turn as Fold
 from ..wire.usage import Cost, Usage
+from .clean import clean_text
 from .events import Events
 
 if TYPE_CHECKING:
@@ -217,6 +218,15 @@ class TurnView:
         about = {"engine": self.engine, "billed": self.billed, "model": self.model}
         rows = record.log.rows(turn=self.number)
         return Events(record.log, rows, record=lambda: record, about=about | {"stated_model": record.stated})
+
+    def _brief(self, note: str = "") -> str:
+        """Return the turn in a line: how it ended, what was said, and why where nothing was."""
+        said = clean_text(self.said)
+        said = repr(said if len(said) <= 60 else said[:59] + "…")
+        if said == "''" and self.error is not None:
+            said = clean_text(str(self.error))
+        sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
+        return f"<Turn {max(self.number, 0)} {self.status}{note}: {said}{sound}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from .card import turn_html
