@@ -6,6 +6,8 @@ import ast
 import inspect
 import re
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,16 @@ def test_the_two_commands_come_first_and_are_one_line_each():
         assert code.startswith("python3 -m venv .venv && .venv/bin/pip install ")
     assert first[1].endswith(" && .venv/bin/rtnb demo\n")
     assert second[1].endswith(" && .venv/bin/python -m pytest\n")
+
+
+@pytest.mark.skipif(shutil.which("sed") is None, reason="needs sed")
+def test_continuous_integration_finds_the_test_command():
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    expression = re.search(r"sed -n '(.*?)' README.md", script)[1]
+    found = subprocess.run(
+        ["sed", "-n", expression, "README.md"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == BLOCKS[1][1]
 
 
 async def run(code: str, names: dict[str, object]) -> None:
