@@ -244,6 +244,26 @@ def test_pages_are_answered_and_hear_of_more():
     assert not wire.record.log._watchers
 
 
+def test_a_widget_that_no_page_shows_rests_and_wakes(monkeypatch):
+    monkeypatch.setattr("rtnb.faces.events._ALONE", 0.001)
+    monkeypatch.setattr("rtnb.faces.events._TICK", 0.001)
+    wire = full()
+    widget = EventLog(Events(wire.record.log, record=lambda: wire.record))
+    sent = []
+    widget.send = lambda content, buffers=None: sent.append(content)
+    for _ in range(5000):
+        wire.server("odd")
+        time.sleep(0.002)
+        if not wire.record.log._watchers:
+            break
+    assert not wire.record.log._watchers
+    assert 30 <= len(sent) <= 33
+    widget._hear(widget, {"type": "lines", "want": {}, "start": 0, "stop": 2}, [])
+    assert wire.record.log._watchers
+    widget.close()
+    assert not wire.record.log._watchers
+
+
 async def test_a_sessions_log_is_live():
     session = rtnb.connect(engine="weightless")
     try:

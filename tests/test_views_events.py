@@ -5,6 +5,7 @@ import json
 import re
 from html.parser import HTMLParser
 from itertools import chain, pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -780,3 +781,33 @@ def test_memory_of_the_fold_is_near_nothing():
     rows.extend()
     assert rows.nbytes < 40 * len(log)
     assert np.array_equal(rows.first, np.arange(5000))
+
+
+# The published examples.
+
+EXAMPLES = Path(__file__).parents[2] / "shared" / "protocol"
+
+
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="the published examples are not at hand")
+def test_published_examples_are_shown():
+    record = Record()
+    for side in ("client", "server"):
+        for line in (EXAMPLES / f"examples-{side}.jsonl").read_bytes().splitlines():
+            told = orjson.loads(line)
+            event = next((told[name] for name in ("event", "example", "frame") if name in told), told)
+            now = len(record.log) * 10 * MS
+            record.append(orjson.dumps(event), side, mono_ns=now, wall_ns=WALL + now)
+    events = events_of(record)
+    rows, tracks = tracks_of(record)
+    teller = Teller(rows)
+    said = {}
+    for line in seen(events).lines(0, 9999):
+        if line.kind == "row":
+            told = teller.tell(line)
+            said[told.type] = told.words
+            tracks.of(line.event)
+            shown(events[line.event].data, told.type, None)
+    assert len(said) > 30
+    assert said["error"]
+    assert said["response.done"].startswith(("completed", "in_progress", "cancelled", "failed", "incomplete"))
+    assert "Event log" in events_html(events)

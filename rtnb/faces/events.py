@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import MissingPackageError
@@ -28,6 +28,8 @@ _TICK = 0.1
 """Seconds between two words to the pages that there is more."""
 _ALONE = 1.0
 """The same, while no page asks for what there is more."""
+_PATIENCE = 30
+"""How often the pages are told so until the widget takes it that none is left. Asking makes it tell again."""
 _FIRST = 40
 """Lines that come along with the widget, so that the first picture needs no question."""
 
@@ -57,15 +59,25 @@ class EventLog(anywidget.AnyWidget):
         super().__init__(uid=uuid.uuid4().hex, first=answer[0] if answer else {}, follows=events.live)
         self.on_msg(self._hear)
         pin(self)
-        self._end = None
+        self._unheard = 0
+        self._end: Callable[[], None] | None = None
         if events.live:
             self._loop = loop.call(asyncio.get_running_loop)
-            self._end = events.source.watch(self._grown)
+            self._watch()
+
+    def _watch(self) -> None:
+        if self._end is None:
+            self._end = self.events.source.watch(self._grown)
+
+    def _rest(self) -> None:
+        """Hear of nothing more: a widget whose cell ran again must not work for ever."""
+        if self._end is not None:
+            self._end()
+            self._end = None
 
     def close(self) -> None:
         """End the widget; the events stay."""
-        if self._end is not None:
-            self._end()
+        self._rest()
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -80,7 +92,9 @@ class EventLog(anywidget.AnyWidget):
     # -- what the page asks for ------------------------------------------------------------------------
 
     def _hear(self, widget: Any, message: Mapping[str, Any], buffers: Sequence[Any]) -> None:
-        self._asked = True
+        self._asked, self._unheard = True, 0
+        if self.events.live:
+            self._watch()
         answer = self._desk.ask(dict(message))
         if answer is not None:
             self.send(*answer)
@@ -99,7 +113,10 @@ class EventLog(anywidget.AnyWidget):
         self._loop.call_later(max(0.0, self._last + pause - self._loop.time()), self._tell)
 
     def _tell(self) -> None:
+        self._unheard = 0 if self._asked else self._unheard + 1
         self._dirty, self._asked, self._last = False, False, self._loop.time()
+        if self._unheard >= _PATIENCE:
+            self._rest()
         if self.comm is not None:
             self.send({"type": "grown", "size": len(self.events)})
 

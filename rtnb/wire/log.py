@@ -119,10 +119,12 @@ class Log:
 
         It is to be quick and to raise nothing: the session waits for it.
         """
-        self._watchers = (*self._watchers, watcher)
+        with self._lock:
+            self._watchers = (*self._watchers, watcher)
 
         def end() -> None:
-            self._watchers = tuple(each for each in self._watchers if each is not watcher)
+            with self._lock:
+                self._watchers = tuple(each for each in self._watchers if each is not watcher)
 
         return end
 

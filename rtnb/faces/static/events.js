@@ -88,6 +88,8 @@ class EventLogView {
     this.list.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
     this.list.addEventListener("keydown", (event) => this.#key(event), { signal });
     this.list.addEventListener("click", (event) => this.#click(event), { signal });
+    // A kernel that heard nothing from any page for long tells none of what is new.
+    document.addEventListener("visibilitychange", () => document.hidden || this.ask(), { signal });
     this.news.addEventListener("click", () => this.#toEnd(), { signal });
     this.pane.node.addEventListener("keydown", (event) => event.key === "Escape" && this.#close(event), { signal });
   }
