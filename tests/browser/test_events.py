@@ -182,7 +182,9 @@ async def test_a_session_is_shown_as_text_with_its_sound(lab):
     assert await page.js("() => window.hacked ?? null") is None
     await log.get_by_label("Search the events").fill("")
     await log.locator('[data-chip="audio"]').click()
-    await page.wait(f"() => {LIST}.ariaRowCount < 50")
+    await log.locator(".rtnb-ev-row", has_text="output_audio.done").first.wait_for()
+    await rows.focus()
+    await page.page.keyboard.press("Home")
     await whole(page)
     await log.locator(".rtnb-ev-row", has_text="response.output_audio.delta").first.click()
     await pane.get_by_text("[audio ").wait_for()

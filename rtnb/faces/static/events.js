@@ -87,7 +87,9 @@ class EventLogView {
     const { signal } = this.ends;
     this.list.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
     this.list.addEventListener("keydown", (event) => this.#key(event), { signal });
-    this.list.addEventListener("click", (event) => this.#click(event), { signal });
+    // A followed list moves on under the pointer: what was pressed is meant, not what is there when it is let go.
+    this.list.addEventListener("pointerdown", (event) => (this.pressed = event.target.closest("[data-line]")?.dataset.line), { signal });
+    this.list.addEventListener("click", () => this.#click(), { signal });
     // A kernel that heard nothing from any page for long tells none of what is new.
     document.addEventListener("visibilitychange", () => document.hidden || this.ask(), { signal });
     this.news.addEventListener("click", () => this.#toEnd(), { signal });
@@ -182,6 +184,7 @@ class EventLogView {
 
   /** The reader stays at the end by being there, and leaves it by leaving. */
   #stick() {
+    if (!this.scroll.maxTop) return; // a search may leave few lines: that is no leaving, and no coming
     const before = this.follow;
     this.follow = this.follows && this.scroll.atEnd;
     if (before && !this.follow) this.seen = this.store.total;
@@ -204,10 +207,9 @@ class EventLogView {
 
   // Selecting and opening.
 
-  #click(event) {
-    const row = event.target.closest("[data-line]");
-    if (!row) return;
-    this.select(Number(row.dataset.line));
+  #click() {
+    if (this.pressed === undefined) return;
+    this.select(Number(this.pressed));
     this.open();
   }
 
