@@ -152,8 +152,9 @@ class Chromiums:
         key = repr((autoplay, microphone, sorted(options.items())))
         if key not in self._contexts:
             made = await (await self.get(autoplay)).new_context(**options)
-            # Chromium headless asks nobody: what is not granted is denied.
-            await made.grant_permissions(["microphone"] if microphone else [])
+            # Chromium headless asks nobody: what is not granted is denied, and a later grant takes back this.
+            allowed = ["clipboard-read", "clipboard-write", *(["microphone"] if microphone else [])]
+            await made.grant_permissions(allowed)
             made.set_default_timeout(LIMIT * 1000 / 2)
             self._contexts[key] = made
         return self._contexts[key]

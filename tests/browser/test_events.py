@@ -70,7 +70,6 @@ async def copied(page):
 
 async def test_a_hundred_thousand_rows_scroll_search_open_and_copy(lab):
     page = await lab.open([BIG])
-    await page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=lab.url)
     await page.run(0)
     log = log_of(page, 0)
     assert "100,000 events" in await whole(page)
