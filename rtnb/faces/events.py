@@ -24,7 +24,7 @@ except ImportError as error:
 
 __all__ = ["EventLog", "show"]
 
-_TICK = 0.1
+_TICK = 0.15
 """Seconds between two words to the pages that there is more."""
 _ALONE = 1.0
 """The same, while no page asks for what there is more."""
@@ -109,12 +109,15 @@ class EventLog(anywidget.AnyWidget):
                 self._loop.call_soon_threadsafe(self._soon)
 
     def _soon(self) -> None:
-        pause = _TICK if self._asked else _ALONE
-        self._loop.call_later(max(0.0, self._last + pause - self._loop.time()), self._tell)
+        self._loop.call_later(max(0.0, self._last + _TICK - self._loop.time()), self._tell)
 
     def _tell(self) -> None:
+        now = self._loop.time()
+        if not self._asked and now < self._last + _ALONE:
+            self._loop.call_later(_TICK, self._tell)
+            return
         self._unheard = 0 if self._asked else self._unheard + 1
-        self._dirty, self._asked, self._last = False, False, self._loop.time()
+        self._dirty, self._asked, self._last = False, False, now
         if self._unheard >= _PATIENCE:
             self._rest()
         if self.comm is not None:

@@ -79,6 +79,7 @@ class Selection:
         self._heads = np.zeros(0, np.int64)  # the lines that are headings
         self._state = (-1, -1)
         self._budget = _BUDGET
+        self._goal = 0
 
     def __len__(self) -> int:
         return len(self._kept) + len(self._heads)
@@ -90,8 +91,8 @@ class Selection:
 
     @property
     def whole(self) -> bool:
-        """Whether all events of the log so far were taken and searched."""
-        return self.searched == self.rows.size == len(self.rows.events)
+        """Whether all events that there were at the last update were taken and searched."""
+        return self.searched >= self._goal
 
     def update(self) -> None:
         """Take in what is new, for a moment. Raises ArgumentError for a pattern that takes too long."""
@@ -104,6 +105,7 @@ class Selection:
 
     def _take(self, seconds: float | None) -> None:
         rows = self.rows
+        self._goal = len(rows.events)
         rows.extend(seconds)
         if self._search is not None:
             self._search.look(rows.size, seconds)

@@ -3,6 +3,11 @@
 import { el } from "./common.js";
 import { eventClock } from "./events-list.js";
 
+/** Change a text only where it is another: each change of the document costs Jupyter's whole style sheet. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 export class EventRow {
   constructor(name, number) {
     const cell = (kind) => el("span", { class: `rtnb-ev-${kind}`, role: "gridcell" });
@@ -30,7 +35,7 @@ export class EventRow {
     node.setAttribute("aria-rowindex", line + 1);
     node.setAttribute("aria-selected", String(selected));
     const heading = Boolean(told?.heading);
-    node.className = [
+    const name = [
       "rtnb-ev-row",
       heading && "rtnb-ev-heading",
       selected && "rtnb-ev-selected",
@@ -39,14 +44,16 @@ export class EventRow {
       !told && "rtnb-ev-unknown",
       told && !heading && (told.server ? "rtnb-ev-server" : "rtnb-ev-client"),
     ].filter(Boolean).join(" ");
-    this.time.textContent = told ? eventClock(told.t) : "";
-    this.arrow.textContent = !told || heading ? "" : told.server ? "↓" : "↑";
-    this.who.textContent = !told || heading ? "" : `${told.server ? "server" : "client"}${told.bad ? ", error" : ""}${this.playing ? ", playing" : ""}`;
+    if (node.className !== name) node.className = name;
+    setText(this.time, told ? eventClock(told.t) : "");
+    setText(this.arrow, !told || heading ? "" : told.server ? "↓" : "↑");
+    setText(this.who, !told || heading ? "" : `${told.server ? "server" : "client"}${told.bad ? ", error" : ""}${this.playing ? ", playing" : ""}`);
     const cut = heading || !told ? -1 : told.type.indexOf(".") + 1;
-    this.lead.textContent = cut > 0 ? told.type.slice(0, cut) : "";
-    this.rest.textContent = !told ? "…" : heading ? (told.turn >= 0 ? `Turn ${told.turn}` : "Session") : told.type.slice(Math.max(cut, 0));
-    this.often.textContent = told && !heading && told.count > 1 ? ` (${told.count.toLocaleString("en-US")})` : "";
-    this.type.title = told && !heading ? told.type : "";
-    this.words.textContent = told?.words ?? "";
+    setText(this.lead, cut > 0 ? told.type.slice(0, cut) : "");
+    setText(this.rest, !told ? "…" : heading ? (told.turn >= 0 ? `Turn ${told.turn}` : "Session") : told.type.slice(Math.max(cut, 0)));
+    setText(this.often, told && !heading && told.count > 1 ? ` (${told.count.toLocaleString("en-US")})` : "");
+    const title = told && !heading ? told.type : "";
+    if (this.type.title !== title) this.type.title = title;
+    setText(this.words, told?.words ?? "");
   }
 }

@@ -4,7 +4,7 @@ import { el } from "./common.js";
 import { EventFeed } from "./events-feed.js";
 import { EVENT_ROW, lineKey, LineStore, manyOf, ScrollMap } from "./events-list.js";
 import { copyText, EventPane } from "./events-pane.js";
-import { EventRow } from "./events-row.js";
+import { EventRow, setText } from "./events-row.js";
 import { EventSound } from "./events-sound.js";
 import { EventTools } from "./events-tools.js";
 import { ownKeys } from "./keys.js";
@@ -138,7 +138,7 @@ class EventLogView {
   }
 
   #note(words, bad = false) {
-    if (this.note.textContent !== words) this.note.textContent = words;
+    setText(this.note, words);
     this.note.classList.toggle("rtnb-error", bad);
   }
 
@@ -157,8 +157,10 @@ class EventLogView {
 
   // Scrolling.
 
-  resize() {
-    this.scroll.resize(this.store.total, this.list.clientHeight);
+  /** Take the lines there are, and the list's height, which is asked for only where it may have changed. */
+  resize(measure = false) {
+    if (measure || !this.tall) this.tall = this.list.clientHeight;
+    this.scroll.resize(this.store.total, this.tall);
   }
 
   #scrolled() {
@@ -279,7 +281,7 @@ class EventLogView {
     this.pane.show(message, this.tools.regex ? "" : this.tools.query);
     this.node.classList.add("rtnb-ev-open");
     ownKeys(this.node);
-    this.resize();
+    this.resize(true);
     if (this.selected?.line >= 0) this.scroll.reveal(this.selected.line);
     this.draw();
   }
@@ -344,7 +346,6 @@ class EventLogView {
       this.space.style.height = `${scroll.height}px`;
       this.window.style.height = `${Math.min(scroll.height, scroll.view)}px`;
     }
-    if (!this.moving) this.#put(scroll.place);
     this.sheet.style.transform = `translateY(${(scroll.first * EVENT_ROW - scroll.top).toFixed(1)}px)`;
     const { first, count } = scroll;
     while (this.rows.length < count) {
@@ -357,6 +358,7 @@ class EventLogView {
       const line = first + i;
       row.show(i < count ? line : -1, store.get(line), { selected: this.selected?.line === line, playing: sounding });
     });
+    if (!this.moving) this.#put(scroll.place); // after all else: it has the list laid out
     const active = this.selected && this.selected.line < first + count ? this.rows[this.selected.line - first] : null;
     if (active) this.list.setAttribute("aria-activedescendant", active.node.id);
     else this.list.removeAttribute("aria-activedescendant");
@@ -379,7 +381,7 @@ class EventLogView {
     const { facts, store, scroll, tools } = this;
     this.list.setAttribute("aria-rowcount", store.total);
     const top = store.get(scroll.first);
-    write(this.turn, top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${top.turn}` : "");
+    setText(this.turn, top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${top.turn}` : "");
     this.turn.classList.toggle("rtnb-hidden", !this.turn.textContent);
     const words = [manyOf(facts.size ?? 0, "event")];
     if (tools.narrow || tools.each) words.push(manyOf(store.total, "line"));
@@ -387,13 +389,13 @@ class EventLogView {
       const done = tools.query ? facts.searched : facts.taken;
       words.push(`${tools.query ? "searched" : "read"} ${Math.floor((100 * done) / (facts.size || 1))} %`);
     }
-    write(this.count, words.join(" · "));
+    setText(this.count, words.join(" · "));
     tools.count(facts.counts);
     const more = this.follows && !this.follow ? store.total - this.seen : 0;
-    write(this.news, more > 0 ? `${more.toLocaleString("en-US")} new ↓` : "");
+    setText(this.news, more > 0 ? `${more.toLocaleString("en-US")} new ↓` : "");
     this.news.classList.toggle("rtnb-hidden", more <= 0);
     const none = store.total || facts.whole === false ? "" : tools.narrow ? "No event fits." : "No events yet.";
-    write(this.empty, facts.error || none);
+    setText(this.empty, facts.error || none);
     this.empty.classList.toggle("rtnb-error", Boolean(facts.error));
   }
 
@@ -405,15 +407,13 @@ class EventLogView {
   }
 }
 
-/** Change a text only where it is another: each change of the document costs Jupyter's whole style sheet. */
-function write(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
 function render({ model, el: root }) {
   const view = new EventLogView(model);
   root.append(ownKeys(view.node));
-  const resized = new ResizeObserver(() => view.draw());
+  const resized = new ResizeObserver(() => {
+    view.resize(true);
+    view.draw();
+  });
   resized.observe(view.list);
   view.draw();
   view.ask();
