@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow for a moment: no test depends on the wall clock.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 _KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "RTNB_LLM_API_KEY")
 _SETTINGS = ("RTNB_ENGINE", "RTNB_LLM", "RTNB_ASR", "RTNB_TTS", "RTNB_VAD", "RTNB_SERVE_KEY")
