@@ -122,11 +122,10 @@ async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) ->
     )
     assert "speech" in page.lines()["0-user"]["text"]
     assert page.items
-    assert page.facts()["context"][0] > 0
-    assert "would cost $" in page.facts()["used"]
+    await until(lambda: page.facts()["context"][0] > 0 and "would cost $" in page.facts()["used"])
     page.played(9000, over=True)
     page.say("finish")
-    await until(lambda: len(talk._places[0].bundles) == 2)
+    await until(lambda: len(talk._places[0].bundles) == 2 and talk._widget.card)
     assert talk.state == "stopped"
     assert detection(core) is None
     assert core not in talking
