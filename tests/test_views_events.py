@@ -26,8 +26,9 @@ from rtnb.views.rows import Rows
 from rtnb.views.search import Search, pattern_finder, text_finder
 from rtnb.views.selection import Selection, Wanted
 from rtnb.views.shown import as_json, as_python, carried, shown, sound_words, summary
-from rtnb.views.told import Teller, clock
+from rtnb.views.told import Teller
 from rtnb.views.tracks import MOST_SECONDS, Tracks
+from rtnb.views.words import clock
 from rtnb.wire.events import is_delta
 from rtnb.wire.log import Log
 from rtnb.wire.record import Record

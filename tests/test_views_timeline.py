@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.audio import Clip
 from rtnb.errors import ArgumentError
-from rtnb.views.latency import LatencyView, clock, ms
+from rtnb.views.latency import LatencyView, ms
 from rtnb.views.picture import rows_for, ticks
 from rtnb.views.session_picture import bars_svg, scales, strip_svg
 from rtnb.views.spans import KINDS, Span, TurnTimes
 from rtnb.views.timeline import Spread, Timeline
 from rtnb.views.turn import TurnView
 from rtnb.views.turn_picture import turn_svg
+from rtnb.views.words import clock
 from rtnb.wire.timing import MARKS, MEASURES
 
 moments = st.floats(0, 4000, allow_nan=False)
@@ -252,7 +253,7 @@ def test_moments_in_words():
         "00:00.000",
         "00:01.500",
         "01:01.000",
-        "60:00.000",
+        "1:00:00.000",
         "−00:00.250",
     ]
     assert [ms(value) for value in (None, 0, -0.2, 1234.4, -12.0)] == ["unknown", "0", "0", "1,234", "−12"]

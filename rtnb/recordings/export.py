@@ -13,6 +13,7 @@ from pybase64 import b64decode
 from ..audio import Clip
 from ..audio.pcm import wire_format
 from ..errors import RecordingError
+from ..views.words import clock
 from ..wire.entries import Entry
 from ..wire.items import Item
 from .fields import Kind, changed
@@ -61,18 +62,14 @@ def transcript(recording: Recording) -> Iterator[str]:
             (marks[name] for name in ("speech_started", "input", "requested") if name in marks), default=0.0
         )
         if heard or turn.input.audio is not None:
-            yield f"[{_clock(began)}] You: {heard or '(speech without a transcript)'}"
+            yield f"[{clock(began)}] You: {heard or '(speech without a transcript)'}"
         answered = marks.get("first_text", marks.get("created", began))
         for call in turn.calls:
-            yield f"[{_clock(answered)}] Call: {call.name}({call.arguments}) gave {call.output}"
+            yield f"[{clock(answered)}] Call: {call.name}({call.arguments}) gave {call.output}"
         if turn.said:
-            yield f"[{_clock(answered)}] Assistant: {turn.said}"
+            yield f"[{clock(answered)}] Assistant: {turn.said}"
         if turn.status != "completed":
-            yield f"[{_clock(marks.get('done', answered))}] ({turn.status})"
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60:02d}:{seconds % 60:04.1f}"
+            yield f"[{clock(marks.get('done', answered))}] ({turn.status})"
 
 
 def mix(log: Iterable[Entry]) -> NDArray[np.float32]:

@@ -20,8 +20,9 @@ from .events import Events
 from .rows import CHIPS, Rows
 from .selection import Line, Selection, Wanted
 from .shown import as_json, as_python, shown
-from .told import Teller, clock
+from .told import Teller
 from .tracks import Track, Tracks
+from .words import clock
 
 __all__ = ["MOST_LINES", "Desk"]
 

@@ -15,7 +15,8 @@ from .clean import clean
 from .rows import Rows
 from .selection import Selection, Wanted
 from .shown import data_of, shown
-from .told import Teller, Told, clock
+from .told import Teller, Told
+from .words import clock
 
 if TYPE_CHECKING:
     from .events import Events

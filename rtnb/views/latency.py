@@ -8,8 +8,9 @@ from typing import Any
 
 from ..wire.timing import CLOCKS, MARKS, MEASURES, WORDS, Latency
 from .style import TABLES
+from .words import clock
 
-__all__ = ["CLOCK_WORDS", "LatencyView", "clock", "marks_html", "ms"]
+__all__ = ["CLOCK_WORDS", "LatencyView", "marks_html", "ms"]
 
 CLOCK_WORDS = {
     "here": "arrival or departure here",
@@ -71,19 +72,12 @@ def _clocks(latency: Latency, name: str) -> str:
     start = "committed" if name == "commit_to_audio" else latency.since
     start = "speech_end" if name == "detected" else start
     both = dict.fromkeys(CLOCK_WORDS[CLOCKS[mark]] for mark in (start, _ENDS[name]))
-    return " to ".join(both)
+    return both.popitem()[0] if len(both) == 1 else "from {}, to {}".format(*both)
 
 
 def ms(value: float | None) -> str:
     """Return milliseconds as digits; "unknown" for None, never 0."""
     return "unknown" if value is None else f"{round(value) + 0:,}".replace("-", "−")
-
-
-def clock(seconds: float) -> str:
-    """Return a moment of a session as ``mm:ss.mmm``."""
-    whole = round(abs(seconds) * 1000)
-    sign = "−" if seconds < 0 and whole else ""
-    return f"{sign}{whole // 60_000:02d}:{whole // 1000 % 60:02d}.{whole % 1000:03d}"
 
 
 def marks_html(marks: Mapping[str, float], since: str) -> str:

@@ -20,7 +20,7 @@ from . import words
 from .card import card_html
 from .clean import clean, clean_html
 from .events_html import events_html
-from .latency import CLOCK_WORDS, clock, ms
+from .latency import CLOCK_WORDS, ms
 from .provenance import Provenance
 from .report_style import CSS, POLICY, SCRIPT
 from .session import SessionView
@@ -219,7 +219,7 @@ class Report:
         cards = []
         for turn in self.progress(self.turns):
             began = min(turn.marks.values(), default=None)
-            at = "at an unknown time" if began is None else f"at {clock(began)}"
+            at = "at an unknown time" if began is None else f"at {words.clock(began)}"
             status = f"<span{_bad(turn)}>{_plain(turn.status)}</span>"
             marks = Timeline([TurnTimes.of(turn)]).html()
             cards.append(
@@ -300,7 +300,7 @@ def _money(cost: Cost | None) -> str:
 
 
 def _line(turn: TurnView, t: float | None, who: str, said: str) -> str:
-    at = "" if t is None else clock(t)[:-2]
+    at = "" if t is None else words.clock(t)[:-2]
     when = f'<dt><a href="#turn-{turn.number}">{at or "·"}</a></dt>'
     return f'{when}<dd class="who">{who}</dd><dd dir="auto">{said}</dd>'
 

@@ -16,7 +16,7 @@ from .rows import AUDIO, ERROR, Rows
 from .selection import Line
 from .shown import carried, data_of, sound_words, summary
 
-__all__ = ["Teller", "Told", "clock"]
+__all__ = ["Teller", "Told"]
 
 _READ = 60
 """Deltas of a row that are read, at most, for what they say together."""
@@ -36,15 +36,6 @@ class Told:
     turn: int
     bad: bool
     words: str
-
-
-def clock(t: float) -> str:
-    """Return seconds as ``mm:ss.mmm``, with hours before it where there are any."""
-    ms = round(abs(t) * 1000)
-    minutes, rest = divmod(ms, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02}" if hours else f"{minutes:02}"
-    return f"{'−' if t < 0 else ''}{head}:{rest // 1000:02}.{rest % 1000:03}"
 
 
 class Teller:

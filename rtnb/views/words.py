@@ -8,7 +8,7 @@ from ..audio.view import duration
 from ..wire.usage import Cost, Usage
 from .turn import TurnView
 
-__all__ = ["dollars", "ending", "honest", "latency", "model", "money", "speaker", "tokens"]
+__all__ = ["clock", "dollars", "ending", "honest", "latency", "model", "money", "speaker", "tokens"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -16,6 +16,15 @@ _SINCE = {
     "committed": "from the taking of the input",
     "created": "from the beginning of the response",
 }
+
+
+def clock(seconds: float) -> str:
+    """Return a moment of a session as ``mm:ss.mmm``, with hours before it where there are any."""
+    ms = round(abs(seconds) * 1000)
+    minutes, rest = divmod(ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02}" if hours else f"{minutes:02}"
+    return f"{'−' if seconds < 0 and ms else ''}{head}:{rest // 1000:02}.{rest % 1000:03}"
 
 
 def ending(turn: TurnView, *, drawn: bool = True) -> str | None:
