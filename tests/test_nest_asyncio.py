@@ -1,12 +1,8 @@
 """Snippets that call ``asyncio.run`` in a cell, as copied from anywhere, work while a session is open."""
 
-import os
-import sys
-
 import nbformat
-import pytest
 from nbclient import NotebookClient
-from test_notebooks import ROOT, plain
+from support.notebook import plain
 
 CELLS = [
     "import asyncio, rtnb\ns = rtnb.connect(engine='weightless')\nbefore = s.send('before').wait()",
@@ -30,23 +26,6 @@ print(turn.wait().status, bool(turn.text), turn.audio.seconds > 1)""",
 print(asyncio.run(ask()))""",
     "print((await s.send('after')).status, s.problem, len(s.turns))\ns.close()",
 ]
-
-
-@pytest.fixture
-def kernel(monkeypatch, tmp_path, server_home):
-    """A kernel of this Python that finds the rtnb that is tested."""
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
-    folder = tmp_path / "share" / "kernels" / "suite"
-    folder.mkdir(parents=True)
-    python = sys.executable.replace("\\", "\\\\")
-    (folder / "kernel.json").write_text(
-        f'{{"argv": ["{python}", "-m", "ipykernel_launcher", "-f", "{{connection_file}}"],'
-        ' "display_name": "suite", "language": "python"}',
-        "utf-8",
-    )
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
 
 
 def test_copied_snippets_run_beside_a_session(kernel):

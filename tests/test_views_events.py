@@ -511,7 +511,7 @@ def test_keys_never_leave(tmp_path, monkeypatch):
     events = events_of(wire.record)
     rows = Rows(events)
     rows.extend()
-    teller = Teller(rows)
+    teller = Teller(rows, Formats(rows.events.source))
     selection = seen(events)
     words = [teller.tell(line).words for line in selection.lines(0, 9) if line.kind == "row"]
     assert any("bad key ***" in said for said in words)
@@ -584,7 +584,7 @@ def test_formats_are_those_of_the_moment():
     wire.server("session.updated", session=7)
     rows = Rows(events_of(wire.record))
     rows.extend()
-    teller = Teller(rows)
+    teller = Teller(rows, Formats(rows.events.source))
     words = [teller.tell(line).words for line in seen(rows.events).lines(0, 99) if line.kind == "row"]
     assert [said for said in words if "audio" in said] == [
         "[audio 100 ms, 4,800 bytes]",
@@ -653,7 +653,7 @@ def test_a_copy_as_python_runs():
 def tracks_of(record):
     rows = Rows(events_of(record))
     rows.extend()
-    return rows, Tracks(rows, lambda: record.conversation)
+    return rows, Tracks(rows, Formats(rows.events.source), lambda: record.conversation)
 
 
 def test_an_event_stands_in_the_sound_of_its_item():
@@ -692,7 +692,7 @@ def test_appended_sound_is_that_of_its_turn():
     part = events_of(wire.record)[3:]
     some = Rows(part)
     some.extend()
-    assert Tracks(some, lambda: wire.record.conversation).of(0).events == [0]
+    assert Tracks(some, Formats(some.events.source), lambda: wire.record.conversation).of(0).events == [0]
 
 
 def test_a_long_track_is_cut_around_its_event():
@@ -800,7 +800,7 @@ def test_published_examples_are_shown():
             record.append(orjson.dumps(event), side, mono_ns=now, wall_ns=WALL + now)
     events = events_of(record)
     rows, tracks = tracks_of(record)
-    teller = Teller(rows)
+    teller = Teller(rows, Formats(rows.events.source))
     said = {}
     for line in seen(events).lines(0, 9999):
         if line.kind == "row":

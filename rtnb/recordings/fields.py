@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from ..wire.events import Direction, Event
+from ..wire.events import SOUND_DELTAS, Direction, Event
 
 __all__ = ["Kind", "changed", "speaker_of"]
 
 Kind = Literal["sound", "text"]
 Change = Callable[[str, Kind, str, frozenset[str]], str]
 
-_SOUND_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
 _TEXTS = frozenset(
     {
         "arguments",
@@ -49,7 +48,7 @@ def changed(direction: Direction, event: Event, change: Change) -> Event:
     """Return the event with ``change(value, kind, whose, item ids)`` in place of all its words and sound."""
     type = str(event.get("type", ""))
     ids = frozenset(id for id in (event.get("item_id"),) if isinstance(id, str))
-    new: Event = _walk(event, "", speaker_of(direction, type), ids, type in _SOUND_DELTAS, change)
+    new: Event = _walk(event, "", speaker_of(direction, type), ids, type in SOUND_DELTAS, change)
     return new
 
 

@@ -17,6 +17,7 @@ from ..audio.files import encode
 from ..errors import ArgumentError, AudioError
 from .clean import clean
 from .events import Events
+from .formats import Formats
 from .rows import CHIPS, Rows
 from .selection import Line, Selection, Wanted
 from .shown import as_json, as_python, shown
@@ -44,8 +45,9 @@ class Desk:
     def __init__(self, events: Events) -> None:
         self.events = events
         self._rows = Rows(events)
-        self._teller = Teller(self._rows)
-        self._tracks = Tracks(self._rows, lambda: events.record.conversation)
+        self._formats = Formats(events.source)
+        self._teller = Teller(self._rows, self._formats)
+        self._tracks = Tracks(self._rows, self._formats, lambda: events.record.conversation)
         self._selections: OrderedDict[Wanted, Selection] = OrderedDict()
         self._sounds: OrderedDict[str, bytes] = OrderedDict()
         self._counted = -1
@@ -136,7 +138,7 @@ class Desk:
         entry = self.events[event]
         frame = clean(entry.frame)
         try:
-            found = shown(orjson.loads(frame), entry.type, self._tracks.codec(entry))
+            found = shown(orjson.loads(frame), entry.type, self._formats.of(entry))
             text = orjson.dumps(found.value).decode()
         except (orjson.JSONDecodeError, orjson.JSONEncodeError):
             found, text = None, ""

@@ -12,9 +12,11 @@ import orjson
 
 from ..audio.view import duration
 from .clean import clean
+from .formats import Formats
 from .rows import Rows
 from .selection import Selection, Wanted
 from .shown import data_of, shown
+from .style import sheet
 from .told import Teller, Told
 from .words import clock
 
@@ -58,7 +60,7 @@ font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:.92em;li
 .rtnb-log>p.rtnb-more{border-top:1px solid var(--rtnb-line)}
 .rtnb-log .rtnb-sr{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 """
-_STYLE = "<style>" + "".join(_RULES.split("\n")) + "</style>"
+_STYLE = sheet(_RULES)
 
 
 def headline(events: Events) -> list[str]:
@@ -83,7 +85,8 @@ def events_html(
         pass
     seen = Selection(rows, Wanted())
     seen.sift()
-    teller, room, shown_events = Teller(rows), letters, 0
+    formats = Formats(events.source)
+    teller, room, shown_events = Teller(rows, formats), letters, 0
     parts: list[str] = []
     opened = False
     for line in seen.lines(0, 2 * most):
@@ -98,7 +101,7 @@ def events_html(
         if shown_events >= len(events) or len(parts) >= most:
             break
         told = teller.tell(line)
-        text = _json(events, line.event, teller, room)
+        text = _json(events, line.event, formats, room)
         room -= len(text)
         shown_events += line.count
         parts.append(_row(told, text))
@@ -133,7 +136,7 @@ def _row(told: Told, text: str) -> str:
     )
 
 
-def _json(events: Events, event: int, teller: Teller, room: int) -> str:
+def _json(events: Events, event: int, formats: Formats, room: int) -> str:
     entry = events[event]
     if room <= 0:
         return f"s.log[{entry.index}].data"
@@ -142,7 +145,7 @@ def _json(events: Events, event: int, teller: Teller, room: int) -> str:
     if not value:
         text = frame.decode("utf-8", "replace")
     else:
-        codec = teller.codec(entry)
+        codec = formats.of(entry)
         try:
             found = shown(value, entry.type, codec).value
             text = orjson.dumps(found, option=orjson.OPT_INDENT_2).decode()

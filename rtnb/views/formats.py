@@ -9,7 +9,8 @@ import numpy as np
 
 from ..audio.pcm import Codec, pcm16, wire_format
 from ..errors import AudioError
-from ..wire.events import Direction
+from ..wire.entries import Entry
+from ..wire.events import Direction, as_object
 from ..wire.log import Log
 
 __all__ = ["Formats"]
@@ -37,17 +38,22 @@ class Formats:
         for row in self._log.rows(_TELLING, among=np.arange(start, self._heard)).tolist():
             entry = self._log.entry(row)
             if entry.type == "response.created":
-                response = _object(entry.data.get("response"))
+                response = as_object(entry.data.get("response"))
                 codec = _codec(response, "output")
                 if codec is not None and isinstance(response.get("id"), str):
                     self._responses[response["id"]] = codec
                 continue
             for direction, name in (("client", "input"), ("server", "output")):
-                codec = _codec(_object(entry.data.get("session")), name)
+                codec = _codec(as_object(entry.data.get("session")), name)
                 if codec is not None:
                     rows, codecs = self._told[direction]  # type: ignore[index]
                     rows.append(row)
                     codecs.append(codec)
+
+    def of(self, entry: Entry) -> Codec:
+        """Return the format of an event's sound, if it has any."""
+        self.extend()
+        return self.at(entry.index, entry.direction, entry.data.get("response_id"))
 
     def at(self, index: int, direction: Direction, response: Any = None) -> Codec:
         """Return the format of the sound in the event at ``index``; ``response`` is its ``response_id``."""
@@ -58,12 +64,8 @@ class Formats:
         return codecs[max(bisect_left(rows, index) - 1, 0)]
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
 def _codec(told: dict[str, Any], name: str) -> Codec | None:
-    form = _object(_object(told.get("audio")).get(name)).get("format")
+    form = as_object(as_object(told.get("audio")).get(name)).get("format")
     try:
         return wire_format(form) if isinstance(form, dict) else None
     except AudioError:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from ..wire.events import as_object
 from . import words
 
 __all__ = ["UNKNOWN", "Provenance"]
@@ -41,7 +42,7 @@ class Provenance:
     def facts(self) -> list[tuple[str, str]]:
         """All of it, as (name, value) in words."""
         head = self.header
-        capture = _object(head.get("capture"))
+        capture = as_object(head.get("capture"))
         taken = [str(one) for one in head.get("scrubbed") or ()]
         hidden = head.get("redacted")
         prices = self._text("prices_as_of")
@@ -111,12 +112,12 @@ class Provenance:
         )
 
     def _libraries(self) -> str:
-        found = _object(self.header.get("libraries"))
+        found = as_object(self.header.get("libraries"))
         return ", ".join(f"{name} {version}" for name, version in found.items()) or UNKNOWN
 
     def _end(self) -> str:
         end = self.header.get("end")
-        said = "the session was closed, or went on" if end is None else _lost(_object(end))
+        said = "the session was closed, or went on" if end is None else _lost(as_object(end))
         count = self.header.get("open_turns")
         return f"{said}; {count} turn{'' if count == 1 else 's'} had not ended" if count else said
 
@@ -137,7 +138,3 @@ def _moment(created: str) -> str:
         return created or UNKNOWN
     zone = " UTC" if created.endswith(("+00:00", "Z")) else created[23:]
     return f"{created[:10]} {created[11:19]}{zone}"
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

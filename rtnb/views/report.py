@@ -15,6 +15,7 @@ import orjson
 
 from ..audio import Clip
 from ..audio.view import data_uri, duration, opus, waveform_html
+from ..wire.events import as_object
 from ..wire.usage import Cost
 from . import words
 from .card import card_html
@@ -307,9 +308,9 @@ def _line(turn: TurnView, t: float | None, who: str, said: str) -> str:
 
 def _settings(session: dict[str, Any]) -> Iterable[tuple[str, str]]:
     """Yield what a reader asks first of a configuration, as (name, HTML)."""
-    audio = _object(session.get("audio"))
-    given, made = _object(audio.get("input")), _object(audio.get("output"))
-    asr = _object(given.get("transcription"))
+    audio = as_object(session.get("audio"))
+    given, made = as_object(audio.get("input")), as_object(audio.get("output"))
+    asr = as_object(given.get("transcription"))
     tools = session.get("tools")
     yield "instructions", _said(session.get("instructions"), "none")
     yield "answers in", _said(", ".join(map(str, session.get("output_modalities") or ())), "unknown")
@@ -345,11 +346,7 @@ def _bare(value: Any) -> str:
 
 def _tools(tools: list[Any]) -> str:
     lines = []
-    for tool in map(_object, tools):
+    for tool in map(as_object, tools):
         about = tool.get("description")
         lines.append(f"{tool.get('name') or tool.get('type')}{f': {about}' if about else ''}")
     return _said("\n".join(lines), "none")
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}

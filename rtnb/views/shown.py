@@ -14,6 +14,7 @@ from pybase64 import b64decode
 
 from ..audio.pcm import Codec
 from ..wire.entries import Entry
+from ..wire.events import SOUND_DELTAS
 from .clean import clean
 from .formats import Formats
 
@@ -34,7 +35,6 @@ Place = tuple[str | int, ...]
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,")
-_SOUND_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
 _LEAST = 16  # letters of base64; shorter ones are read as they are
 _LONGEST = 20_000
 _SUM = 160
@@ -91,7 +91,7 @@ def shown(event: Any, type: str, codec: Codec | None, *, whole: bool = False) ->
 
 def shown_frame(frame: bytes, entry: Entry, formats: Formats) -> bytes:
     """Return an entry's frame (its keys hidden) with sound in words; as it is where it has none."""
-    if b'"audio":' not in frame and entry.type not in _SOUND_DELTAS:
+    if b'"audio":' not in frame and entry.type not in SOUND_DELTAS:
         return frame
     try:
         event = orjson.loads(frame)
@@ -112,7 +112,7 @@ def data_of(frame: bytes) -> dict[str, Any]:
 
 
 def _is_sound(value: str, key: str, type: str) -> bool:
-    named = key == "audio" or (key == "delta" and type in _SOUND_DELTAS)
+    named = key == "audio" or (key == "delta" and type in SOUND_DELTAS)
     return named and _BASE64.fullmatch(value) is not None
 
 

@@ -6,7 +6,13 @@ reads well without it too: a notebook that is not trusted loses style sheets, an
 
 from __future__ import annotations
 
-__all__ = ["STYLE", "TABLES"]
+__all__ = ["STYLE", "TABLES", "sheet"]
+
+
+def sheet(rules: str) -> str:
+    """Return rules as a ``<style>`` element on one line."""
+    return f"<style>{''.join(rules.splitlines())}</style>"
+
 
 _RULES = """
 .rtnb-turn{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
@@ -41,7 +47,7 @@ background:var(--jp-layout-color1,Canvas)}
 [data-jp-theme-light=false] .rtnb-turn audio{color-scheme:dark}
 """
 
-STYLE = "<style>" + "".join(_RULES.split("\n")) + "</style>"
+STYLE = sheet(_RULES)
 """A ``<style>`` element; its rules touch nothing outside ``.rtnb-turn``."""
 
 _TABLE_RULES = """
@@ -62,5 +68,5 @@ border:0;border-bottom:1px solid var(--rtnb-line);background:none;font-weight:40
 .rtnb-table summary{cursor:pointer;color:var(--rtnb-soft)}
 """
 
-TABLES = "<style>" + "".join(_TABLE_RULES.split("\n")) + "</style>"
+TABLES = sheet(_TABLE_RULES)
 """A ``<style>`` element for plain tables; its rules touch nothing outside ``.rtnb-table``."""

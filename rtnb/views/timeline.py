@@ -17,7 +17,7 @@ from .latency import marks_html, ms
 from .picture import MUTED, legend, still
 from .session_picture import FOLD, bars_svg, scales, strip_svg
 from .spans import KINDS, TurnTimes
-from .style import TABLES
+from .style import TABLES, sheet
 from .turn_picture import turn_svg
 
 __all__ = ["TIMELINE_STYLE", "Percentiles", "Spread", "Timeline"]
@@ -40,7 +40,7 @@ margin:4px 0 6px;padding:0;color:var(--rtnb-soft);font-size:.88em}
 .rtnb-timeline details{margin:2px 0}
 """
 
-TIMELINE_STYLE = "<style>" + "".join(_RULES.split("\n")) + "</style>" + TABLES
+TIMELINE_STYLE = sheet(_RULES) + TABLES
 """``<style>`` elements of all that a timeline shows."""
 
 _TABLE_TURNS = 400

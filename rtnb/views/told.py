@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..audio.pcm import Codec
 from ..wire.entries import Entry
 from ..wire.events import Direction
 from ..wire.log import Log
@@ -41,10 +40,10 @@ class Told:
 class Teller:
     """Tells the lines of some rows."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, formats: Formats) -> None:
         self._rows = rows
         self._log: Log = rows.events.source
-        self._formats = Formats(self._log)
+        self._formats = formats
         self._said: dict[int, str] = {}
 
     def tell(self, line: Line) -> Told:
@@ -79,11 +78,6 @@ class Teller:
                 return said
         return ""
 
-    def codec(self, entry: Entry) -> Codec:
-        """Return the format that an event's sound has, if it has any."""
-        self._formats.extend()
-        return self._formats.at(entry.index, entry.direction, entry.data.get("response_id"))
-
     def _words(self, entry: Entry, line: Line, about: int) -> str:
         event = data_of(clean(entry.frame))
         said = event.get("delta") if entry.type.endswith(".delta") else None
@@ -105,7 +99,7 @@ class Teller:
             size += sum(map(len, carried(self._rows.events[whole])))
         if not size:
             return ""
-        return sound_words(size, size * 1000 / self.codec(entry).bytes_per_second)
+        return sound_words(size, size * 1000 / self._formats.of(entry).bytes_per_second)
 
     def _joined(self, line: Line) -> str:
         """Return what deltas say together."""

@@ -15,6 +15,7 @@ from ..errors import AudioError
 from ..wire.columns import SERVER
 from ..wire.conversation import Conversation
 from ..wire.entries import Entry
+from ..wire.events import SOUND_DELTAS
 from .formats import Formats
 from .rows import AUDIO, Rows
 from .shown import carried
@@ -25,7 +26,6 @@ MOST_SECONDS = 120.0
 """Of sound, at most, in one track: what a page is sent at once. A longer item is cut around the event."""
 
 _APPEND = "input_audio_buffer.append"
-_DELTAS = frozenset({"response.output_audio.delta", "response.audio.delta"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,10 @@ class Track:
 class Tracks:
     """Finds the sound of events. ``conversation`` is asked for the sound of the user's items alone."""
 
-    def __init__(self, rows: Rows, conversation: Callable[[], Conversation]) -> None:
+    def __init__(self, rows: Rows, formats: Formats, conversation: Callable[[], Conversation]) -> None:
         self._rows = rows
         self._conversation = conversation
-        self._formats = Formats(rows.events.source)
-
-    def codec(self, entry: Entry) -> Codec:
-        """Return the format that the event's sound has, if it has any."""
-        self._formats.extend()
-        return self._formats.at(entry.index, entry.direction, entry.data.get("response_id"))
+        self._formats = formats
 
     def of(self, event: int) -> Track | None:
         """Return the sound of an event's item; None where it has none."""
@@ -84,14 +79,14 @@ class Tracks:
                 return self._joined(event, pieces, f"Assistant, {_turn(entry.turn)}", "out")
         own = carried(entry)
         if own:
-            codec = self.codec(entry)
+            codec = self._formats.of(entry)
             who = "Assistant" if entry.direction == "server" else "You"
             return Track(f"own:{event}", f"{who}, {_turn(entry.turn)}", codec, [event], [0.0], own[0], 0.0)
         return self._taken(event, entry)
 
     def _pieces(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of some events that bring the answer's sound."""
-        source, kinds = self._rows.events.source, _DELTAS
+        source, kinds = self._rows.events.source, SOUND_DELTAS
         about = np.array([self._rows.flags(int(event)) & AUDIO for event in events], bool)
         found = events[about]
         names = source.names
@@ -116,7 +111,7 @@ class Tracks:
 
     def _joined(self, event: int, pieces: NDArray[np.int64], label: str, lane: str) -> Track | None:
         rows = self._rows
-        codec = self.codec(rows.events[int(pieces[0])])
+        codec = self._formats.of(rows.events[int(pieces[0])])
         place = int(np.searchsorted(pieces, event))
         pieces, place = self._within(pieces, place, codec)
         sounds = [self._sound(int(piece)) for piece in pieces]

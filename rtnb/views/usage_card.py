@@ -13,7 +13,7 @@ from html import escape
 from ..audio.view import data_uri
 from ..wire.usage import Usage
 from . import words
-from .style import STYLE
+from .style import STYLE, sheet
 from .usage import Gauge, Limit, Row, UsageView, percent, seconds
 from .usage_colours import GREY, gauge_colour, hatching, used
 
@@ -230,7 +230,7 @@ def usage_html(view: UsageView) -> str:
     turns = f"{count:,} turn{'' if count == 1 else 's'}"
     cost = view.cost
     head = f"<b>{escape(money(view))}</b>" if cost is None else _headline(view)
-    rules = f"<style>{''.join(_STYLE.split(chr(10)))}</style>"
+    rules = sheet(_STYLE)
     bad = "".join(f"<li>{escape(said)}</li>" for said in view.problems)
     problems = f'<ul class="rtnb-bad">{bad}</ul>' if bad else ""
     notes = " ".join(escape(said) for said in _notes(view))

@@ -14,7 +14,7 @@ from typing import Any
 from pybase64 import b64decode
 
 from ..audio.pcm import Codec, wire_format
-from .events import Direction, Event
+from .events import Direction, Event, as_object
 from .input_buffer import InputBuffer, Mark
 from .items import Item
 from .sound import Sound
@@ -41,11 +41,6 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"text was promised, not {type(value).__name__}")
     return value
-
-
-def _object(value: Any) -> Event:
-    """Return ``value`` if it is an object, else {}."""
-    return value if isinstance(value, dict) else {}
 
 
 def _sound(text: Any) -> Sound | None:
@@ -112,12 +107,12 @@ class Conversation:
     @property
     def input_settings(self) -> Event:
         """``session.audio.input``; {} where the server has not told it."""
-        return _object(_object(self.session.get("audio")).get("input"))
+        return as_object(as_object(self.session.get("audio")).get("input"))
 
     @property
     def turn_detection(self) -> Event | None:
         """The settings by which the server detects turns; None where the client commits them."""
-        return _object(self.input_settings.get("turn_detection")) or None
+        return as_object(self.input_settings.get("turn_detection")) or None
 
     def _on_session(self, event: Event) -> None:
         session = event["session"]
@@ -126,7 +121,7 @@ class Conversation:
         self.session = session
         if form := self.input_settings.get("format"):
             self._change_input(wire_format(form))
-        if form := _object(_object(session.get("audio")).get("output")).get("format"):
+        if form := as_object(as_object(session.get("audio")).get("output")).get("format"):
             self.output_codec = wire_format(form)
 
     def _change_input(self, codec: Codec) -> None:
@@ -156,7 +151,7 @@ class Conversation:
             raise TypeError(f"an item is an object, not {type(item).__name__}")
         contents = item.get("content")
         listed = contents if isinstance(contents, list) else []
-        texts: list[Any] = [_object(content).get("audio") for content in listed]
+        texts: list[Any] = [as_object(content).get("audio") for content in listed]
         sounds = [_sound(text) for text in texts]
         self._sent.append((event.get("event_id"), item, sounds))
         heard = [(text, sound) for text, sound in zip(texts, sounds, strict=True) if sound is not None]
@@ -266,7 +261,7 @@ class Conversation:
 
     def _on_response_created(self, event: Event) -> None:
         response = event["response"]
-        form = _object(_object(response.get("audio")).get("output")).get("format")
+        form = as_object(as_object(response.get("audio")).get("output")).get("format")
         if form:
             self._codecs[response["id"]] = wire_format(form)
 

@@ -13,9 +13,11 @@ __all__ = [
     "BINARY",
     "CLIENT_EVENTS",
     "SERVER_EVENTS",
+    "SOUND_DELTAS",
     "Direction",
     "Event",
     "Family",
+    "as_object",
     "family",
     "is_delta",
 ]
@@ -94,6 +96,9 @@ SERVER_EVENTS: frozenset[str] = frozenset(
     }
 )
 
+SOUND_DELTAS: frozenset[str] = frozenset({"response.output_audio.delta", "response.audio.delta"})
+"""The types whose ``delta`` is sound; by the beta's name too, which a log from elsewhere may have."""
+
 # Longest prefix first: the first that fits names the family.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
     ("response.output_audio_transcript.", "text"),
@@ -121,3 +126,8 @@ def family(type: str) -> Family:
 def is_delta(type: str) -> bool:
     """Tell whether many events of this type make one whole (``….delta`` and appended audio)."""
     return type.endswith(".delta") or type == "input_audio_buffer.append"
+
+
+def as_object(value: Any) -> Event:
+    """Return a JSON value if it is an object, else {}: a server may send anything anywhere."""
+    return value if isinstance(value, dict) else {}
