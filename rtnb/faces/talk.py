@@ -404,6 +404,7 @@ class Talk:
         for turn in self.turns:
             turn.silence = None
         bundle = await self._core.loop.run_in_executor(None, self._repr_mimebundle_)
+        self._update()  # the last word on money and state comes before the card, however quick the end was
         for place in self._places:
             place.replace(bundle)
         self._widget.finish(bundle["text/html"])
