@@ -11,8 +11,8 @@ from frames import Wire, b64, full, tone
 
 import rtnb
 from rtnb import Clip
-from rtnb.views.desk import MOST_LINES, Desk
-from rtnb.views.events import Events
+from rtnb.views.log.desk import MOST_LINES, Desk
+from rtnb.views.log.events import Events
 from rtnb.wire.log import Log
 
 KEY = "sk-proj-abcdefghijklmnop0123456789"

@@ -14,7 +14,7 @@ from rtnb.recordings.header import header
 from rtnb.recordings.scrub import Rule, scrub
 from rtnb.recordings.verify import verify
 from rtnb.recordings.writer import pieces
-from rtnb.views.lines import lines
+from rtnb.views.log.lines import lines
 
 
 def keep(path, wire, **options):

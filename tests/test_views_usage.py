@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtnb.errors import ArgumentError, MissingPackageError
-from rtnb.views import usage_plot
 from rtnb.views.turn import TurnView
-from rtnb.views.usage import Gauge, Limit, UsageView
-from rtnb.views.usage_card import usage_html, usage_text
-from rtnb.views.usage_colours import SHADES
+from rtnb.views.usage import plot as usage_plot
+from rtnb.views.usage.card import usage_html, usage_text
+from rtnb.views.usage.colours import SHADES
+from rtnb.views.usage.view import Gauge, Limit, UsageView
 from rtnb.wire import models
 from rtnb.wire.record import Record
 from rtnb.wire.usage import Usage

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import TurnTimeout
 from ..session.turn import Turn
-from ..views.events import Events
+from ..views.log.events import Events
 
 __all__ = ["Place", "install", "live_pages"]
 

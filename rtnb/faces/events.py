@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..errors import MissingPackageError
-from ..views.desk import Desk
-from ..views.events import Events
-from ..views.events_html import events_html
+from ..views.log.desk import Desk
+from ..views.log.events import Events
+from ..views.log.html import events_html
 from . import loop
 from .assets import css, esm
 from .comms import pin
@@ -35,7 +35,7 @@ _FIRST = 40
 
 
 class EventLog(anywidget.AnyWidget):
-    """A live event log of some events: see `rtnb.views.events.Events`.
+    """A live event log of some events: see `rtnb.views.log.events.Events`.
 
     Raises MissingPackageError where anywidget is not installed.
     """

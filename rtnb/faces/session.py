@@ -18,7 +18,7 @@ from ..session.core import AsyncSession
 from ..session.line import Listener
 from ..session.turn import Turn
 from ..views.session import SessionView
-from ..views.usage import Gauge
+from ..views.usage.view import Gauge
 from ..wire.events import Event
 from ..wire.record import Record
 from . import loop

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..views.lines import read
+from ..views.log.lines import read
 from ..wire.log import Log
 
 __all__ = ["SUFFIXES", "LinesReader"]

@@ -14,7 +14,7 @@ from ..audio import Clip
 from ..audio.view import duration
 from ..errors import ArgumentError
 from ..views.clean import clean_text
-from ..views.events import Events
+from ..views.log.events import Events
 from ..views.session import SessionView
 from ..views.style import STYLE
 from ..views.turn import TurnView
@@ -23,7 +23,7 @@ from .jsonl import SUFFIXES, LinesReader
 from .reader import Reader
 
 if TYPE_CHECKING:
-    from ..views.provenance import Provenance
+    from ..views.report.provenance import Provenance
     from .scrub import Proof
     from .verify import Verdict
 

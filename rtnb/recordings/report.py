@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..errors import ArgumentError, RecordingError
 from ..views.clean import known_keys
-from ..views.provenance import Provenance
-from ..views.report import Report, Sound
+from ..views.report.page import Report, Sound
+from ..views.report.provenance import Provenance
 from ..views.turn import TurnView
 from ..wire.redact import secrets
 from .recording import Recording

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ArgumentError
-from ..views.usage import Gauge
+from ..views.usage.view import Gauge
 from ..wire.models import Model
 from ..wire.record import Record
 from ..wire.usage import Cost, Usage

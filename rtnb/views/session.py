@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..wire.conversation import Conversation
 from ..wire.record import Record
-from .events import Events
+from .log.events import Events
 from .turn import TurnView
-from .usage import Gauge, UsageView
+from .usage.view import Gauge, UsageView
 
 if TYPE_CHECKING:
-    from .timeline import Timeline
+    from .timing.timeline import Timeline
 
 __all__ = ["SessionView"]
 
@@ -75,8 +75,8 @@ class SessionView:
     @property
     def timeline(self) -> Timeline:
         """All turns in time: both lanes on one clock, a row per turn, percentiles; as known now."""
-        from .spans import TurnTimes
-        from .timeline import Timeline
+        from .timing.spans import TurnTimes
+        from .timing.timeline import Timeline
 
         turns = [TurnTimes.of(turn) for turn in self.turns if turn.number >= 0]
         return Timeline(turns, whole=True)

@@ -15,11 +15,11 @@ from ..wire.turns import Response
 from ..wire.turns import Turn as Fold
 from ..wire.usage import Cost, Usage
 from .clean import clean_text
-from .events import Events
+from .log.events import Events
 
 if TYPE_CHECKING:
-    from .latency import LatencyView
-    from .timeline import Timeline
+    from .timing.latency import LatencyView
+    from .timing.timeline import Timeline
 
 __all__ = ["TOOL_ERROR", "Call", "Input", "TurnView", "service_error"]
 
@@ -194,7 +194,7 @@ class TurnView:
     @property
     def latency(self) -> LatencyView:
         """How long the parts of the answer took, and by whose clock."""
-        from .latency import LatencyView
+        from .timing.latency import LatencyView
 
         return LatencyView.of(self._fold.marks)
 
@@ -206,8 +206,8 @@ class TurnView:
     @property
     def timeline(self) -> Timeline:
         """The turn as a picture on one clock: who spoke, who waited, what was heard. As known now."""
-        from .spans import TurnTimes
-        from .timeline import Timeline
+        from .timing.spans import TurnTimes
+        from .timing.timeline import Timeline
 
         return Timeline([TurnTimes.of(self)])
 

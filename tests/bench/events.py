@@ -36,7 +36,7 @@ FIGURES = ("memory", "search", "first_view", "live")
 MAKE = """
 import time
 from rtnb.faces.display import install
-from rtnb.views.events import Events
+from rtnb.views.log.events import Events
 from rtnb.wire.log import Log
 
 install()
@@ -205,8 +205,8 @@ def log_of(count: int) -> tuple[Any, list[bytes]]:
 
 def memory(count: int) -> None:
     """Measure bytes per event."""
-    from rtnb.views.events import Events
-    from rtnb.views.rows import Rows
+    from rtnb.views.log.events import Events
+    from rtnb.views.log.rows import Rows
 
     log, frames = log_of(count)
     began = time.perf_counter()
@@ -228,8 +228,8 @@ def memory(count: int) -> None:
 
 def search(count: int) -> None:
     """Search in the kernel."""
-    from rtnb.views.events import Events
-    from rtnb.views.search import Search, pattern_finder, text_finder
+    from rtnb.views.log.events import Events
+    from rtnb.views.log.search import Search, pattern_finder, text_finder
 
     log, frames = log_of(count)
     events = Events(log)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 BIG = """
 import orjson
 from rtnb.faces.display import install
-from rtnb.views.events import Events
+from rtnb.views.log.events import Events
 from rtnb.wire.log import Log
 KINDS = ["response.created", "response.output_text.done", "conversation.item.done", "rate_limits.updated"]
 log = Log()

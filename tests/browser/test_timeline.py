@@ -8,8 +8,8 @@ import nbformat
 import pytest
 from frames import full
 
-from rtnb.views.spans import TurnTimes
-from rtnb.views.timeline import Timeline
+from rtnb.views.timing.spans import TurnTimes
+from rtnb.views.timing.timeline import Timeline
 from rtnb.views.turn import TurnView
 
 pytestmark = pytest.mark.browser

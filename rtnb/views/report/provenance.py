@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from ..wire.events import as_object
-from . import words
+from ...wire.events import as_object
+from .. import words
 
 __all__ = ["UNKNOWN", "Provenance"]
 

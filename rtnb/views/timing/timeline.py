@@ -10,14 +10,14 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..wire.record import HURRIED
-from ..wire.timing import MARKS, MEASURES, WORDS
-from .frame import frame
+from ...wire.record import HURRIED
+from ...wire.timing import MARKS, MEASURES, WORDS
+from ..frame import frame
+from ..style import TABLES, sheet
 from .latency import marks_html, ms
 from .picture import MUTED, legend, still
 from .session_picture import FOLD, bars_svg, scales, strip_svg
 from .spans import KINDS, TurnTimes
-from .style import TABLES, sheet
 from .turn_picture import turn_svg
 
 __all__ = ["TIMELINE_STYLE", "Percentiles", "Spread", "Timeline"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ..wire.models import Model
-from ..wire.record import Record
-from ..wire.turns import Turn as Fold
-from ..wire.usage import Cost, Usage
-from .frame import frame
+from ...wire.models import Model
+from ...wire.record import Record
+from ...wire.turns import Turn as Fold
+from ...wire.usage import Cost, Usage
+from ..frame import frame
 
 __all__ = ["Gauge", "Limit", "Row", "UsageView"]
 
@@ -276,17 +276,17 @@ class UsageView:
 
         Raises ArgumentError for another ``kind``, MissingPackageError where matplotlib is not installed.
         """
-        from .usage_plot import plot
+        from .plot import plot
 
         return plot(self, kind)
 
     def __repr__(self) -> str:
-        from .usage_card import line
+        from .card import line
 
         return f"<Usage {line(self)}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .usage_card import usage_html, usage_text
+        from .card import usage_html, usage_text
 
         return {"text/plain": usage_text(self), "text/html": usage_html(self)}
 

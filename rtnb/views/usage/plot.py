@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from math import floor, log10
 from typing import Any
 
-from ..audio.view import data_uri
-from ..errors import ArgumentError, MissingPackageError
-from .usage import UsageView
-from .usage_colours import GREY, SHADES, hatching, used
+from ...audio.view import data_uri
+from ...errors import ArgumentError, MissingPackageError
+from .colours import GREY, SHADES, hatching, used
+from .view import UsageView
 
 __all__ = ["Picture", "plot"]
 

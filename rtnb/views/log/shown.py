@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 from pybase64 import b64decode
 
-from ..audio.pcm import Codec
-from ..wire.entries import Entry
-from ..wire.events import SOUND_DELTAS
-from .clean import clean
+from ...audio.pcm import Codec
+from ...wire.entries import Entry
+from ...wire.events import SOUND_DELTAS
+from ..clean import clean
 from .formats import Formats
 
 __all__ = [

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ArgumentError
-from ..wire.entries import LogView
+from ...errors import ArgumentError
+from ...wire.entries import LogView
 
 __all__ = ["Finder", "Search", "pattern_finder", "text_finder"]
 

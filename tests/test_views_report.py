@@ -17,8 +17,8 @@ from rtnb.recordings import save
 from rtnb.recordings.header import header
 from rtnb.recordings.report import provenance, write_report
 from rtnb.recordings.writer import Writer, pieces
-from rtnb.views.provenance import Provenance
-from rtnb.views.report_style import POLICY, SCRIPT
+from rtnb.views.report.provenance import Provenance
+from rtnb.views.report.style import POLICY, SCRIPT
 from rtnb.wire.record import Record
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"

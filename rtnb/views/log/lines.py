@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 from pybase64 import b64decode
 
-from ..errors import RecordingError
-from ..wire.entries import Entry
-from ..wire.record import Record
-from .clean import clean
+from ...errors import RecordingError
+from ...wire.entries import Entry
+from ...wire.record import Record
+from ..clean import clean
 
 __all__ = ["lines", "read", "write"]
 

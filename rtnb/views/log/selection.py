@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..wire.entries import NO_TURN
+from ...wire.entries import NO_TURN
 from .rows import CHIPS, Rows
 from .search import Search, pattern_finder, text_finder
 

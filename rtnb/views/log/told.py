@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..wire.entries import Entry
-from ..wire.events import Direction
-from ..wire.log import Log
-from .clean import clean, clean_text
+from ...wire.entries import Entry
+from ...wire.events import Direction
+from ...wire.log import Log
+from ..clean import clean, clean_text
 from .formats import Formats
 from .rows import AUDIO, ERROR, Rows
 from .selection import Line

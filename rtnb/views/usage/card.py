@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..audio.view import data_uri
-from ..wire.usage import Usage
-from . import words
-from .style import STYLE, sheet
-from .usage import Gauge, Limit, Row, UsageView, percent, seconds
-from .usage_colours import GREY, gauge_colour, hatching, used
+from ...audio.view import data_uri
+from ...wire.usage import Usage
+from .. import words
+from ..style import STYLE, sheet
+from .colours import GREY, gauge_colour, hatching, used
+from .view import Gauge, Limit, Row, UsageView, percent, seconds
 
 __all__ = ["line", "usage_html", "usage_text"]
 

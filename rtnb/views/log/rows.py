@@ -14,9 +14,9 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from ..wire.columns import SERVER
-from ..wire.entries import LogView
-from ..wire.events import family, is_delta
+from ...wire.columns import SERVER
+from ...wire.entries import LogView
+from ...wire.events import family, is_delta
 
 __all__ = ["AUDIO", "CHIPS", "ERROR", "LIMITS", "TEXT", "TOOL", "Rows"]
 

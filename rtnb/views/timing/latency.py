@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from ..wire.timing import CLOCKS, MARKS, MEASURES, WORDS, Latency
-from .style import TABLES
-from .words import clock
+from ...wire.timing import CLOCKS, MARKS, MEASURES, WORDS, Latency
+from ..style import TABLES
+from ..words import clock
 
 __all__ = ["CLOCK_WORDS", "LatencyView", "marks_html", "ms"]
 

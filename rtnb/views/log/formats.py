@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.pcm import Codec, pcm16, wire_format
-from ..errors import AudioError
-from ..wire.entries import Entry
-from ..wire.events import Direction, as_object
-from ..wire.log import Log
+from ...audio.pcm import Codec, pcm16, wire_format
+from ...errors import AudioError
+from ...wire.entries import Entry
+from ...wire.events import Direction, as_object
+from ...wire.log import Log
 
 __all__ = ["Formats"]
 

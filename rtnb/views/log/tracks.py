@@ -9,13 +9,13 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from ..audio import Clip
-from ..audio.pcm import Codec
-from ..errors import AudioError
-from ..wire.columns import SERVER
-from ..wire.conversation import Conversation
-from ..wire.entries import Entry
-from ..wire.events import SOUND_DELTAS
+from ...audio import Clip
+from ...audio.pcm import Codec
+from ...errors import AudioError
+from ...wire.columns import SERVER
+from ...wire.conversation import Conversation
+from ...wire.entries import Entry
+from ...wire.events import SOUND_DELTAS
 from .formats import Formats
 from .rows import AUDIO, Rows
 from .shown import carried

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ..wire.usage import Usage
+from ...wire.usage import Usage
 
 __all__ = ["BAD", "GREY", "SHADES", "WARN", "Shade", "gauge_colour", "hatching", "used"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..wire.columns import SERVER
-from .frame import frame
+from ...wire.columns import SERVER
+from ..frame import frame
 
 if TYPE_CHECKING:
     from .events import Events

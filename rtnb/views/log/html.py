@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from ..audio.view import duration
-from .clean import clean
+from ...audio.view import duration
+from ..clean import clean
+from ..style import sheet
+from ..words import clock
 from .formats import Formats
 from .rows import Rows
 from .selection import Selection, Wanted
 from .shown import data_of, shown
-from .style import sheet
 from .told import Teller, Told
-from .words import clock
 
 if TYPE_CHECKING:
     from .events import Events

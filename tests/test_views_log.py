@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
 from rtnb.views.clean import known_keys
-from rtnb.views.events import Events
-from rtnb.views.events_html import ROWS_SHOWN, events_html
-from rtnb.views.formats import Formats
-from rtnb.views.lines import lines, read
-from rtnb.views.rows import Rows
-from rtnb.views.search import Search, pattern_finder, text_finder
-from rtnb.views.selection import Selection, Wanted
-from rtnb.views.shown import as_json, as_python, carried, shown, sound_words, summary
-from rtnb.views.told import Teller
-from rtnb.views.tracks import MOST_SECONDS, Tracks
+from rtnb.views.log.events import Events
+from rtnb.views.log.formats import Formats
+from rtnb.views.log.html import ROWS_SHOWN, events_html
+from rtnb.views.log.lines import lines, read
+from rtnb.views.log.rows import Rows
+from rtnb.views.log.search import Search, pattern_finder, text_finder
+from rtnb.views.log.selection import Selection, Wanted
+from rtnb.views.log.shown import as_json, as_python, carried, shown, sound_words, summary
+from rtnb.views.log.told import Teller
+from rtnb.views.log.tracks import MOST_SECONDS, Tracks
 from rtnb.views.words import clock
 from rtnb.wire.events import is_delta
 from rtnb.wire.log import Log

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..audio import Clip
-from ..audio.activity import activity
-from ..wire.timing import MARKS, Latency
-from .turn import TurnView
+from ...audio import Clip
+from ...audio.activity import activity
+from ...wire.timing import MARKS, Latency
+from ..turn import TurnView
 
 __all__ = ["KINDS", "Span", "TurnTimes"]
 

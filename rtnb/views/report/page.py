@@ -13,22 +13,22 @@ from typing import Any
 
 import orjson
 
-from ..audio import Clip
-from ..audio.view import data_uri, duration, opus, waveform_html
-from ..wire.events import as_object
-from ..wire.usage import Cost
-from . import words
-from .card import card_html
-from .clean import clean, clean_html
-from .events_html import events_html
-from .latency import CLOCK_WORDS, ms
+from ...audio import Clip
+from ...audio.view import data_uri, duration, opus, waveform_html
+from ...wire.events import as_object
+from ...wire.usage import Cost
+from .. import words
+from ..card import card_html
+from ..clean import clean, clean_html
+from ..log.html import events_html
+from ..session import SessionView
+from ..style import STYLE
+from ..timing.latency import CLOCK_WORDS, ms
+from ..timing.spans import TurnTimes
+from ..timing.timeline import TIMELINE_STYLE, Timeline
+from ..turn import TurnView
 from .provenance import Provenance
-from .report_style import CSS, POLICY, SCRIPT
-from .session import SessionView
-from .spans import TurnTimes
-from .style import STYLE
-from .timeline import TIMELINE_STYLE, Timeline
-from .turn import TurnView
+from .style import CSS, POLICY, SCRIPT
 
 __all__ = ["Report", "Sound"]
 

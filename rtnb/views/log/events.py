@@ -11,10 +11,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..wire.entries import LogView
-from ..wire.log import Log
-from ..wire.record import Record
-from .clean import clean
+from ...wire.entries import LogView
+from ...wire.log import Log
+from ...wire.record import Record
+from ..clean import clean
 from .formats import Formats
 from .search import Search, pattern_finder, text_finder
 from .shown import shown_frame
@@ -90,7 +90,7 @@ class Events(LogView):
 
         Raises ArgumentError for another ``kind``, MissingPackageError where its package is not installed.
         """
-        from .events_frame import events_frame
+        from .frame import events_frame
 
         now = self._of(self.rows)  # what arrives meanwhile is in no column, or it would be in some
         return events_frame(now, kind, now._texts(sound))
@@ -118,6 +118,6 @@ class Events(LogView):
         return write(self, path, self.about)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from .events_html import events_html
+        from .html import events_html
 
         return {"text/plain": repr(self), "text/html": events_html(self)}

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import orjson
 
-from ..audio.files import encode
-from ..errors import ArgumentError, AudioError
-from .clean import clean
+from ...audio.files import encode
+from ...errors import ArgumentError, AudioError
+from ..clean import clean
+from ..words import clock
 from .events import Events
 from .formats import Formats
 from .rows import CHIPS, Rows
@@ -23,7 +24,6 @@ from .selection import Line, Selection, Wanted
 from .shown import as_json, as_python, shown
 from .told import Teller
 from .tracks import Track, Tracks
-from .words import clock
 
 __all__ = ["MOST_LINES", "Desk"]
 

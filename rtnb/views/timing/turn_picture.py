@@ -6,13 +6,13 @@ import math
 
 import numpy as np
 
-from ..audio import Clip
-from ..audio.peaks import peaks
-from ..wire.timing import CLOCKS, MARKS, WORDS
+from ...audio import Clip
+from ...audio.peaks import peaks
+from ...wire.timing import CLOCKS, MARKS, WORDS
+from ..words import clock
 from .latency import CLOCK_WORDS, ms
 from .picture import BAD, COLOURS, band, n, rows_for, svg, text, ticks
 from .spans import KINDS, Span, TurnTimes
-from .words import clock
 
 __all__ = ["turn_svg"]
 

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.audio import Clip
 from rtnb.errors import ArgumentError
-from rtnb.views.latency import LatencyView, ms
-from rtnb.views.picture import rows_for, ticks
-from rtnb.views.session_picture import bars_svg, scales, strip_svg
-from rtnb.views.spans import KINDS, Span, TurnTimes
-from rtnb.views.timeline import Spread, Timeline
+from rtnb.views.timing.latency import LatencyView, ms
+from rtnb.views.timing.picture import rows_for, ticks
+from rtnb.views.timing.session_picture import bars_svg, scales, strip_svg
+from rtnb.views.timing.spans import KINDS, Span, TurnTimes
+from rtnb.views.timing.timeline import Spread, Timeline
+from rtnb.views.timing.turn_picture import turn_svg
 from rtnb.views.turn import TurnView
-from rtnb.views.turn_picture import turn_svg
 from rtnb.views.words import clock
 from rtnb.wire.timing import MARKS, MEASURES
 

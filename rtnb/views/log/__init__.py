@@ -1,0 +1,1 @@
+"""The log: every frame, filtered, searched, told in lines and shown."""

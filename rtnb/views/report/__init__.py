@@ -1,0 +1,1 @@
+"""The report: one page that holds a recording and works offline."""

@@ -1,0 +1,1 @@
+"""Timing: what took how long, as marks, spans and pictures."""

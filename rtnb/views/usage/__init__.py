@@ -1,0 +1,1 @@
+"""Tokens, money and limits: by turn, in sum, over turns."""
