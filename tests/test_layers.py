@@ -101,6 +101,7 @@ TESTED_IN = {
     "wire.items": "test_wire_conversation.py",
     "session.line": "test_session_core.py",
     "session.messages": "test_session_core.py",
+    "session.promises": "test_session_core.py",
     "session.toolbox": "test_session_core.py",
     "magics.audio": "test_magics.py",
     "magics.completion": "test_magics.py",

@@ -9,15 +9,14 @@ tasks that run tools   ``Rounds``, for a response  the end of their turn, or ``c
 the record             ``__init__``                nobody: it outlives the session
 =====================  ==========================  ==========================================
 
-Turns go one after another: while one runs, later ones wait in a queue, since the protocol allows one response
-at a time. All state changes on one event loop; other threads go through ``call_soon``.
+Turns go one after another (see ``Promises``). All state changes on one event loop; other threads go through
+``call_soon``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -37,6 +36,7 @@ from .feed import LEAST_SECONDS, Feed
 from .guard import Guard
 from .line import Explain, Line, Listener
 from .messages import grouped, message
+from .promises import Promises
 from .rounds import Rounds
 from .signal import Signal
 from .tools import Tool
@@ -66,15 +66,11 @@ class AsyncSession:
         self.billed = billed
         self.engine = engine
         """The embedded engine at the other end, such as "local"; "" for any other server."""
-        self.turns: list[Turn] = []
         self._line = Line(transport, react=self._react, ended=self._lost, explain=explain)
         self._model = models.find(model)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._promises: dict[int, Turn] = {}
-        self._waiting: deque[tuple[Turn, list[Content], Event]] = deque()
-        self._current: Turn | None = None
-        self._inputs: dict[str, Turn] = {}  # event ids of what brings a turn's input, until the turn is over
+        self._promises = Promises(self._begun)
         self._feed = Feed(self.record)
         self._rounds = Rounds(self._on_outputs)
         self._answers = Answers()
@@ -85,6 +81,11 @@ class AsyncSession:
     def record(self) -> Record:
         """The log and all that is folded from it. It outlives the session."""
         return self._line.record
+
+    @property
+    def turns(self) -> list[Turn]:
+        """All turns so far, in the order in which they were promised."""
+        return self._promises.all
 
     @property
     def signal(self) -> Signal:
@@ -244,7 +245,7 @@ class AsyncSession:
         if response.get("conversation") == "none":
             self._ask(turn, {**response, "input": [message(given, self._feed.codec)]})
         else:
-            self._waiting.append((turn, given, response))
+            self._promises.wait(turn, given, response)
             self._next()
         return turn
 
@@ -261,13 +262,13 @@ class AsyncSession:
         """
         self._usable()
         self._guard.check()
-        if self._current is not None:
+        if self._promises.current is not None:
             raise ArgumentError("a turn runs: wait for it or cancel it, then commit")
         self._feed.check_commit()
         response = self._response(options)
         turn = Turn(self)
         self.turns.append(turn)
-        self._current = turn
+        self._promises.current = turn
         self._emit({"type": "input_audio_buffer.commit"}, turn)
         self._ask(turn, response)
         return turn
@@ -293,15 +294,14 @@ class AsyncSession:
 
     def _next(self) -> None:
         """Send the next turn if none runs."""
-        while self._waiting and self._current is None and not self.closed:
-            turn, given, response = self._waiting.popleft()
-            if not turn.done and (spent := self._guard.spent) is not None:
-                turn.settle(spent)
+        while not self.closed and (waiting := self._promises.next()) is not None:
+            if (spent := self._guard.spent) is not None:
+                waiting.turn.settle(spent)
                 self.signal.fire()
-            elif not turn.done:
-                self._current = turn
-                self._add(given, turn)
-                self._ask(turn, response)
+            else:
+                self._promises.current = waiting.turn
+                self._add(waiting.given, waiting.turn)
+                self._ask(waiting.turn, waiting.response)
 
     def _add(self, given: list[Content], turn: Turn | None = None) -> None:
         for part in grouped(given):
@@ -361,9 +361,9 @@ class AsyncSession:
         if turn is not None:
             if turn.number < 0 <= number:
                 turn.begin(self.record.turns.all[number])
-                self._promises[number] = turn
+                self._promises.number(number, turn)
             if event["type"] in ("input_audio_buffer.commit", "conversation.item.create"):
-                self._inputs[event["event_id"]] = turn
+                self._promises.bring(event["event_id"], turn)
         return event
 
     # Receiving.
@@ -380,37 +380,30 @@ class AsyncSession:
 
     def _on_speech_started(self, event: Event, number: int) -> None:
         if number >= 0:
-            self._promise(number)
+            self._promises.of(number)
         self._guard.look()
 
     def _on_committed(self, event: Event, number: int) -> None:
         self._feed.committed()
         if number >= 0 and self._guard.hushed and (spent := self._guard.spent) is not None:
-            self._finish(self._promise(number), spent)  # nothing will answer it
+            self._finish(self._promises.of(number), spent)  # nothing will answer it
 
     def _on_response_created(self, event: Event, number: int) -> None:
         if number < 0:
             return
-        turn, fold, spent = self._promise(number), self.record.turns.all[number], self._guard.spent
-        if spent is None and isinstance(
-            turn.error, BudgetError
-        ):  # it was given up, and is answered after all
-            turn = self._begun(number)
+        turn, fold, spent = self._promises.of(number), self.record.turns.all[number], self._guard.spent
+        if spent is None and isinstance(turn.error, BudgetError):  # given up, and answered after all
+            turn = self._promises.begun(number)
         elif spent is not None and "requested" not in fold.marks:
             turn.refused, turn.unwanted = spent, True
         if not fold.aside:
-            self._current = turn
+            self._promises.current = turn
         if turn.unwanted:
             self._emit({"type": "response.cancel", "response_id": event["response"]["id"]})
 
-    def _promise(self, number: int) -> Turn:
-        """Return the promise of a turn; one that the server opened gets its promise here."""
-        return self._promises.get(number) or self._begun(number)
-
     def _begun(self, number: int) -> Turn:
-        turn = self._promises[number] = Turn(self)
+        turn = Turn(self)
         turn.begin(self.record.turns.all[number])
-        self.turns.append(turn)
         return turn
 
     def _on_error(self, event: Event, number: int) -> None:
@@ -419,18 +412,18 @@ class AsyncSession:
         culprit = wire.get("event_id") if isinstance(wire, dict) else None
         if self._answers.refuse(culprit, error):
             return
-        turn = self._inputs.get(culprit or "")
+        turn = self._promises.brought_by(culprit)
         if turn is not None:  # an answer without its input would answer something else
             turn.refused = error
             self.cancel_turn(turn)
-        turn = turn or self._promises.get(number)
+        turn = turn or self._promises.known(number)
         if turn is not None and not self.record.turns.all[turn.number].active:
             self._finish(turn)
 
     def _on_response_done(self, event: Event, number: int) -> None:
         if number < 0:
             return
-        turn, fold = self._promise(number), self.record.turns.all[number]
+        turn, fold = self._promises.of(number), self.record.turns.all[number]
         self._guard.look()
         if fold.active:
             return
@@ -442,7 +435,7 @@ class AsyncSession:
             self._finish(turn)
 
     def _on_transcribed(self, event: Event, number: int) -> None:
-        turn = self._promises.get(number)
+        turn = self._promises.known(number)
         if turn is None or turn.done or turn.untranscribed:
             return
         fold = self.record.turns.all[number]
@@ -456,9 +449,7 @@ class AsyncSession:
 
     def _ended(self, turn: Turn) -> None:
         self._rounds.forget(turn)
-        self._inputs = {id: other for id, other in self._inputs.items() if other is not turn}
-        if self._current is turn:
-            self._current = None
+        self._promises.end(turn)
         self.signal.fire()
         self._next()
 
@@ -523,10 +514,7 @@ class AsyncSession:
     def _end(self, why: RtnbError) -> None:
         """Fail everything that still waits."""
         self._answers.fail(why)
-        for turn in self.turns:
-            turn.settle(why)
-        self._current = None
-        self._waiting.clear()
+        self._promises.fail(why)
         self.signal.fire()
 
 
