@@ -84,7 +84,7 @@ def waveform_svg(
         (heard if 2 * number < edge else unheard).append(f"M{2 * number} {_n(top)}h1.4v{_n(tall)}h-1.4z")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}">'
+        f'viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
     ]
     if edge < width:
         parts.append(

@@ -30,7 +30,7 @@ background-color:var(--jp-layout-color1,Canvas)}
 .rtnb-turn .rtnb-said{white-space:pre-wrap}
 .rtnb-turn .rtnb-none{color:var(--rtnb-soft)}
 .rtnb-turn .rtnb-sound{margin:4px 0 6px}
-.rtnb-turn .rtnb-sound img{display:block;width:100%;height:auto;margin:0}
+.rtnb-turn .rtnb-sound img{display:block;width:100%;height:48px;margin:0}
 .rtnb-turn .rtnb-sound audio{display:block;width:100%;height:34px;margin-top:4px}
 .rtnb-turn .rtnb-call{margin:8px 0;padding:1px 0 1px 10px;border-left:2px solid var(--rtnb-line)}
 .rtnb-turn .rtnb-call p{margin:1px 0}

@@ -47,9 +47,9 @@ async def test_record(lab):
 
 
 async def test_trim_by_keyboard(lab):
-    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    page = await lab.open([SHOW], wav=Clip.read(QUESTION))
     await page.run(0)
-    await record(page, 1.2)
+    await record(page, 2.4)
     whole = await page.value("rec.whole.seconds")
     start = page.output(0).get_by_role("slider", name="Start of what is kept")
     end = page.output(0).get_by_role("slider", name="End of what is kept")

@@ -200,7 +200,7 @@ function talkView(link, mic, root) {
     note,
     lines,
     el("div", { class: "rtnb-row rtnb-folds rtnb-talk-settings" }, mode, halfLabel, settings.node),
-    el("div", { class: "rtnb-row rtnb-talk-foot" }, used, el("span", { class: "rtnb-grow" }), bar, room),
+    el("div", { class: "rtnb-row rtnb-talk-foot" }, used, el("span", { class: "rtnb-talk-room" }, bar, room)),
     told,
   );
 
