@@ -102,6 +102,8 @@ async def test_parts_follow_each_other_without_a_gap(lab):
     assert heard["low"] > 0.25, heard
     assert heard["high"] < 0.55, heard
     await wave.get_by_label("Speed").select_option("2")
+    await page.execute("w.position = 1.0")  # while it plays
+    await page.wait(f"() => ({PLACE})() < 4")
     await page.execute("w.position = 10.0")
     await page.wait("() => document.querySelector('.rtnb-waveform audio').ended")
     await wave.get_by_role("button", name="Play").wait_for()

@@ -285,6 +285,7 @@ class WaveView {
   /** Let Python know where the playhead stands. */
   #keep() {
     if (this.store.gone || Math.abs(this.model.get("position") - this.at) < 0.001) return;
+    this.store.told = this.at;
     this.model.set("position", this.at);
     this.model.save_changes();
   }
@@ -498,13 +499,16 @@ class WaveView {
 
 function initialize({ model }) {
   waveStore(model);
+  return () => waveStores.delete(model.get("uid"));
 }
 
 function render({ model, el: root }) {
   const view = new WaveView(model, waveStore(model));
   root.append(ownKeys(view.node));
   const moved = () => {
-    if (Math.abs(model.get("position") - view.at) > 0.001 && !view.playing) view.seek(model.get("position"));
+    const position = model.get("position");
+    const ours = position === view.store.told; // a page's own word moves no playhead that plays
+    if (Math.abs(position - view.at) > 0.001 && !(ours && view.playing)) view.seek(position);
   };
   model.on("change:position", moved);
   const resized = new ResizeObserver(() => view.redraw());
