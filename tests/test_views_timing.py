@@ -242,6 +242,7 @@ def test_a_latency_is_shown_with_its_clocks():
     page = latency._repr_mimebundle_()["text/html"]
     for word in ("first audio", "computed here", "by whose clock", "unknown", "not observed"):
         assert word in page
+    assert "<td>seen here → computed here</td>" in page
     assert "detected" in repr(latency)
     assert "unknown" in repr(LatencyView.of({}))
     assert set(MEASURES) <= set(re.findall(r"[a-z_]+", repr(latency)))

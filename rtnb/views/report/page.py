@@ -23,7 +23,7 @@ from ..clean import clean, clean_html
 from ..log.html import events_html
 from ..session import SessionView
 from ..style import STYLE
-from ..timing.latency import CLOCK_WORDS, ms
+from ..timing.latency import CLOCK_MEANINGS, CLOCK_WORDS, ms
 from ..timing.spans import TurnTimes
 from ..timing.timeline import TIMELINE_STYLE, Timeline
 from ..turn import TurnView
@@ -271,7 +271,10 @@ class Report:
         )
 
     def _provenance(self) -> str:
-        clocks = "".join(f"<li>{escape(words)}</li>" for words in CLOCK_WORDS.values())
+        clocks = "".join(
+            f"<li><b>{escape(said)}</b>: {escape(CLOCK_MEANINGS[clock])}</li>"
+            for clock, said in CLOCK_WORDS.items()
+        )
         return (
             f'<div class="report-table">{self.provenance.table()}</div>'
             "<details><summary>How to read the times</summary>"

@@ -10,15 +10,23 @@ from ...wire.timing import CLOCKS, MARKS, MEASURES, WORDS, Latency
 from ..style import TABLES
 from ..words import clock
 
-__all__ = ["CLOCK_WORDS", "LatencyView", "marks_html", "ms"]
+__all__ = ["CLOCK_MEANINGS", "CLOCK_WORDS", "LatencyView", "marks_html", "ms"]
 
 CLOCK_WORDS = {
-    "here": "arrival or departure here",
-    "server": "the server's word, on our clock",
+    "here": "seen here",
+    "server": "told by the server",
     "computed": "computed here",
-    "player": "the player's count, as the server was told",
+    "player": "counted by the player",
 }
-"""Whose clock a mark is by, in words."""
+"""By whose clock a mark is, in words."""
+
+CLOCK_MEANINGS = {
+    "here": "when a frame arrived or left, on our clock",
+    "server": "where the server placed it in the sound that was sent, on our clock",
+    "computed": "from the sound itself",
+    "player": "how much was played, as the server was told",
+}
+"""What those words mean."""
 
 _ENDS = {
     "detected": "speech_stopped",
@@ -72,7 +80,7 @@ def _clocks(latency: Latency, name: str) -> str:
     start = "committed" if name == "commit_to_audio" else latency.since
     start = "speech_end" if name == "detected" else start
     both = dict.fromkeys(CLOCK_WORDS[CLOCKS[mark]] for mark in (start, _ENDS[name]))
-    return both.popitem()[0] if len(both) == 1 else "from {}, to {}".format(*both)
+    return both.popitem()[0] if len(both) == 1 else "{} → {}".format(*both)
 
 
 def ms(value: float | None) -> str:
