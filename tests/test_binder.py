@@ -252,4 +252,4 @@ class TestImage:
             assert code
             assert all(cell.execution_count for cell in code)
             assert not [o for cell in code for o in cell.outputs if o.output_type == "error"], path.name
-        assert "local engine" in json.dumps(nbformat.read(image.home / "run" / START.name, as_version=4))
+        assert "embedded engine" in json.dumps(nbformat.read(image.home / "run" / START.name, as_version=4))

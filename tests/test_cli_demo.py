@@ -57,7 +57,7 @@ def test_the_sample_question_is_answered_and_all_of_it_is_told(weightless, capsy
         "Assistant: You said: (speech, ",
         "First audio ",
         " tokens in (",
-        "nothing was billed",
+        "Not billed.",
         "Reply: rtnb-reply.wav",
     ):
         assert part in told

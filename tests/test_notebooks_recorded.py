@@ -127,4 +127,7 @@ def test_the_recordings_say_who_speaks(name):
     assert not recording.verify().faults
     assert recording.engine == "local"
     assert not recording.billed
-    assert "A small local model speaks" in recording.turns[0]._repr_mimebundle_()["text/html"]
+    assert (
+        "The embedded engine&#x27;s small model answered"
+        in recording.turns[0]._repr_mimebundle_()["text/html"]
+    )

@@ -257,8 +257,8 @@ def test_a_session_reports_what_it_would_save(tmp_path, server_home):
     Page(text)
     assert hashlib.sha256(path.read_bytes()).hexdigest() in text
     assert "a session that was not saved to a file" in text
-    assert "No model speaks here" in text
-    assert "nothing was billed" in text
+    assert "No model answered" in text
+    assert "not billed" in text
     assert "<audio" in text
 
 
@@ -326,7 +326,7 @@ def test_provenance_in_words():
     assert facts["keys made unreadable"] == "2"
     assert "secret-project" not in made.table() + made.foot()
     assert "2 keys made unreadable" in made.foot()
-    assert "model.gguf speaks in place of m" in made.honest
+    assert "model.gguf answered in place of m" in made.honest
 
 
 def test_a_log_that_makes_no_sense_is_reported_too(tmp_path):

@@ -82,20 +82,27 @@ def turns_html(turns: Mapping[int, TurnView]) -> str:
     Of their sound the first `MAX_TOTAL_SECONDS` are kept; of the rest is said how to write it to a file.
     """
     room = _Room(MAX_TOTAL_SECONDS)
-    cards = (card_html(turn, room, f"s.turns[{place}]", f"-{place}") for place, turn in turns.items())
+    last = max(turns, default=0)
+    cards = (
+        card_html(turn, room, f"s.turns[{place}]", f"-{place}", notes=place == last)
+        for place, turn in turns.items()
+    )
     return STYLE + "".join(cards)
 
 
-def card_html(turn: TurnView, room: Sounds, name: str = "turn", suffix: str = "") -> str:
+def card_html(
+    turn: TurnView, room: Sounds, name: str = "turn", suffix: str = "", *, notes: bool = True
+) -> str:
     """Return one card without its style sheet.
 
-    ``name`` is the turn in Python, ``suffix`` what tells its files from another's.
+    ``name`` is the turn in Python, ``suffix`` what tells its files from another's. ``notes`` on who answered
+    and where the turn comes from can be left out where they are said once for many.
     """
     label = f"Turn {max(turn.number, 0)}, {turn.status.replace('_', ' ')}"
     sides = _user(turn, room, name, suffix) + _assistant(turn, room, name, suffix)
     return (
         f'<div class="rtnb-turn" role="group" aria-label="{escape(label)}">'
-        f'<div class="rtnb-sides">{sides}</div>{_foot(turn)}</div>'
+        f'<div class="rtnb-sides">{sides}</div>{_foot(turn, notes)}</div>'
     )
 
 
@@ -197,7 +204,7 @@ def _folded(lead: str, text: str) -> str:
     )
 
 
-def _foot(turn: TurnView) -> str:
+def _foot(turn: TurnView, notes: bool) -> str:
     parts = [f"<span>turn {max(turn.number, 0)}</span>"]
     quick = words.latency(turn)
     if quick is not None:
@@ -211,7 +218,8 @@ def _foot(turn: TurnView) -> str:
     if price is not None:
         parts.append(f'<span title="{escape(repr(turn.cost) if turn.cost is not None else price)}">')
         parts[-1] += f"{escape(price)}</span>"
-    parts.append(f"<span>{escape(words.model(turn))}</span>")
-    honest = words.speaker(turn)
-    note = "".join(f"<br>{escape(said)}" for said in (honest, turn.origin) if said)
+    if not turn.engine:
+        parts.append(f"<span>{escape(words.model(turn))}</span>")
+    said = filter(None, (words.speaker(turn), turn.origin) if notes else ())
+    note = "".join(f"<br>{escape(sentence)}" for sentence in said)
     return f'<p class="rtnb-foot"><small>{" · ".join(parts)}{note}</small></p>'

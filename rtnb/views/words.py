@@ -83,11 +83,9 @@ def money(turn: TurnView) -> str | None:
         return None
     cost = turn.cost
     if cost is None:
-        return "unpriced" if turn.billed else f"unpriced for {turn.model}; nothing was billed"
-    amount = dollars(cost)
-    if not turn.billed:
-        return f"would cost {amount} at {turn.model}; nothing was billed"
-    return f"{amount}, transcription unpriced" if cost.excludes else amount
+        return "unpriced"
+    amount = f"{dollars(cost)}, transcription unpriced" if cost.excludes else dollars(cost)
+    return amount if turn.billed else f"would cost {amount}"
 
 
 def dollars(cost: Cost) -> str:
@@ -97,13 +95,15 @@ def dollars(cost: Cost) -> str:
 
 def model(turn: TurnView) -> str:
     """Return who answered: the model, or the embedded engine in its place."""
-    engine = turn.engine.partition(",")[0]
-    return f"{engine} engine" if engine else turn.model or "an unnamed model"
+    return "embedded engine" if turn.engine else turn.model or "an unnamed model"
 
 
 def speaker(turn: TurnView) -> str | None:
-    """Return the honest word on an answer of the embedded engine; None where a server's own model spoke."""
-    return honest(turn.engine, turn.model)
+    """Return the honest word on who answered a turn, and that nobody pays for it; None where one would."""
+    said = honest(turn.engine, turn.model)
+    if said is not None or turn.billed or not turn.usage.total_tokens:
+        return said
+    return "Not billed." if turn.cost is None else f"Not billed: the price is that of {turn.model}."
 
 
 def honest(engine: str, model: str) -> str | None:
@@ -116,8 +116,9 @@ def honest(engine: str, model: str) -> str | None:
     name = engine.partition(",")[0]
     own = re.search(r"\bllm=(?:\w+:)?(?:[^,]*[/\\#])?([^,]*)", engine)
     if name == "weightless":
-        return "No model speaks here: the weightless engine quotes its input, and beeps."
-    place = f"in place of {model or 'a hosted one'}"
+        return "No model answered: the embedded weightless engine quotes its input, and beeps. Not billed."
+    place = f"in place of {model or 'a hosted model'}"
     if name == "local" and own is None:
-        return f"A small local model speaks {place}: fluent, often silly, and no measure of it."
-    return f"{own[1] if own else 'A model of your own choice'} speaks {place}."
+        who = "The embedded engine's small model"
+        return f"{who} answered {place}: fluent, often silly, and no measure of it. Not billed."
+    return f"{own[1] if own else f'The engine “{name}”'} answered {place}. Not billed."

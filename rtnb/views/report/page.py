@@ -188,7 +188,7 @@ class Report:
             (f"{used.total_tokens:,}" if used.known else "unknown", f"tokens{untold}"),
             (
                 _money(used.cost) if used.known else "unknown",
-                ("at published prices" if view.billed else "would be the price; nothing was billed") + untold,
+                ("at published prices" if view.billed else "would have been the price; not billed") + untold,
             ),
             (f"{len(log):,}", "events"),
         ]
@@ -225,7 +225,7 @@ class Report:
             marks = Timeline([TurnTimes.of(turn)]).html()
             cards.append(
                 f'<article class="turn" id="turn-{turn.number}"><h3>Turn {turn.number} '
-                f"<small>{status} · {at}</small></h3>{card_html(turn, self.sound)}"
+                f"<small>{status} · {at}</small></h3>{card_html(turn, self.sound, notes=False)}"
                 f"<details><summary>Timeline of the turn</summary>{marks}</details></article>"
             )
         return f'<p class="lede">{self.sound.said}</p>{"".join(cards)}'
