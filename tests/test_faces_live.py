@@ -287,6 +287,33 @@ def test_nothing_is_installed_without_a_kernel() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize("batch", [False, True])
+def test_what_takes_its_time_is_told_in_the_cell(monkeypatch: pytest.MonkeyPatch, batch: bool) -> None:
+    Place.made = []
+    clock = iter([0.0, 0.5, 1.5, 3.2])
+    monkeypatch.setattr(display, "Place", Place)
+    monkeypatch.setattr(display, "_kernel_shell", object)
+    monkeypatch.setattr(display, "_batch", lambda: batch)
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
+    with display.telling("It <b>was</b> there") as tell:
+        for text in ("so far", "far", "farther"):
+            tell(text)
+            if batch:
+                break
+    if batch:
+        assert not Place.made
+        return
+    (place,) = Place.made
+    told = [bundle["text/plain"] for bundle in place.bundles]
+    assert told == ["far", "farther", "It <b>was</b> there in 3 s."]
+    assert "It &lt;b&gt;was" in place.bundles[-1]["text/html"]
+
+
+def test_outside_of_a_kernel_nothing_is_told() -> None:
+    with display.telling("over") as tell:
+        assert tell is None
+
+
 def run_notebook(cells: list[str], folder: Path) -> list[Any]:
     """Execute cells as nbclient does, in this Python, and return them."""
     from jupyter_client.kernelspec import KernelSpec

@@ -134,7 +134,7 @@ def test_the_card_says_that_it_is_a_replay_and_of_what(recorded):
     card = turn._repr_mimebundle_()["text/html"]
     assert "A replay of text.rtnb, recorded " in card
     assert "with the embedded engine (weightless)." in card
-    assert "No model speaks here" in card
+    assert "No model answered" in card
     assert (turn.engine, turn.billed) == ("weightless", False)
     opened = rtnb.open(recorded["text"][0]).turns[0]
     assert "From text.rtnb, recorded " in opened._repr_mimebundle_()["text/html"]

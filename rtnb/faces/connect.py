@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..transports.base import Transport
 from ..wire import models
 from ..wire.events import Event
 from . import loop
+from .display import install, telling
 from .session import Session
 from .where import Target, locate
 
@@ -180,10 +180,7 @@ async def _open(
     core.record.stated = target.stated
     await core.open(options, budget=budget, timeout=timeout)
     spool = _spool(core, target, keep=spooling == "keep") if spooling else None
-    if "IPython" in sys.modules:
-        from .display import install
-
-        install()
+    install()
     return Session(core, target.name, spool)
 
 
@@ -202,7 +199,8 @@ def _spool(core: AsyncSession, target: Target, *, keep: bool) -> Spool:
 def _embedded(engine: str | None, model: str | None) -> Target:
     from ..server.process import ensure, last_words
 
-    endpoint = ensure(engine)
+    with telling("The embedded engine was started") as progress:
+        endpoint = ensure(engine, progress=progress)
 
     def explain(lost: ConnectionLost) -> ConnectionLost | None:
         said = last_words(endpoint)

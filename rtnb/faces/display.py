@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
+import time
+from collections.abc import Callable, Iterator
+from html import escape
 from importlib.util import find_spec
 from typing import Any
 
@@ -12,9 +15,11 @@ from ..errors import TurnTimeout
 from ..session.turn import Turn
 from ..views.log.events import Events
 
-__all__ = ["Place", "install", "live_pages"]
+__all__ = ["Place", "install", "live_pages", "telling"]
 
 _tasks: set[asyncio.Future[None]] = set()
+_SOON_SECONDS = 1.0
+"""What takes no longer is not worth a word."""
 _BATCH_SECONDS = 600.0
 """How long a notebook that runs without a reader waits for a turn that it shows."""
 
@@ -34,11 +39,46 @@ class Place:
         self._handle.update(bundle, raw=True)
 
 
-def install() -> None:
-    """Show turns and event logs live in the running kernel; outside of one do nothing."""
+@contextlib.contextmanager
+def telling(over: str) -> Iterator[Callable[[str], None] | None]:
+    """Give what tells the running cell how far something is that takes more than a second.
+
+    It is one line, quiet where stderr would be red, and is ``over`` and the seconds in the end. None outside
+    of a kernel; where a program runs the notebook nothing is told.
+    """
+    if _kernel_shell() is None:
+        yield None
+        return
+    began, place = time.monotonic(), None
+
+    def tell(text: str) -> None:
+        nonlocal place
+        if place is not None:
+            place.replace(_line(text))
+        elif time.monotonic() - began > _SOON_SECONDS and not _batch():
+            place = Place(_line(text))
+
+    yield tell
+    if place is not None:
+        place.replace(_line(f"{over} in {time.monotonic() - began:.0f} s."))
+
+
+def _line(text: str) -> dict[str, Any]:
+    style = "color:var(--jp-ui-font-color2,#767676)"
+    return {"text/plain": text, "text/html": f'<small style="{style}">{escape(text)}</small>'}
+
+
+def _kernel_shell() -> Any:
+    """Return the shell of the running kernel; None outside of one."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = get() if get is not None else None
-    if shell is None or getattr(shell, "kernel", None) is None:
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def install() -> None:
+    """Show turns and event logs live in the running kernel; outside of one do nothing."""
+    shell = _kernel_shell()
+    if shell is None:
         return
     formatter = shell.display_formatter.ipython_display_formatter
     formatter.for_type(Turn, _show)
