@@ -56,6 +56,17 @@ def test_what_is_neither_a_model_nor_an_address(where):
         locate(where)
 
 
+def test_a_mistyped_model(monkeypatch):
+    with pytest.raises(ArgumentError, match=r"nor an address \(did you mean 'gpt-realtime'\?\)"):
+        locate("gtp-realtime")
+    with pytest.raises(ArgumentError, match=r"rtnb\.connect\(engine='weightless'\)"):
+        locate("weightless")
+    assert locate("gpt-realtime-9").headers  # a newer one than this version knows
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(AuthError, match=r"^'gpt-realtme' is no model .*\(did you mean 'gpt-realtime'\?\)"):
+        locate("gpt-realtme")
+
+
 @pytest.mark.parametrize("where", ["sk-proj-abc", "ek_68af", "sess-123"])
 def test_a_key_in_the_place_of_an_address_is_not_shown(where):
     with pytest.raises(ArgumentError, match="that looks like a key: give it as api_key=") as raised:

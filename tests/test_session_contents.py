@@ -77,6 +77,15 @@ def test_stereo_and_lists_in_order(wav):
     assert len(made[1]) == 4800
 
 
+def test_the_name_of_a_file_is_no_text(wav, monkeypatch):
+    monkeypatch.chdir(wav.parent)
+    with pytest.raises(ArgumentError, match="is the name of a file that is here") as raised:
+        contents([wav.name], SEED)
+    assert f"send pathlib.Path({wav.name!r})" in str(raised.value)
+    for text in ("nowhere.wav", "long " * 2000 + ".wav", "a\0.wav"):
+        assert contents([text], SEED) == [text]
+
+
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg"])
 def test_pictures(tmp_path, suffix):
     path = tmp_path / f"p{suffix}"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from rtnb.errors import ArgumentError
-from rtnb.session.tools import Tool, tool
+from rtnb.session.tools import Tool, tool, tools_of
 
 
 class Place(BaseModel):
@@ -360,3 +360,15 @@ def test_a_tool_is_still_the_function() -> None:
     assert double(4) == 8
     with pytest.raises(ArgumentError, match="no function"):
         Tool("x", "", {})()
+
+
+def test_one_tool_needs_no_list():
+    def weather(city: str) -> str:
+        return city
+
+    for given in (weather, Tool.of(weather), Tool.of(weather).wire):
+        assert [made.name for made in tools_of(given)] == ["weather"]
+    assert [made.name for made in tools_of(iter([weather]))] == ["weather"]
+    for wrong in ("weather", 3):
+        with pytest.raises(ArgumentError, match="tools is a list of typed functions, not"):
+            tools_of(wrong)

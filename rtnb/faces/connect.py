@@ -9,6 +9,7 @@ from ..errors import ArgumentError, ConnectionLost
 from ..recordings.spool import Spool, wanted
 from ..session.budget import Budget
 from ..session.core import AsyncSession
+from ..session.keywords import checked
 from ..transports import websocket
 from ..transports.base import Transport
 from ..wire import models
@@ -21,6 +22,7 @@ from .where import Target, locate
 __all__ = ["connect"]
 
 
+@checked
 def connect(
     where: str | Transport | None = None,
     *,

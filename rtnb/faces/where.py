@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ..errors import ArgumentError, AuthError, ConnectionLost, RtnbError
@@ -52,10 +53,10 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
         return _address(where, model, api_key)
     known = models.find(where).known
     if not known and not where.startswith(("gpt-", "ft:")):
-        names = ", ".join(row.id for row in models.catalogue() if row.kind == "realtime")
         raise ArgumentError(
-            f"{where!r} is neither a model nor an address. Models: {names}. "
-            "Addresses begin with ws:// or http://. For the embedded engine leave it out: rtnb.connect()"
+            f"{where!r} is neither a model nor an address{_meant(where)}. Models: {', '.join(_realtime())}. "
+            "Addresses begin with ws:// or http://. For the embedded engine leave it out: rtnb.connect(), "
+            "or rtnb.connect(engine='weightless')"
         )
     if models.find(where).kind != "realtime":
         raise ArgumentError(
@@ -65,9 +66,11 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
         raise ArgumentError(f"{where} and model={model!r} are two models: name one")
     key = _key(api_key, "OPENAI_API_KEY")
     if not key:
+        stranger = "" if known else f"{where!r} is no model that this version knows{_meant(where)}. "
         raise AuthError(
-            f"{where} needs an OpenAI key: make one at platform.openai.com/api-keys and set OPENAI_API_KEY, "
-            "or give api_key=…. Without a key, rtnb.connect() talks to the embedded engine on this machine"
+            f"{stranger}{where} needs an OpenAI key: make one at platform.openai.com/api-keys and set "
+            "OPENAI_API_KEY, or give api_key=…. "
+            "Without a key, rtnb.connect() talks to the embedded engine on this machine"
         )
     return Target(
         f"{where} at OpenAI",
@@ -84,6 +87,15 @@ def _key(given: str | None, variable: str | None) -> str:
     if not key.isascii() or not key.isprintable() or " " in key:
         raise AuthError("the key holds signs that no key has: copy it again")
     return key
+
+
+def _realtime() -> list[str]:
+    return [row.id for row in models.catalogue() if row.kind == "realtime"]
+
+
+def _meant(name: str) -> str:
+    close = get_close_matches(name, _realtime(), 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def _azure(deployment: str, model: str | None, api_key: str | None) -> Target:

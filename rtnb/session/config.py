@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from inspect import signature
 from typing import Any
 
 from ..errors import ArgumentError
 from ..wire.events import Event
 from ..wire.models import Model
 
-__all__ = ["FORMATS", "OFF", "check_names", "response_options", "session_options"]
+__all__ = ["FORMATS", "OFF", "response_options", "session_options"]
 
 OFF: Any = False
 """Turns off what has a default: ``transcription=OFF``, ``turn_detection=OFF``."""
@@ -36,18 +35,6 @@ _DETECTION: dict[str, frozenset[str]] = {
     ),
     "semantic_vad": frozenset({"type", "eagerness", "create_response", "interrupt_response"}),
 }
-
-
-def check_names(options: Iterable[str], function: Callable[..., Any]) -> None:
-    """Raise ArgumentError for a name that is no keyword of ``function``, with the one that was meant."""
-    known = [name for name, p in signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
-    for name in options:
-        if name == "model":
-            raise ArgumentError("the model is chosen by rtnb.connect, once for a session")
-        if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(known)}"
-            raise ArgumentError(f"there is no option {name!r}: {hint}")
 
 
 def session_options(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from ..wire.models import Model
 __all__ = ["Content", "Picture", "contents"]
 
 _PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
+_FILES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".png", ".jpg", ".jpeg")
 _ARRAY_RATE = 24_000
 
 
@@ -31,8 +33,9 @@ Content = str | Clip | Picture
 def contents(things: Iterable[Any], model: Model) -> list[Content]:
     """Return what was given as text, clips and pictures, in order; lists are flattened.
 
-    A str is text, never a path; a ``Path`` or bytes are a sound or picture file; a numpy array is sound at
-    24 kHz, an ``(array, rate)`` pair sound at that rate; a recorder is its clip, by ``__clip__``.
+    A str is text, never a path, and refused where it names a sound or picture that is there; a ``Path`` or
+    bytes are a sound or picture file; a numpy array is sound at 24 kHz, an ``(array, rate)`` pair sound at
+    that rate; a recorder is its clip, by ``__clip__``.
 
     Raises ArgumentError for anything else, for nothing at all, and for a picture that the model's row
     refuses; AudioError for a sound that cannot be read.
@@ -49,6 +52,11 @@ def _contents(thing: Any) -> list[Content]:
     if isinstance(thing, str):
         if not thing.strip():
             raise ArgumentError("the text to send is empty")
+        if thing.lower().endswith(_FILES) and os.path.isfile(thing):  # which never raises
+            raise ArgumentError(
+                f"{thing!r} is the name of a file that is here. A str is sent as text: "
+                f"send pathlib.Path({thing!r}) for what is in it"
+            )
         return [thing]
     if isinstance(thing, Clip):
         if not len(thing):

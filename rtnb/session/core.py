@@ -34,12 +34,13 @@ from .contents import Content, contents
 from .cuts import cuts
 from .feed import LEAST_SECONDS, Feed
 from .guard import Guard
+from .keywords import check_names
 from .line import Explain, Line, Listener
 from .messages import grouped, message
 from .promises import Promises
 from .rounds import Rounds
 from .signal import Signal
-from .tools import Tool
+from .tools import Tool, tools_of
 from .turn import Turn
 
 __all__ = ["AsyncSession"]
@@ -285,8 +286,8 @@ class AsyncSession:
     def _response(self, options: dict[str, Any]) -> Event:
         """Return the ``response`` of a ``response.create``; its tools can be run from now on."""
         given = options.pop("tools", None)
-        config.check_names(options, config.response_options)
-        made = None if given is None else [Tool.of(tool) for tool in given]
+        check_names(options, config.response_options)
+        made = None if given is None else tools_of(given)
         wire = None if made is None else [tool.wire for tool in made]
         response = config.response_options(self._model, tools=wire, **options)
         self._rounds.tools.add(made or ())
@@ -534,7 +535,7 @@ _REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
 def _prepared(model: models.Model, options: dict[str, Any]) -> tuple[Event, list[Tool] | None]:
     """Return the session for a ``session.update``, and the tools where they were given."""
     given = options.pop("tools", None)
-    config.check_names(options, config.session_options)
-    tools = None if given is None else [Tool.of(tool) for tool in given]
+    check_names(options, config.session_options)
+    tools = None if given is None else tools_of(given)
     wire = None if tools is None else [tool.wire for tool in tools]
     return config.session_options(model, tools=wire, **options), tools

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
@@ -71,6 +72,11 @@ class Feed:
 
     async def speak(self, sound: Any, speed: float, chunk: float, append: Callable[[bytes], object]) -> None:
         """Give ``append`` the sound piece by piece, at the pace of a person times ``speed``."""
+        if isinstance(sound, str) and not os.path.exists(sound):
+            raise ArgumentError(
+                f"speak streams a clip or a sound file, and there is no file {sound!r}: "
+                "text goes to send, and rtnb.Recorder can have the local voice read it"
+            )
         clip = Clip.of(sound)
         if not (isinstance(speed, (int, float)) and speed > 0 and chunk > 0):
             raise ArgumentError(f"speed and chunk are numbers above 0, not {speed!r} and {chunk!r}")

@@ -17,7 +17,7 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ import orjson
 
 from ..errors import ArgumentError
 
-__all__ = ["Tool", "tool"]
+__all__ = ["Tool", "tool", "tools_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -118,6 +118,15 @@ def tool(function: Callable[..., Any]) -> Tool:
     schema.
     """
     return Tool.of(function)
+
+
+def tools_of(given: Any) -> list[Tool]:
+    """Return tools from a list of what `Tool.of` takes, or from one alone. Raises ArgumentError."""
+    if callable(given) or isinstance(given, Mapping):
+        return [Tool.of(given)]
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ArgumentError(f"tools is a list of typed functions, not {given!r:.80}")
+    return [Tool.of(one) for one in given]
 
 
 def _checked(name: str) -> str:
