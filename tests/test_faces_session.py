@@ -24,6 +24,23 @@ def session() -> rtnb.Session:
         yield made
 
 
+def test_a_session_at_the_end_of_a_cell(session: rtnb.Session) -> None:
+    page = session._repr_mimebundle_()["text/html"]
+    assert "Session with the embedded engine (weightless)" in page
+    assert "<table" not in page
+    session.send("<script>alert(1)</script> " + "and so on " * 40).wait()
+    bundle = session._repr_mimebundle_()
+    assert bundle["text/plain"] == repr(session)
+    page = bundle["text/html"]
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script" not in page
+    assert "…</td>" in page
+    assert "<td>completed</td>" in page
+    assert "open</p>" in page
+    session.close()
+    assert "closed</p>" in session._repr_mimebundle_()["text/html"]
+
+
 def test_a_turn_in_a_script(session: rtnb.Session) -> None:
     turn = session.send("hello there")
     assert turn.text == "You said: hello there"

@@ -125,6 +125,7 @@ TESTED_IN = {
     "transports.websocket": "test_transports.py",
     "views.log": "test_views_log.py",
     "views.report": "test_views_report.py",
+    "views.overview": "test_recordings_format.py",
     "views.style": "test_views_card.py",
     "views.timing": "test_views_timing.py",
     "views.usage": "test_views_usage.py",

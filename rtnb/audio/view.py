@@ -39,6 +39,12 @@ MAX_INLINE_SECONDS = 300.0
 """Longer sound (about 0.9 MB of Opus) is not put into a notebook, only its waveform."""
 
 _RATE = 24_000
+# Styles of their own elements: no class of a sheet reaches a clip that is shown alone.
+_FRAME = (
+    "box-sizing:border-box;max-width:840px;margin:2px 0 6px;padding:10px 14px;border-radius:6px;"
+    "border:1px solid var(--jp-border-color2,rgba(128,128,128,.4))"
+)
+_SOFT = "margin-top:4px;font-size:.84em;color:var(--jp-ui-font-color2,#767676)"
 # Mid-tones: at least 3:1 against white and against #111, since an image cannot know the notebook's theme.
 _SOUND = "#2a7ab8"
 _GREY = "#858a93"
@@ -137,7 +143,7 @@ def waveform_html(
     source = data_uri(svg.encode(), "image/svg+xml")
     return (
         f'<img src="{source}" alt="{html.escape(words)}" width="{width}" height="{height}" '
-        f'style="max-width:100%">'
+        f'style="display:block;width:100%;max-width:100%;height:{height}px">'
     )
 
 
@@ -165,7 +171,7 @@ def player_html(samples: Samples, rate: int, *, label: str = "Play", file: str |
     source = data_uri(opus(samples, rate), "audio/ogg")
     return (
         f'<audio controls preload="metadata" src="{source}" aria-label="{html.escape(label)}" '
-        f'style="max-width:100%"></audio>'
+        f'style="display:block;width:100%;height:34px;margin-top:4px"></audio>'
     )
 
 
@@ -180,4 +186,4 @@ def clip_html(clip: Clip, *, heard_seconds: float | None = None) -> str:
     picture = waveform_html(clip.samples, clip.rate, heard_seconds=heard_seconds)
     player = player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}")
     words = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {loudness(clip.peak_db)}"
-    return f"<div><div>{picture}</div><div>{player}</div><div><small>{words}</small></div></div>"
+    return f'<div style="{_FRAME}">{picture}{player}<div style="{_SOFT}">{words}</div></div>'

@@ -19,7 +19,7 @@ from ..session.line import Listener
 from ..session.turn import Turn
 from ..views.session import SessionView
 from ..views.usage.view import Gauge
-from ..wire.events import Event
+from ..wire.events import Event, as_object
 from ..wire.record import Record
 from . import loop
 
@@ -263,6 +263,25 @@ class Session(SessionView):
         count = len(self._core.turns)
         turns = f"{count} turn{'' if count == 1 else 's'}"
         return f"<Session with {self.where}, {state}: {turns}, {len(self.log):,} events>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": repr(self), "text/html": self._html()}
+
+    def _html(self) -> str:
+        from ..views.overview import overview_html
+
+        conversation = self.record.conversation
+        output = as_object(as_object(conversation.session.get("audio")).get("output"))
+        detection = (conversation.turn_detection or {}).get("type", "none: send makes the turns")
+        facts = (
+            f"model {self.model}" if self.model else "",
+            f"voice {voice}" if (voice := output.get("voice")) else "",
+            f"turn detection {detection}",
+            f"{len(self.log):,} events",
+            "closed" if self.closed else "open",
+        )
+        problem = str(self.problem) if self.problem else None
+        return overview_html(self, f"Session with {self.where}", facts, problem=problem)
 
 
 @atexit.register

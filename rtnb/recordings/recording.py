@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ..audio import Clip
 from ..audio.view import duration
 from ..errors import ArgumentError
-from ..views.clean import clean_text
 from ..views.log.events import Events
+from ..views.overview import overview_html
 from ..views.session import SessionView
-from ..views.style import STYLE
 from ..views.turn import TurnView
+from ..views.words import moment
+from ..wire.events import as_object
 from ..wire.record import HURRIED, Record
 from .jsonl import SUFFIXES, LinesReader
 from .reader import Reader
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RecordedTurn", "Recording", "open"]
 
-_ROWS_SHOWN = 50
 _KINDS: dict[str, tuple[type, ...]] = {
     "capture": (dict,),
     "scrubbed": (list,),
@@ -219,32 +218,19 @@ class Recording(SessionView):
         return {"text/plain": repr(self), "text/html": self._html()}
 
     def _html(self) -> str:
-        facts = [
-            f"{len(self.log):,} events",
-            duration(self.seconds),
+        head = self.header
+        taken = head.get("scrubbed")
+        facts = (
             f"with {self.where}",
             f"model {self.model}" if self.model else "",
-            f"recorded {str(self.header.get('created') or 'at an unknown time')[:19]}",
-            f"sound {(self.header.get('capture') or {}).get('audio', 'lossless')}",
-            f"taken out: {', '.join(map(str, taken))}" if (taken := self.header.get("scrubbed")) else "",
-        ]
-        rows = "".join(
-            f"<tr><td>{turn.number}</td><td>{escape(clean_text(turn.input.text)[:200])}</td>"
-            f"<td>{escape(clean_text(turn.said)[:200])}</td><td>{escape(turn.status)}</td>"
-            f"<td>{f'{row.usage.total_tokens:,}' if row.known or not row.responses else 'unknown'}</td></tr>"
-            for turn, row in zip(self.turns[:_ROWS_SHOWN], self.usage.turns, strict=False)
+            f"recorded {moment(str(head.get('created') or ''))}",
+            duration(self.seconds),
+            f"{len(self.log):,} events",
+            f"sound {as_object(head.get('capture')).get('audio', 'lossless')}",
+            f"taken out: {', '.join(map(str, taken))}" if taken else "",
         )
-        head = "<tr><th>turn</th><th>you</th><th>assistant</th><th>ended</th><th>tokens</th></tr>"
-        more = len(self.turns) - _ROWS_SHOWN
-        rest = f"<p>… and {more:,} more turns</p>" if more > 0 else ""
-        bad = f'<p class="rtnb-bad">{escape(self.problem)}</p>' if self.problem else ""
-        return (
-            f'{STYLE}<div class="rtnb-turn" role="group" aria-label="Recording">'
-            f'<div class="rtnb-side"><p><b>{escape(self.path.name)}</b></p>'
-            f"<p>{escape(' · '.join(filter(None, facts)))}</p>{bad}"
-            f"<table><thead>{head}</thead><tbody>{rows}</tbody></table>{rest}</div>"
-            f"{self.provenance.foot()}</div>"
-        )
+        foot = self.provenance.foot()
+        return overview_html(self, self.path.name, facts, problem=self.problem, rest=foot)
 
 
 def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:

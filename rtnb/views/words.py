@@ -8,7 +8,7 @@ from ..audio.view import duration
 from ..wire.usage import Cost, Usage
 from .turn import TurnView
 
-__all__ = ["clock", "dollars", "ending", "honest", "latency", "model", "money", "speaker", "tokens"]
+__all__ = ["clock", "dollars", "ending", "honest", "latency", "model", "moment", "money", "speaker", "tokens"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -25,6 +25,14 @@ def clock(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02}" if hours else f"{minutes:02}"
     return f"{'−' if seconds < 0 and ms else ''}{head}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def moment(created: str) -> str:
+    """Return an ISO 8601 moment as people write it; "unknown" for none."""
+    if len(created) < 19:
+        return created or "unknown"
+    zone = " UTC" if created.endswith(("+00:00", "Z")) else created[23:]
+    return f"{created[:10]} {created[11:19]}{zone}"
 
 
 def ending(turn: TurnView, *, drawn: bool = True) -> str | None:

@@ -47,7 +47,7 @@ class Provenance:
         hidden = head.get("redacted")
         prices = self._text("prices_as_of")
         return [
-            ("recorded", _moment(self._text("created"))),
+            ("recorded", words.moment(self._text("created"))),
             ("with", self._text("where") or "an unnamed server"),
             ("model", self._text("model") or UNKNOWN),
             ("answered by", self._engine()),
@@ -130,11 +130,3 @@ def _lost(end: Mapping[str, Any]) -> str:
 
 def _value(name: str, value: str) -> str:
     return f"<code>{escape(value)}</code>" if name.startswith("SHA") and value != UNKNOWN else escape(value)
-
-
-def _moment(created: str) -> str:
-    """Return an ISO 8601 moment as people write it; UTC."""
-    if len(created) < 19:
-        return created or UNKNOWN
-    zone = " UTC" if created.endswith(("+00:00", "Z")) else created[23:]
-    return f"{created[:10]} {created[11:19]}{zone}"
