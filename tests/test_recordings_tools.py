@@ -1,5 +1,7 @@
 """Verifying, scrubbing, comparing and exporting a recording."""
 
+import re
+
 import orjson
 import pytest
 import soundfile
@@ -178,6 +180,19 @@ def test_what_differs_is_named(tmp_path):
     assert "session.audio.input.turn_detection.type: 'server_vad' | 'semantic_vad'" in told
     assert any(line.endswith("you: 'Yes' | 'No'") for line in told)
     assert any("is the first whose contents differ" in line for line in told)
+
+
+def test_a_voice_that_was_taken_out_is_a_difference(file, tmp_path):
+    recording = rtnb.open(file)
+    recording.scrub(tmp_path / "y.rtnb", voice="user")
+    told = recording.diff(tmp_path / "y.rtnb")
+    assert "taken out: nothing | voice of user" in told
+    assert any(
+        re.fullmatch(r"turn \d, your sound: [\d.]+ s of sound \| [\d.]+ s of silence", line) for line in told
+    )
+    assert not any("the answer's sound" in line for line in told)
+    assert repr(told) == "\n".join(told)
+    assert repr(recording.diff(file)) == "The same, but for ids, samples and times."
 
 
 # Export.

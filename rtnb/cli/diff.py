@@ -12,7 +12,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "diff",
         help="two recordings side by side",
-        description="Tell how two recordings differ, but for ids, sound and times: heads, turns, events.",
+        description="Tell how two recordings differ, but for ids, samples and times: heads, turns, events. "
+        "The exit code is 1 where they do, as with diff.",
     )
     parser.add_argument("first", metavar="A.rtnb")
     parser.add_argument("second", metavar="B.rtnb")
@@ -24,10 +25,6 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings import open
     from ..recordings.diff import diff
 
-    differs = False
-    for line in diff(open(args.first), open(args.second)):
-        differs = True
-        print(line)
-    if not differs:
-        print("The same, but for ids, sound and times.")
-    return int(differs)
+    found = diff(open(args.first), open(args.second))
+    print(found)
+    return int(bool(found))

@@ -6,21 +6,37 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from typing import Any
 
+from ..audio import Clip
 from ..wire.entries import LogView
 from .recording import RecordedTurn, Recording
 
-__all__ = ["diff"]
+__all__ = ["Differences", "diff"]
 
-_HEAD = ("model", "where", "engine", "billed", "rtnb", "scrubbed")
+_HEAD = ("model", "where", "engine", "billed", "rtnb")
 _IDS = frozenset({"audio", "call_id", "event_id", "id", "item_id", "previous_item_id", "response_id"})
 _LONG = 60
+_QUIET_DB = -80.0
 
 
-def diff(a: Recording, b: Recording) -> Iterator[str]:
-    """Yield the differences, a line each; ids, sound and times do not count. Nothing for equal sessions."""
+class Differences(list[str]):
+    """How two recordings differ, a line each. Empty, and so false, where they do not."""
+
+    def __repr__(self) -> str:
+        return "\n".join(self) or "The same, but for ids, samples and times."
+
+
+def diff(a: Recording, b: Recording) -> Differences:
+    """Return the differences: first | second. Ids, samples and times do not count; silence for sound does."""
+    return Differences(_differences(a, b))
+
+
+def _differences(a: Recording, b: Recording) -> Iterator[str]:
     for name in _HEAD:
         if a.header.get(name) != b.header.get(name):
             yield f"{name}: {_short(a.header.get(name))} | {_short(b.header.get(name))}"
+    taken = [", ".join(map(str, one.header.get("scrubbed") or ())) or "nothing" for one in (a, b)]
+    if taken[0] != taken[1]:
+        yield "taken out: {} | {}".format(*taken)
     yield from _session(a.record.session, b.record.session, "session")
     for number, (one, other) in enumerate(zip_longest(a.turns, b.turns)):
         if one is None or other is None:
@@ -44,14 +60,22 @@ def _turn(number: int, one: RecordedTurn, other: RecordedTurn) -> Iterator[str]:
         ("calls", [(c.name, c.arguments, c.output) for c in one.calls],
          [(c.name, c.arguments, c.output) for c in other.calls]),
         ("tokens", one.usage.total_tokens, other.usage.total_tokens),
-        ("seconds of sound", _seconds(one), _seconds(other)),
     ):  # fmt: skip
         if left != right:
             yield f"turn {number}, {name}: {_short(left)} | {_short(right)}"
+    for name, clips in (
+        ("your sound", (one.input.audio, other.input.audio)),
+        ("the answer's sound", (one.sound, other.sound)),
+    ):
+        left, right = map(_heard, clips)
+        if left != right:
+            yield f"turn {number}, {name}: {left} | {right}"
 
 
-def _seconds(turn: RecordedTurn) -> float:
-    return round(turn.sound.seconds, 2) if turn.sound is not None else 0.0
+def _heard(clip: Clip | None) -> str:
+    if clip is None:
+        return "none"
+    return f"{clip.seconds:.2f} s of {'silence' if clip.peak_db < _QUIET_DB else 'sound'}"
 
 
 def _session(one: Any, other: Any, path: str) -> Iterator[str]:

@@ -24,6 +24,7 @@ from .reader import Reader
 
 if TYPE_CHECKING:
     from ..views.report.provenance import Provenance
+    from .diff import Differences
     from .scrub import Proof
     from .verify import Verdict
 
@@ -159,14 +160,14 @@ class Recording(SessionView):
 
         return verify(self.path)
 
-    def diff(self, other: Recording | str | os.PathLike[str]) -> list[str]:
-        """Return how another recording differs, a line each; ids, sound and times do not count.
+    def diff(self, other: Recording | str | os.PathLike[str]) -> Differences:
+        """Return how another recording differs, a line each; ids, samples and times do not count.
 
         Raises RecordingError for a file that cannot be read.
         """
         from .diff import diff
 
-        return list(diff(self, other if isinstance(other, Recording) else open(other)))
+        return diff(self, other if isinstance(other, Recording) else open(other))
 
     def export(self, out: str | os.PathLike[str]) -> list[Path]:
         """Write JSON Lines (.jsonl), a transcript (.txt), both voices (.wav), or a folder of sounds.
