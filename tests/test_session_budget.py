@@ -139,6 +139,44 @@ def test_the_note_says_what_dollars_are_and_what_is_not_in_them() -> None:
     ]
 
 
+SUMS = {"input_tokens": 132, "output_tokens": 188, "total_tokens": 320}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {},
+        {"input_token_details": {"text_tokens": 59}, "output_token_details": {"text_tokens": 41}},
+        {"output_token_details": {"text_tokens": 0, "reasoning_tokens": 188}},
+    ],
+)
+def test_a_budget_holds_where_the_service_does_not_tell_all_kinds(details: Event) -> None:
+    wire = used()
+    wire.ask()
+    wire.begin("resp", "item")
+    wire.end("resp", usage=SUMS | details)
+    tokens = budget(wire, "300 tokens")
+    assert tokens.gauges[0].used == 320
+    assert tokens.spent is not None
+    dollars = budget(wire, "$0.01")
+    assert dollars.gauges[0].used >= (132 * 5 + 188 * 20) / 1e6
+    assert "at most, with tokens of unknown kind at the dearest price" in str(dollars.spent)
+    near, doubt = dollars.warnings()
+    assert near.startswith("of the budget $")
+    assert doubt.startswith("the budget cannot be held as it should: of some tokens the service told no kind")
+    assert dollars.warnings() == []
+
+
+def test_a_budget_without_any_price_shows_no_zero_and_says_that_it_cannot_be_held() -> None:
+    wire = used(1_000)
+    wire.server("session.updated", session={"model": "house-model"})
+    held = budget(wire, 1)
+    assert (held.gauges[0].used, held.gauges[0].note) == (None, "not in it: 1 unpriced response")
+    assert held.spent is None
+    assert held.warnings() == ["the budget cannot be held as it should: 1 unpriced response"]
+    assert held.warnings() == []
+
+
 def test_minutes_are_those_since_the_session_was_opened() -> None:
     wire = used()
     assert budget(wire, "10 minutes", minutes=9.9).spent is None

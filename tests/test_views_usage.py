@@ -214,12 +214,38 @@ def test_the_longest_answer_is_held_against_what_was_asked_for():
 
 def test_tokens_without_kinds_have_a_column_of_their_own():
     view = UsageView(talk({"total_tokens": 30, "input_tokens": 20, "output_tokens": 10}).record)
-    assert (view.total_tokens, view.cached_share, view.cost) == (30, None, None)
+    assert (view.total_tokens, view.cached_share) == (30, None)
     assert "kind unknown" in usage_text(view)
-    assert usage_text(view).splitlines()[4].split()[1:-1] == ["unknown"] * 4 + ["20"] + ["unknown"] * 2 + [
+    assert usage_text(view).splitlines()[4].split()[1:-3] == ["unknown"] * 4 + ["20"] + ["unknown"] * 2 + [
         "10"
     ]
-    assert "unpriced" in usage_text(view)
+    assert str(view.cost) == "at most $0.0016"
+    assert "dearest price" in shown(view)
+    assert "at most, $" in view.plot("svg").svg
+
+
+def test_details_that_leave_tokens_out_are_shown_beside_them():
+    wire = {"input_tokens": 90, "output_tokens": 50, "total_tokens": 140}
+    wire |= {"input_token_details": {"text_tokens": 70}, "output_token_details": {"text_tokens": 45}}
+    view = UsageView(talk(wire).record)
+    cells = usage_text(view).splitlines()[4].split()[1:]
+    assert cells == [
+        "70",
+        "unknown",
+        "unknown",
+        "unknown",
+        "20",
+        "45",
+        "unknown",
+        "5",
+        "at",
+        "most",
+        "$0.0025",
+    ]
+    assert view.problems == [
+        "turn 0: input_tokens says 90, its details sum to 70",
+        "turn 0: output_tokens says 50, its details sum to 45",
+    ]
 
 
 def test_out_of_band_answers_cost_and_are_no_context():

@@ -51,9 +51,12 @@ def test_what_counts_nothing_is_unknown_and_not_nothing(wire):
 
 def test_sums_that_disagree_are_named():
     usage = Usage.from_wire({**WIRE, "input_tokens": 140, "total_tokens": 328})
-    assert usage.problems == (
-        "input_tokens says 140, its details sum to 132",
+    assert usage.problems == ("input_tokens says 140, its details sum to 132",)
+    assert Usage.from_wire({**WIRE, "total_tokens": 328}).problems == (
         "total_tokens says 328, its details sum to 320",
+    )
+    assert Usage.from_wire({**WIRE, "output_tokens": 100}).problems == (
+        "output_tokens says 100, its details sum to 188",
     )
     details = {**WIRE["input_token_details"], "cached_tokens": 60}
     assert Usage.from_wire({**WIRE, "input_token_details": details}).problems == (
@@ -158,10 +161,49 @@ def test_an_unknown_price_is_none_and_never_nothing():
     assert Usage(input_text=5).cost("gpt-realtime-whisper") is None
 
 
-def test_sums_without_kinds_have_no_price():
+def test_sums_without_kinds_cost_at_most_what_the_dearest_kind_does():
+    """gpt-realtime: 32 dollars a million for sound in, 64 for sound out, and text is cheaper."""
     usage = Usage.from_wire({"total_tokens": 30, "input_tokens": 20, "output_tokens": 10})
-    assert usage.cost("gpt-realtime") is None
-    assert Usage.from_wire({"total_tokens": 0}).cost("gpt-realtime") == 0.0
+    cost = usage.cost("gpt-realtime")
+    assert cost.parts == pytest.approx({"in, kind unknown": 20 * 32e-6, "out, kind unknown": 10 * 64e-6})
+    assert (cost.at_most, str(cost)) == (True, "at most $0.0013")
+    assert repr(cost).startswith("at most $0.0013 (gpt-realtime, ")
+    assert usage.cost("some-model") is None
+    silent = Model("no-output-price", text=Price(1, 1, 1), audio=Price(1, 1, None))
+    assert usage.cost(silent) is None
+    assert Usage(input_unsorted=1).cost(silent) == pytest.approx(1e-6)
+    nothing = Usage.from_wire({"total_tokens": 0}).cost("gpt-realtime")
+    assert (nothing, nothing.at_most) == (0.0, False)
+
+
+def test_what_the_details_leave_out_of_the_sum_is_of_unknown_kind():
+    told = {"input_tokens": 132, "output_tokens": 188, "total_tokens": 320}
+    details = {"input_token_details": {"text_tokens": 59}, "output_token_details": {"text_tokens": 41}}
+    usage = Usage.from_wire({**told, **details})
+    assert (usage.input_unsorted, usage.output_unsorted, usage.total_tokens) == (73, 147, 320)
+    assert usage.problems == (
+        "input_tokens says 132, its details sum to 59",
+        "output_tokens says 188, its details sum to 41",
+    )
+    assert str(usage) == "132 tokens in (59 text, 73 of unknown kind), 188 out (41 text, 147 of unknown kind)"
+    cost = usage.cost("gpt-realtime")
+    assert cost.at_most
+    assert cost == pytest.approx(59 * 4e-6 + 73 * 32e-6 + 41 * 16e-6 + 147 * 64e-6)
+    assert cost > Usage.from_wire(WIRE).cost("gpt-realtime")
+
+
+@pytest.mark.parametrize("sum_told", [True, False])
+def test_a_kind_that_is_not_known_costs_something(sum_told):
+    wire = {"input_tokens": 0, "output_token_details": {"text_tokens": 0, "reasoning_tokens": 50}}
+    usage = Usage.from_wire(wire | ({"output_tokens": 50} if sum_told else {}))
+    assert (usage.output_unsorted, usage.output_tokens, usage.problems) == (50, 50, ())
+    assert usage.cost("gpt-realtime") == pytest.approx(50 * 64e-6)
+
+
+def test_a_strange_kind_may_be_part_of_a_known_one():
+    details = {"text_tokens": 50, "reasoning_tokens": 30}
+    usage = Usage.from_wire({"output_tokens": 50, "output_token_details": details})
+    assert (usage.output_text, usage.output_unsorted, usage.problems) == (50, 0, ())
 
 
 def test_sums_without_kinds_are_counted_as_such():
@@ -171,7 +213,7 @@ def test_sums_without_kinds_are_counted_as_such():
     only_cached = {"input_tokens": 20, "input_token_details": {"cached_tokens": 5}}
     assert (Usage.from_wire(only_cached).input_unsorted, Usage.from_wire(only_cached).problems) == (20, ())
     assert (usage + usage).total_tokens == 60
-    assert (usage + Usage(input_text=1)).cost("gpt-realtime") is None
+    assert (usage + Usage(input_text=1)).cost("gpt-realtime").at_most
 
 
 def test_transcription_by_tokens_is_paid_at_prices_of_your_own():

@@ -30,6 +30,10 @@ _HOW = (
     "a number of dollars, '$0.50', '20,000 tokens', '10 minutes', or a dict of 'usd', 'tokens' and 'minutes'"
 )
 
+_EARLY = (
+    "of some tokens the service told no kind. They are taken at the dearest price, so that it may end early"
+)
+
 
 class Budget:
     """What a session may use from its beginning on, and what it has used of it.
@@ -95,10 +99,7 @@ class Budget:
         """What is used of each that is limited."""
         made = []
         if self.usd is not None:
-            cost, missing = self._dollars()
-            note = "" if self._billed else f"as at {self._record.row.id}, though nothing is billed"
-            note = ", ".join(filter(None, (note, missing)))
-            made.append(Gauge("budget, dollars", cost, self.usd, "$", note))
+            made.append(self._dollars())
         if self.tokens is not None:
             total = sum(used.total_tokens for used in self._usages())
             made.append(Gauge("budget, tokens", total, self.tokens, "tokens", self._untold()))
@@ -123,9 +124,7 @@ class Budget:
         for gauge in self.gauges:
             if (gauge.share or 0) >= WARN_AT:
                 found[gauge.name] = f"of the budget {_used(gauge)} are used. At its end no response begins"
-        untold = self._untold()
-        if untold and (self.usd is not None or self.tokens is not None):
-            found["untold"] = f"the budget cannot be held as it should: {untold}"
+        found |= self._doubts()
         fresh = [said for name, said in found.items() if name not in self._said]
         self._said.update(found)
         return fresh
@@ -154,21 +153,51 @@ class Budget:
         count = f"{len(over)} response{'' if len(over) == 1 else 's'}"
         return f"the service told no usage of {count}"
 
-    def _dollars(self) -> tuple[float, str]:
-        """Return what is used, and in words what is not in it."""
+    def _doubts(self) -> dict[str, str]:
+        """Return why what is used is not known as it should be, each reason under a name of its own."""
+        reasons = {}
+        if self.usd is not None or self.tokens is not None:
+            reasons["untold"] = self._untold()
+        if self.usd is not None:
+            costs = self._costs()
+            reasons["unpriced"] = _unpriced(costs)
+            reasons["at most"] = _EARLY if _at_most(costs) else ""
+        return {
+            name: f"the budget cannot be held as it should: {reason}"
+            for name, reason in reasons.items()
+            if reason
+        }
+
+    def _costs(self) -> list[Cost | None]:
         row = self._record.row
         heard = [used for turn in self._record.turns.all for used in list(turn.transcriptions.values())]
-        costs = [used.cost(row, billed=self._billed) for used in (*self._usages(), *heard)]
-        known: list[Cost] = [cost for cost in costs if cost is not None]
-        missing = {said for cost in known for said in cost.excludes}
-        if len(known) < len(costs):
-            missing.add(f"{len(costs) - len(known)} unpriced responses")
-        if untold := self._untold():
-            missing.add(untold)
-        return float(sum(known)), f"not in it: {', '.join(sorted(missing))}" if missing else ""
+        return [used.cost(row, billed=self._billed) for used in (*self._usages(), *heard)]
+
+    def _dollars(self) -> Gauge:
+        """Return what is used: unknown where nothing has a price, a bound where kinds are untold."""
+        costs = self._costs()
+        known = [cost for cost in costs if cost is not None]
+        missing = {said for cost in known for said in cost.excludes} | {_unpriced(costs), self._untold()}
+        absent = ", ".join(sorted(filter(None, missing)))
+        notes = (
+            "" if self._billed else f"as at {self._record.row.id}, though nothing is billed",
+            "at most, with tokens of unknown kind at the dearest price" if _at_most(costs) else "",
+            f"not in it: {absent}" if absent else "",
+        )
+        used = None if costs and not known else float(sum(known))
+        return Gauge("budget, dollars", used, self.usd, "$", ", ".join(filter(None, notes)))
 
     def __repr__(self) -> str:
         return f"<Budget {', '.join(map(_used, self.gauges))}>"
+
+
+def _unpriced(costs: list[Cost | None]) -> str:
+    count = costs.count(None)
+    return f"{count} unpriced response{'' if count == 1 else 's'}" if count else ""
+
+
+def _at_most(costs: list[Cost | None]) -> bool:
+    return any(cost is not None and cost.at_most for cost in costs)
 
 
 def _used(gauge: Gauge) -> str:

@@ -20,8 +20,8 @@ class Usage:
     """Token counts, as the service reported them. Cached tokens are part of the input.
 
     ``transcription`` maps an ASR model's name to what it was asked to do: ``{"seconds": …}`` or token counts
-    under the wire's own names. ``input_unsorted`` and ``output_unsorted`` are tokens of which the service
-    told the sum and not the kinds.
+    under the wire's own names. ``input_unsorted`` and ``output_unsorted`` are tokens of unknown kind: those
+    by which the service's sum is more than its details.
     """
 
     input_text: int = 0
@@ -56,20 +56,27 @@ class Usage:
             counts[f"cached_{kind}"] = _count(hit, f"{kind}_tokens")
         for kind in ("text", "audio"):
             counts[f"output_{kind}"] = _count(out, f"{kind}_tokens")
+        problems = []
         for side, details in (("input", into), ("output", out)):
-            if not any(key.endswith("_tokens") and key != "cached_tokens" for key in details):
-                counts[f"{side}_unsorted"] = _count(usage, f"{side}_tokens")
+            known = sum(n for name, n in counts.items() if name.startswith(side))
+            kinds = [key for key in details if key.endswith("_tokens") and key != "cached_tokens"]
+            strange = sum(
+                _count(details, key) for key in kinds if f"{side}_{key.removesuffix('_tokens')}" not in counts
+            )
+            told = usage.get(f"{side}_tokens") is not None
+            said = _count(usage, f"{side}_tokens") if told else known + strange
+            counts[f"{side}_unsorted"] = max(said - known, 0)
+            if kinds and said not in (known, known + strange):  # a strange kind may be part of another
+                problems.append(f"{side}_tokens says {said}, its details sum to {known}")
         cached = _count(into, "cached_tokens")
-        if not hit and not counts.get("input_unsorted"):  # no split: text comes first in a prompt's prefix
+        if not hit:  # no split: text comes first in a prompt's prefix
             for kind in ("text", "audio", "image"):
                 counts[f"cached_{kind}"] = min(cached, counts[f"input_{kind}"])
                 cached -= counts[f"cached_{kind}"]
         read = cls(**counts)
-        problems = [
+        problems += [
             f"{name} says {said}, its details sum to {summed}"
             for name, said, summed in (
-                ("input_tokens", usage.get("input_tokens"), read.input_tokens),
-                ("output_tokens", usage.get("output_tokens"), read.output_tokens),
                 ("total_tokens", usage.get("total_tokens"), read.total_tokens),
                 ("cached_tokens", into.get("cached_tokens"), read.cached_tokens),
             )
@@ -111,10 +118,12 @@ class Usage:
 
     def __str__(self) -> str:
         """Say tokens by kind: ``132 tokens in (59 text, 73 audio; 64 cached), 147 out (147 audio)``."""
-        into = _kinds(text=self.input_text, audio=self.input_audio, image=self.input_image)
+        into = _kinds(
+            self.input_unsorted, text=self.input_text, audio=self.input_audio, image=self.input_image
+        )
         hit = f"{self.cached_tokens:,} cached" if self.cached_tokens else ""
         into = "; ".join(filter(None, (into, hit)))
-        out = _kinds(text=self.output_text, audio=self.output_audio)
+        out = _kinds(self.output_unsorted, text=self.output_text, audio=self.output_audio)
         said = (f"{self.input_tokens:,} tokens in", into), (f"{self.output_tokens:,} out", out)
         return ", ".join(f"{count} ({kinds})" if kinds else count for count, kinds in said)
 
@@ -134,13 +143,10 @@ class Usage:
     def cost(self, model: str | models.Model, *, billed: bool = True) -> Cost | None:
         """Return the price at the model's published rates; None where a price that is needed is unknown.
 
-        It is unknown too for tokens of which the service gave the sum and not the kinds.
-
-        ``billed`` False marks a price that nobody asks for, as that of the embedded engine.
+        Tokens of unknown kind are taken at the dearest price that they may have; the cost is
+        ``at_most`` then. ``billed`` False marks a price that nobody asks for, as that of the embedded engine.
         """
         row = models.find(model) if isinstance(model, str) else model
-        if self.input_unsorted or self.output_unsorted:
-            return None
         parts: dict[str, float] = {}
         for kind, price in (("text", row.text), ("audio", row.audio), ("image", row.image)):
             given = getattr(self, f"input_{kind}")
@@ -154,6 +160,12 @@ class Usage:
             parts[f"{kind} cached"] = cached * price.cached / 1e6
             if made and price.output is not None:
                 parts[f"{kind} out"] = made * price.output / 1e6
+        for side, unsorted in (("in", self.input_unsorted), ("out", self.output_unsorted)):
+            if unsorted:
+                dearest = _dearest(row, side)
+                if dearest is None:
+                    return None
+                parts[f"{side}, kind unknown"] = unsorted * dearest / 1e6
         if not parts and (row.text is None or row.audio is None or self.problems):
             return None
         excludes = []
@@ -164,8 +176,25 @@ class Usage:
             else:
                 excludes.append(f"transcription by {name} (price unknown)")
         return Cost(
-            parts, model=row.id, as_of=row.as_of, source=row.source, billed=billed, excludes=tuple(excludes)
+            parts,
+            model=row.id,
+            as_of=row.as_of,
+            source=row.source,
+            billed=billed,
+            excludes=tuple(excludes),
+            at_most=bool(self.input_unsorted or self.output_unsorted),
         )
+
+
+def _dearest(row: models.Model, side: str) -> float | None:
+    """Return the most that a token of one side may cost per million; None where a price is missing."""
+    if row.text is None or row.audio is None:
+        return None
+    if side == "in":
+        return max(price.input for price in (row.text, row.audio, row.image) if price is not None)
+    if row.text.output is None or row.audio.output is None:
+        return None
+    return max(row.text.output, row.audio.output)
 
 
 def _transcribed(counts: Mapping[str, float], row: models.Model) -> float | None:
@@ -187,7 +216,8 @@ def _count(details: Mapping[str, Any], name: str) -> int:
     return value
 
 
-def _kinds(**counts: int) -> str:
+def _kinds(unsorted: int, **counts: int) -> str:
+    counts["of unknown kind"] = unsorted
     return ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
 
 
@@ -195,8 +225,9 @@ class Cost(float):
     """An amount in US dollars that knows what it is made of.
 
     ``parts`` maps a kind of token to dollars; ``excludes`` names what was used and has no known price;
-    ``billed`` is False for what the price would have been. ``as_of`` is the day that the prices are of,
-    ``source`` where they were published.
+    ``billed`` is False for what the price would have been, ``at_most`` True where the kind of some tokens is
+    unknown and the amount an upper bound. ``as_of`` is the day that the prices are of, ``source`` where they
+    were published.
     """
 
     parts: Mapping[str, float]
@@ -205,6 +236,7 @@ class Cost(float):
     source: str
     billed: bool
     excludes: tuple[str, ...]
+    at_most: bool
 
     def __new__(
         cls,
@@ -215,6 +247,7 @@ class Cost(float):
         source: str = "",
         billed: bool = True,
         excludes: tuple[str, ...] = (),
+        at_most: bool = False,
     ) -> Cost:
         """Sum ``parts``."""
         self = super().__new__(cls, sum(parts.values()))
@@ -224,6 +257,7 @@ class Cost(float):
         self.source = source
         self.billed = billed
         self.excludes = excludes
+        self.at_most = at_most
         return self
 
     def lacking(self, unknown: int) -> Cost:
@@ -235,11 +269,11 @@ class Cost(float):
         return Cost(*given, **{**told, "excludes": (*self.excludes, missing)})
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        names = ("model", "as_of", "source", "billed", "excludes")
+        names = ("model", "as_of", "source", "billed", "excludes", "at_most")
         return (self.parts,), {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
-        return f"${float(self):.4f}"
+        return f"{'at most ' if self.at_most else ''}${float(self):.4f}"
 
     def __repr__(self) -> str:
         bill = "" if self.billed else ", nothing was billed"

@@ -96,8 +96,9 @@ def _columns(view: UsageView) -> list[_Column]:
 
     def tokens(group: str, head: str, side: str, count: Callable[..., int]) -> _Column:
         def cell(row: Row) -> str:
-            unsorted = getattr(row.usage, f"{side}_unsorted")
-            return "unknown" if unsorted and head != _SUM else _count(row, count(row.usage))
+            made = count(row.usage)
+            untold = getattr(row.usage, f"{side}_unsorted") and not made
+            return "unknown" if untold else _count(row, made)
 
         return _Column(group, head, cell, f"{count(total):,}" if view.known else "unknown")
 
@@ -152,6 +153,8 @@ def _notes(view: UsageView) -> list[str]:
     if cost is not None:
         source = f" ({cost.source})" if cost.source else ""
         notes.append(f"Prices of {cost.model} as of {cost.as_of}{source}.")
+        if cost.at_most:
+            notes.append("Tokens of unknown kind are taken at the dearest price that they may have.")
         if cost.excludes:
             notes.append(f"Not in the sum: {', '.join(cost.excludes)}.")
     elif not view.known:

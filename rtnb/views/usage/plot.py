@@ -81,7 +81,8 @@ def _money(view: UsageView) -> tuple[list[float | None], str]:
     for row in view.turns:
         so_far = None if so_far is None or row.cost is None else so_far + row.cost
         spent.append(so_far)
-    return spent, "cost so far, $" if view.billed else "would cost so far, $"
+    bound = "at most, " if any(row.cost is not None and row.cost.at_most for row in view.turns) else ""
+    return spent, f"{'cost' if view.billed else 'would cost'} so far, {bound}$"
 
 
 def _share(view: UsageView) -> list[float | None]:

@@ -310,12 +310,12 @@ def seconds(usage: Usage) -> list[float]:
 
 
 def _figure(row: Row, name: str) -> int | None:
-    """Return a row's count; None where the service told none, or told the sum and not the kinds."""
+    """Return a row's count; None where the service told none, or where all may lie in what is unsorted."""
+    count = int(getattr(row.usage, name))
     side = "output" if name.startswith("output") else "input"
     by_kind = name.endswith(("_text", "_audio", "_image"))
-    if (row.responses and not row.known) or (by_kind and getattr(row.usage, f"{side}_unsorted")):
-        return None
-    return int(getattr(row.usage, name))
+    untold = by_kind and not count and getattr(row.usage, f"{side}_unsorted")
+    return None if untold or (row.responses and not row.known) else count
 
 
 def _share(usage: Usage) -> float | None:
