@@ -360,6 +360,21 @@ def test_data_frames_of_every_kind(kind):
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_data_frames_of_other_rows_have_the_same_types(kind):
+    pytest.importorskip("pyarrow" if kind == "arrow" else kind)
+    events = events_of(full().record)
+    made = [part.to_frame(kind) for part in (events, events.filter("error"), events[:0])]
+    types = [list(map(str, one.schema.types if kind == "arrow" else one.dtypes)) for one in made]
+    assert types == types[:1] * 3
+    if kind == "pandas":
+        assert len({one["type"].cat.categories.dtype for one in made}) == 1
+    elif kind == "polars":
+        import polars
+
+        assert len(polars.concat(made)) == sum(map(len, made))
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
 def test_a_data_frame_of_a_log_that_grows_meanwhile(kind, monkeypatch):
     pytest.importorskip("pyarrow" if kind == "arrow" else kind)
     wire = full()

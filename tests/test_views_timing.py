@@ -308,6 +308,19 @@ def test_data_frames():
         timeline.to_frame("spreadsheet")
 
 
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_a_frames_types_are_those_of_any_other(kind):
+    pytest.importorskip("pyarrow" if kind == "arrow" else kind)
+    timelines = [Timeline([SPOKEN], whole=True), Timeline([TurnTimes(1)]), Timeline([])]
+    for frames in (
+        [timeline.to_frame(kind) for timeline in timelines],
+        [timeline.percentiles().to_frame(kind) for timeline in timelines],
+    ):
+        types = [list(map(str, made.schema.types if kind == "arrow" else made.dtypes)) for made in frames]
+        assert types == types[:1] * 3
+        assert {"object", "Null", "null"}.isdisjoint(types[0])
+
+
 def test_live_and_recorded_tell_the_same(tmp_path, server_home):
     with rtnb.connect(engine="weightless") as s:
         s.send("one two three four five").wait(60)

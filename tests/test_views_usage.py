@@ -278,12 +278,26 @@ def test_rows_as_a_frame(kind):
     made = view.to_frame(kind)
     names = made.column_names if kind == "arrow" else list(made.columns)
     assert names[:4] == ["turn", "status", "responses", "unknown"]
-    assert names[-4:] == ["context", "transcription_seconds", "cost_usd", "billed"]
+    assert names[-4:] == ["transcription_seconds", "cost_usd", "at_most", "billed"]
     column = made["total_tokens"].to_pylist() if kind == "arrow" else list(made["total_tokens"])
     assert column[0] == column[2] == 75
     assert len(column) == 3
     with pytest.raises(ArgumentError, match="a data frame's kind is"):
         view.to_frame("excel")
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_a_frames_types_are_those_of_any_other(kind):
+    pytest.importorskip("pyarrow" if kind == "arrow" else kind)
+    unpriced = talk(wire_usage())
+    unpriced.server("session.updated", session={"model": "house-model"})
+    records = [talk(wire_usage(hit_text=4)).record, Record(), talk(None).record, unpriced.record]
+    types = [
+        list(map(str, made.schema.types if kind == "arrow" else made.dtypes))
+        for made in (UsageView(record).to_frame(kind) for record in records)
+    ]
+    assert types == types[:1] * 4
+    assert {"object", "Null", "null"}.isdisjoint(types[0])
 
 
 def test_a_long_session_shows_its_last_turns_and_sums_all():

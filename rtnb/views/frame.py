@@ -1,70 +1,83 @@
-"""Columns as a data frame of whichever library the reader works with; none of them is needed otherwise."""
+"""Columns as a data frame of whichever library the reader works with; none of them is needed otherwise.
+
+A column's type is stated and never guessed from its values: the frames of a session without turns, of one of
+which nothing is known, and of any other have the same types, so that they can be put together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError, MissingPackageError
 
-__all__ = ["KINDS", "frame"]
+__all__ = ["KINDS", "Column", "frame"]
 
 KINDS = ("pandas", "polars", "arrow")
 """The kinds of data frame; each is an extra of rtnb too."""
 
+Column = tuple[type[Any], Sequence[Any]] | np.ndarray[Any, Any]
+"""An array, taken as it is; or int, float, bool or str, and values of that type, with None for unknown."""
+
 _LARGEST = 2**63 - 1
 
 
-def frame(columns: Mapping[str, Sequence[Any] | np.ndarray[Any, Any]], kind: str = "pandas") -> Any:
+def frame(columns: Mapping[str, Column], kind: str = "pandas") -> Any:
     """Return columns of equal length as a ``pandas.DataFrame``, ``polars.DataFrame`` or ``pyarrow.Table``.
 
-    None is what is unknown; it stays missing and whole numbers stay whole beside it, in pandas as ``Int64``.
-    Arrays are taken as they are.
+    What is unknown is missing, and so is a whole number that 64 bits cannot hold. Beside it whole numbers and
+    truths stay what they are: in pandas they are ``Int64`` and ``boolean``, and texts ``string``.
 
     Raises ArgumentError for another ``kind``, MissingPackageError where its package is not installed.
     """
     if kind not in KINDS:
         raise ArgumentError(f"a data frame's kind is {', '.join(map(repr, KINDS))}, not {kind!r:.80}")
-    ready = {
-        name: values if isinstance(values, np.ndarray) else _within(list(values))
-        for name, values in columns.items()
-    }
     package = "pyarrow" if kind == "arrow" else kind
     try:
-        if kind == "pandas":
-            import pandas
-
-            return pandas.DataFrame({name: _pandas(values) for name, values in ready.items()})
-        if kind == "polars":
-            import polars
-
-            return polars.DataFrame(ready, strict=False)
-        import pyarrow
-
-        return pyarrow.table(ready)
+        return {"pandas": _pandas, "polars": _polars, "arrow": _arrow}[kind](columns)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
         raise MissingPackageError(package, f"a data frame of the kind {kind!r}", kind) from None
 
 
-def _within(values: list[Any]) -> list[Any]:
-    """Return whole numbers that no column of 64 bits can hold as floats; all else as it is."""
-    if any(isinstance(value, int) and abs(value) > _LARGEST for value in values):
-        return [float(value) if isinstance(value, int) else value for value in values]
-    return values
+def _made(
+    columns: Mapping[str, Column], types: Mapping[type[Any], Any], make: Callable[[list[Any], Any], Any]
+) -> dict[str, Any]:
+    """Return arrays as they are, and of all other columns what ``make(values, type)`` returns."""
+    return {
+        name: column
+        if isinstance(column, np.ndarray)
+        else make([_value(column[0], value) for value in column[1]], types[column[0]])
+        for name, column in columns.items()
+    }
 
 
-def _pandas(values: Any) -> Any:
-    """Return whole numbers and truths beside missing ones as what pandas keeps whole."""
+def _value(of: type[Any], value: Any) -> Any:
+    """Return a value as what its column holds, or None."""
+    if value is None or (of is int and abs(value) > _LARGEST):
+        return None
+    return of(value)
+
+
+def _pandas(columns: Mapping[str, Column]) -> Any:
     import pandas
 
-    if isinstance(values, np.ndarray) or None not in values:
-        return values
-    kinds = {type(value) for value in values if value is not None}
-    for kind, name in ((int, "Int64"), (bool, "boolean")):
-        if kinds == {kind}:
-            return pandas.array(values, dtype=name)
-    return values
+    types = {int: "Int64", float: "float64", bool: "boolean", str: "string"}
+    return pandas.DataFrame(_made(columns, types, lambda values, type: pandas.Series(values, dtype=type)))
+
+
+def _polars(columns: Mapping[str, Column]) -> Any:
+    import polars
+
+    types = {int: polars.Int64, float: polars.Float64, bool: polars.Boolean, str: polars.String}
+    return polars.DataFrame(_made(columns, types, lambda values, type: polars.Series(values, dtype=type)))
+
+
+def _arrow(columns: Mapping[str, Column]) -> Any:
+    import pyarrow
+
+    types = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_(), str: pyarrow.string()}
+    return pyarrow.table(_made(columns, types, pyarrow.array))

@@ -41,7 +41,8 @@ def _pandas(table: Any, side: Any, type: Any, names: list[str], texts: Iterator[
     import pandas
 
     table.insert(3, "direction", pandas.Categorical.from_codes(side, _SIDES))
-    table.insert(4, "type", pandas.Categorical.from_codes(*_used(type, names)))
+    codes, used = _used(type, names)
+    table.insert(4, "type", pandas.Categorical.from_codes(codes, pandas.Index(used, dtype=str)))
     try:
         import pyarrow
 
@@ -60,9 +61,7 @@ def _polars(table: Any, side: Any, type: Any, names: list[str], texts: Iterator[
     direction = polars.Series("direction", side).replace_strict(
         [0, 1], _SIDES, return_dtype=polars.Enum(_SIDES)
     )
-    types = polars.Series("type", codes).replace_strict(
-        list(range(len(used))), used, return_dtype=polars.Enum(used)
-    )
+    types = polars.Series("type", used, polars.Categorical).gather(codes)
     parts = [polars.Series("event", chunk, polars.String) for chunk in _chunks(texts)]
     event = polars.concat(parts) if parts else polars.Series("event", [], polars.String)
     return table.insert_column(3, direction).insert_column(4, types).with_columns(event)

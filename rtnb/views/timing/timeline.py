@@ -12,7 +12,7 @@ import numpy as np
 
 from ...wire.record import HURRIED
 from ...wire.timing import MARKS, MEASURES, WORDS
-from ..frame import frame
+from ..frame import Column, frame
 from ..style import TABLES, sheet
 from .latency import marks_html, ms
 from .picture import MUTED, legend, still
@@ -87,9 +87,10 @@ class Percentiles(Mapping[str, Spread]):
 
     def to_frame(self, kind: str = "pandas") -> Any:
         """Return a data frame, a row per measure: see `frame` for the kinds and what is raised."""
-        columns: dict[str, list[Any]] = {"measure": list(self)}
-        for name in ("n", "p50", "p90", "p95", "max"):
-            columns[name] = [getattr(spread, name) for spread in self.values()]
+        spreads = list(self.values())
+        columns: dict[str, Column] = {"measure": (str, list(self)), "n": (int, [one.n for one in spreads])}
+        for name in ("p50", "p90", "p95", "max"):
+            columns[name] = float, [getattr(one, name) for one in spreads]
         return frame(columns, kind)
 
     def __repr__(self) -> str:
@@ -159,16 +160,17 @@ class Timeline(Sequence[TurnTimes]):
         not observed is missing.
         """
         turns, latencies = self._turns, [turn.latency for turn in self._turns]
-        columns: dict[str, list[Any]] = {
-            "turn": [turn.number for turn in turns],
-            "status": [turn.status for turn in turns],
-            "since": [latency.since or None for latency in latencies],
+        columns: dict[str, Column] = {
+            "turn": (int, [turn.number for turn in turns]),
+            "status": (str, [turn.status for turn in turns]),
+            "since": (str, [latency.since or None for latency in latencies]),
         }
         for name in MEASURES:
-            columns[f"{name}_ms"] = [getattr(latency, name) for latency in latencies]
-        columns |= {name: [turn.marks.get(name) for turn in turns] for name in MARKS}
-        columns["audio_s"] = [turn.seconds or None for turn in turns]
-        columns["heard_s"] = [turn.heard for turn in turns]
+            columns[f"{name}_ms"] = float, [getattr(latency, name) for latency in latencies]
+        for name in MARKS:
+            columns[name] = float, [turn.marks.get(name) for turn in turns]
+        columns["audio_s"] = float, [turn.seconds or None for turn in turns]
+        columns["heard_s"] = float, [turn.heard for turn in turns]
         return frame(columns, kind)
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from ...wire.models import Model
 from ...wire.record import Record
 from ...wire.turns import Turn as Fold
 from ...wire.usage import Cost, Usage
-from ..frame import frame
+from ..frame import Column, frame
 
 __all__ = ["Gauge", "Limit", "Row", "UsageView"]
 
@@ -246,26 +246,26 @@ class UsageView:
         ``input_image`` (all, cached or not), ``cached_…`` of the same kinds, ``output_text``,
         ``output_audio``, those of unknown kind as ``input_unsorted`` and ``output_unsorted``,
         ``total_tokens``; ``cached_share`` (0 to 1), ``context`` (tokens), ``transcription_seconds``,
-        ``cost_usd`` and ``billed``. What is unknown is missing.
+        ``cost_usd``, ``at_most`` (whether that is an upper bound) and ``billed``. What is unknown is missing.
 
         Raises ArgumentError for another ``kind``, MissingPackageError where its package is not installed.
         """
         rows = self.turns
-        columns: dict[str, list[Any]] = {
-            "turn": [row.turn for row in rows],
-            "status": [row.status for row in rows],
-            "responses": [row.responses for row in rows],
-            "unknown": [row.unknown for row in rows],
+        columns: dict[str, Column] = {
+            "turn": (int, [row.turn for row in rows]),
+            "status": (str, [row.status for row in rows]),
+            "responses": (int, [row.responses for row in rows]),
+            "unknown": (int, [row.unknown for row in rows]),
         }
         for name in (*_COUNTS[4:-1], "total_tokens"):
-            columns[name] = [_figure(row, name) for row in rows]
-        columns["cached_share"] = [row.cached_share for row in rows]
-        columns["context"] = [row.context for row in rows]
-        columns["transcription_seconds"] = [
-            sum(spent) if (spent := seconds(row.usage)) else None for row in rows
-        ]
-        columns["cost_usd"] = [None if row.cost is None else float(row.cost) for row in rows]
-        columns["billed"] = [self.billed] * len(rows)
+            columns[name] = int, [_figure(row, name) for row in rows]
+        columns["cached_share"] = float, [row.cached_share for row in rows]
+        columns["context"] = int, [row.context for row in rows]
+        spent = [seconds(row.usage) for row in rows]
+        columns["transcription_seconds"] = float, [sum(each) if each else None for each in spent]
+        columns["cost_usd"] = float, [row.cost for row in rows]
+        columns["at_most"] = bool, [None if row.cost is None else row.cost.at_most for row in rows]
+        columns["billed"] = bool, [self.billed] * len(rows)
         return frame(columns, kind)
 
     def plot(self, kind: str | None = None) -> Any:
