@@ -28,7 +28,9 @@ from rtnb.views.log.selection import Selection, Wanted
 from rtnb.views.log.shown import as_json, as_python, carried, shown, sound_words, summary
 from rtnb.views.log.told import Teller
 from rtnb.views.log.tracks import MOST_SECONDS, Tracks
+from rtnb.views.turn import TurnView
 from rtnb.views.words import clock
+from rtnb.wire.entries import NO_TURN
 from rtnb.wire.events import is_delta
 from rtnb.wire.log import Log
 from rtnb.wire.record import Record
@@ -393,6 +395,39 @@ def test_what_is_no_type_is_refused():
     for wrong in (5, [5], ["error", None], b"error"):
         with pytest.raises(ArgumentError, match="a type is a text"):
             events.filter(wrong)
+
+
+def test_turns_are_meant_by_number_or_by_themselves_one_or_several():
+    wire = full()
+    events, turns = events_of(wire.record), wire.turns
+    first, third = list(events.filter(turn=0)), list(events.filter(turn=2))
+    assert first
+    assert third
+    for both in ([0, 2], (0, 2), {0, 2}, np.array([2, 0]), range(0, 4, 2), [turns[0], 2], iter([0, 2])):
+        found = list(events.filter(turn=both))
+        assert found == sorted(first + third, key=lambda entry: entry.index)
+    for one in (0, np.int32(0), turns[0], (0,), range(1), TurnView(wire.record, turns[0])):
+        assert list(events.filter(turn=one)) == first
+    assert len(events.filter(turn=range(10**30))) == len(events) - len(events.filter(turn=NO_TURN))
+    assert len(events.filter(turn=[])) == len(events.filter(turn=10**30)) == 0
+
+
+@pytest.mark.parametrize("wrong", ["0", b"0", 0.0, True, [0, "1"], [[0]], object(), {"turn": 1}])
+def test_what_is_no_turn_is_refused(wrong):
+    with pytest.raises(ArgumentError, match="a turn is its number, such as 0, or the turn itself"):
+        events_of(full().record).filter(turn=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["both", "", 5, ["client"], np.array(["client", "server"])])
+def test_what_is_no_direction_is_refused(wrong):
+    with pytest.raises(ArgumentError, match="direction is 'client' or 'server', not"):
+        events_of(full().record).filter(direction=wrong)
+
+
+@pytest.mark.parametrize("wrong", [5, None, b"x", ["x"], 0.5])
+def test_what_is_no_text_and_no_pattern_is_not_looked_for(wrong):
+    with pytest.raises(ArgumentError, match="a text or a compiled pattern, not"):
+        events_of(full().record).find(wrong)
 
 
 def test_a_data_frame_without_its_package_says_what_to_install(monkeypatch):

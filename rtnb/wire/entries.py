@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 
 import numpy as np
 import orjson
@@ -16,10 +16,23 @@ from .events import Direction
 if TYPE_CHECKING:
     from .log import Log
 
-__all__ = ["NO_TURN", "Entry", "LogView", "Look"]
+__all__ = ["NO_TURN", "Entry", "LogView", "Look", "Numbered", "Turns"]
 
 NO_TURN = -1
 """The turn of a frame that belongs to none: session events, limits, silence between turns."""
+
+
+class Numbered(Protocol):
+    """A turn of any kind: live, recorded or folded."""
+
+    @property
+    def number(self) -> int:
+        """The number that its frames carry."""
+        ...
+
+
+Turns = int | Numbered | Iterable[int | Numbered]
+"""Which turns are meant: numbers or turns, one or several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +132,14 @@ class LogView(Sequence[Entry]):
         self,
         type: str | Iterable[str] | None = None,
         *,
-        turn: int | None = None,
+        turn: Turns | None = None,
         direction: Direction | None = None,
     ) -> Self:
         """Return the rows that fit all that is given.
 
         ``type`` is a name, a pattern (``"response.*"``) or several of them; ``turn`` a turn's number
-        (``NO_TURN`` for the frames of none). Raises ArgumentError for another direction, and for what is no
-        type.
+        (``NO_TURN`` for the frames of none), a turn itself, or several of either, a range too. Raises
+        ArgumentError for another direction, and for what is no type or no turn.
         """
         return self._of(self._log.rows(type, turn=turn, direction=direction, among=self._rows))
 

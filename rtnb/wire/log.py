@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from sys import getsizeof
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from pybase64 import b64encode
 from ..errors import ArgumentError
 from .columns import SERVER as _SERVER
 from .columns import Columns
-from .entries import NO_TURN, Entry, LogView, Look
+from .entries import NO_TURN, Entry, LogView, Look, Turns
 from .events import BINARY, Direction
 from .filing import FiledBlock, Filing
 from .redact import redact
@@ -317,7 +317,7 @@ class Log:
         self,
         type: str | Iterable[str] | None = None,
         *,
-        turn: int | None = None,
+        turn: Turns | None = None,
         direction: Direction | None = None,
     ) -> LogView:
         """Return the rows that fit all that is given: see ``LogView.filter``."""
@@ -327,20 +327,21 @@ class Log:
         self,
         type: str | Iterable[str] | None = None,
         *,
-        turn: int | None = None,
+        turn: Turns | None = None,
         direction: Direction | None = None,
         among: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
         """Return the indices, shape ``(n,)``, of the rows that fit, out of ``among`` or of all."""
-        if direction not in (None, "client", "server"):
-            raise ArgumentError(f"direction is 'client' or 'server', not {direction!r}")
+        if direction is not None and not (isinstance(direction, str) and direction in _SIDES):
+            raise ArgumentError(f"direction is 'client' or 'server', not {direction!r:.80}")
         patterns = None if type is None else [type] if isinstance(type, str) else type
         if patterns is not None:
             patterns = list(patterns) if isinstance(patterns, Iterable) else [patterns]
             if odd := [pattern for pattern in patterns if not isinstance(pattern, str)]:
                 raise ArgumentError(f"a type is a text, such as 'response.*', not {odd[0]!r:.80}")
+        turns = None if turn is None else _numbers(turn)
         with self._lock:
-            fits = self._fitting(patterns, turn, direction)
+            fits = self._fitting(patterns, turns, direction)
             count = len(self._place)
         if fits is None:
             return np.arange(count, dtype=np.int64) if among is None else among
@@ -349,7 +350,7 @@ class Log:
         return np.flatnonzero(fits).astype(np.int64, copy=False)
 
     def _fitting(
-        self, patterns: list[str] | None, turn: int | None, direction: Direction | None
+        self, patterns: list[str] | None, turns: range | set[int] | None, direction: Direction | None
     ) -> NDArray[np.bool_] | None:
         """Return which rows fit; None for all. No view of a column outlives the call."""
         fits: NDArray[np.bool_] | None = None
@@ -367,8 +368,12 @@ class Log:
         elif direction is not None:
             kinds = np.frombuffer(self._kind, np.uint16)
             fits = kinds >= _SERVER if direction == "server" else kinds < _SERVER
-        if turn is not None:
-            of_turn = np.frombuffer(self._turn, np.int32) == turn
+        if turns is not None:
+            column = np.frombuffer(self._turn, np.int32)
+            if isinstance(turns, set) and len(turns) == 1:
+                of_turn = column == min(turns)
+            else:
+                of_turn = np.isin(column, [turn for turn in np.unique(column).tolist() if turn in turns])
             fits = of_turn if fits is None else fits & of_turn
         return fits
 
@@ -405,3 +410,19 @@ class Log:
             return "Log(empty)"
         last = self.entry(len(self) - 1)
         return f"Log({len(self):,} events, {last.t:.1f} s, {self.bytes:,} bytes)"
+
+
+def _numbers(turn: Any) -> range | set[int]:
+    """Return the numbers of the turns that are meant. Raises ArgumentError for what means none."""
+    if isinstance(turn, range):  # however long: range(5, 10**9) is all from turn 5 on
+        return turn
+    several = isinstance(turn, Iterable) and not isinstance(turn, (str, bytes))
+    found = set()
+    for one in turn if several else (turn,):
+        number = getattr(one, "number", one)
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+            raise ArgumentError(
+                f"a turn is its number, such as 0, or the turn itself, or several of them, not {one!r:.80}"
+            )
+        found.add(int(number))
+    return found

@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ...errors import ArgumentError
 from ...wire.entries import LogView
 from ...wire.log import Log
 from ...wire.record import Record
@@ -74,8 +75,11 @@ class Events(LogView):
     def find(self, what: str | re.Pattern[Any]) -> Self:
         """Return the events whose frames contain a text, in capitals or not, or match a compiled pattern.
 
-        Sound is not searched. Raises ArgumentError for a text of more than 1,000 letters.
+        Sound is not searched. Raises ArgumentError for a text of more than 1,000 letters, and for what is
+        neither.
         """
+        if not isinstance(what, (str, re.Pattern)):
+            raise ArgumentError(f"what is to be found is a text or a compiled pattern, not {what!r:.80}")
         finder = pattern_finder(what) if isinstance(what, re.Pattern) else text_finder(what)
         search = Search(self, finder)
         search.look(len(self))
