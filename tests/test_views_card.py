@@ -16,7 +16,7 @@ from rtnb.views.card import turn_html, turns_html
 from rtnb.views.turn import TOOL_ERROR, TurnView
 from rtnb.wire.record import Record
 
-DETECTION = {"type": "server_vad", "create_response": True}
+DETECTION = {"type": "server_vad", "create_response": True, "silence_duration_ms": 200}
 USAGE = {
     "total_tokens": 320,
     "input_tokens": 132,

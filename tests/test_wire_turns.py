@@ -6,7 +6,7 @@ from rtnb.wire.log import NO_TURN
 from rtnb.wire.timing import MARKS, Latency
 from rtnb.wire.usage import Usage
 
-VAD = {"type": "server_vad"}
+VAD = {"type": "server_vad", "prefix_padding_ms": 0, "silence_duration_ms": 0}
 
 
 @pytest.fixture
@@ -409,6 +409,51 @@ def test_speech_begins_after_the_padding_that_the_server_takes_along(wire):
     assert wire.turns[0].marks["speech_begin"] == sent[4]
     wire.server("input_audio_buffer.speech_started", item_id="v")
     assert "speech_begin" not in wire.turns[1].marks
+
+
+def pieces(wire, count=10):
+    """Send so many pieces of 40 ms, and return when each left."""
+    sent = []
+    for _ in range(count):
+        sent.append(wire.now / 1000)
+        wire.append(tone(40))
+    return sent
+
+
+def test_where_speech_begins_is_unknown_where_the_padding_was_cut_short(wire):
+    """By the beginning of the session, by the turn before, and by what was committed or cleared by hand."""
+    wire.session({"type": "server_vad", "prefix_padding_ms": 80, "silence_duration_ms": 40})
+    sent = pieces(wire)
+    utter(wire, "at the beginning", 0, 120)
+    assert "speech_begin" not in wire.turns[0].marks
+    assert wire.turns[0].marks["speech_end"] == sent[1]
+    utter(wire, "at once after it", 120, 200)
+    assert "speech_begin" not in wire.turns[1].marks
+    utter(wire, "later", 240, 360)
+    assert wire.turns[2].marks["speech_begin"] == sent[7]
+    for number, verb, at in ((3, "clear", 800), (4, "commit", 1600)):
+        pieces(wire)
+        wire.client(f"input_audio_buffer.{verb}")
+        pieces(wire)
+        utter(wire, verb, at, at + 120)
+        assert "speech_begin" not in wire.turns[number].marks
+
+
+@pytest.mark.parametrize(
+    "detection",
+    [
+        {"type": "semantic_vad", "eagerness": "auto"},
+        {"type": "server_vad", "prefix_padding_ms": None, "silence_duration_ms": "200"},
+    ],
+)
+def test_where_speech_lies_is_unknown_where_the_server_told_no_padding_and_no_silence(wire, detection):
+    wire.session(detection)
+    pieces(wire)
+    utter(wire, "u", 120, 360)
+    marks = wire.turns[0].marks
+    assert {"input", "input_end", "speech_started", "speech_stopped", "committed"} <= set(marks)
+    assert {"speech_begin", "speech_end"}.isdisjoint(marks)
+    assert Latency.of(marks).since == "committed"
 
 
 def test_each_response_has_its_own_marks(wire):

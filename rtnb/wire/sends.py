@@ -20,12 +20,13 @@ class Sends:
     def __init__(self) -> None:
         self._ends: deque[float] = deque(maxlen=_KEPT)  # where each append ends, in ms of sound
         self._times: deque[float] = deque(maxlen=_KEPT)
-        self._ms = 0.0
+        self.ms = 0.0
+        """How much sound left in all, in milliseconds."""
 
     def add(self, ms: float, t: float) -> None:
         """Note an append of ``ms`` milliseconds of sound that left at ``t`` seconds."""
-        self._ms += ms
-        self._ends.append(self._ms)
+        self.ms += ms
+        self._ends.append(self.ms)
         self._times.append(t)
 
     def at(self, ms: float) -> float | None:

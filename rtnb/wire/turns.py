@@ -26,6 +26,8 @@ from .usage import Usage
 __all__ = ["Response", "Turn", "Turns"]
 
 _AUDIBLE = 10 ** (-50 / 20)
+_ROUNDING_MS = 1.0
+"""Servers tell whole milliseconds."""
 
 
 class Turns:
@@ -45,6 +47,7 @@ class Turns:
         self._of_response: dict[str, tuple[Turn, Response]] = {}
         self._of_event: dict[str, Turn] = {}
         self._sends = Sends()
+        self._taken = 0.0  # ms of the input that no later turn can take along as its padding
         self._cut_in: float | None = None  # when speech was noticed last
 
     def apply(self, direction: Direction, event: Event, t: float) -> int:
@@ -111,9 +114,11 @@ class Turns:
     def _on_commit(self, event: Event, t: float) -> Turn | None:
         if self._open is not None:
             self._coming.append((self._open, "commit", event.get("event_id")))
+        self._taken = self._sends.ms
         return self._open
 
     def _on_clear(self, event: Event, t: float) -> Turn | None:
+        self._taken = self._sends.ms
         return self._open
 
     def _on_ask(self, event: Event, t: float) -> Turn:
@@ -175,10 +180,12 @@ class Turns:
         if detection.get("interrupt_response") is not False:
             self._cut_in = t
         if (start := event.get("audio_start_ms")) is not None:
-            # What the server tells begins with the padding that it takes along (API reference).
-            padding = detection.get("prefix_padding_ms") or 0
             self._mark_sent(turn, "input", float(start))
-            self._mark_sent(turn, "speech_begin", float(start) + padding)
+            # What the server tells begins with the padding that it takes along (API reference). Where there
+            # was less sound than that before the speech, nobody knows how much.
+            padding = _set_ms(detection, "prefix_padding_ms")
+            if padding is not None and start > self._taken + _ROUNDING_MS:
+                self._mark_sent(turn, "speech_begin", float(start) + padding)
         return turn
 
     def _mark_sent(self, turn: Turn, name: str, ms: float) -> None:
@@ -191,11 +198,12 @@ class Turns:
         turn = self._of_item.get(event["item_id"])
         if turn is not None:
             turn.mark("speech_stopped", t)
-            # The end that the server tells includes the silence by which it knew (API reference).
-            silence = (self._conversation.turn_detection or {}).get("silence_duration_ms") or 0
-            end = float(event["audio_end_ms"])
+            end = self._taken = float(event["audio_end_ms"])
             self._mark_sent(turn, "input_end", end)
-            self._mark_sent(turn, "speech_end", end - silence)
+            # The end that the server tells includes the silence by which it knew (API reference).
+            silence = _set_ms(self._conversation.turn_detection or {}, "silence_duration_ms")
+            if silence is not None:
+                self._mark_sent(turn, "speech_end", end - silence)
         return turn
 
     def _on_committed(self, event: Event, t: float) -> Turn:
@@ -372,6 +380,12 @@ class Turns:
                 turn.marks["done"] = t
                 break
         return turn
+
+
+def _set_ms(detection: Event, name: str) -> float | None:
+    """Return a setting of a server's turn detection; None where it told none, as with ``semantic_vad``."""
+    value = detection.get(name)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 _CLIENT: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
