@@ -198,6 +198,19 @@ def test_limits_as_they_were_told_last():
     assert "rate limit, requests: unknown" in text
 
 
+def test_each_turn_says_what_share_was_cached_and_how_large_the_conversation_was():
+    wire = talk(wire_usage(), wire_usage(hit_text=10, hit_audio=5))
+    wire.ask(conversation="none", input=[])
+    wire.begin("aside", "answer_aside")
+    wire.end("aside", usage=wire_usage(text=900))
+    wire.ask()
+    wire.begin("running", "answer_running")
+    table = [line.split() for line in usage_text(UsageView(wire.record)).splitlines()]
+    share, context = table[3].index("share"), table[3].index("context")
+    assert [row[share] for row in table[4:8]] == ["0%", "50%", "0%", "running"]
+    assert [row[context] for row in table[4:8]] == ["75", "75", "–", "running"]
+
+
 def test_the_longest_answer_is_held_against_what_was_asked_for():
     wire = Wire()
     wire.session()
@@ -216,9 +229,8 @@ def test_tokens_without_kinds_have_a_column_of_their_own():
     view = UsageView(talk({"total_tokens": 30, "input_tokens": 20, "output_tokens": 10}).record)
     assert (view.total_tokens, view.cached_share) == (30, None)
     assert "kind unknown" in usage_text(view)
-    assert usage_text(view).splitlines()[4].split()[1:-3] == ["unknown"] * 4 + ["20"] + ["unknown"] * 2 + [
-        "10"
-    ]
+    cells = usage_text(view).splitlines()[4].split()[1:]
+    assert cells[:-4] == [*["unknown"] * 5, "20", "unknown", "unknown", "10"]
     assert str(view.cost) == "at most $0.0016"
     assert "dearest price" in shown(view)
     assert "at most, $" in view.plot("svg").svg
@@ -229,19 +241,8 @@ def test_details_that_leave_tokens_out_are_shown_beside_them():
     wire |= {"input_token_details": {"text_tokens": 70}, "output_token_details": {"text_tokens": 45}}
     view = UsageView(talk(wire).record)
     cells = usage_text(view).splitlines()[4].split()[1:]
-    assert cells == [
-        "70",
-        "unknown",
-        "unknown",
-        "unknown",
-        "20",
-        "45",
-        "unknown",
-        "5",
-        "at",
-        "most",
-        "$0.0025",
-    ]
+    told = ["70", "unknown", "unknown", "unknown", "unknown", "20", "45", "unknown", "5"]
+    assert cells == [*told, "140", "at", "most", "$0.0025"]
     assert view.problems == [
         "turn 0: input_tokens says 90, its details sum to 70",
         "turn 0: output_tokens says 50, its details sum to 45",

@@ -112,11 +112,13 @@ def _columns(view: UsageView) -> list[_Column]:
     made += [
         tokens("cached in", kind, "input", lambda u, k=kind: getattr(u, f"cached_{k}")) for kind in kinds
     ]
+    made.append(_Column("cached in", "share", _found, _shared(view.cached_share)))
     if total.input_unsorted:
         made.append(tokens("in", _SUM, "input", lambda u: u.input_unsorted))
     made += [tokens("out", kind, "output", lambda u, k=kind: getattr(u, f"output_{k}")) for kind in kinds[:2]]
     if total.output_unsorted:
         made.append(tokens("out", _SUM, "output", lambda u: u.output_unsorted))
+    made.append(_Column("", "context", _held, ""))
     if total.transcription:
         made.append(_Column("", "transcribed", lambda row: _heard(row.usage), _heard(total)))
     name = "cost" if view.billed else "would cost"
@@ -129,6 +131,18 @@ def _count(row: Row, count: int) -> str:
     if row.known:
         return f"{count:,}"
     return "–" if not row.responses else "running" if row.status == "in_progress" else "unknown"
+
+
+def _found(row: Row) -> str:
+    return _shared(row.cached_share) if row.known else _count(row, 0)
+
+
+def _shared(share: float | None) -> str:
+    return "unknown" if share is None else percent(share)
+
+
+def _held(row: Row) -> str:
+    return "–" if row.known and row.context is None else _count(row, row.context or 0)
 
 
 def _heard(usage: Usage) -> str:
