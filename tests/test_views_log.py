@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
 from rtnb.views.clean import known_keys
+from rtnb.views.log.desk import Desk
 from rtnb.views.log.events import Events
 from rtnb.views.log.formats import Formats
-from rtnb.views.log.html import ROWS_SHOWN, events_html
+from rtnb.views.log.html import ROWS_SHOWN, events_html, headline
 from rtnb.views.log.lines import lines, read
 from rtnb.views.log.rows import Rows
 from rtnb.views.log.search import Search, pattern_finder, text_finder
@@ -236,7 +237,15 @@ def test_chips_know_what_an_event_holds():
     wire.begin()
     wire.end(status="failed", details={"error": {"code": "x"}})
     wire.server("conversation.item.input_audio_transcription.failed", item_id="i", error={"message": "no"})
-    assert len(types(seen(events_of(wire.record), chips=frozenset({"errors"})))) == 2
+    events = events_of(wire.record)
+    assert len(types(seen(events, chips=frozenset({"errors"})))) == 2
+    assert headline(events)[-1] == "2 errors"
+    desk = Desk(events)
+    desk.ask({"type": "lines", "want": {}, "start": 0, "stop": 50})
+    bad = [desk.ask({"type": "look", "event": at})[0]["bad"] for at in range(len(events))]
+    assert [events[at].type for at, one in enumerate(bad) if one] == [
+        "response.done", "conversation.item.input_audio_transcription.failed"
+    ]  # fmt: skip
 
 
 def test_what_a_page_wants_is_read_with_care():

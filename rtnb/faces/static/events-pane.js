@@ -50,12 +50,11 @@ export class EventPane {
       play: () => this.play(message),
       changed: () => ownKeys(node),
     });
-    const bad = message.kind === "error" || message.kind.endsWith(".failed");
     node.replaceChildren(
       el(
         "div",
         { class: "rtnb-row rtnb-ev-title" },
-        el("b", { class: bad ? "rtnb-error" : "" }, message.kind),
+        el("b", { class: message.bad ? "rtnb-error" : "" }, message.kind),
         el("span", { class: "rtnb-grow" }),
         this.#button("Close", "✕", () => this.close()),
       ),

@@ -19,7 +19,7 @@ from ..clean import clean
 from ..words import clock
 from .events import Events
 from .formats import Formats
-from .rows import CHIPS, Rows
+from .rows import CHIPS, ERROR, Rows
 from .selection import Line, Selection, Wanted
 from .shown import as_json, as_python, shown
 from .told import Teller
@@ -156,6 +156,7 @@ class Desk:
             "wall": entry.wall,
             "side": entry.direction,
             "kind": entry.type,
+            "bad": bool(self._rows.flags(event) & ERROR),
             "turn": entry.turn,
             "bytes": len(entry.frame),
             "json": text,

@@ -18,7 +18,7 @@ from ...wire.columns import SERVER
 from ...wire.entries import LogView
 from ...wire.events import family, is_delta
 
-__all__ = ["AUDIO", "CHIPS", "ERROR", "LIMITS", "TEXT", "TOOL", "Rows"]
+__all__ = ["AUDIO", "CHIPS", "ERROR", "LIMITS", "TEXT", "TOOL", "Rows", "failed"]
 
 AUDIO, TEXT, TOOL, ERROR, LIMITS = 1, 2, 4, 8, 16
 CHIPS = {"audio": AUDIO, "text": TEXT, "tools": TOOL, "errors": ERROR, "limits": LIMITS}
@@ -202,5 +202,10 @@ def _kind(name: str) -> tuple[bool, int, int]:
 
 def _further(frame: bytes, how: int) -> int:
     if how == 2:
-        return ERROR if _FAILED.search(frame) else 0
+        return ERROR if failed(frame) else 0
     return sum(flag for sign, flag in _HELD if sign in frame)
+
+
+def failed(frame: bytes) -> bool:
+    """Whether the frame of a ``response.done`` says that the response failed."""
+    return _FAILED.search(frame) is not None
