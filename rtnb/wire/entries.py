@@ -16,7 +16,7 @@ from .events import Direction
 if TYPE_CHECKING:
     from .log import Log
 
-__all__ = ["NO_TURN", "Entry", "LogView", "Look", "Numbered", "Turns"]
+__all__ = ["NO_TURN", "Entry", "LogView", "Look", "Numbered", "WhichTurns"]
 
 NO_TURN = -1
 """The turn of a frame that belongs to none: session events, limits, silence between turns."""
@@ -31,7 +31,7 @@ class Numbered(Protocol):
         ...
 
 
-Turns = int | Numbered | Iterable[int | Numbered]
+WhichTurns = int | Numbered | Iterable[int | Numbered]
 """Which turns are meant: numbers or turns, one or several."""
 
 
@@ -132,7 +132,7 @@ class LogView(Sequence[Entry]):
         self,
         type: str | Iterable[str] | None = None,
         *,
-        turn: Turns | None = None,
+        turn: WhichTurns | None = None,
         direction: Direction | None = None,
     ) -> Self:
         """Return the rows that fit all that is given.

@@ -26,7 +26,7 @@ from pybase64 import b64encode
 from ..errors import ArgumentError
 from .columns import SERVER as _SERVER
 from .columns import Columns
-from .entries import NO_TURN, Entry, LogView, Look, Turns
+from .entries import NO_TURN, Entry, LogView, Look, WhichTurns
 from .events import BINARY, Direction
 from .filing import FiledBlock, Filing
 from .redact import redact
@@ -317,7 +317,7 @@ class Log:
         self,
         type: str | Iterable[str] | None = None,
         *,
-        turn: Turns | None = None,
+        turn: WhichTurns | None = None,
         direction: Direction | None = None,
     ) -> LogView:
         """Return the rows that fit all that is given: see ``LogView.filter``."""
@@ -327,7 +327,7 @@ class Log:
         self,
         type: str | Iterable[str] | None = None,
         *,
-        turn: Turns | None = None,
+        turn: WhichTurns | None = None,
         direction: Direction | None = None,
         among: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:

@@ -179,13 +179,14 @@ class Turns:
         detection = self._conversation.turn_detection or {}
         if detection.get("interrupt_response") is not False:
             self._cut_in = t
-        if (start := event.get("audio_start_ms")) is not None:
-            self._mark_sent(turn, "input", float(start))
+        if event.get("audio_start_ms") is not None:
+            start = float(event["audio_start_ms"])
+            self._mark_sent(turn, "input", start)
             # What the server tells begins with the padding that it takes along (API reference). Where there
             # was less sound than that before the speech, nobody knows how much.
             padding = _set_ms(detection, "prefix_padding_ms")
             if padding is not None and start > self._taken + _ROUNDING_MS:
-                self._mark_sent(turn, "speech_begin", float(start) + padding)
+                self._mark_sent(turn, "speech_begin", start + padding)
         return turn
 
     def _mark_sent(self, turn: Turn, name: str, ms: float) -> None:

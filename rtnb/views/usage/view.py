@@ -195,7 +195,8 @@ class UsageView:
     def cost(self) -> Cost | None:
         """US dollars for all turns at the dated prices of ``cost.as_of``; None is unpriced or unknown.
 
-        What was used and is not in it, as a transcription without a known price, is in ``cost.excludes``.
+        It is an upper bound where ``cost.at_most``. What was used and is not in it, as a transcription
+        without a known price, is in ``cost.excludes``.
         """
         if not self.known:
             return None
