@@ -163,7 +163,9 @@ def test_a_budget_holds_where_the_service_does_not_tell_all_kinds(details: Event
     assert "at most, with tokens of unknown kind at the dearest price" in str(dollars.spent)
     near, doubt = dollars.warnings()
     assert near.startswith("of the budget $")
-    assert doubt.startswith("the budget cannot be held as it should: of some tokens the service told no kind")
+    assert doubt.startswith(
+        "the budget cannot be held as it should: of some tokens the service told no proper kind"
+    )
     assert dollars.warnings() == []
 
 

@@ -83,7 +83,9 @@ def test_more_cached_than_given_is_named_and_costs_nothing_back():
     details["cached_tokens_details"] = {"text_tokens": 70}
     usage = Usage.from_wire({"input_token_details": details})
     assert usage.problems == ("of 10 text tokens 70 were cached",)
-    assert min(usage.cost("gpt-realtime").parts.values()) >= 0
+    cost = usage.cost("gpt-realtime")
+    assert (cost, cost.at_most) == (pytest.approx(10 * 4e-6), True)
+    assert min(cost.parts.values()) >= 0
 
 
 @pytest.mark.parametrize("value", ["5", 5.5, [5], {}, -1])
@@ -190,6 +192,15 @@ def test_what_the_details_leave_out_of_the_sum_is_of_unknown_kind():
     assert cost.at_most
     assert cost == pytest.approx(59 * 4e-6 + 73 * 32e-6 + 41 * 16e-6 + 147 * 64e-6)
     assert cost > Usage.from_wire(WIRE).cost("gpt-realtime")
+
+
+def test_what_only_the_total_tells_is_counted_too():
+    whole = Usage.from_wire({**WIRE, "total_tokens": 328})
+    assert (whole.total_tokens, whole.output_unsorted, whole.cost("gpt-realtime").at_most) == (328, 8, True)
+    without_input = Usage.from_wire({"total_tokens": 500, "output_tokens": 10})
+    assert (without_input.input_unsorted, without_input.output_unsorted) == (490, 10)
+    without_output = Usage.from_wire({"total_tokens": 500, "input_tokens": 10})
+    assert (without_output.input_unsorted, without_output.output_unsorted) == (10, 490)
 
 
 @pytest.mark.parametrize("sum_told", [True, False])

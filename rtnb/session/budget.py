@@ -31,7 +31,8 @@ _HOW = (
 )
 
 _EARLY = (
-    "of some tokens the service told no kind. They are taken at the dearest price, so that it may end early"
+    "of some tokens the service told no proper kind. They are taken at the dearest price, so that it may end "
+    "early"
 )
 
 

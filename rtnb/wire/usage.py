@@ -68,20 +68,23 @@ class Usage:
             counts[f"{side}_unsorted"] = max(said - known, 0)
             if kinds and said not in (known, known + strange):  # a strange kind may be part of another
                 problems.append(f"{side}_tokens says {said}, its details sum to {known}")
+        total = _count(usage, "total_tokens")
+        summed = sum(n for name, n in counts.items() if not name.startswith("cached"))
+        if usage.get("total_tokens") is not None and total != summed:
+            problems.append(f"total_tokens says {total}, its details sum to {summed}")
+        side = "output" if into or usage.get("input_tokens") is not None else "input"
+        counts[f"{side}_unsorted"] += max(
+            total - summed, 0
+        )  # the side that is untold, or else the dearer one
         cached = _count(into, "cached_tokens")
         if not hit:  # no split: text comes first in a prompt's prefix
             for kind in ("text", "audio", "image"):
                 counts[f"cached_{kind}"] = min(cached, counts[f"input_{kind}"])
                 cached -= counts[f"cached_{kind}"]
         read = cls(**counts)
-        problems += [
-            f"{name} says {said}, its details sum to {summed}"
-            for name, said, summed in (
-                ("total_tokens", usage.get("total_tokens"), read.total_tokens),
-                ("cached_tokens", into.get("cached_tokens"), read.cached_tokens),
-            )
-            if said is not None and said != summed and not (name == "cached_tokens" and read.input_unsorted)
-        ]
+        hits = into.get("cached_tokens")
+        if hits is not None and hits != read.cached_tokens and not read.input_unsorted:
+            problems.append(f"cached_tokens says {hits}, its details sum to {read.cached_tokens}")
         problems += [
             f"of {counts[f'input_{kind}']} {kind} tokens {counts[f'cached_{kind}']} were cached"
             for kind in ("text", "audio", "image")
@@ -143,11 +146,13 @@ class Usage:
     def cost(self, model: str | models.Model, *, billed: bool = True) -> Cost | None:
         """Return the price at the model's published rates; None where a price that is needed is unknown.
 
-        Tokens of unknown kind are taken at the dearest price that they may have; the cost is
-        ``at_most`` then. ``billed`` False marks a price that nobody asks for, as that of the embedded engine.
+        Tokens of unknown kind are taken at the dearest price that they may have, and a kind of which more
+        were cached than given as if none had been: the cost is ``at_most`` then. ``billed`` False marks a
+        price that nobody asks for, as that of the embedded engine.
         """
         row = models.find(model) if isinstance(model, str) else model
         parts: dict[str, float] = {}
+        at_most = bool(self.input_unsorted or self.output_unsorted)
         for kind, price in (("text", row.text), ("audio", row.audio), ("image", row.image)):
             given = getattr(self, f"input_{kind}")
             cached = getattr(self, f"cached_{kind}")
@@ -156,7 +161,9 @@ class Usage:
                 continue
             if price is None or (made and price.output is None):
                 return None
-            parts[f"{kind} in"] = max(given - cached, 0) * price.input / 1e6
+            if cached > given:
+                cached, at_most = 0, True
+            parts[f"{kind} in"] = (given - cached) * price.input / 1e6
             parts[f"{kind} cached"] = cached * price.cached / 1e6
             if made and price.output is not None:
                 parts[f"{kind} out"] = made * price.output / 1e6
@@ -182,7 +189,7 @@ class Usage:
             source=row.source,
             billed=billed,
             excludes=tuple(excludes),
-            at_most=bool(self.input_unsorted or self.output_unsorted),
+            at_most=at_most,
         )
 
 
@@ -225,9 +232,9 @@ class Cost(float):
     """An amount in US dollars that knows what it is made of.
 
     ``parts`` maps a kind of token to dollars; ``excludes`` names what was used and has no known price;
-    ``billed`` is False for what the price would have been, ``at_most`` True where the kind of some tokens is
-    unknown and the amount an upper bound. ``as_of`` is the day that the prices are of, ``source`` where they
-    were published.
+    ``billed`` is False for what the price would have been, ``at_most`` True for an upper bound, where the
+    service did not tell the kind of all tokens. ``as_of`` is the day that the prices are of, ``source`` where
+    they were published.
     """
 
     parts: Mapping[str, float]

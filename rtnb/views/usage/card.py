@@ -168,7 +168,7 @@ def _notes(view: UsageView) -> list[str]:
         source = f" ({cost.source})" if cost.source else ""
         notes.append(f"Prices of {cost.model} as of {cost.as_of}{source}.")
         if cost.at_most:
-            notes.append("Tokens of unknown kind are taken at the dearest price that they may have.")
+            notes.append("Tokens of which the service told no proper kind are taken at the dearest price.")
         if cost.excludes:
             notes.append(f"Not in the sum: {', '.join(cost.excludes)}.")
     elif not view.known:
