@@ -15,6 +15,7 @@ TESTS = Path(__file__).parent
 
 LAYERS = {
     "errors": 0,
+    "keys": 0,
     "tables": 0,
     "audio": 0,
     "wire": 1,
@@ -45,6 +46,7 @@ HEAVY = (
 # Modules, and packages with all of theirs, whose tests stand in a file of another name.
 TESTED_IN = {
     "errors": "test_layers.py",
+    "keys": "test_secrets.py",
     "tables": "test_wire_models.py",
     "__main__": "test_cli.py",
     "cli.diff": "test_cli_recordings.py",

@@ -30,7 +30,7 @@ from rtnb.recordings.spool import spools
 from rtnb.server import process
 
 PLANTS = {
-    "header": "key-of-the-header-in-plain-words",
+    "header": "token-of-a-gateway-in-plain-words",
     "environment": "key-of-the-environment-in-words",
     "instructions": "AbCd0123456789Instructions",
     "url": "AbCd0123456789InAddress",
@@ -64,7 +64,8 @@ def talk(session: rtnb.Session) -> None:
     session.send(f"Call lookup for {PLANTS['jwt']}", tools=[lookup], tool_choice="lookup").wait()
     secret = {"value": PLANTS["ephemeral"], "expires_at": 1}
     session.send_event({"type": "x.client_secrets", "client_secret": secret})
-    session.send_event({"type": "x.other", "value": PLANTS["ephemeral shaped"], "key": PLANTS["header"]})
+    session.send_event({"type": "x.other", "value": PLANTS["ephemeral shaped"], "word": PLANTS["header"]})
+    session.send_event({"type": "response.cancel", "response_id": f"x {PLANTS['header']}"})  # comes back, too
     session.send_event({"type": "x.url", "url": f"wss://h/v1?model=m&api-key={PLANTS['url']}"})
     session.send_event({"type": "x.url", "url": f"wss://h/v1?token={PLANTS['query']}"})
     session.send_event({"type": "x.url", "url": f"https://user:{PLANTS['userinfo']}@h/"})
@@ -79,9 +80,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def planted(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Plant what the environment holds. ``RTNB_SERVE_KEY`` is the server's own key: the header's."""
+    """Plant what the environment holds. The header's key is not in it: it was given as ``api_key``."""
     monkeypatch.setenv("OPENAI_API_KEY", PLANTS["environment"])
-    monkeypatch.setenv("RTNB_SERVE_KEY", PLANTS["header"])
     monkeypatch.setenv("RTNB_HOME", str(folder / "home"))
     monkeypatch.chdir(folder)
 
@@ -90,7 +90,6 @@ def planted(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 def session(folder: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", PLANTS["environment"])
-        patch.setenv("RTNB_SERVE_KEY", PLANTS["header"])
         patch.setenv("RTNB_HOME", str(folder / "home"))
         with (
             serving(key=PLANTS["header"]) as netloc,

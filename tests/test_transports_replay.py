@@ -7,6 +7,7 @@ import pytest
 from frames import b64, full, tone
 
 from rtnb.errors import ArgumentError, ConnectionLost, ReplayError
+from rtnb.keys import remember
 from rtnb.transports import Replay
 from rtnb.wire.log import Log
 
@@ -235,3 +236,16 @@ async def test_frames_of_any_kind_pass():
             got.append(await transport.recv())
     assert got == [entry.frame for entry in record.log.filter(direction="server")]
     transport.check()
+
+
+async def test_a_known_key_that_was_made_unreadable_when_saved_may_be_sent_again_and_is_in_no_sentence():
+    key = "a-gateways-token-in-words"
+    remember(key)
+    stored = say(f"it is {'*' * len(key)}")
+    transport = Replay(log_of(("client", stored)), strict=True)
+    await transport.send(orjson.dumps(say(f"it is {key}")))
+    transport.check()
+    for other in (say(f"it was {key}"), stored | {"more": key}):
+        with pytest.raises(ReplayError) as caught:
+            await Replay(log_of(("client", stored)), strict=True).send(orjson.dumps(other))
+        assert key not in str(caught.value)

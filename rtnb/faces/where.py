@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ..errors import ArgumentError, AuthError, ConnectionLost, RtnbError
+from ..keys import remember
 from ..wire import models
 
 __all__ = ["Target", "locate"]
@@ -82,10 +83,11 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
 
 
 def _key(given: str | None, variable: str | None) -> str:
-    """Return the key that was given, or that the environment has; "" for none."""
+    """Return the key that was given, or that the environment has; "" for none. It is redacted from now on."""
     key = (given or (os.environ.get(variable) if variable else None) or "").strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise AuthError("the key holds signs that no key has: copy it again")
+    remember(key)
     return key
 
 

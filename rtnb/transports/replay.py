@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from ..errors import ArgumentError, ConnectionLost, ReplayError
+from ..keys import known_keys
 from ..wire.entries import Entry, LogView
 from ..wire.log import Log
 from ..wire.redact import redact
@@ -121,7 +122,7 @@ class Replay:
 
     def _take_strictly(self, frame: bytes, now: float) -> None:
         entry = self._expected()
-        if entry is None or (entry.frame != frame and entry.frame != redact(frame)[0]):
+        if entry is None or (entry.frame != frame and entry.frame != redact(frame, known_keys())[0]):
             came = Entry(-1, "client", _type(frame), 0.0, 0.0, -1, frame)
             self._failure = ReplayError(f"{_expectation(entry)}, {_difference(entry, came)}")
             self._wake.set()
@@ -292,7 +293,7 @@ def _words(entry: Entry) -> str:
     parts = item.get("content") if isinstance(item, dict) else None
     texts = [part.get("text") for part in parts or () if isinstance(part, dict)]
     text = " ".join(text for text in texts if isinstance(text, str))
-    clean = redact(text.encode())[0].decode("utf-8", "replace")
+    clean = redact(text.encode(), known_keys())[0].decode("utf-8", "replace")
     return entry.type + (f" {clean[:80]!r}" if clean else "")
 
 
@@ -301,7 +302,7 @@ def _difference(entry: Entry | None, came: Entry) -> str:
     said = f"came {_words(came)}"
     if entry is None or _words(entry) != _words(came):
         return said
-    a, b = redact(entry.frame)[0], redact(came.frame)[0]
+    a, b = (redact(one.frame, known_keys())[0] for one in (entry, came))
     at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     there, here = (side[max(at - 10, 0) : at + 40].decode("utf-8", "replace") for side in (a, b))
     return f"{said}, which differs from byte {at:,} on: {there!r} was recorded, {here!r} came"

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from html import escape, unescape
 
+from ..keys import known_keys
 from ..wire.redact import MARK, redact, secrets
 
 __all__ = ["clean", "clean_html", "clean_text", "known_keys"]
 
-_KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "RTNB_LLM_API_KEY", "RTNB_SERVE_KEY")
 _LEAST = 8  # what is shorter is overwritten only where it stands beside what gives it away
-
-
-def known_keys() -> list[str]:
-    """Return the keys of this process's environment, so that they are found wherever they stand."""
-    return [key for name in _KEYS if (key := os.environ.get(name, "").strip())]
 
 
 def clean(frame: bytes) -> bytes:
