@@ -21,6 +21,22 @@ PLANTED = (
     '{"client_secret":{"expires_at":1,"value":"zz_0123456789abcdef"}}',
     "api_key='0123456789abcdef'",
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.SflKxwRJSMeKKF2QT4",
+    '{"type":"mcp","server_label":"x","authorization":"ya29.a0AfH6SMBx7Kq2LmN9pQ"}',
+    '{"headers":{"Authorization":"Basic dXNlcjpwYXNzd29yZDEyMw=="}}',
+    '{"headers":{"Authorization": "Bearer plainwordsforakey"}}',
+    "Authorization: Basic dXNlcjpwYXNzd29yZDEyMw==",
+    '{"api_key":"plainwordsforakey"}',
+    '{"apiKey":"a1b2c3d4e5f6"}',
+    '{"secret_key":"a1b2c3d4e5f6"}',
+    '{"private_key": "plain/words+for=a&key"}',
+    '{"client_secret":"plainwordsforakey"}',
+    '{"access_token":"plainwordsforakey"}',
+    '{"refreshToken":"abc123def456ghi789"}',
+    '{"password":"correcthorsebattery"}',
+    "AZURE_OPENAI_API_KEY=0123456789abcdef0123456789abcdef",
+    'export OPENAI_API_KEY="abcd1234abcd"',
+    "MY_SECRET=abcd1234abcd",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0\n-----END RSA PRIVATE KEY-----",
 )
 
 
@@ -44,6 +60,15 @@ def test_what_is_no_key_stays():
         b"a token of love",
         b"the secret: patience",
         b"bearer certificates",
+        b"Authorization: Bearer authentication is required",
+        b"authorization: basic training",
+        b"invalid_api_key: Incorrect API key provided",
+        b'{"password": "The password of the user.", "required": ["api_key", "password"]}',
+        b'{"api_key": {"type": "string"}, "private_key": null, "secret": false, "code": "invalid_api_key"}',
+        b'{"token":"extraordinary1","logprob":-0.1,"bytes":[101]}',
+        b'{"max_tokens":100000000,"input_token_details":{"text_tokens":123456789,"audio_tokens":12}}',
+        b"max_tokens=100000000 tokens: 123456789, eos_token: <|endoftext|>",
+        b"the desk-lamp-of-the-room-1234567",
     ):
         assert redact(text)[0] == text
 

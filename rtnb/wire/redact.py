@@ -17,32 +17,79 @@ MARK = b"*"
 
 _LEAST_KNOWN = 8  # a shorter "key" would be found in any text
 
-# Each with its hint: a literal of lower-case bytes that any match contains. Looking for the hints first is
-# many times quicker than the expression, and nearly all frames hold none of them.
+# Each shape with its hint: bytes that any match contains. Looking for the hints first is many times quicker
+# than the expression, and nearly all frames hold none of them. Each begins with plain bytes, which the
+# expression is searched by, and looks back from there at what must, or must not, stand before them.
 _VALUE = rb"""([^\s"'\\&,;<>{}]{8,})"""
 _ODD = rb"""((?=[^\s"'\\&,;<>{}]*\d)[^\s"'\\&,;<>{}]{8,})"""  # with a digit: words of plain text have none
 _IS = rb"""[\\"']*\s*[:=]\s*[\\"']*"""
+_GAP = rb"(?:\s|%20|\+)+"
+_OPENS = rb"""\\*"\s*:\s*\\*\""""
+_WHOLE = rb"""((?:[^\s"\\]|\\+[^\s"\\]){8,})(?=\\*")"""  # one word until a JSON string's end
+_FIELD_OR_TEXT = rb"(?:" + _OPENS + _WHOLE + rb"|" + _IS + _ODD + rb")"
 
-_SHAPES: tuple[tuple[bytes, bytes], ...] = (
-    (b"sk-", rb"\bsk-[A-Za-z0-9_-]{12,}"),
-    (b"ek_", rb"\bek_[A-Za-z0-9_-]{12,}"),
-    (b"sess-", rb"\bsess-[A-Za-z0-9_-]{12,}"),
-    (b"bearer", rb"(?i:\bbearer(?:\s|%20|\+)+)" + _ODD),
-    (b"key", rb"(?i:\b(?:x-)?(?:api|access|subscription)[-_ ]?key)" + _IS + _ODD),
-    (b"secret", rb"(?i:\b(?:client_|app_)?secret)" + _IS + _ODD),
-    (b"secret", rb"""(?i:\bclient_secret)[\\"']+\s*:\s*\{[^{}]*?"value\\*"\s*:\s*\\*"([^"\\]{8,})"""),
-    (b"passw", rb"(?i:\bpassword)" + _IS + _ODD),
-    (b"key=", rb"(?i:[?&](?:api[-_]?)?key=)" + _VALUE),
-    (b"token=", rb"(?i:\b(?:access_)?token=)" + _VALUE),
-    (b"sig=", rb"(?i:[?&]sig=)" + _VALUE),
-    (b"://", rb"""://[^\s/"'@:]*:([^\s/"'@]{3,})@"""),
-    (b"eyj", rb"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
-    (b"akia", rb"\bAKIA[A-Z0-9]{16}\b"),
-    (b"gh", rb"\bgh[pousr]_[A-Za-z0-9]{20,}"),
-    (b"hf_", rb"\bhf_[A-Za-z0-9]{20,}"),
-    (b"aiza", rb"\bAIza[A-Za-z0-9_-]{30,}"),
+
+def _after(word: bytes, *before: bytes) -> bytes:
+    """Return the expression of a word that stands behind one of these, or behind one and a joint."""
+    ways = (rb"(?<=%b%b%b)" % (one, joint, word) for one in before for joint in (rb"", rb"[-_ ]"))
+    return word + rb"(?:" + rb"|".join(ways) + rb")"
+
+
+# In lower case, whatever the case of the text is.
+_NAMED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
+    (b"bearer", (rb"bearer(?<!\wbearer)" + _GAP + _ODD,)),
+    (
+        b"authorization",
+        (
+            rb"authorization" + _OPENS + rb"(?:[a-z]+" + _GAP + rb")?" + _WHOLE,
+            rb"authorization" + _IS + rb"(?:(?:basic|bearer|token)" + _GAP + rb")?" + _ODD,
+        ),
+    ),
+    (
+        b"key",
+        (
+            _after(b"key", b"api", b"access", b"subscription", b"secret", b"private") + _FIELD_OR_TEXT,
+            rb"key=(?:(?<=[?&]key=)|(?<=[?&]apikey=)|(?<=[?&]api[-_]key=))" + _VALUE,
+            rb"""key-----(?<=private key-----)([^"]{8,}?)(?=-----end|\\*"|\Z)""",
+        ),
+    ),
+    (
+        b"secret",
+        (
+            rb"secret(?<![a-z]secret)" + _FIELD_OR_TEXT,
+            rb"""secret(?<=client_secret)[\\"']+\s*:\s*\{[^{}]*?"value\\*"\s*:\s*\\*"([^"\\]{8,})""",
+        ),
+    ),
+    (b"passw", (rb"passw(?:or)?d" + _FIELD_OR_TEXT,)),
+    (
+        b"token",
+        (
+            _after(b"token", b"access", b"refresh", b"auth", b"id", b"session", b"bearer") + _OPENS + _WHOLE,
+            rb"token=(?<![a-z]token=)" + _VALUE,
+        ),
+    ),
+    (b"sig=", (rb"sig=(?<=[?&]sig=)" + _VALUE,)),
 )
-_COMPILED = tuple((hint, re.compile(shape)) for hint, shape in _SHAPES)
+# As they are written.
+_SHAPED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
+    (b"sk-", (rb"sk-(?<!\wsk-)[A-Za-z0-9_-]{12,}",)),
+    (b"ek_", (rb"ek_(?<!\wek_)[A-Za-z0-9_-]{12,}",)),
+    (b"sess-", (rb"sess-(?<!\wsess-)[A-Za-z0-9_-]{12,}",)),
+    (b"://", (rb"""://[^\s/"'@:]*:([^\s/"'@]{3,})@""",)),
+    (b"eyJ", (rb"eyJ(?<!\weyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",)),
+    (b"AKIA", (rb"AKIA(?<!\wAKIA)[A-Z0-9]{16}\b",)),
+    (b"gh", (rb"gh[pousr]_(?<!\wgh..)[A-Za-z0-9]{20,}",)),
+    (b"hf_", (rb"hf_(?<!\whf_)[A-Za-z0-9]{20,}",)),
+    (b"AIza", (rb"AIza(?<!\wAIza)[A-Za-z0-9_-]{30,}",)),
+)
+_Compiled = tuple[tuple[bytes, tuple[re.Pattern[bytes], ...]], ...]
+
+
+def _compiled(shapes: tuple[tuple[bytes, tuple[bytes, ...]], ...]) -> _Compiled:
+    return tuple((hint, tuple(map(re.compile, of_hint))) for hint, of_hint in shapes)
+
+
+_NAMES, _SHAPES = _compiled(_NAMED), _compiled(_SHAPED)
 
 
 def secrets(data: bytes, known: Iterable[str] = ()) -> list[tuple[int, int]]:
@@ -57,12 +104,17 @@ def secrets(data: bytes, known: Iterable[str] = ()) -> list[tuple[int, int]]:
         while at >= 0:
             found.append((at, at + len(key)))
             at = data.find(key, at + len(key))
-    folded = data.lower()
-    for hint, shape in _COMPILED:
-        if hint in folded:
-            found += [match.span(shape.groups) for match in shape.finditer(data)]
+    _look(_NAMES, data.lower(), found)
+    _look(_SHAPES, data, found)
     found = [(start, end) for start, end in found if data[start:end].strip(MARK)]
     return _merged(found)
+
+
+def _look(shapes: _Compiled, text: bytes, found: list[tuple[int, int]]) -> None:
+    for hint, of_hint in shapes:
+        if hint in text:
+            for shape in of_hint:
+                found += [match.span(match.lastindex or 0) for match in shape.finditer(text)]
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
