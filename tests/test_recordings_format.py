@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import format, save
+from rtnb.recordings.forms import TELLING, Forms
 from rtnb.recordings.header import header
 from rtnb.recordings.reader import Reader
+from rtnb.recordings.sound import Lane
 from rtnb.recordings.writer import pieces
 from rtnb.wire.log import Log
 from rtnb.wire.record import Record
@@ -125,6 +127,34 @@ def test_sound_is_stored_once_and_small(tmp_path):
     assert path.stat().st_size < 0.5 * len(sound)
     kinds = {chunk.kind for chunk in Reader(path).chunks}
     assert kinds == {b"HEAD", b"SOND", b"EVNT", b"TAIL"}
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        5,
+        None,
+        {"audio": "pcm16"},
+        {"audio": {"input": "pcm16", "output": ["x"]}},
+        {"audio": {"input": {"format": "pcm16"}, "output": {"format": ["x"]}}},
+        {"audio": {"input": {"format": {"type": ["audio/pcm"]}}, "output": {"format": {"rate": 1}}}},
+    ],
+)
+def test_a_session_that_tells_no_format_changes_none_and_its_file_is_written(tmp_path, session):
+    wire = full()
+    wire.session(form={"type": "audio/pcmu"})
+    wire.append(tone(100))
+    for type, field in (("session.updated", "session"), ("response.created", "response")):
+        frame = orjson.dumps({"type": type, field: session})
+        wire.record.log.append(frame, "server", type, mono_ns=wire.now * MS, wall_ns=WALL)
+    recording = rtnb.open(write(tmp_path / "x.rtnb", wire.record.log))
+    assert rows(recording.log) == rows(wire.record.log)
+    forms = Forms()
+    for entry in recording.log.filter([*TELLING]):
+        forms.hear(entry.type, entry.frame)
+    assert forms.lane("client") == Lane("client", "audio/pcmu", 8000)
+    recording.export(tmp_path / "x.wav")
+    recording.scrub(tmp_path / "y.rtnb", voice="all")
 
 
 @pytest.mark.parametrize("type", ["audio/pcm", "audio/pcmu", "audio/pcma"])

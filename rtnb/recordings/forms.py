@@ -6,8 +6,9 @@ from typing import Any
 
 import orjson
 
-from ..audio.pcm import wire_format
+from ..audio.pcm import Codec, wire_format
 from ..errors import AudioError
+from ..wire.events import as_object
 from .sound import Lane
 
 __all__ = ["TELLING", "Forms"]
@@ -32,18 +33,22 @@ class Forms:
     def hear(self, type: str, frame: bytes) -> None:
         """Take an event of the ``TELLING`` types."""
         try:
-            event = orjson.loads(frame)
-            if type == "response.created":
-                self._now["server"] = self._session["server"]
-                self._tell("server", event["response"], "output")
-                return
-            for direction, name in (("client", "input"), ("server", "output")):
-                self._tell(direction, event["session"], name)
-                self._session[direction] = self._now[direction]
-        except (orjson.JSONDecodeError, AudioError, LookupError, TypeError):
+            event = as_object(orjson.loads(frame))
+        except orjson.JSONDecodeError:
             return
+        if type == "response.created":
+            self._now["server"] = _told(event.get("response"), "output") or self._session["server"]
+            return
+        for direction, name in (("client", "input"), ("server", "output")):
+            told = _told(event.get("session"), name)
+            if told is not None:
+                self._now[direction] = self._session[direction] = told
 
-    def _tell(self, direction: str, told: Any, name: str) -> None:
-        form = ((told.get("audio") or {}).get(name) or {}).get("format") if isinstance(told, dict) else None
-        if form:
-            self._now[direction] = wire_format(form)
+
+def _told(where: Any, name: str) -> Codec | None:
+    """Return the format that a session or a response tells; None where it is none, whatever stands there."""
+    form: Any = as_object(as_object(as_object(where).get("audio")).get(name)).get("format")
+    try:
+        return wire_format(form)
+    except AudioError:
+        return None
