@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import pytest
 from frames import full
@@ -10,6 +11,7 @@ import rtnb
 from rtnb.cli import main
 from rtnb.recordings import save
 from rtnb.recordings.header import header
+from rtnb.recordings.reader import Reader
 from rtnb.recordings.spool import Spool
 from rtnb.recordings.writer import pieces
 from rtnb.server import process
@@ -114,9 +116,10 @@ def test_recover(folder, capsys):
         (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
         (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
         (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
+        (["export", "x.rtnb", ""], "name what to export to"),
         (["diff", "x.rtnb", "none.rtnb"], "No such file"),
         (["recover", "none.rtnb", "y.rtnb"], "No such file"),
-        (["record", "x.rtnb", "--script", "none.txt"], "the script 'none.txt' cannot be read"),
+        (["record", "new.rtnb", "--script", "none.txt"], "the script 'none.txt' cannot be read"),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
@@ -126,6 +129,77 @@ def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
     assert err.startswith("rtnb: ")
     assert sentence in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["record", "there.rtnb", "hello"],
+        ["scrub", "x.rtnb", "there.rtnb", "--voice", "all"],
+        ["export", "x.rtnb", "there.jsonl"],
+        ["report", "x.rtnb", "there.html"],
+        ["recover", "there.rtnb"],
+        ["recover", "x.rtnb", "there.rtnb"],
+    ],
+    ids=" ".join,
+)
+def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, command):
+    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    Spool(full().record, Signal().wait).close(discard=False)
+    there = next(folder / name for name in command[1:] if name.startswith("there."))
+    there.write_bytes(b"mine")
+    assert main(command) == 1
+    refusal = f"rtnb: '{there.name}' is there already: name another, or write over it with --force"
+    assert refusal in said(capsys)
+    assert there.read_bytes() == b"mine"
+    assert main(["recover", "--list"]) == 0
+    assert said(capsys).count("kB") == 1
+    try:
+        assert main([*command, "--force"]) == 0
+    finally:
+        process.stop("weightless")
+    assert there.read_bytes() != b"mine"
+    os.chdir("/")
+    missing = ["/no/such/" + name if name == there.name else name for name in command]
+    assert main([str(folder / name) if name == "x.rtnb" else name for name in missing]) == 1
+    assert "cannot be written: '/no/such' is no folder" in said(capsys)
+
+
+def test_whoever_means_to_repair_a_file_is_told_how(folder, capsys):
+    Spool(full().record, Signal().wait).close(discard=False)
+    assert main(["recover", "x.rtnb"]) == 1
+    assert "To repair that file:  rtnb recover x.rtnb REPAIRED.rtnb\n" in said(capsys)
+
+
+def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
+    for _ in range(2):
+        Spool(full().record, Signal().wait).close(discard=False)
+    place = folder / "home" / "spool"
+    whole = min(place.glob("*.rtnb"))
+    for number, name in enumerate(("bad.rtnb", "bare.rtnb")):
+        shutil.copy(whole, place / name)
+        os.utime(place / name, (whole.stat().st_mtime + 10 + number,) * 2)
+    (place / "bad.rtnb").write_bytes(b"no recording at all")
+    with open(place / "bare.rtnb", "r+b") as file:
+        file.truncate(Reader(whole).chunks[0].end)
+    assert main(["recover", "one.rtnb"]) == 0
+    out = said(capsys)
+    assert out.startswith("one.rtnb: 66 events\n")
+    assert "bare.rtnb stays: 'bare.rtnb': nothing of it is whole" in out
+    assert main(["recover"]) == 1
+    out = said(capsys)
+    assert "bad.rtnb stays: 'bad.rtnb' is no rtnb recording" in out
+    assert len(list(folder.glob("recovered-*.rtnb"))) == 1
+    assert sorted(path.name for path in place.iterdir()) == ["bad.rtnb", "bare.rtnb"]
+    assert main(["recover", "two.rtnb"]) == 1
+
+
+def test_a_cut_recording_is_exported_and_its_cut_told(folder, capsys):
+    os.truncate("x.rtnb", os.stat("x.rtnb").st_size - 30)
+    assert main(["export", "x.rtnb", "x.txt"]) == 0
+    out = capsys.readouterr()
+    assert out.out == "x.txt\n"
+    assert out.err.startswith("rtnb: 'x.rtnb' was cut: ")
 
 
 def test_a_folder_is_no_recording(folder, capsys):

@@ -30,7 +30,7 @@ def test_a_page_is_written(folder, capsys):
 def test_without_sound(folder, capsys):
     assert main(["report", "x.rtnb", "x.html", "--no-audio"]) == 0
     assert "<audio" not in (folder / "x.html").read_text("utf-8")
-    assert main(["report", "x.rtnb", "x.html", "--max-mb", "0.004"]) == 0
+    assert main(["report", "x.rtnb", "x.html", "--max-mb", "0.004", "--force"]) == 0
     assert "limit of size" in (folder / "x.html").read_text("utf-8")
 
 
@@ -54,5 +54,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(folder, capsys, command, said
 def test_a_recording_is_never_written_over(folder, capsys):
     before = (folder / "x.rtnb").read_bytes()
     assert main(["report", "x.rtnb", "x.rtnb"]) == 1
+    assert "'x.rtnb' is there already" in capsys.readouterr().err
+    assert main(["report", "x.rtnb", "x.rtnb", "--force"]) == 1
     assert "'x.rtnb' is no name for a page: let it end in .html" in capsys.readouterr().err
     assert (folder / "x.rtnb").read_bytes() == before

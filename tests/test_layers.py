@@ -52,6 +52,7 @@ TESTED_IN = {
     "cli.diff": "test_cli_recordings.py",
     "cli.export": "test_cli_recordings.py",
     "cli.info": "test_cli_recordings.py",
+    "cli.out": "test_cli_recordings.py",
     "cli.record": "test_cli_recordings.py",
     "cli.recover": "test_cli_recordings.py",
     "cli.replay": "test_cli_recordings.py",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
+
+from .out import add_force, fresh
 
 __all__ = ["add_parser", "run"]
 
@@ -19,6 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("file", metavar="FILE.rtnb")
     parser.add_argument("out", metavar="OUT", help="OUT.jsonl, OUT.txt, OUT.wav, or a folder")
+    add_force(parser)
     return parser
 
 
@@ -27,6 +32,12 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings import open
     from ..recordings.export import export
 
-    for path in export(open(args.file), args.out):
+    recording = open(args.file)
+    if Path(args.out).suffix and not Path(args.out).is_dir():
+        fresh(args.out, force=args.force)
+    written = export(recording, args.out)
+    if recording.problem:
+        print(f"rtnb: {recording.problem}", file=sys.stderr)
+    for path in written:
         print(path)
     return 0

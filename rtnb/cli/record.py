@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError
+from .out import add_force, fresh
 
 if TYPE_CHECKING:
     from ..audio import Clip
@@ -41,6 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--instructions", help="what the model is told to be")
     parser.add_argument("--modalities", choices=("audio", "text"), help="how it answers (audio)")
     parser.add_argument("--opus", action="store_true", help="keep sound as Opus: smaller, and not the same")
+    add_force(parser)
     return parser
 
 
@@ -51,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..faces.connect import connect
 
+    out = fresh(args.out, force=args.force)
     turns = _script(args)
     with connect(
         args.where,
@@ -62,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     ) as session:
         print(f"Connected to {session.where}.")
         good = [_turn(session, thing) for thing in turns]
-        path = session.save(args.out, audio="opus" if args.opus else "lossless")
+        path = session.save(out, audio="opus" if args.opus else "lossless")
     print(f"Recorded: {path} ({path.stat().st_size / 1000:,.0f} kB, {len(session.log):,} events)")
     return 0 if all(good) else 1
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from .out import add_force, fresh
+
 if TYPE_CHECKING:
     from ..views.turn import TurnView
 
@@ -36,6 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="MB",
         help="megabytes of sound that the page holds at most (default %(default)g)",
     )
+    add_force(parser)
     return parser
 
 
@@ -46,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     page = write_report(
         open(args.file),
-        args.out,
+        fresh(args.out, force=args.force),
         title=args.title,
         audio=not args.no_audio,
         max_mb=args.max_mb,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .out import add_force, fresh
+
 __all__ = ["add_parser", "run"]
 
 _WHO = ("user", "assistant", "all")
@@ -24,6 +26,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--voice", choices=_WHO, help="whose voice")
     parser.add_argument("--text", choices=_WHO, help="whose words; all: those of tools and instructions too")
     parser.add_argument("--matching", metavar="REGEX", help="all words of items in which this is found")
+    add_force(parser)
     return parser
 
 
@@ -31,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return 0, or 1 where something is left. Raises RtnbError for a bad rule or file."""
     from ..recordings.scrub import Rule, scrub
 
-    proof = scrub(args.file, args.out, Rule(args.voice, args.text, args.matching))
+    out = fresh(args.out, force=args.force)
+    proof = scrub(args.file, out, Rule(args.voice, args.text, args.matching))
     print(f"{args.out} was read again: {proof}.")
     for sentence in proof.left[:20]:
         print(f"  Left: {sentence}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ __all__ = ["export", "mix", "transcript"]
 _RATE = 24_000
 
 
-def export(recording: Recording, out: str | Path) -> list[Path]:
+def export(recording: Recording, out: str | os.PathLike[str]) -> list[Path]:
     """Write a recording as ``out`` says and return what was written.
 
     ``.jsonl``: one event a line. ``.txt``: who said what, and when. ``.wav``: both voices as they were heard
@@ -33,6 +34,8 @@ def export(recording: Recording, out: str | Path) -> list[Path]:
 
     Raises RecordingError for another suffix, or where it cannot be written.
     """
+    if out == "":
+        raise RecordingError("name what to export to: .jsonl, .txt, .wav, or a folder; . is the current one")
     out = Path(out)
     suffix = out.suffix.lower()
     try:

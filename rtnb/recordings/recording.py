@@ -176,7 +176,7 @@ class Recording(SessionView):
         """
         from .export import export
 
-        return export(self, Path(out))
+        return export(self, out)
 
     def report(
         self, out: str | os.PathLike[str], *, title: str = "", audio: bool = True, max_mb: float = 25.0
