@@ -8,11 +8,13 @@ import pytest
 from frames import full
 
 import rtnb
-from rtnb.cli import main
+from rtnb.cli import main, record
+from rtnb.errors import RecordingError, TurnTimeout
+from rtnb.faces.session import Session
 from rtnb.recordings import save
 from rtnb.recordings.header import header
 from rtnb.recordings.reader import Reader
-from rtnb.recordings.spool import Spool
+from rtnb.recordings.spool import Spool, spools
 from rtnb.recordings.writer import pieces
 from rtnb.server import process
 from rtnb.session.signal import Signal
@@ -22,8 +24,8 @@ from rtnb.session.signal import Signal
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    record = full().record
-    save(pieces(record.log), header(record, where="a test"), "x.rtnb")
+    whole = full().record
+    save(pieces(whole.log), header(whole, where="a test"), "x.rtnb")
     return tmp_path
 
 
@@ -74,6 +76,49 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert "taken out: nothing of it is left." in out
     assert main(["scrub", "s.rtnb", "u.rtnb", "--text", "user"]) == 1
     assert "NOT all of it is gone" in said(capsys)
+
+
+@pytest.fixture
+def weightless(folder, monkeypatch):
+    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.setenv("RTNB_SPOOL", "1")
+    yield folder
+    process.stop("weightless")
+
+
+def test_record_reads_all_that_is_to_be_said_before_it_connects(folder, capsys):
+    (folder / "text.wav").write_text("no sound")
+    for given in ("@none.wav", "@text.wav", " "):
+        assert main(["record", "s.rtnb", "hello", given, "--where", "ws://127.0.0.1:9"]) == 1
+        assert "127.0.0.1" not in said(capsys)
+    assert not (folder / "s.rtnb").exists()
+
+
+@pytest.mark.parametrize(("end", "status"), [(TurnTimeout("too long"), 1), (KeyboardInterrupt(), 130)])
+def test_record_keeps_a_conversation_that_ends_early(weightless, capsys, monkeypatch, end, status):
+    def turn(session, thing):
+        if thing == "and":
+            raise end
+        return heard(session, thing)
+
+    heard = record._turn
+    monkeypatch.setattr(record, "_turn", turn)
+    assert main(["record", "s.rtnb", "hello", "and", "never"]) == status
+    assert "Recorded: s.rtnb" in said(capsys)
+    assert [turn.said for turn in rtnb.open("s.rtnb").turns] == ["You said: hello"]
+    assert spools() == []
+
+
+def test_record_leaves_the_spool_where_it_cannot_save(weightless, capsys, monkeypatch):
+    def full_disk(*_, **__):
+        raise RecordingError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "save", full_disk)
+        assert main(["record", "s.rtnb", "hello"]) == 1
+    assert "no space left. What the spool has of it:  rtnb recover OTHER.rtnb" in said(capsys)
+    assert main(["recover", "other.rtnb"]) == 0
+    assert [turn.said for turn in rtnb.open("other.rtnb").turns] == ["You said: hello"]
 
 
 def test_recover(folder, capsys):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, RecordingError
 from .out import add_force, fresh
 
 if TYPE_CHECKING:
-    from ..audio import Clip
     from ..faces.session import Session
+    from ..session.contents import Content
 
 __all__ = ["add_parser", "run"]
 
@@ -26,7 +27,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="hold a conversation by a script and keep it as a recording",
         description=(
             "Send texts and sound files one after another, wait for each answer, and keep every frame in one "
-            "file. Without --where it is the embedded engine: no key, no network."
+            "file, also if it ends early. Without --where it is the embedded engine: no key, "
+            "no network."
         ),
     )
     parser.add_argument("out", metavar="OUT.rtnb", help="the recording")
@@ -55,23 +57,40 @@ def run(args: argparse.Namespace) -> int:
 
     out = fresh(args.out, force=args.force)
     turns = _script(args)
-    with connect(
+    session = connect(
         args.where,
         engine=args.engine,
         model=args.model,
         voice=args.voice,
         instructions=args.instructions,
         modalities=args.modalities,
-    ) as session:
+    )
+    try:
         print(f"Connected to {session.where}.")
         good = [_turn(session, thing) for thing in turns]
-        path = session.save(out, audio="opus" if args.opus else "lossless")
-    print(f"Recorded: {path} ({path.stat().st_size / 1000:,.0f} kB, {len(session.log):,} events)")
+    finally:  # a conversation may have cost money: what there is of it is kept, however it ended
+        _keep(session, out, audio="opus" if args.opus else "lossless")
     return 0 if all(good) else 1
 
 
-def _script(args: argparse.Namespace) -> list[str | Path | Clip]:
+def _keep(session: Session, out: Path, *, audio: str) -> None:
+    """Save and close the session. Where it cannot be saved, its spool stays. Raises RecordingError."""
+    saved = False
+    try:
+        path = session.save(out, audio=audio)
+        saved = True
+    except RecordingError as error:
+        raise RecordingError(f"{error}. What the spool has of it:  rtnb recover OTHER.rtnb") from None
+    finally:
+        session._close(discard=saved)
+    print(f"Recorded: {path} ({path.stat().st_size / 1000:,.0f} kB, {len(session.log):,} events)")
+
+
+def _script(args: argparse.Namespace) -> list[Content]:
+    """Return what is to be said, all of it read: nothing is paid for before a file that cannot be."""
     from ..faces import samples
+    from ..session.contents import contents
+    from ..wire import models
 
     said = list(args.say)
     if args.script:
@@ -80,11 +99,12 @@ def _script(args: argparse.Namespace) -> list[str | Path | Clip]:
         except (OSError, UnicodeDecodeError) as error:
             raise ArgumentError(f"the script {args.script!r} cannot be read: {error}") from None
         said += [line for line in text.splitlines() if line.strip()]
-    turns: list[str | Path | Clip] = [Path(one[1:]) if one.startswith("@") else one for one in said]
-    return turns or [samples.read(samples.names()[0])]
+    things: Iterable[object] = (Path(one[1:]) if one.startswith("@") else one for one in said)
+    model = models.find(args.model or args.where or models.SEED)
+    return contents(things if said else [samples.read(samples.names()[0])], model)
 
 
-def _turn(session: Session, thing: str | Path | Clip) -> bool:
+def _turn(session: Session, thing: Content) -> bool:
     turn = session.send(thing).wait(_ANSWER_SECONDS)
     print(f"You: {turn.input.text or '(speech)'}")
     print(f"Assistant: {turn.said}" if turn.said else f"({turn.status}: {turn.error or 'nothing was said'})")
