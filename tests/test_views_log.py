@@ -561,7 +561,7 @@ def test_files_that_are_no_lines(tmp_path):
 
 def test_keys_never_leave(tmp_path, monkeypatch):
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "0123456789abcdef0123456789abcdef")
-    assert known_keys() == ["0123456789abcdef0123456789abcdef"]
+    assert "0123456789abcdef0123456789abcdef" in known_keys()
     wire = Wire()
     wire.server("error", error={"message": f"bad key {KEY} and 0123456789abcdef0123456789abcdef"})
     wire.client("session.update", session={"instructions": f"Bearer {KEY}"})
