@@ -157,6 +157,8 @@ def test_recover(folder, capsys):
         (["info", "none.rtnb"], "No such file"),
         (["info", "text.txt"], "is no rtnb recording: it begins with b'hell'"),
         (["verify", "text.txt"], "is no rtnb recording"),
+        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which holds no hash"),
+        (["recover", "x.jsonl", "y.rtnb"], "What works on it: rtnb info, replay, diff"),
         (["replay", "x.rtnb", "--speed", "fast"], "--speed is a number above 0"),
         (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
         (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
@@ -169,6 +171,7 @@ def test_recover(folder, capsys):
 )
 def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
     (folder / "text.txt").write_text("hello")
+    rtnb.open("x.rtnb").export("x.jsonl")
     assert main(command) == 1
     err = capsys.readouterr().err
     assert err.startswith("rtnb: ")

@@ -4,6 +4,7 @@ import random
 import struct
 import zlib
 from base64 import b64encode
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -364,6 +365,12 @@ def test_what_is_no_recording(tmp_path, data, said):
     with pytest.raises(RecordingError) as caught:
         rtnb.open(path)
     assert said in str(caught.value)
+
+
+def test_a_name_that_no_file_can_have():
+    for name in ("a\0b", Path("a\0b.jsonl"), b"a\0b"):
+        with pytest.raises((RecordingError, ArgumentError), match=r"zero byte|not by bytes"):
+            rtnb.open(name)
 
 
 def test_no_file_and_no_room(tmp_path):

@@ -203,6 +203,22 @@ def test_a_damaged_recording_is_recovered(home):
         recover(home / "y.rtnb", home / "y.rtnb")
 
 
+@pytest.mark.parametrize("audio", ["lossless", "opus"])
+def test_what_is_recovered_says_of_its_sound_what_the_cut_file_said(home, audio):
+    from rtnb.recordings import save
+    from rtnb.recordings.writer import pieces
+
+    save(pieces(full().record.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio=audio)
+    whole = (home / "x.rtnb").read_bytes()
+    (home / "x.rtnb").write_bytes(whole[:-30])
+    recover(home / "x.rtnb", home / "y.rtnb")
+    recording = rtnb.open(home / "y.rtnb")
+    assert recording.header["capture"] == {"audio": audio, "spool": False}
+    assert (recording.frames_sha256 is None) == (audio == "opus")
+    assert recording.verify().faults == []
+    assert (home / "y.rtnb").stat().st_size < 1.2 * len(whole) + 500
+
+
 def test_a_spool_that_was_never_begun_is_passed_over():
     place = spool.folder()
     place.mkdir(parents=True)

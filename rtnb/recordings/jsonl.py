@@ -6,13 +6,28 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..errors import RecordingError
 from ..views.log.lines import read
 from ..wire.log import Log
 
-__all__ = ["SUFFIXES", "LinesReader"]
+__all__ = ["LinesReader", "are_lines", "refuse_lines"]
 
-SUFFIXES = (".jsonl", ".ndjson")
+_SUFFIXES = (".jsonl", ".ndjson")
 _TOLD = {"where": str, "engine": str, "billed": bool, "model": str, "stated_model": str}
+
+
+def are_lines(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is JSON Lines, by its name."""
+    return Path(path).suffix.lower() in _SUFFIXES
+
+
+def refuse_lines(path: str | os.PathLike[str], why: str) -> None:
+    """Raise RecordingError for JSON Lines, where only a recording's own file will do."""
+    if are_lines(path):
+        raise RecordingError(
+            f"{Path(path).name!r} is JSON Lines, {why}. What works on it: "
+            "rtnb info, replay, diff, export, report and scrub"
+        )
 
 
 class LinesReader:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..audio.view import duration
-from ..errors import ArgumentError
+from ..errors import ArgumentError, RecordingError
 from ..views.log.events import Events
 from ..views.overview import overview_html
 from ..views.session import SessionView
@@ -19,7 +19,7 @@ from ..views.turn import TurnView
 from ..views.words import moment
 from ..wire.events import as_object
 from ..wire.record import HURRIED, Record
-from .jsonl import SUFFIXES, LinesReader
+from .jsonl import LinesReader, are_lines
 from .reader import Reader
 
 if TYPE_CHECKING:
@@ -246,6 +246,8 @@ def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ArgumentError(f"a recording is named by its path, not by {type(path).__name__}")
-    if Path(path).suffix.lower() in SUFFIXES:
+    if "\0" in os.fsdecode(path):
+        raise RecordingError(f"{os.fsdecode(path)!r} names no file: there is a zero byte in it")
+    if are_lines(path):
         return Recording(LinesReader(path))
     return Recording(Reader(path, repair=repair))

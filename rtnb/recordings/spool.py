@@ -28,8 +28,10 @@ from filelock import FileLock, Timeout
 
 from ..errors import ArgumentError, RecordingError
 from ..views.clean import known_keys
+from ..wire.events import as_object
 from ..wire.record import Record
 from .header import header
+from .jsonl import refuse_lines
 from .reader import Reader
 from .writer import Writer, pieces, save
 
@@ -229,6 +231,7 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
 
     Returns what was read, with ``lost`` and ``problem``, and the number of events. Raises RecordingError.
     """
+    refuse_lines(source, "which is mended in a text editor, line by line")
     reader = Reader(source, repair=True)
     if out.exists() and out.samefile(source):
         raise RecordingError(f"{str(out)!r} is the file itself: name another for what is recovered")
@@ -248,5 +251,7 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
     if reader.tail is None or reader.lost:
         why = "; ".join(reader.lost) or "the recording was recovered: its session ended with its process"
         head["end"] = head.get("end") or {"code": None, "reason": "", "why": why}
-    save(pieces(reader.log), head, out)
+    # Sound that was Opus is Opus again: else it would be several times the size, and look like the original.
+    opus = as_object(told.get("capture")).get("audio") == "opus"
+    save(pieces(reader.log), head, out, audio="opus" if opus else "lossless")
     return reader, len(reader.log)

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 
 from ..wire.columns import SERVER
+from .jsonl import refuse_lines
 from .reader import Reader
 from .writer import pieces, split, whole_frames
 
@@ -27,8 +28,9 @@ class Verdict:
 def verify(path: str | os.PathLike[str]) -> Verdict:
     """Read all of a file and compare it with what it says of itself.
 
-    Raises RecordingError for a file that is no recording, or made by a newer rtnb.
+    Raises RecordingError for a file that is no recording, is JSON Lines, or was made by a newer rtnb.
     """
+    refuse_lines(path, "which holds no hash to compare its frames with")
     reader = Reader(path, repair=True)
     log = reader.log
     wire, stored = hashlib.sha256(), hashlib.sha256()
