@@ -249,3 +249,9 @@ async def test_a_known_key_that_was_made_unreadable_when_saved_may_be_sent_again
         with pytest.raises(ReplayError) as caught:
             await Replay(log_of(("client", stored)), strict=True).send(orjson.dumps(other))
         assert key not in str(caught.value)
+
+
+async def test_an_item_whose_content_is_no_list_is_compared_as_any_other():
+    odd = say("Hi") | {"item": {"id": "item_1", "type": "message", "content": True}}
+    with pytest.raises(ReplayError, match=r"expected conversation.item.create \(event 0\), came .*'Hi'"):
+        await Replay(log_of(("client", odd)), strict=True).send(orjson.dumps(say("Hi")))

@@ -370,3 +370,13 @@ def test_responses_of_unknown_usage_are_told_beside_the_sums(tmp_path):
         assert f"<b>{tokens}</b><span>tokens" in figures
         assert ("responses unknown" in figures) is bool(note)
         assert "$" not in figures or tokens != "unknown"
+
+
+@pytest.mark.parametrize("odd", [True, 5, "text", {"a": 1}, [None, {}], None])
+def test_a_configuration_of_any_shape_is_shown(tmp_path, odd):
+    wire = full()
+    names = ("output_modalities", "tools", "audio", "tool_choice", "instructions", "truncation")
+    wire.server("session.updated", session=dict.fromkeys(names, odd) | {"type": "realtime"})
+    save(pieces(wire.record.log), header(wire.record), tmp_path / "x.rtnb")
+    page = rtnb.open(tmp_path / "x.rtnb").report(tmp_path / "x.html").read_text("utf-8")
+    assert "answers in" in Page(page).text

@@ -291,7 +291,8 @@ def _words(entry: Entry) -> str:
     """Return an event's type and the text in it."""
     item = entry.data.get("item")
     parts = item.get("content") if isinstance(item, dict) else None
-    texts = [part.get("text") for part in parts or () if isinstance(part, dict)]
+    parts = parts if isinstance(parts, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
     text = " ".join(text for text in texts if isinstance(text, str))
     clean = redact(text.encode(), known_keys())[0].decode("utf-8", "replace")
     return entry.type + (f" {clean[:80]!r}" if clean else "")

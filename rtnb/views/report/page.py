@@ -314,9 +314,12 @@ def _settings(session: dict[str, Any]) -> Iterable[tuple[str, str]]:
     audio = as_object(session.get("audio"))
     given, made = as_object(audio.get("input")), as_object(audio.get("output"))
     asr = as_object(given.get("transcription"))
-    tools = session.get("tools")
+    tools, modalities = session.get("tools"), session.get("output_modalities")
     yield "instructions", _said(session.get("instructions"), "none")
-    yield "answers in", _said(", ".join(map(str, session.get("output_modalities") or ())), "unknown")
+    yield (
+        "answers in",
+        _said(", ".join(map(str, modalities if isinstance(modalities, list) else ())), "unknown"),
+    )
     yield "voice", _said(made.get("voice"), "unknown")
     yield "turn detection", _pairs(given.get("turn_detection"), "none: the client ends each turn")
     yield "transcription of speech", _pairs(asr, "none")
