@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import unicodedata
 
 import pytest
 from frames import full
@@ -248,6 +249,50 @@ def test_a_cut_recording_is_exported_and_its_cut_told(folder, capsys):
     out = capsys.readouterr()
     assert out.out == "x.txt\n"
     assert out.err.startswith("rtnb: 'x.rtnb' was cut: ")
+
+
+def controls(text):
+    return [sign for sign in text if unicodedata.category(sign) == "Cc" and sign not in "\n\t"]
+
+
+HOSTILE = "hi\x1b]0;title\x07 \x1b[31mred\rover \x9b2J\x7f"
+
+
+def test_what_a_terminal_would_obey_is_neither_printed_nor_written_as_text(folder, capsys):
+    wire = full()
+    wire.text("u_9", HOSTILE)
+    wire.ask()
+    wire.begin("resp_9", "a_9")
+    wire.delta("output_text", HOSTILE, "resp_9", "a_9")
+    answer = {"id": "a_9", "type": "message", "role": "assistant"}
+    wire.end("resp_9", answer | {"content": [{"type": "output_text", "text": HOSTILE}]})
+    wire.server("error", error={"type": "x", "message": HOSTILE})
+    save(pieces(wire.record.log), header(wire.record, where=HOSTILE), "esc.rtnb")
+    (folder / "bad\x1b[2J.rtnb").write_bytes(b"no recording")
+    for command in (
+        ["replay", "esc.rtnb", "--speed", "max"],
+        ["info", "esc.rtnb"],
+        ["info", "esc.rtnb", "--json"],
+        ["diff", "esc.rtnb", "x.rtnb"],
+        ["verify", "bad\x1b[2J.rtnb"],
+        ["export", "esc.rtnb", "esc.txt"],
+    ):
+        main(command)
+        out = capsys.readouterr()
+        text = out.out + out.err
+        assert text
+        assert controls(text) == []
+    text = (folder / "esc.txt").read_text("utf-8")
+    assert text.count("\ufffd[31mred\ufffdover") == 2
+    assert controls(text) == []
+
+
+def test_an_item_whose_content_is_no_list_says_nothing(folder, capsys):
+    wire = full()
+    wire.client("conversation.item.create", item={"type": "message", "role": "user", "content": True})
+    save(pieces(wire.record.log), header(wire.record), "odd.rtnb")
+    assert main(["replay", "odd.rtnb", "--speed", "max"]) == 0
+    assert "You: " in said(capsys)
 
 
 def test_a_folder_is_no_recording(folder, capsys):

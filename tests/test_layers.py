@@ -57,6 +57,7 @@ TESTED_IN = {
     "cli.recover": "test_cli_recordings.py",
     "cli.replay": "test_cli_recordings.py",
     "cli.scrub": "test_cli_recordings.py",
+    "cli.terminal": "test_cli_recordings.py",
     "cli.verify": "test_cli_recordings.py",
     "cli.engine": "test_engine_cli.py",
     "cli.serve": "test_cli.py",

@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from .. import __version__
     from ..errors import RtnbError, WeightsError
+    from .terminal import tell
 
     for stream in (sys.stdout, sys.stderr):  # a terminal without "…" gets "?" instead of an exception
         if isinstance(stream, io.TextIOWrapper):
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(end="", flush=True)  # what is still buffered may meet a closed pipe: here, not at exit
         return status
     except RtnbError as error:
-        print(f"rtnb: {error}", file=sys.stderr)
+        tell(f"rtnb: {error}", file=sys.stderr)
         return WEIGHTS_STATUS if isinstance(error, WeightsError) else 1
     except KeyboardInterrupt:
         return 130

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AudioError, RtnbError, WeightsError
+from .terminal import tell
 
 if TYPE_CHECKING:
     from ..audio import Clip
@@ -99,10 +100,10 @@ def run(args: argparse.Namespace) -> int:
         answer = _Answer.of(turns, silence, reply)
     screen.end()
     if args.json:
-        print(json.dumps(answer.report(), ensure_ascii=False))
+        tell(json.dumps(answer.report(), ensure_ascii=False))
     if answer.file is None:
         why = answer.turn.error or "the model answered without sound"
-        print(f"rtnb: there is no spoken answer: {why}", file=sys.stderr)
+        tell(f"rtnb: there is no spoken answer: {why}", file=sys.stderr)
         return 1
     for line in answer.lines(args.pace):
         screen.line(line)
@@ -245,12 +246,12 @@ class _Screen:
     def line(self, text: str) -> None:
         """Write a line of its own."""
         self.end()
-        print(text, file=self._stream, flush=True)
+        tell(text, file=self._stream)
 
     def end(self) -> None:
         """End a line that text was streamed into."""
         if self._open:
-            print(file=self._stream, flush=True)
+            tell(file=self._stream)
         self._open = ""
 
     def _stream_into(self, name: str, text: str) -> None:
@@ -258,7 +259,7 @@ class _Screen:
             self.end()
             self._open = name
             text = f"{name}: {text.lstrip()}"
-        print(text, end="", file=self._stream, flush=True)
+        tell(text, end="", file=self._stream)
 
     def __call__(self, event: dict[str, Any], turn: int) -> None:
         """Listen to a session."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .terminal import tell
+
 __all__ = ["add_parser", "run"]
 
 
@@ -26,5 +28,5 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings.diff import diff
 
     found = diff(open(args.first), open(args.second))
-    print(found)
+    tell(found)
     return int(bool(found))

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from .out import add_force, fresh
+from .terminal import tell
 
 __all__ = ["add_parser", "run"]
 
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         fresh(args.out, force=args.force)
     written = export(recording, args.out)
     if recording.problem:
-        print(f"rtnb: {recording.problem}", file=sys.stderr)
+        tell(f"rtnb: {recording.problem}", file=sys.stderr)
     for path in written:
-        print(path)
+        tell(path)
     return 0

@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from .terminal import tell
+
 if TYPE_CHECKING:
     from ..recordings.recording import Recording
 
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     recording = open(args.file)
     told = _told(recording)
     if args.json:
-        print(json.dumps(told, ensure_ascii=False))
+        tell(json.dumps(told, ensure_ascii=False))
         return 0
     for name, value in told.items():
         if isinstance(value, dict):
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(value, list):
             value = ", ".join(map(str, value))
         if value not in (None, ""):
-            print(f"{name.replace('_', ' '):>14}  {value}")
+            tell(f"{name.replace('_', ' '):>14}  {value}")
     return 0
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, RecordingError
 from .out import add_force, fresh
+from .terminal import tell
 
 if TYPE_CHECKING:
     from ..faces.session import Session
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         modalities=args.modalities,
     )
     try:
-        print(f"Connected to {session.where}.")
+        tell(f"Connected to {session.where}.")
         good = [_turn(session, thing) for thing in turns]
     finally:  # a conversation may have cost money: what there is of it is kept, however it ended
         _keep(session, out, audio="opus" if args.opus else "lossless")
@@ -83,7 +84,7 @@ def _keep(session: Session, out: Path, *, audio: str) -> None:
         raise RecordingError(f"{error}. What the spool has of it:  rtnb recover OTHER.rtnb") from None
     finally:
         session._close(discard=saved)
-    print(f"Recorded: {path} ({path.stat().st_size / 1000:,.0f} kB, {len(session.log):,} events)")
+    tell(f"Recorded: {path} ({path.stat().st_size / 1000:,.0f} kB, {len(session.log):,} events)")
 
 
 def _script(args: argparse.Namespace) -> list[Content]:
@@ -106,6 +107,6 @@ def _script(args: argparse.Namespace) -> list[Content]:
 
 def _turn(session: Session, thing: Content) -> bool:
     turn = session.send(thing).wait(_ANSWER_SECONDS)
-    print(f"You: {turn.input.text or '(speech)'}")
-    print(f"Assistant: {turn.said}" if turn.said else f"({turn.status}: {turn.error or 'nothing was said'})")
+    tell(f"You: {turn.input.text or '(speech)'}")
+    tell(f"Assistant: {turn.said}" if turn.said else f"({turn.status}: {turn.error or 'nothing was said'})")
     return turn.status == "completed"

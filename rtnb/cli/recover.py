@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import RecordingError
 from .out import add_force, fresh
+from .terminal import tell
 
 __all__ = ["add_parser", "run"]
 
@@ -45,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
     found = spools()
     if args.list:
         for path, live in found:
-            print(f"{path}  {path.stat().st_size / 1000:,.0f} kB{'  (its session runs)' if live else ''}")
-        print(f"{len(found)} in {folder()}")
+            tell(f"{path}  {path.stat().st_size / 1000:,.0f} kB{'  (its session runs)' if live else ''}")
+        tell(f"{len(found)} in {folder()}")
         return 0
     out = _new(args.files[0], force=args.force) if args.files else None
     ended = [path for path, live in found if not live]
@@ -74,7 +75,7 @@ def _moved(spool: Path, out: Path, *, force: bool) -> bool:
     try:
         _recover(spool, fresh(out, force=force))
     except RecordingError as error:
-        print(f"rtnb: the spool {spool} stays: {error}", file=sys.stderr)
+        tell(f"rtnb: the spool {spool} stays: {error}", file=sys.stderr)
         return False
     spool.unlink(missing_ok=True)
     Path(f"{spool}.lock").unlink(missing_ok=True)
@@ -85,6 +86,6 @@ def _recover(source: Path, out: Path) -> None:
     from ..recordings.spool import recover
 
     reader, count = recover(source, out)
-    print(f"{out}: {count:,} events")
+    tell(f"{out}: {count:,} events")
     for sentence in reader.lost:
-        print(f"  Left out: {sentence}")
+        tell(f"  Left out: {sentence}")

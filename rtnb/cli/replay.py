@@ -6,6 +6,8 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from .terminal import tell
+
 if TYPE_CHECKING:
     from ..recordings.recording import Recording
 
@@ -34,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     except ValueError:
         raise ArgumentError(f"--speed is a number above 0, or max, not {args.speed!r}") from None
     recording = open(args.file)
-    print(repr(recording)[1:-1])
+    tell(repr(recording)[1:-1])
     asyncio.run(_show(recording, speed))
     return 0
 
@@ -69,7 +71,8 @@ class _Screen:
         """Tell what the client wrote."""
         item = event.get("item")
         parts = item.get("content") if isinstance(item, dict) else None
-        texts = [part.get("text") for part in parts or () if isinstance(part, dict)]
+        parts = parts if isinstance(parts, list) else []
+        texts = [part.get("text") for part in parts if isinstance(part, dict)]
         said = " ".join(text for text in texts if isinstance(text, str))
         if said:
             self._line(f"You: {said}")
@@ -80,7 +83,7 @@ class _Screen:
         if kind in ("response.output_audio_transcript.delta", "response.output_text.delta"):
             lead = "" if self._open else "Assistant: "
             self._open = True
-            print(f"{lead}{event.get('delta', '')}", end="", flush=True)
+            tell(f"{lead}{event.get('delta', '')}", end="")
         elif kind == "conversation.item.input_audio_transcription.completed":
             self._line(f"You: {event.get('transcript', '')}")
         elif kind == "response.function_call_arguments.done":
@@ -92,10 +95,10 @@ class _Screen:
 
     def _line(self, text: str) -> None:
         self.end()
-        print(text, flush=True)
+        tell(text)
 
     def end(self) -> None:
         """End a line that text was streamed into."""
         if self._open:
-            print(flush=True)
+            tell()
         self._open = False

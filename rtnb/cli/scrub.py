@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from .out import add_force, fresh
+from .terminal import tell
 
 __all__ = ["add_parser", "run"]
 
@@ -36,9 +37,9 @@ def run(args: argparse.Namespace) -> int:
 
     out = fresh(args.out, force=args.force)
     proof = scrub(args.file, out, Rule(args.voice, args.text, args.matching))
-    print(f"{args.out} was read again: {proof}.")
+    tell(f"{args.out} was read again: {proof}.")
     for sentence in proof.left[:20]:
-        print(f"  Left: {sentence}")
+        tell(f"  Left: {sentence}")
     if len(proof.left) > 20:
-        print(f"  … and {len(proof.left) - 20:,} more")
+        tell(f"  … and {len(proof.left) - 20:,} more")
     return 1 if proof.left else 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from .terminal import tell
+
 __all__ = ["add_parser", "run"]
 
 
@@ -23,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings.verify import verify
 
     verdict = verify(args.file)
-    print(f"{args.file}: {verdict.said}")
+    tell(f"{args.file}: {verdict.said}")
     for fault in verdict.faults:
-        print(f"  {fault}")
+        tell(f"  {fault}")
     return 1 if verdict.faults else 0

@@ -14,6 +14,7 @@ from pybase64 import b64decode
 from ..audio import Clip
 from ..audio.pcm import wire_format
 from ..errors import RecordingError
+from ..views.clean import plain
 from ..views.words import clock
 from ..wire.entries import Entry
 from ..wire.items import Item
@@ -42,7 +43,7 @@ def export(recording: Recording, out: str | os.PathLike[str]) -> list[Path]:
         if suffix == ".jsonl":
             recording.log.to_jsonl(out)
         elif suffix == ".txt":
-            out.write_text("".join(f"{line}\n" for line in transcript(recording)), "utf-8")
+            out.write_text("".join(f"{plain(line)}\n" for line in transcript(recording)), "utf-8")
         elif suffix == ".wav":
             _write_stereo(out, mix(recording.log))
         elif not suffix or out.is_dir():

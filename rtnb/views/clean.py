@@ -1,4 +1,4 @@
-"""Frames without keys: what leaves towards a page or a file."""
+"""What must not leave: keys towards a page or a file, and control codes towards a terminal."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from html import escape, unescape
 from ..keys import known_keys
 from ..wire.redact import MARK, redact, secrets
 
-__all__ = ["clean", "clean_html", "clean_text", "known_keys"]
+__all__ = ["clean", "clean_html", "clean_text", "known_keys", "plain"]
 
+_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd") | {ord(sign): sign for sign in "\n\t"}
 _LEAST = 8  # what is shorter is overwritten only where it stands beside what gives it away
 
 
@@ -20,6 +21,11 @@ def clean(frame: bytes) -> bytes:
 def clean_text(text: str) -> str:
     """Return what somebody wrote or said with its keys overwritten."""
     return clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+
+def plain(text: str) -> str:
+    """Return a text with a sign in the place of each control code (C0, C1), but for newlines and tabs."""
+    return text.replace("\r\n", "\n").translate(_CONTROLS)
 
 
 def clean_html(page: str) -> str:
