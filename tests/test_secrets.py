@@ -28,6 +28,7 @@ import rtnb
 from rtnb.cli import main
 from rtnb.recordings.spool import spools
 from rtnb.server import process
+from rtnb.views.clean import clean_html
 
 PLANTS = {
     "header": "token-of-a-gateway-in-plain-words",
@@ -230,6 +231,13 @@ def files_made(folder: Path) -> str:
         path.read_text("utf-8") for suffix in ("txt", "html", "jsonl") for path in folder.glob(f"*.{suffix}")
     ]
     return "\n".join(parts + texts)
+
+
+def test_a_key_that_may_be_a_word_leaves_the_words_of_a_page():
+    page = '<p class="timeline">{&quot;password&quot;:&quot;timeline&quot;} is the timeline</p>'
+    assert clean_html(page) == page.replace(";timeline&", ";********&")
+    page = page.replace("timeline&", "time1ine&").replace("is the timeline", "is time1ine")
+    assert "time1ine" not in clean_html(page)
 
 
 REFUSED = (

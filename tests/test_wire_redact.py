@@ -79,6 +79,14 @@ def test_a_known_key_is_found_whatever_it_looks_like():
     assert len(spans) == 2
 
 
+def test_what_stands_around_a_private_key_stays():
+    key = "-----BEGIN RSA PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0\\n-----END RSA PRIVATE KEY-----"
+    data = f'{{"output": "It is {key}, and that is all of it.", "more": "words"}}'.encode()
+    clean, [(start, end)] = redact(data)
+    assert (clean[:start], clean[end:]) == (data[:start], data[end:])
+    assert clean[start - 5 : end + 8] == b"-----" + MARK * (end - start) + b"-----END"
+
+
 @given(st.binary(max_size=200), st.sampled_from(PLANTED), st.binary(max_size=200))
 def test_length_is_kept_and_once_is_enough(before, key, after):
     clean, _ = redact(before + b" " + key.encode() + b" " + after)

@@ -32,12 +32,14 @@ def clean_html(page: str) -> str:
     """Return HTML with the keys overwritten that stand in its text, also where they came in many pieces.
 
     A key may be spread over deltas, none of which shows it, and stand behind quotes that are escaped here.
+    One that may be a word as well is overwritten behind such a quote, and elsewhere taken for that word.
     """
     known = known_keys()
     plain = unescape(page).encode("utf-8", "replace")
     found = {plain[start:end].decode("utf-8", "replace") for start, end in secrets(plain, known)}
     for key in sorted(found, key=len, reverse=True):
         if len(key) >= _LEAST:
+            before = "" if key in known or any(map(str.isdigit, key)) else escape('"')
             for form in {key, escape(key)}:
-                page = page.replace(form, MARK.decode() * len(form))
+                page = page.replace(before + form, before + MARK.decode() * len(form))
     return redact(page.encode("utf-8", "replace"), known)[0].decode()

@@ -50,7 +50,7 @@ _NAMED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
         (
             _after(b"key", b"api", b"access", b"subscription", b"secret", b"private") + _FIELD_OR_TEXT,
             rb"key=(?:(?<=[?&]key=)|(?<=[?&]apikey=)|(?<=[?&]api[-_]key=))" + _VALUE,
-            rb"""key-----(?<=private key-----)([^"]{8,}?)(?=-----end|\\*"|\Z)""",
+            rb"""-----begin (?:[a-z]+ )?private key-----([^"]{8,}?)(?=-----end|\\*"|\Z)""",
         ),
     ),
     (
