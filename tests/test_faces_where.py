@@ -2,6 +2,7 @@ import pytest
 
 from rtnb.errors import ArgumentError, AuthError
 from rtnb.faces.where import locate
+from rtnb.keys import known_keys
 from rtnb.wire import models
 
 ENV_KEY = "sk-from-the-environment"
@@ -228,6 +229,12 @@ def test_azure_without_a_key_or_a_deployment(monkeypatch):
     monkeypatch.delenv("AZURE_OPENAI_API_KEY")
     with pytest.raises(AuthError, match="Azure needs a key"):
         locate("azure:d")
+
+
+def test_every_key_that_goes_somewhere_is_known_from_then_on():
+    locate("ws://localhost:1?api-key=of-the-address", api_key="of-the-argument")
+    locate("azure:d", api_key="of-the-deployment")
+    assert {"of-the-address", "of-the-argument", "of-the-deployment"} <= {*known_keys()}
 
 
 @pytest.mark.parametrize("where", ["gpt-realtime", "azure:d", "ws://localhost:1?api-key=sk-secret"])

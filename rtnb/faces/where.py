@@ -17,6 +17,7 @@ __all__ = ["Target", "locate"]
 _OPENAI = "wss://api.openai.com/v1/realtime"
 _OPENAI_HOST = "api.openai.com"
 _KEYS = ("sk-", "ek_", "sess-")
+_KEY_PARAMETERS = ("api-key", "api_key", "key", "token", "access_token")
 _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com")
 
 
@@ -136,6 +137,8 @@ def _address(where: str, model: str | None, api_key: str | None) -> Target:
         path += "/realtime"
     query = dict(parse_qsl(parts.query))
     stated = model or query.get("model") or ""
+    for name in _KEY_PARAMETERS:
+        remember(query.get(name, ""))
     asked = query["model"] = stated or models.SEED
     headers = {}
     own = scheme == "wss" and parts.netloc.lower() in (_OPENAI_HOST, f"{_OPENAI_HOST}:443")
