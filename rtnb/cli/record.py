@@ -28,8 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="hold a conversation by a script and keep it as a recording",
         description=(
             "Send texts and sound files one after another, wait for each answer, and keep every frame in one "
-            "file, also if it ends early. Without --where it is the embedded engine: no key, "
-            "no network."
+            "file, however it ends. Without --where it is the embedded engine: no key, no network."
         ),
     )
     parser.add_argument("out", metavar="OUT.rtnb", help="the recording")

@@ -314,22 +314,23 @@ def _settings(session: dict[str, Any]) -> Iterable[tuple[str, str]]:
     audio = as_object(session.get("audio"))
     given, made = as_object(audio.get("input")), as_object(audio.get("output"))
     asr = as_object(given.get("transcription"))
-    tools, modalities = session.get("tools"), session.get("output_modalities")
+    tools, modalities = _list(session.get("tools")), _list(session.get("output_modalities"))
     yield "instructions", _said(session.get("instructions"), "none")
-    yield (
-        "answers in",
-        _said(", ".join(map(str, modalities if isinstance(modalities, list) else ())), "unknown"),
-    )
+    yield "answers in", _said(", ".join(map(str, modalities)), "unknown")
     yield "voice", _said(made.get("voice"), "unknown")
     yield "turn detection", _pairs(given.get("turn_detection"), "none: the client ends each turn")
     yield "transcription of speech", _pairs(asr, "none")
     yield "sound in", _pairs(given.get("format"), "unknown")
     yield "sound out", _pairs(made.get("format"), "unknown")
     yield "noise reduction", _pairs(given.get("noise_reduction"), "none")
-    yield "tools", _tools(tools if isinstance(tools, list) else [])
+    yield "tools", _tools(tools)
     yield "tool choice", _said(session.get("tool_choice"), "unknown")
     yield "most output tokens", _said(session.get("max_output_tokens"), "unknown")
     yield "truncation", _pairs(session.get("truncation"), "unknown")
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _said(value: Any, otherwise: str) -> str:
