@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { captureProcessor, findDevice, microphoneProblem } from "../../rtnb/faces/static/capture.js";
+import { Capture, captureProcessor, findDevice, microphoneProblem } from "../../rtnb/faces/static/capture.js";
+import { fakeMicrophone, settled } from "./fake-microphone.mjs";
 
 /** Run the audio thread's code here, on a port that keeps what is posted. */
 function processor(size) {
@@ -81,4 +82,28 @@ test("each problem is a sentence that says what to do", () => {
   assert.match(microphoneProblem({ name: "NotReadableError" }, true), /another program/);
   assert.match(microphoneProblem({ name: "NotSupportedError", message: "odd" }, true), /odd/);
   assert.match(microphoneProblem({ name: "TypeError" }, false), /https/);
+});
+
+test("a capture that is stopped while the browser asks opens nothing, whatever the reader answers", async () => {
+  for (const answer of ["allow", "deny"]) {
+    const fake = fakeMicrophone();
+    const capture = new Capture({ onchunk: () => assert.fail("it hears") });
+    const started = capture.start();
+    await settled();
+    assert.equal(fake.asked, 1);
+    await capture.stop();
+    await Promise.all([assert.rejects(started), fake[answer]()]);
+    assert.equal(fake.live, 0);
+    fake.restore();
+  }
+});
+
+test("a capture that is stopped before the browser asked does not ask", async () => {
+  const fake = fakeMicrophone();
+  const capture = new Capture({ onchunk: () => {} });
+  const started = capture.start();
+  capture.stop();
+  await assert.rejects(started, { name: "AbortError" });
+  assert.equal(fake.asked, 0);
+  fake.restore();
 });

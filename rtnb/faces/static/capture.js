@@ -101,7 +101,7 @@ export async function microphones() {
  * onchunk(samples: Int16Array, { seq, peak, rms }) is called every `chunkMs`; onend(sentence) when the device goes
  * away by itself. start() takes { device, echoCancellation, noiseSuppression, autoGainControl } and returns what the
  * browser really set: { device, rate, echoCancellation, noiseSuppression, autoGainControl }. It throws the browser's
- * error, for microphoneProblem. `rate` is 24000, or the device's own where the browser cannot convert (Firefox).
+ * error, for microphoneProblem; where stop() comes before it is done, an AbortError, and no device stays open. `rate` is 24000, or the device's own where the browser cannot convert (Firefox).
  */
 export class Capture {
   constructor({ onchunk, onend = () => {}, chunkMs = 40 }) {
@@ -120,7 +120,7 @@ export class Capture {
     const audio = { ...flags, channelCount: { ideal: 1 } };
     if (found) audio.deviceId = { exact: found.deviceId };
     try {
-      this.stream = await navigator.mediaDevices.getUserMedia({ audio });
+      await this.#open(audio);
       if (!found && device) await this.#switchTo(device, audio);
       await this.#listen();
     } catch (error) {
@@ -137,12 +137,24 @@ export class Capture {
     return this.info;
   }
 
+  /** Open a microphone. The reader may take minutes to allow it. */
+  async #open(audio) {
+    this.#goOn();
+    this.stream = await navigator.mediaDevices.getUserMedia({ audio });
+    this.#goOn();
+  }
+
+  /** Throw where stop() came while start() waited for the browser. */
+  #goOn() {
+    if (this.stopped) throw new DOMException("stopped before it began", "AbortError");
+  }
+
   /** Labels are told only once a microphone is open, so a device named by its label is found in a second step. */
   async #switchTo(device, audio) {
     const found = findDevice(await microphones(), device);
     if (!found) throw new DOMException(`no device is called ${device}`, "NotFoundError");
     for (const track of this.stream.getTracks()) track.stop();
-    this.stream = await navigator.mediaDevices.getUserMedia({ audio: { ...audio, deviceId: { exact: found.deviceId } } });
+    await this.#open({ ...audio, deviceId: { exact: found.deviceId } });
   }
 
   async #listen() {
@@ -163,6 +175,7 @@ export class Capture {
     } finally {
       URL.revokeObjectURL(url);
     }
+    this.#goOn();
     this.node = new AudioWorkletNode(this.context, "rtnb-capture", {
       channelCount: 1,
       channelCountMode: "explicit",
@@ -175,6 +188,7 @@ export class Capture {
     // Connected to the loudspeaker, where it says nothing, since a node that leads nowhere may never be asked.
     source.connect(this.node).connect(this.context.destination);
     await this.context.resume();
+    this.#goOn();
   }
 
   pause() {
@@ -189,7 +203,7 @@ export class Capture {
   async stop() {
     if (this.stopped) return;
     this.stopped = true;
-    if (this.node && this.context.state === "running") {
+    if (this.node && this.context?.state === "running") {
       await new Promise((resolve) => {
         this.flushed = resolve;
         setTimeout(resolve, 500);
@@ -203,6 +217,8 @@ export class Capture {
   async #release() {
     this.stopped = true;
     for (const track of this.stream?.getTracks() ?? []) track.stop();
-    if (this.context && this.context.state !== "closed") await this.context.close();
+    const { context } = this;
+    this.context = null; // which can be closed only once
+    await context?.close();
   }
 }
