@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -212,6 +213,89 @@ def test_a_page_that_comes_later_gets_the_sound():
     assert data == b"".join(pieces(3))
 
 
+@pytest.fixture
+def patience(monkeypatch):
+    """A page that records has a moment to answer, instead of two seconds."""
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+
+
+def recording(recorder):
+    """Return a page that records and has sent three chunks."""
+    page = Page(recorder)
+    page.tell({"type": "start", "take": "t", "info": INFO})
+    for seq, piece in enumerate(pieces(3)):
+        page.tell({"type": "chunk", "take": "t", "seq": seq}, piece)
+    return page
+
+
+@pytest.mark.parametrize("end", [Page, lambda recorder: recorder.stop()], ids=["another page", "stop"])
+def test_a_page_that_is_gone_leaves_what_had_arrived(patience, end):
+    recorder = rtnb.Recorder()
+    recording(recorder)
+    end(recorder)
+    clip = recorder.wait(10)
+    assert clip.to_pcm16() == b"".join(pieces(3))
+    assert clip.info["cut_off"] is True
+    assert recorder.state == "done"
+    Page(recorder).record(pieces(2), take="t2")
+    assert recorder.clip.to_pcm16() == b"".join(pieces(2))
+    assert "cut_off" not in recorder.clip.info
+
+
+def test_a_page_that_is_gone_before_it_sent_anything(patience):
+    recorder = rtnb.Recorder()
+    Page(recorder).tell({"type": "start", "take": "t", "info": INFO})
+    recorder.stop()
+    assert "empty" in str(settle(recorder))
+    assert recorder.state == "error"
+
+
+def test_a_page_that_answers_goes_on(patience):
+    recorder = rtnb.Recorder()
+    page = recording(recorder)
+    Page(recorder)
+    recorder.send = page.hear
+    page.tell({"type": "end"})  # asked for in another tab
+    assert [head for head, _ in page.got][-2:] == [{"type": "stop"}, {"type": "ask", "take": "t"}]
+    page.tell({"type": "here", "take": "t"})
+    time.sleep(0.2)
+    assert recorder.state == "recording"
+    page.tell({"type": "stop", "take": "t", "chunks": 3})
+    assert recorder.clip.seconds == pytest.approx(0.12)
+
+
+def test_a_page_whose_take_was_given_up_is_told_to_stop(patience):
+    recorder = rtnb.Recorder()
+    page = recording(recorder)
+    recorder.stop()
+    recorder.wait(10)
+    page.tell({"type": "chunk", "take": "t", "seq": 3}, pieces(4)[3])
+    assert page.got[-1][0] == {"type": "stop", "take": "t"}
+
+
+def test_what_the_users_own_functions_raise_is_told_and_stops_nothing():
+    def fails(_):
+        raise ValueError("no such thing")
+
+    recorder = rtnb.Recorder(on_chunk=fails)
+    page = recording(recorder)
+    page.tell({"type": "stop", "take": "t", "chunks": 3})
+    assert recorder.error == "on_chunk failed (ValueError: no such thing): the recording goes on"
+    assert recorder.wait(0).seconds == pytest.approx(0.12)
+    recorder = rtnb.Recorder(on_clip=fails)
+    Page(recorder).record(pieces(3))
+    assert (recorder.state, recorder.clip.seconds) == ("done", pytest.approx(0.12))
+    assert "on_clip failed (ValueError: no such thing)" in recorder.error
+    with pytest.raises(AudioError, match="on_clip failed"):
+        recorder.wait(0)
+    assert recorder.wait(0) == recorder.clip
+
+
+def test_a_broken_on_chunk_is_logged_once(caplog):
+    recording(rtnb.Recorder(on_chunk=lambda chunk: 1 / 0))
+    assert len(caplog.records) == 1
+
+
 def test_the_other_ways_to_a_sound():
     recorder = rtnb.Recorder()
     page = Page(recorder)
@@ -228,6 +312,7 @@ def test_the_other_ways_to_a_sound():
     page.tell({"type": "upload", "id": "v", "name": "b", "part": 0, "parts": 1}, b"no sound")
     assert "not a sound file" in str(settle(recorder))
     assert recorder.clip.info["text"] == name  # what was there stays
+    assert (recorder.state, "not a sound file" in recorder.error) == ("done", True)
     for sample in samples.names():
         assert samples.read(sample).seconds > 1
     with pytest.raises(ArgumentError, match="no sample"):

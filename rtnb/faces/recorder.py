@@ -34,6 +34,8 @@ _log = logging.getLogger("rtnb")
 
 _GREETING = 15.0
 """Seconds within which a page that shows the recorder has said so, while a cell waits for it."""
+_PATIENCE = 2.0
+"""Seconds that a page which records may be silent after it was asked for a word."""
 _PART = 1 << 20
 """Bytes of sound in one message to the page."""
 _LONGEST = 3600.0
@@ -108,6 +110,7 @@ class Recorder(anywidget.AnyWidget):
         self._told = False
         self._kept = False
         self._recording: Take | None = None
+        self._words = 0
         self._info: dict[str, Any] = {}
         self._asked_again = False
         self._upload: tuple[str, dict[int, bytes]] = ("", {})
@@ -157,8 +160,10 @@ class Recorder(anywidget.AnyWidget):
         raise AudioError("nothing is recorded yet: press Record in the cell above, then run this cell again")
 
     def stop(self) -> None:
-        """End a recording that runs; the clip follows."""
+        """End a recording that runs; the clip follows. Of a page that is gone it is what had arrived."""
         self.send({"type": "stop"})
+        with self._lock:
+            self._ask_for_a_word()
 
     def wait(self, timeout: float | None = None) -> Clip:
         """Block until something is recorded and return it. ``timeout`` in seconds.
@@ -238,9 +243,13 @@ class Recorder(anywidget.AnyWidget):
     # What the page says. Handlers run on a shell's thread, and what they raise would show up nowhere.
 
     def _hear(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
+        with self._lock:
+            self._attempt(lambda: self._handle(message, [bytes(buffer) for buffer in buffers or []]))
+
+    def _attempt(self, work: Callable[[], None]) -> None:
+        """Do something that nobody calls who could hear what it raises."""
         try:
-            with self._lock:
-                self._handle(message, [bytes(buffer) for buffer in buffers or []])
+            work()
         except RtnbError as error:
             self._fail(error)
         except Exception:
@@ -251,6 +260,8 @@ class Recorder(anywidget.AnyWidget):
         kind = message.get("type")
         if kind == "hello":
             self._greet(str(message["id"]), message["take"])
+        elif kind == "end":
+            self.stop()
         elif kind == "start":
             self._started(message["take"], dict(message["info"]))
         elif kind == "problem":
@@ -258,29 +269,51 @@ class Recorder(anywidget.AnyWidget):
         elif kind == "upload":
             self._uploaded(message, buffers[0])
         elif kind == "keep" and self._whole is not None:
+            self.error = ""
             self._give()
         elif kind == "sample":
             self._make("Reading …", lambda: read_sample(str(message["name"])))
         elif kind == "say":
             self._make("Speaking …", lambda: _spoken(str(message["text"])))
         elif self._recording is not None and message.get("take") == self._recording.take:
+            self._words += 1
             if kind == "chunk":
                 self._chunk(self._recording, int(message["seq"]), buffers[0])
             elif kind == "stop":
                 self._stopped(self._recording, int(message["chunks"]))
             elif kind in ("pause", "resume"):
                 self.state = "paused" if kind == "pause" else "recording"
+        elif kind == "chunk":
+            self.send({"type": "stop", "take": message.get("take")})  # that take is over: listen no longer
 
     def _greet(self, id: str, take: str) -> None:
         self.send({"type": "welcome"})
         if id in self._pages:  # it says so until it is answered
             return
         self._pages.add(id)
+        self._ask_for_a_word()
         if self._begin:
             self._begin = False
-            self.send({"type": "begin"})
+            self.send({"type": "begin", "page": id})
         elif self._whole is not None and take != self.take:
             self._show(self._whole)
+
+    def _ask_for_a_word(self) -> None:
+        """Ask the page that records to say something; one that says nothing was closed or loaded again."""
+        if (recording := self._recording) is None:
+            return
+        words = self._words
+        self.send({"type": "ask", "take": recording.take})
+
+        def give_up() -> None:
+            with self._lock:
+                if self._recording is recording and self._words == words:
+                    self._info["cut_off"] = True
+                    self._attempt(lambda: self._finish(recording))
+
+        timer = threading.Timer(_PATIENCE, give_up)
+        timer.daemon = True
+        timer.start()
 
     def _started(self, take: str, info: dict[str, Any]) -> None:
         self._recording = Take(take, int(info["rate"]))
@@ -297,8 +330,14 @@ class Recorder(anywidget.AnyWidget):
 
     def _chunk(self, recording: Take, seq: int, data: bytes) -> None:
         fresh = recording.add(seq, data)
-        if fresh and self.on_chunk is not None:
+        if not fresh or self.on_chunk is None:
+            return
+        try:
             self.on_chunk(fresh)
+        except Exception as error:
+            if not self.error:  # it may well fail 25 times a second
+                _log.exception("on_chunk failed")
+                self.error = f"{_failed('on_chunk', error)}: the recording goes on"
 
     def _stopped(self, recording: Take, count: int) -> None:
         missing = recording.missing(count)
@@ -308,6 +347,10 @@ class Recorder(anywidget.AnyWidget):
             return
         if missing:
             self._info["lost_chunks"] = len(missing)
+        self._finish(recording)
+
+    def _finish(self, recording: Take) -> None:
+        """Make a clip of what has arrived of a take."""
         self._recording = None
         if not recording.seconds:
             self.state = "idle"
@@ -355,7 +398,7 @@ class Recorder(anywidget.AnyWidget):
 
     def _keep(self, clip: Clip, *, shown: bool) -> None:
         self._whole, self._failure = clip, None
-        self.error, self.note, self.state = "", "", "done"
+        self.note, self.state = "", "done"
         if not shown:
             self._show(clip)
         self._kept = False
@@ -364,9 +407,15 @@ class Recorder(anywidget.AnyWidget):
 
     def _give(self) -> None:
         """Hand the clip to whoever asked for it."""
-        if self.on_clip is not None:
-            self.on_clip(self.clip)
         self._kept = True
+        try:
+            if self.on_clip is not None:
+                self.on_clip(self.clip)
+        except RtnbError as error:
+            self._fail(error)
+        except Exception as error:
+            _log.exception("on_clip failed")
+            self._fail(AudioError(f"{_failed('on_clip', error)}: the clip is kept, read it as clip"))
         self._signal.fire()
 
     def _show(self, clip: Clip) -> None:
@@ -383,6 +432,11 @@ class Recorder(anywidget.AnyWidget):
             if self._recording is None:
                 self.state = "error" if self._whole is None else "done"
             self._signal.fire()
+
+
+def _failed(name: str, error: Exception) -> str:
+    """Return how a function of the user's failed, as a clause."""
+    return f"{name} failed ({type(error).__name__}: {error})"
 
 
 def _spoken(text: str) -> Clip:

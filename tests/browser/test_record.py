@@ -227,9 +227,60 @@ async def test_two_tabs(lab):
     await button(page, "Record").click()
     await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
     await second.output(0).get_by_text("Recording in another tab").wait_for()
-    assert await button(second, "Record").is_disabled()
-    await button(page, "Stop recording").click()
+    await button(second, "Stop the recording in another tab").click()
     await button(second, "Play what is kept").wait_for()  # it got the sound
+    await button(page, "Play what is kept").wait_for()
+    await button(second, "Record again").click()
+    await button(second, "Stop recording").wait_for()
+    await page.output(0).get_by_text("Recording in another tab").wait_for()
+    await second.close()
+    await button(page, "Stop the recording in another tab").click()  # which is gone
+    await page.until("rec.state == 'done' and rec.clip.info['cut_off']")
+    await button(page, "Record again").wait_for()
+
+
+async def test_the_page_is_loaded_again_while_it_records(lab):
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await page.save()
+    await button(page, "Record").click()
+    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.8")
+    await page.reload()
+    await button(page, "Play what is kept").wait_for()
+    assert await page.value("rec.clip.seconds") > 0.8
+    await button(page, "Record again").click()
+    await page.until("rec.state == 'recording'")
+
+
+async def test_nobody_records_what_nobody_can_see(lab):
+    """The output is cleared, or the cell runs again, while it records: the microphone goes off."""
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.js(
+        """() => {
+            const media = navigator.mediaDevices;
+            const get = media.getUserMedia.bind(media);
+            window.tracks = [];
+            media.getUserMedia = async (wish) => {
+                const stream = await get(wish);
+                tracks.push(...stream.getTracks());
+                return stream;
+            };
+        }"""
+    )
+    still = "() => tracks.every((track) => track.readyState === 'ended')"
+    await page.run(0)
+    await button(page, "Record").click()
+    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
+    await page.execute("first = rec")
+    await page.run(0)
+    await page.until("first.state == 'done' and first.clip.seconds > 0.5")
+    assert await page.wait(still)
+    await button(page, "Record").click()
+    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
+    assert not await page.js(still)
+    await page.js("() => window.jupyterapp.commands.execute('notebook:clear-cell-output')")
+    await page.until("rec.state == 'done' and rec.clip.seconds > 0.5")
+    assert await page.wait(still)
 
 
 @pytest.mark.engine

@@ -6,6 +6,7 @@ import { moveTrim, Take } from "./recorder-take.js";
 
 const UPLOAD_PART = 1 << 20;
 const UPLOAD_MOST = 200 << 20;
+const DESK_UNSEEN = 2000; // ms: a view that is moved or drawn anew is back by then
 const desks = new Map();
 
 /** Return the desk of a model, made when it is first asked for. */
@@ -32,6 +33,8 @@ export class Desk {
     this.capture = null;
     this.player = null;
     this.watchers = new Set();
+    this.unseen = null;
+    this.beginning = false;
     this.arriving = null;
     model.on("msg:custom", (message, buffers) => this.#hear(message, buffers));
     model.on("comm:close", () => {
@@ -52,9 +55,15 @@ export class Desk {
     }
   }
 
+  /** Show what goes on here to a view; what is returned ends that. Nobody records what nobody can see. */
   watch(watcher) {
+    clearTimeout(this.unseen);
     this.watchers.add(watcher);
-    return () => this.watchers.delete(watcher);
+    if (this.beginning) this.record();
+    return () => {
+      this.watchers.delete(watcher);
+      if (!this.watchers.size) this.unseen = setTimeout(() => this.stop(), DESK_UNSEEN);
+    };
   }
 
   tell(what) {
@@ -68,7 +77,8 @@ export class Desk {
   // Recording.
 
   async record() {
-    if (this.busy) return;
+    this.beginning = !this.watchers.size;
+    if (this.busy || this.beginning) return;
     this.stopPlaying();
     this.problem = "";
     this.phase = "starting";
@@ -89,8 +99,8 @@ export class Desk {
         autoGainControl: this.model.get("auto_gain_control"),
       });
     } catch (error) {
-      this.capture = null;
-      this.phase = "idle";
+      if (capture !== this.capture) return; // it was given up while the browser asked
+      this.#letGo();
       this.#fail(microphoneProblem(error), error?.name ?? "Error");
       return;
     }
@@ -138,6 +148,10 @@ export class Desk {
 
   /** End the recording; `problem` is a sentence where it ended by itself. */
   async stop(problem = "") {
+    if (this.phase === "starting") {
+      this.#letGo();
+      this.tell("state");
+    }
     if (this.phase !== "recording" && this.phase !== "paused") return;
     this.phase = "finishing";
     this.tell("state");
@@ -151,11 +165,20 @@ export class Desk {
     this.tell("state");
   }
 
-  #orphaned() {
-    this.greeting?.answered();
+  /** End a recording in another tab, or in one that is gone. */
+  endElsewhere() {
+    this.#send({ type: "end" });
+  }
+
+  #letGo() {
     this.capture?.stop();
     this.capture = null;
     this.phase = "idle";
+  }
+
+  #orphaned() {
+    this.greeting?.answered();
+    this.#letGo();
     this.problem = "The kernel is gone. Run the cell again to record.";
     this.tell("state");
   }
@@ -197,8 +220,9 @@ export class Desk {
 
   #hear(message, buffers) {
     if (message.type === "welcome") this.greeting.answered();
-    else if (message.type === "begin") this.record();
-    else if (message.type === "stop") this.stop();
+    else if (message.type === "begin" && message.page === this.greeting.id) this.record();
+    else if (message.type === "stop" && (message.take ?? this.takeId) === this.takeId) this.stop();
+    else if (message.type === "ask" && message.take === this.takeId && this.busy) this.#send({ type: "here", take: this.takeId });
     else if (message.type === "again" && message.take === this.takeId) this.#again(message.seqs);
     else if (message.type === "sound") this.#sound(message, buffers);
   }

@@ -181,7 +181,8 @@ class RecorderView {
   }
 
   #press() {
-    if (this.desk.phase === "recording" || this.desk.phase === "paused") this.desk.stop();
+    if (this.state === "elsewhere") this.desk.endElsewhere();
+    else if (this.desk.phase === "recording" || this.desk.phase === "paused") this.desk.stop();
     else this.desk.record();
   }
 
@@ -203,8 +204,8 @@ class RecorderView {
     const ours = this.model.get("take") === this.desk.takeId;
     if ((told === "recording" || told === "paused") && !ours) return "elsewhere";
     if (told === "working") return told;
-    if (this.desk.problem || told === "error") return "error";
-    return this.desk.take ? "done" : "idle";
+    if (this.desk.take) return "done";
+    return this.desk.problem || told === "error" ? "error" : "idle";
   }
 
   update(what) {
@@ -218,13 +219,14 @@ class RecorderView {
   #state() {
     const { desk, model, state } = this;
     const live = state === "recording" || state === "paused";
-    const quiet = !live && state !== "starting" && state !== "finishing";
+    const quiet = !live && !["starting", "finishing", "elsewhere"].includes(state);
     this.node.dataset.state = state;
     this.prompt.textContent = model.get("prompt");
     this.prompt.classList.toggle("rtnb-hidden", !model.get("prompt"));
-    this.main.textContent = live ? "■ Stop" : desk.take ? "● Record again" : "● Record";
-    this.main.setAttribute("aria-label", live ? "Stop recording" : desk.take ? "Record again" : "Record");
-    this.main.disabled = ["starting", "finishing", "working", "elsewhere"].includes(state);
+    const [words, label] = this.#mainWords(state);
+    this.main.textContent = words;
+    this.main.setAttribute("aria-label", label);
+    this.main.disabled = ["starting", "finishing", "working"].includes(state);
     this.pauseButton.textContent = state === "paused" ? "Resume" : "Pause";
     this.pauseButton.classList.toggle("rtnb-hidden", !live);
     const kept = quiet && desk.take !== null && desk.take.length > 0;
@@ -239,7 +241,7 @@ class RecorderView {
     this.trimRow.classList.toggle("rtnb-hidden", !kept);
     this.how.textContent = kept ? howCaptured(desk.info) : "";
     this.how.classList.toggle("rtnb-hidden", !this.how.textContent);
-    const problem = desk.problem || (state === "error" ? model.get("error") : "");
+    const problem = desk.problem || model.get("error");
     if (this.alert.textContent !== problem) this.alert.textContent = problem;
     this.alert.classList.toggle("rtnb-hidden", !problem);
     if (problem) this.other.open = true;
@@ -248,6 +250,13 @@ class RecorderView {
     this.#level();
     this.#playing();
     if (kept) this.#trim();
+  }
+
+  /** Return what the main button says, and its label. */
+  #mainWords(state) {
+    if (state === "elsewhere") return ["■ Stop", "Stop the recording in another tab"];
+    if (state === "recording" || state === "paused") return ["■ Stop", "Stop recording"];
+    return this.desk.take ? ["● Record again", "Record again"] : ["● Record", "Record"];
   }
 
   #trim() {
