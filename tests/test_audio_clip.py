@@ -184,6 +184,17 @@ def test_loudness():
     for gain in (17, math.inf, math.nan, 1e300):
         with pytest.raises(AudioError):
             tone * gain
+    with pytest.raises(AudioError, match=r"1e\+06 times a peak of 1 is 1e\+06.*factor of at most 16"):
+        tone * 1e6
+    with pytest.raises(AudioError, match="peak must be a number from 0 to 16; got 20"):
+        tone.normalize(20)
+    assert noise().normalize(16).peak == pytest.approx(16)
+
+
+def test_a_cut_far_beyond_the_end_is_one_at_the_end():
+    clip = Clip.tone(440, 1)
+    assert len(clip[1e305:]) == len(clip[:-1e305]) == 0
+    assert clip[-1e305:1e305] == clip
 
 
 def test_trim():

@@ -133,6 +133,18 @@ def test_trim():
     assert recorder.clip.to_pcm16() == b"".join(pieces(3))
 
 
+@pytest.mark.parametrize(
+    ("start", "end"), [(0.0, -1.0), (0.0, 0.0), (-0.5, None), (2.0, None), (0.8, 0.5), (float("nan"), None)]
+)
+def test_ends_of_trim_that_leave_nothing(start, end):
+    recorder = rtnb.Recorder()
+    Page(recorder).record(pieces(25))
+    recorder.trim_start, recorder.trim_end = start, end
+    with pytest.raises(ArgumentError, match=r"from 0 to 1\.00.*None keep all"):
+        _ = recorder.clip
+    assert recorder.whole.seconds == 1.0
+
+
 def test_before_and_while_recording_there_is_a_sentence():
     recorder = rtnb.Recorder()
     with pytest.raises(AudioError, match="press Record"):
@@ -411,10 +423,17 @@ def test_wait_is_woken_from_another_thread():
     thread.join()
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e9])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), 1e9, "5", None])
 def test_a_recorder_takes_reasonable_lengths_only(seconds):
     with pytest.raises(ArgumentError, match="max_seconds"):
         rtnb.Recorder(max_seconds=seconds)
+
+
+def test_a_recorder_takes_reasonable_lengths_only_later_too():
+    recorder = rtnb.Recorder(max_seconds=5)
+    with pytest.raises(ArgumentError, match=r"max_seconds.*not -3"):
+        recorder.max_seconds = -3
+    assert recorder.max_seconds == 5
 
 
 def test_pinning_holds_the_shell_where_there_are_shells():

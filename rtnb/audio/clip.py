@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtnb.audio import files, pcm
 from rtnb.audio.resample import resample
-from rtnb.audio.samples import Samples, as_mono, as_number, as_rate, short
+from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_rate, short
 from rtnb.audio.view import clip_html, duration, loudness
 from rtnb.errors import AudioError
 
@@ -263,8 +263,8 @@ class Clip:
         return Clip._adopt(resample(self._samples, self._rate, rate).copy(), rate, self._info)
 
     def normalize(self, peak: float = 0.9) -> Clip:
-        """Return the sound with this peak. Silence stays silence."""
-        peak = as_number(peak, "peak", 0)
+        """Return the sound with this peak, 16 (+24 dB) at most. Silence stays silence."""
+        peak = as_number(peak, "peak", 0, MAX_PEAK)
         return self * (peak / self.peak) if self.peak else self
 
     def trim(self, threshold_db: float = -40.0, *, pad: float = 0.05) -> Clip:
@@ -335,6 +335,7 @@ class Clip:
         if seconds is None:
             return None
         seconds = as_number(seconds, "where a clip is cut, in seconds,")
+        seconds = max(-self.seconds - 1, min(seconds, self.seconds + 1))  # beyond the ends all is one
         place = round(seconds * self._rate)
         # -0.00001 s is at the very end, where a plain 0 would be the beginning.
         return len(self._samples) if place == 0 and seconds < 0 else place
@@ -347,9 +348,15 @@ class Clip:
         """Return the sound made louder by a factor: 2.0 is +6 dB."""
         if isinstance(gain, bool) or not isinstance(gain, (int, float, np.number)):
             return NotImplemented
-        with np.errstate(all="ignore"):
-            louder = np.multiply(self._samples, gain, dtype=np.float64)
-        return Clip(louder, self._rate, info=self._info)
+        gain = as_number(gain, "the factor of a clip")
+        peak = self.peak * abs(gain)
+        if peak > MAX_PEAK * 1.000001:  # which normalize may miss by a rounding
+            raise AudioError(
+                f"{gain:g} times a peak of {self.peak:.3g} is {peak:.3g}, and a clip holds at most "
+                f"{MAX_PEAK:g} (+24 dB): take a factor of at most {MAX_PEAK / self.peak:.3g}"
+            )
+        louder = np.multiply(self._samples, gain, dtype=np.float64)
+        return Clip(louder.clip(-MAX_PEAK, MAX_PEAK), self._rate, info=self._info)
 
     __rmul__ = __mul__
 

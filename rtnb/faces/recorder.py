@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import threading
 import time
 import uuid
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsFloat
 
 from ..audio import Clip, clip_html
 from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageError, RtnbError
@@ -101,8 +100,6 @@ class Recorder(anywidget.AnyWidget):
         on_chunk: Callable[[bytes], None] | None = None,
         on_clip: Callable[[Clip], None] | None = None,
     ) -> None:
-        if not (math.isfinite(max_seconds) and 0 < max_seconds <= _LONGEST):
-            raise ArgumentError(f"max_seconds is above 0 and at most {_LONGEST:g}, not {max_seconds!r}")
         self._lock = threading.RLock()
         self._signal = Signal()
         self._whole: Clip | None = None
@@ -125,12 +122,16 @@ class Recorder(anywidget.AnyWidget):
             echo_cancellation=echo_cancellation,
             noise_suppression=noise_suppression,
             auto_gain_control=auto_gain_control,
-            max_seconds=float(max_seconds),
+            max_seconds=_length(max_seconds),
             confirm=confirm,
             samples=list(sample_names()),
         )
         pin(self)
         self.on_msg(self._hear)
+
+    @t.validate("max_seconds")
+    def _within(self, proposal: dict[str, Any]) -> float:
+        return _length(proposal["value"])
 
     # What a user reads.
 
@@ -138,13 +139,20 @@ class Recorder(anywidget.AnyWidget):
     def clip(self) -> Clip:
         """What was recorded, at 24 kHz, from ``trim_start`` to ``trim_end``; its ``info`` says how.
 
-        Raises MicrophoneError where the page could not record, AudioError while nothing is recorded.
+        Raises MicrophoneError where the page could not record, AudioError while nothing is recorded,
+        ArgumentError where the ends of trim leave nothing.
         """
         whole = self.whole
+        start = self.trim_start
         end = whole.seconds if self.trim_end is None else min(self.trim_end, whole.seconds)
-        if self.trim_start <= 0 and end >= whole.seconds:
+        if not 0 <= start < end:
+            raise ArgumentError(
+                f"trim_start and trim_end are seconds from 0 to {whole.seconds:.2f}, the first below the "
+                f"second, not {start!r} and {self.trim_end!r}: trim_start = 0 and trim_end = None keep all"
+            )
+        if start == 0 and end >= whole.seconds:
             return whole
-        return whole[self.trim_start : end].with_info(trim=(self.trim_start, end))
+        return whole[start:end].with_info(trim=(start, end))
 
     @property
     def whole(self) -> Clip:
@@ -432,6 +440,12 @@ class Recorder(anywidget.AnyWidget):
             if self._recording is None:
                 self.state = "error" if self._whole is None else "done"
             self._signal.fire()
+
+
+def _length(seconds: Any) -> float:
+    if isinstance(seconds, SupportsFloat) and 0 < float(seconds) <= _LONGEST:
+        return float(seconds)
+    raise ArgumentError(f"max_seconds is a number above 0 and at most {_LONGEST:g}, not {seconds!r}")
 
 
 def _failed(name: str, error: Exception) -> str:
