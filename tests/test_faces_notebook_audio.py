@@ -95,3 +95,20 @@ def test_a_clip_too_long_to_be_kept_is_a_link_to_its_file(tmp_path):
     page = shelf.find("lecture", rate=8_000)._repr_mimebundle_()["text/html"]
     assert '<a href="a%20talk-audio/lecture.ogg">a talk-audio/lecture.ogg</a> has the sound' in page
     assert "<audio" not in page
+
+
+def test_the_link_leads_from_the_notebook_to_the_file_however_deep_it_lies(tmp_path):
+    for folder, place in [("clips/deep", "clips/deep/q.ogg"), (str(tmp_path / "far"), "../far/q.ogg")]:
+        home = tmp_path / "notes"
+        home.mkdir(exist_ok=True)
+        kept = Shelf(home / "talk.ipynb", home, folder).keep("q", Clip.silence(301.0, 8_000), "")
+        assert f'<a href="{place}">' in kept._repr_mimebundle_()["text/html"]
+        assert (home / place).is_file()
+
+
+def test_a_notebook_that_is_called_notebook_takes_no_clips_of_others(tmp_path):
+    stored(tmp_path / "other-audio")
+    (tmp_path / "other.ipynb").write_text("{}")
+    (tmp_path / "notebook.ipynb").write_text("{}")
+    assert Shelf(tmp_path / "notebook.ipynb", tmp_path).find("question", rate=24_000) is None
+    assert Shelf(None, tmp_path).find("question", rate=24_000) is not None

@@ -43,17 +43,15 @@ class Stored:
 
     name: str
     path: Path
+    place: str
+    """The path as seen from the notebook, as a link has it."""
     clip: Clip
     text: str
     now: str = ""
     """What the cell says now, where that is something else."""
 
     def __repr__(self) -> str:
-        return f"{self.name} = {self.clip!r}, stored in {self._place}"
-
-    @property
-    def _place(self) -> str:
-        return f"{self.path.parent.name}/{self.path.name}"
+        return f"{self.name} = {self.clip!r}, stored in {self.place}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._html()}
@@ -65,7 +63,7 @@ class Stored:
             said += '<p class="rtnb-none">The cell says something else now; --again makes the clip anew.</p>'
         picture = waveform_html(clip.samples, clip.rate, width=480, height=48)
         label = f"Play {self.name}, {duration(clip.seconds)}"
-        player = player_html(clip.samples, clip.rate, label=label, file=self._place)
+        player = player_html(clip.samples, clip.rate, label=label, file=self.place)
         foot = " · ".join(f"<span>{escape(word)}</span>" for word in self._words())
         return (
             f'{STYLE}<div class="rtnb-turn" role="group" aria-label="Clip {escape(self.name)}">'
@@ -87,7 +85,7 @@ class Stored:
             words.append(f"the local voice, {info.get('voice', '')}".rstrip(", "))
         elif info.get("file"):
             words.append(f"from {info['file']}")
-        return [*words, self._place]
+        return [*words, self.place]
 
 
 class Shelf:
@@ -102,6 +100,7 @@ class Shelf:
         base = notebook.parent if notebook is not None and notebook.parent.is_dir() else home
         stem = notebook.stem if notebook is not None else "notebook"
         self._base = base
+        self._known = notebook is not None
         self._fixed = folder is not None
         self.folder = base / folder if folder is not None else base / f"{stem}{_SUFFIX}"
 
@@ -111,15 +110,23 @@ class Shelf:
         Raises ArgumentError where several folders have one and none is the notebook's own, AudioError where
         the file is damaged.
         """
-        path = self._path(name)
+        path = self.path(name)
         if path is None:
             return None
         told = _told(path.with_suffix(".json"))
         info = told.get("info")
         clip = Clip.read(path, rate=rate, info=info if isinstance(info, dict) else {})
-        return Stored(name, path, clip, str(told.get("text", "")))
+        return Stored(name, path, self.place(path), clip, str(told.get("text", "")))
 
-    def _path(self, name: str) -> Path | None:
+    def place(self, path: Path) -> str:
+        """Return a path as seen from the notebook."""
+        try:
+            return Path(os.path.relpath(path, self._base)).as_posix()
+        except ValueError:  # another drive
+            return path.as_posix()
+
+    def path(self, name: str) -> Path | None:
+        """Return where the clip called ``name`` lies, or None. Raises ArgumentError as `find`."""
         own = self.folder / f"{name}.ogg"
         if own.is_file() or self._fixed:
             return own if own.is_file() else None
@@ -127,7 +134,7 @@ class Shelf:
         found = [
             path
             for path in sorted(self._base.glob(f"*{_SUFFIX}/{name}.ogg"))
-            if self.folder.name == f"notebook{_SUFFIX}"
+            if not self._known
             or not (self._base / f"{path.parent.name.removesuffix(_SUFFIX)}.ipynb").exists()
         ]
         if len(found) > 1:
