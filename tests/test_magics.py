@@ -102,6 +102,46 @@ def test_a_file_becomes_a_clip(shell, tmp_path):
     assert round(shell.user_ns["tone"].seconds, 1) == 1.0
 
 
+def test_a_file_that_changed_is_read_anew(shell, tmp_path):
+    line = "%%audio tone --from tone.wav\nListen."
+    Clip.tone(440, 0.5).write(tmp_path / "tone.wav")
+    run(shell, line)
+    path = tmp_path / "notebook-audio" / "tone.ogg"
+    before = path.stat().st_mtime_ns
+    run(shell, line)
+    assert path.stat().st_mtime_ns == before
+    Clip.tone(880, 1.0).write(tmp_path / "tone.wav")
+    run(shell, line)
+    assert round(shell.user_ns["tone"].seconds, 1) == 1.0
+
+
+def test_a_file_without_sound_is_none(shell, capsys, tmp_path):
+    Clip.silence(0).write(tmp_path / "empty.wav")
+    assert "no sound in 'empty.wav'" in usage(shell, capsys, "%%audio a --from empty.wav\nText.")
+    assert not (tmp_path / "notebook-audio").exists()
+
+
+def test_again_without_a_page_says_what_is_there(shell, capsys):
+    run(shell, "%%audio question --say\nHello there.")
+    capsys.readouterr()
+    told = usage(shell, capsys, "%%audio question --again\nHello there.")
+    assert "--again needs a page with a microphone" in told
+    assert "without --again the clip that is stored as notebook-audio/question.ogg is used" in told
+
+
+def test_a_voice_is_for_speaking_whether_a_clip_is_stored_or_not(shell, capsys):
+    for _ in range(2):
+        assert "--voice is for --say" in usage(shell, capsys, "%%audio a --voice marin\nText.")
+        run(shell, "%%audio a --say --voice marin\nText.")
+        capsys.readouterr()
+
+
+def test_a_voice_that_is_none_is_refused(shell, capsys):
+    told = usage(shell, capsys, "%%audio a --say --voice bob\nText.")
+    assert "no voice 'bob'" in told
+    assert "marin" in told
+
+
 def test_a_line_is_enough(shell, tmp_path):
     Clip.tone(440, 0.5).write(tmp_path / "tone.wav")
     run(shell, "%audio tone --from tone.wav")
@@ -145,8 +185,15 @@ def test_nothing_to_speak(shell, capsys):
 def test_a_damaged_clip_is_a_sentence(shell, capsys, tmp_path):
     folder = tmp_path / "notebook-audio"
     folder.mkdir()
-    (folder / "question.ogg").write_bytes(b"OggS nothing of the kind")
-    assert "question.ogg" in usage(shell, capsys, "%%audio question\nText.")
+    for line in ("%%audio question --say", "%%audio question --from tone.wav"):
+        (folder / "question.ogg").write_bytes(b"OggS nothing of the kind")
+        told = usage(shell, capsys, "%%audio question\nText.")
+        assert "question.ogg" in told
+        assert "--again" in told
+        Clip.tone(440, 0.5).write(tmp_path / "tone.wav")
+        run(shell, f"{line}\nText.")
+        assert shell.user_ns.pop("question").seconds > 0
+        capsys.readouterr()
 
 
 def test_a_folder_that_cannot_be_made(shell, capsys, tmp_path):

@@ -10,6 +10,7 @@ from typing import Any
 from ..audio import Clip
 from ..engines import registry
 from ..errors import ArgumentError
+from ..server.fields import VOICES
 from ..server.speech import Clauses
 
 __all__ = ["speak"]
@@ -26,11 +27,12 @@ _one_at_a_time = threading.Lock()
 def speak(text: str, *, voice: str = "", speed: float = 1.0) -> Clip:
     """Return ``text`` as spoken by the engine that ``RTNB_ENGINE`` names, "local" if none.
 
-    ``voice`` is one of the engine's or of a hosted model's; "" and unknown ones mean the default. ``speed``
-    is a factor above 0. Blocks: about a second to load the voice once, then a fraction of the sound's length.
+    ``voice`` is one of the engine's or of a hosted model's, for which the engine has one of its own; "" means
+    the default. ``speed`` is a factor above 0. Blocks: about a second to load the voice once, then a fraction
+    of the sound's length.
 
-    Raises ArgumentError where there is nothing to say, EngineError, WeightsError or MissingPackageError where
-    there is no voice.
+    Raises ArgumentError where there is nothing to say or the voice is unknown, EngineError, WeightsError or
+    MissingPackageError where there is no voice.
     """
     parts = [part for sentence in _SENTENCE.split(text) for part in _clauses(sentence) if _spoken(part)]
     if not parts:
@@ -38,6 +40,9 @@ def speak(text: str, *, voice: str = "", speed: float = 1.0) -> Clip:
     name, options = registry.parse_spec()
     with _one_at_a_time:
         tts = _tts(name, options.get("tts", ""))
+        allowed = dict.fromkeys((*tts.voices, *VOICES))
+        if voice and voice not in allowed:
+            raise ArgumentError(f"there is no voice {voice!r}; there are: {', '.join(allowed)}")
         sounds = [Clip(tts.speak(part.strip(), voice, speed), tts.rate) for part in parts]
         default = tts.voices[0]
     return Clip.join(sounds, gap=_PAUSE).with_info(source="voice", text=text, voice=voice or default)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from IPython.core import display_functions
 
 from ..audio import Clip
-from ..errors import MicrophoneError
+from ..errors import AudioError, MicrophoneError
 from ..faces.notebook_audio import Shelf, Stored, notebook_path
 from .usage import Options, UsageError, one_line, unattended, variable
 
@@ -54,6 +55,10 @@ class AudioMagic:
         """Run the magic. Raises UsageError."""
         args = self.options.parse_line(line)
         variable(args.name)
+        if args.voice is not None and not args.say:
+            raise UsageError("--voice is for --say: a recording has your own")
+        if args.file is not None and args.say:
+            raise UsageError("--from and --say are two ways to one clip: give one of them")
         with one_line():
             self._audio(args, cell.strip())
 
@@ -73,7 +78,12 @@ class AudioMagic:
 
     def _stored(self, shelf: Shelf, args: Namespace, text: str) -> Stored | None:
         """Return the stored clip if it is what the cell asks for."""
-        stored = shelf.find(args.name, rate=args.rate)
+        try:
+            stored = shelf.find(args.name, rate=args.rate)
+        except AudioError as error:
+            if args.say or args.file is not None:
+                return None
+            raise UsageError(f"{error}: --again makes the clip anew") from None
         if stored is None:
             return None
         info = stored.clip.info
@@ -83,13 +93,21 @@ class AudioMagic:
             return None
         if args.file is not None and info.get("file") != Path(args.file).name:
             return None
+        if args.file is not None and _digest(args.file) not in (None, info.get("sha256")):
+            return None
         return stored
 
     def _record(self, shelf: Shelf, args: Namespace, text: str) -> None:
         if unattended(self.shell):
+            if (path := shelf.path(args.name)) is not None:
+                raise UsageError(
+                    "--again needs a page with a microphone, and there is none: without --again the clip "
+                    f"that is stored as {shelf.place(path)} is used"
+                )
             raise UsageError(
-                f"nothing is stored as {shelf.folder.name}/{args.name}.ogg, and there is no page to record "
-                "in: run the cell in JupyterLab or Notebook 7, or give it a sound with --from FILE or --say"
+                f"nothing is stored as {shelf.place(shelf.folder)}/{args.name}.ogg, and there is no page to "
+                "record in: run the cell in JupyterLab or Notebook 7, or give it a sound with --from FILE or "
+                "--say"
             )
         from ..faces.recorder import Recorder
 
@@ -142,15 +160,22 @@ class _Cell:
         self.handle.update({"text/plain": "Nothing was recorded."}, raw=True)
 
 
+def _digest(file: str) -> str | None:
+    """Return the SHA-256 of a file, None where it cannot be read."""
+    try:
+        with open(file, "rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
 def _made(args: Namespace, text: str) -> Clip | None:
     """Return a clip that needs no microphone, if the options ask for one."""
-    if args.voice is not None and not args.say:
-        raise UsageError("--voice is for --say: a recording has your own")
-    if args.file is not None and args.say:
-        raise UsageError("--from and --say are two ways to one clip: give one of them")
     if args.file is not None:
         clip = Clip.read(args.file, rate=args.rate, max_seconds=args.max)
-        return clip.with_info(source="file", file=Path(args.file).name)
+        if not len(clip):
+            raise UsageError(f"there is no sound in {args.file!r}, it is 0 s long: give another file")
+        return clip.with_info(source="file", file=Path(args.file).name, sha256=_digest(args.file))
     if args.say:
         from ..faces.local_voice import speak
 
