@@ -64,19 +64,12 @@ def test_detail_is_finer_than_the_pyramid_and_bounded():
     assert asked(waveform, type="detail", start=10**9, stop=10**9 + 5, count=10) is None
 
 
-def test_parts_of_the_sound_cover_it_with_a_run_up():
-    clip = noise(12, 48_000)
-    waveform = Waveform(clip)
-    for part in range(3):
-        answer, data = asked(waveform, type="sound", part=part)
-        sound = Clip.from_bytes(data)
-        assert answer["begin"] <= part * 5
-        assert answer["begin"] + sound.seconds >= min(part * 5 + 5, 12)
-        assert sound.seconds < 5.3
-        assert len(data) < 40_000
-        assert asked(waveform, type="sound", part=part)[1] is data
+def test_the_page_gets_the_part_of_the_sound_that_it_asks_for():
+    waveform = Waveform(noise(12))
+    answer, data = asked(waveform, type="sound", part=1)
+    assert (answer["part"], answer["begin"]) == (1, pytest.approx(4.92))
+    assert Clip.from_bytes(data).seconds == pytest.approx(5.16, abs=0.05)
     assert asked(waveform, type="sound", part=3) is None
-    assert asked(waveform, type="sound", part=-1) is None
 
 
 @pytest.mark.parametrize("message", [{}, {"type": "x"}, {"type": "rows", "level": 99, "tile": 0}])

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 from ..audio import Clip, clip_html
+from ..audio.peaks import BASE, FACTOR
 from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageError, RtnbError
 from ..session.signal import POLL, Signal
 from .assets import css, esm
 from .comms import pin, unheard
 from .samples import names as sample_names
 from .samples import read as read_sample
+from .sound_parts import PART_SECONDS, SoundParts, first_picture
 from .take import CAPTURE_RATE, FLAGS, Take, captured
 
 try:
@@ -35,8 +37,6 @@ _GREETING = 15.0
 """Seconds within which a page that shows the recorder has said so, while a cell waits for it."""
 _PATIENCE = 2.0
 """Seconds that a page which records may be silent after it was asked for a word."""
-_PART = 1 << 20
-"""Bytes of sound in one message to the page."""
 _LONGEST = 3600.0
 
 
@@ -103,6 +103,7 @@ class Recorder(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._signal = Signal()
         self._whole: Clip | None = None
+        self._parts: SoundParts | None = None
         self._failure: RtnbError | None = None
         self._told = False
         self._kept = False
@@ -270,6 +271,8 @@ class Recorder(anywidget.AnyWidget):
             self._greet(str(message["id"]), message["take"])
         elif kind == "end":
             self.stop()
+        elif kind == "part":
+            self._give_part(str(message["take"]), int(message["part"]))
         elif kind == "start":
             self._started(message["take"], dict(message["info"]))
         elif kind == "problem":
@@ -363,7 +366,7 @@ class Recorder(anywidget.AnyWidget):
         if not recording.seconds:
             self.state = "idle"
             raise AudioError("the recording is empty: record again, a little longer")
-        self._keep(recording.clip(self._info), shown=len(self._pages) == 1)
+        self._keep(recording.clip(self._info))
 
     def _uploaded(self, message: dict[str, Any], data: bytes) -> None:
         if self._upload[0] != message["id"]:
@@ -395,7 +398,7 @@ class Recorder(anywidget.AnyWidget):
                 with self._lock:
                     self.take = uuid.uuid4().hex
                     self.trim_start, self.trim_end = 0.0, None
-                    self._keep(clip, shown=False)
+                    self._keep(clip)
             except RtnbError as error:
                 self._fail(error)
             except Exception as error:
@@ -404,11 +407,10 @@ class Recorder(anywidget.AnyWidget):
 
         threading.Thread(target=run, name="rtnb-recorder", daemon=True).start()
 
-    def _keep(self, clip: Clip, *, shown: bool) -> None:
-        self._whole, self._failure = clip, None
+    def _keep(self, clip: Clip) -> None:
+        self._whole, self._parts, self._failure = clip, SoundParts(clip), None
         self.note, self.state = "", "done"
-        if not shown:
-            self._show(clip)
+        self._show(clip)
         self._kept = False
         if not self.confirm:
             self._give()
@@ -427,11 +429,16 @@ class Recorder(anywidget.AnyWidget):
         self._signal.fire()
 
     def _show(self, clip: Clip) -> None:
-        data = clip.to_pcm16(CAPTURE_RATE)
-        parts = [data[at : at + _PART] for at in range(0, len(data), _PART)]
-        head = {"type": "sound", "take": self.take, "rate": CAPTURE_RATE, "parts": len(parts)}
-        for part, piece in enumerate(parts):
-            self.send({**head, "part": part}, [piece])
+        """Send the picture of a clip; pages that have the take itself have no need of it."""
+        pyramid, level = first_picture(clip)
+        row = BASE * FACTOR**level / clip.rate
+        head = {"type": "sound", "take": self.take, "seconds": clip.seconds, "row": row, "part": PART_SECONDS}
+        self.send(head, [pyramid.level(level).tobytes()])
+
+    def _give_part(self, take: str, part: int) -> None:
+        """Send a part of the sound to who wants to hear it."""
+        if self._parts is not None and take == self.take and (found := self._parts.get(part)) is not None:
+            self.send({"type": "part", "take": take, "part": part, "begin": found[0]}, [found[1]])
 
     def _fail(self, failure: RtnbError) -> None:
         with self._lock:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import io
-import threading
 import uuid
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..audio import Clip
-from ..audio.peaks import BASE, FACTOR, Peaks, peaks
+from ..audio.peaks import BASE, FACTOR, peaks
 from ..audio.samples import as_number
 from ..audio.view import clip_html, data_uri, duration, loudness, waveform_svg
 from ..errors import MissingPackageError
 from .assets import css, esm
 from .comms import pin
+from .sound_parts import PART_SECONDS, SoundParts, first_picture
 
 try:
     import anywidget
@@ -27,14 +25,8 @@ except ImportError as error:
 
 __all__ = ["Waveform"]
 
-_OVERVIEW_ROWS = 1024
 _TILE_ROWS = 2048
 _MOST_COLUMNS = 8192
-_PART_SECONDS = 5.0
-# Of sound before and after a part, so that Opus is in full swing at its edges; the page cuts it off.
-_RUN_UP = 0.08
-_SOUND_RATE = 24_000
-_KEPT_PARTS = 16
 _STATIC_SECONDS = 60.0
 _STATIC_COLUMNS = 240
 
@@ -80,10 +72,9 @@ class Waveform(anywidget.AnyWidget):
 
     def __init__(self, clip: Any, *, title: str = "") -> None:
         self.clip = Clip.of(clip)
-        pyramid, level = _pyramid(self.clip)
+        pyramid, level = first_picture(self.clip)
         self._pyramid = pyramid
-        self._parts: OrderedDict[int, bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._parts = SoundParts(self.clip)
         kind = f"{self.clip.rate / 1000:g} kHz · {loudness(self.clip.peak_db)}"
         super().__init__(
             uid=uuid.uuid4().hex,
@@ -93,7 +84,7 @@ class Waveform(anywidget.AnyWidget):
             rate=self.clip.rate,
             overview=pyramid.level(level).tobytes(),
             overview_level=level,
-            shape={"base": BASE, "factor": FACTOR, "tile": _TILE_ROWS, "part": _PART_SECONDS},
+            shape={"base": BASE, "factor": FACTOR, "tile": _TILE_ROWS, "part": PART_SECONDS},
         )
         self.on_msg(self._hear)
         pin(self)
@@ -155,46 +146,5 @@ class Waveform(anywidget.AnyWidget):
 
     def _sound(self, message: Mapping[str, Any]) -> tuple[dict[str, Any], bytes] | None:
         """Return a part of the sound as WebM/Opus, and where in the clip, in seconds, its data begin."""
-        part = int(message["part"])
-        start = part * _PART_SECONDS
-        if not 0 <= start < self.clip.seconds:
-            return None
-        begin = max(0.0, start - _RUN_UP)
-        with self._lock:
-            data = self._parts.pop(part, None)
-            if data is None:
-                data = _webm(self.clip[begin : start + _PART_SECONDS + _RUN_UP])
-            self._parts[part] = data
-            while len(self._parts) > _KEPT_PARTS:
-                self._parts.popitem(last=False)
-        return {"begin": begin}, data
-
-
-def _webm(piece: Clip) -> bytes:
-    """Return Opus that needs little memory to decode, so that parts join without a click."""
-    import av
-
-    sound = np.clip(piece.resample(_SOUND_RATE).samples, -1.0, 1.0).reshape(1, -1)
-    buffer = io.BytesIO()
-    with av.open(buffer, mode="w", format="webm") as out:
-        stream = out.add_stream("libopus", rate=_SOUND_RATE, options={"application": "lowdelay"})
-        stream.codec_context.layout = "mono"
-        stream.codec_context.bit_rate = 48_000
-        frame = av.AudioFrame.from_ndarray(sound, format="flt", layout="mono")
-        frame.sample_rate = _SOUND_RATE
-        frame.pts = 0
-        out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return buffer.getvalue()
-
-
-def _pyramid(clip: Clip) -> tuple[Peaks, int]:
-    """Return the clip's pyramid, whole to its last row, and the level of the first picture."""
-    level = 0
-    while len(clip) // (BASE * FACTOR ** (level + 1)) >= _OVERVIEW_ROWS:
-        level += 1
-    pyramid = Peaks(clip.samples)
-    span = BASE * FACTOR**level
-    # Only full rows are given out: silence fills the last ones.
-    pyramid.append(np.zeros(-len(clip) % span, np.float32))
-    return pyramid, level
+        found = self._parts.get(int(message["part"]))
+        return None if found is None else ({"begin": found[0]}, found[1])

@@ -91,6 +91,13 @@ async def test_a_denied_microphone(lab):
     await page.until("rec.state == 'done'")
     assert await page.value("(rec.clip.seconds, rec.clip.info['file'])") == [90.0, "tone.wav"]
     assert "did not allow" not in await page.text(0)
+    # The page has a picture of it, and asks for the sound that it plays: here the end.
+    await page.execute("rec.trim_start = 89.0")
+    await button(page, "Play what is kept").click()
+    await button(page, "Stop playing").wait_for()
+    await page.until("17 in rec._parts._parts")
+    await button(page, "Play what is kept").wait_for()
+    await page.portraits("recorder-uploaded", page.output(0))
     await button(page, "Use sample").click()
     await page.until("rec.clip.info.get('source') == 'sample'")
     await page.output(0).get_by_role("textbox", name="Text to speak").fill("Hello from the page.")

@@ -126,3 +126,15 @@ quietly("a page answers for the take that it records, and for no other", async (
   one.hear({ type: "ask", take: one.desk.takeId });
   assert.equal(one.kinds().at(-1), "stop");
 });
+
+quietly("a take that lies in the kernel is shown, and never in place of the one that is being recorded", async (fake) => {
+  const message = { type: "sound", take: "k", seconds: 2, row: 256 / 24000, part: 5 };
+  const rows = new DataView(new Int8Array(2 * 188).buffer);
+  const one = desk();
+  one.hear(message, [rows]);
+  assert.equal(one.desk.take.seconds, 2);
+  assert.deepEqual(one.desk.trim, { start: 0, end: 2 });
+  const busy = await recording(fake);
+  busy.hear(message, [rows]);
+  assert.notEqual(busy.desk.takeId, "k");
+});

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { meterLevel, moveTrim, Take, trimKey } from "../../rtnb/faces/static/recorder-take.js";
+import { FarTake, meterLevel, moveTrim, Take, trimKey } from "../../rtnb/faces/static/recorder-take.js";
 
 function ramp(length, from = 0) {
   return Int16Array.from({ length }, (_, i) => from + i);
@@ -69,4 +69,14 @@ test("a meter is empty at −60 dBFS and full at 0", () => {
   assert.equal(meterLevel(1), 1);
   assert.equal(meterLevel(2), 1);
   assert.ok(Math.abs(meterLevel(0.0316) - 0.5) < 0.01);
+});
+
+test("a take whose sound the kernel has is drawn from its rows", () => {
+  const rows = new Int8Array(2 * 100);
+  rows[2 * 30 + 1] = 127;
+  rows[2 * 60] = -127;
+  const take = new FarTake({ seconds: 1, row: 0.01, part: 5 }, rows);
+  const columns = take.columns(0, take.seconds, 10);
+  assert.equal(columns.findIndex((column) => column[1] === 1), 3);
+  assert.equal(columns.findIndex((column) => column[0] === -1), 6);
 });

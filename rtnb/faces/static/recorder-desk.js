@@ -2,7 +2,8 @@
 
 import { Capture, microphoneProblem } from "./capture.js";
 import { Greeting } from "./greeting.js";
-import { moveTrim, Take } from "./recorder-take.js";
+import { FarPlayer, NearPlayer } from "./recorder-player.js";
+import { FarTake, moveTrim, Take } from "./recorder-take.js";
 
 const UPLOAD_PART = 1 << 20;
 const UPLOAD_MOST = 200 << 20;
@@ -35,7 +36,6 @@ export class Desk {
     this.watchers = new Set();
     this.unseen = null;
     this.beginning = false;
-    this.arriving = null;
     model.on("msg:custom", (message, buffers) => this.#hear(message, buffers));
     model.on("comm:close", () => {
       desks.delete(model.get("uid"));
@@ -225,6 +225,7 @@ export class Desk {
     else if (message.type === "ask" && message.take === this.takeId && this.busy) this.#send({ type: "here", take: this.takeId });
     else if (message.type === "again" && message.take === this.takeId) this.#again(message.seqs);
     else if (message.type === "sound") this.#sound(message, buffers);
+    else if (message.type === "part") this.#part(message, buffers);
   }
 
   #again(seqs) {
@@ -235,20 +236,19 @@ export class Desk {
     this.#send({ type: "stop", take: this.takeId, chunks: this.take.pieces.length });
   }
 
-  #sound({ take, rate, part, parts }, [view]) {
-    if (this.busy || take === this.takeId) return; // another page asked for what this one has
-    if (part === 0) this.arriving = new Take(rate);
-    if (!this.arriving) return;
-    // Copied, since a buffer of the comm may begin at an odd byte.
-    this.arriving.push(new Int16Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)));
-    if (part + 1 < parts) return;
+  #sound(message, [rows]) {
+    if (this.busy || message.take === this.takeId) return; // another page asked for what this one has
     this.stopPlaying();
-    this.take = this.arriving;
+    this.take = new FarTake(message, new Int8Array(rows.buffer, rows.byteOffset, rows.byteLength));
     this.info = null;
-    this.takeId = take;
-    this.arriving = null;
+    this.takeId = message.take;
     this.#trimmed();
     this.tell("state");
+  }
+
+  #part({ take, part, begin }, [data]) {
+    if (take !== this.takeId) return;
+    this.player?.give?.(part, begin, data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength));
   }
 
   // Trim.
@@ -282,37 +282,33 @@ export class Desk {
 
   // Listening to it.
 
-  async play() {
+  play() {
     if (!this.take || this.player) {
       this.stopPlaying();
       return;
     }
-    const { start, end } = this.trim;
-    const samples = this.take.slice(start, end);
-    if (!samples.length) return;
-    const context = new AudioContext();
-    const buffer = context.createBuffer(1, samples.length, this.take.rate);
-    buffer.copyToChannel(samples, 0);
-    const source = context.createBufferSource();
-    source.buffer = buffer;
-    source.connect(context.destination);
-    this.player = { context, began: context.currentTime, start };
-    source.onended = () => this.stopPlaying();
-    source.start();
+    const Player = this.take instanceof FarTake ? FarPlayer : NearPlayer;
+    this.player = new Player(this.take, this.trim, {
+      ask: (part) => this.#send({ type: "part", take: this.takeId, part }),
+      ended: () => this.stopPlaying(),
+      failed: (sentence) => {
+        this.problem = sentence;
+        this.stopPlaying();
+        this.tell("state");
+      },
+    });
     this.tell("play");
-    await context.resume();
   }
 
   /** Return where in the take the sound is, in seconds, or null when nothing plays. */
   get playhead() {
-    return this.player ? this.player.start + this.player.context.currentTime - this.player.began : null;
+    return this.player?.at ?? null;
   }
 
   stopPlaying() {
-    this.player?.context.close();
-    if (this.player) {
-      this.player = null;
-      this.tell("play");
-    }
+    if (!this.player) return;
+    this.player.close();
+    this.player = null;
+    this.tell("play");
   }
 }

@@ -2,14 +2,50 @@
 
 const TAKE_BUCKET = 256;
 
-/** Sound as it comes in: PCM16 pieces, and the smallest and largest sample of every 256. */
-export class Take {
+/** The smallest and the largest sample, −1 to 1, of each of `perSecond` parts of a second. */
+class TakePicture {
+  constructor(perSecond) {
+    this.perSecond = perSecond;
+    this.low = [];
+    this.high = [];
+  }
+
+  /** Return [low, high] for each of `count` equal parts of start…end seconds; null where there is no sound. */
+  columns(start, end, count) {
+    const width = ((end - start) * this.perSecond) / count;
+    const columns = [];
+    for (let i = 0; i < count; i += 1) {
+      const from = Math.floor(start * this.perSecond + i * width);
+      const to = Math.max(from + 1, Math.floor(start * this.perSecond + (i + 1) * width));
+      let column = null;
+      for (let k = Math.max(0, from); k < Math.min(to, this.low.length); k += 1) {
+        column ??= [this.low[k], this.high[k]];
+        if (this.low[k] < column[0]) column[0] = this.low[k];
+        if (this.high[k] > column[1]) column[1] = this.high[k];
+      }
+      columns.push(column);
+    }
+    return columns;
+  }
+}
+
+/** A take whose sound the kernel has: its picture, rows of (low, high) as int8, each of `row` seconds. */
+export class FarTake extends TakePicture {
+  constructor({ seconds, row, part }, rows) {
+    super(1 / row);
+    this.seconds = seconds;
+    this.part = part;
+    rows.forEach((value, k) => (k % 2 ? this.high : this.low).push(value / 127));
+  }
+}
+
+/** Sound as it comes in: PCM16 pieces, and the picture of every 256 samples. */
+export class Take extends TakePicture {
   constructor(rate) {
+    super(rate / TAKE_BUCKET);
     this.rate = rate;
     this.pieces = [];
     this.length = 0;
-    this.low = [];
-    this.high = [];
     this.open = 0;
   }
 
@@ -32,25 +68,6 @@ export class Take {
       }
       this.open = (this.open + 1) % TAKE_BUCKET;
     }
-  }
-
-  /** Return [low, high] for each of `count` equal parts of start…end seconds; null where there is no sound. */
-  columns(start, end, count) {
-    const perSecond = this.rate / TAKE_BUCKET;
-    const width = ((end - start) * perSecond) / count;
-    const columns = [];
-    for (let i = 0; i < count; i += 1) {
-      const from = Math.floor(start * perSecond + i * width);
-      const to = Math.max(from + 1, Math.floor(start * perSecond + (i + 1) * width));
-      let column = null;
-      for (let k = Math.max(0, from); k < Math.min(to, this.low.length); k += 1) {
-        column ??= [this.low[k], this.high[k]];
-        if (this.low[k] < column[0]) column[0] = this.low[k];
-        if (this.high[k] > column[1]) column[1] = this.high[k];
-      }
-      columns.push(column);
-    }
-    return columns;
   }
 
   /** Return start…end seconds as floats in [-1, 1). */

@@ -229,7 +229,7 @@ class RecorderView {
     this.main.disabled = ["starting", "finishing", "working"].includes(state);
     this.pauseButton.textContent = state === "paused" ? "Resume" : "Pause";
     this.pauseButton.classList.toggle("rtnb-hidden", !live);
-    const kept = quiet && desk.take !== null && desk.take.length > 0;
+    const kept = quiet && desk.take !== null && desk.take.seconds > 0;
     this.playButton.classList.toggle("rtnb-hidden", !kept);
     const asks = kept && model.get("confirm");
     this.keepButton.classList.toggle("rtnb-hidden", !asks);
