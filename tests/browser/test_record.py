@@ -169,6 +169,21 @@ async def test_flags_and_chunks(lab):
     await button(page, "Play what is kept").wait_for()
 
 
+async def test_space_is_held_to_record(lab):
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await page.output(0).get_by_role("group", name="Recorder").focus()
+    await page.page.keyboard.down(" ")
+    await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
+    await page.page.keyboard.down(" ")  # as a key that is held repeats
+    await page.page.keyboard.up(" ")
+    await page.until("rec.state == 'done' and rec.clip.seconds > 0.5")
+    await page.page.keyboard.press(" ")  # let go before the browser has opened the microphone
+    await asyncio.sleep(1)
+    assert await page.value("rec.state") == "done"
+    await button(page, "Record again").wait_for()
+
+
 async def test_narrow_and_still(lab):
     page = await lab.open([SHOW], viewport={"width": 480, "height": 800}, reduced_motion="reduce")
     await page.run(0)

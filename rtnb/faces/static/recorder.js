@@ -60,6 +60,7 @@ class RecorderView {
     this.desk = desk;
     this.model = model;
     this.gone = false;
+    this.held = false;
     this.drawn = 0;
     this.#build();
   }
@@ -94,7 +95,17 @@ class RecorderView {
     this.other = el("details", {}, el("summary", {}, "No microphone?"), this.#others());
     this.node = el(
       "div",
-      { class: "rtnb rtnb-recorder", role: "group", "aria-label": "Recorder" },
+      {
+        class: "rtnb rtnb-recorder",
+        role: "group",
+        "aria-label": "Recorder",
+        "aria-keyshortcuts": "Space",
+        title: "While this has the focus, hold Space to record",
+        tabindex: 0,
+        onkeydown: (event) => this.#hold(event),
+        onkeyup: (event) => event.key === " " && this.#release(),
+        onfocusout: () => this.#release(),
+      },
       this.prompt,
       el(
         "div",
@@ -184,6 +195,20 @@ class RecorderView {
     if (this.state === "elsewhere") this.desk.endElsewhere();
     else if (this.desk.phase === "recording" || this.desk.phase === "paused") this.desk.stop();
     else this.desk.record();
+  }
+
+  /** Record while Space is down; on the buttons it presses them. */
+  #hold(event) {
+    if (event.target !== this.node || event.key !== " ") return;
+    event.preventDefault();
+    if (event.repeat || this.main.disabled || this.desk.busy || this.state === "elsewhere") return;
+    this.held = true;
+    this.desk.record();
+  }
+
+  #release() {
+    if (this.held) this.desk.stop();
+    this.held = false;
   }
 
   #set(name, value) {
