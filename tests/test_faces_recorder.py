@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import rtnb
 from rtnb import ArgumentError, AudioError, Clip, MicrophoneError
-from rtnb.faces import comms, samples
+from rtnb.faces import comms, display, samples
 from rtnb.faces import recorder as module
 from rtnb.faces.comms import pin
 from rtnb.faces.local_voice import speak
@@ -117,8 +117,44 @@ def test_a_recording_becomes_a_clip():
     assert clip.info["auto_gain_control"] is None  # the browser did not tell
     assert Clip.of(recorder) == clip
     assert recorder.wait() == clip
-    assert "text/html" in recorder._repr_mimebundle_()[0]
-    assert "data:audio/ogg" in recorder._repr_mimebundle_()[0]["text/html"]
+
+
+class Place:
+    """Stands in for an output of a cell."""
+
+    def __init__(self, bundle):
+        self.bundle = bundle
+
+    def replace(self, bundle):
+        self.bundle = bundle
+
+
+def test_what_a_saved_notebook_keeps(monkeypatch):
+    places = []
+    monkeypatch.setattr(display, "Place", lambda bundle: places.append(Place(bundle)) or places[-1])
+    recorder = rtnb.Recorder()
+    recorder._ipython_display_()
+    [live, still] = places
+    before = dict(live.bundle)
+    assert "application/vnd.jupyter.widget-view+json" in before
+    assert still.bundle == {"text/html": '<div class="rtnb-still"></div>'}
+    page = Page(recorder)
+    for seconds, words, kept in [(2.0, "2.00 s", 1), (301.0, "too long to be kept", 0)]:
+        page.record([Clip.silence(seconds).to_pcm16()], take=words)
+        wait_until(lambda words=words: words in still.bundle["text/html"])
+        assert still.bundle["text/html"].count("data:audio/ogg;base64,") == kept
+    assert live.bundle == before  # the page need not draw it anew
+    recorder.trim_end = 1.5  # what was cut off is not kept
+    wait_until(lambda: "1.50 s" in still.bundle["text/html"])
+    recorder._ipython_display_()
+    assert places[-1].bundle == still.bundle
+
+
+def wait_until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_trim():

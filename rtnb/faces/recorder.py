@@ -38,6 +38,8 @@ _GREETING = 15.0
 _PATIENCE = 2.0
 """Seconds that a page which records may be silent after it was asked for a word."""
 _LONGEST = 3600.0
+_MOMENT = 0.3
+_STILL = '<div class="rtnb-still">{}</div>'
 
 
 class Recorder(anywidget.AnyWidget):
@@ -103,6 +105,8 @@ class Recorder(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._signal = Signal()
         self._whole: Clip | None = None
+        self._saving = threading.Timer(0, self._save)
+        self._still = {"text/html": _STILL.format("")}
         self._parts: SoundParts | None = None
         self._failure: RtnbError | None = None
         self._told = False
@@ -114,6 +118,7 @@ class Recorder(anywidget.AnyWidget):
         self._upload: tuple[str, dict[int, bytes]] = ("", {})
         self._begin = autostart
         self._pages: set[str] = set()
+        self._places: list[Any] = []
         self.on_chunk = on_chunk
         self.on_clip = on_clip
         super().__init__(
@@ -243,11 +248,47 @@ class Recorder(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle: Any = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        still = clip_html(self._whole) if self._whole is not None else ""
         # What is left where there is no kernel, or no widgets.
-        data["text/html"] = still or "<i>A recorder: run the cell in JupyterLab or Notebook 7 to record.</i>"
+        data["text/html"] = "<i>A recorder: run the cell in JupyterLab or Notebook 7 to record.</i>"
         data["text/plain"] = repr(self)
         return data, metadata
+
+    def _ipython_display_(self) -> None:
+        """Show it, and after it an output for the clip, which is all that a saved notebook has of a widget.
+
+        It is not the widget's own output that changes, since the page would draw that anew, away from under
+        whoever is working in it. Beside a live recorder the page hides the clip.
+        """
+        from .display import Place
+
+        Place(self._repr_mimebundle_()[0])
+        self._places.append(Place(self._still))
+        self._save_soon()
+
+    @t.observe("trim_start", "trim_end")
+    def _save_soon(self, _: Any = None) -> None:
+        """Put the clip into the notebook when a moment has passed without another change to it."""
+        with self._lock:
+            self._saving.cancel()
+            self._saving = threading.Timer(_MOMENT, self._save)
+            self._saving.daemon = True
+            self._saving.start()
+
+    def _save(self) -> None:
+        """Put the clip into the notebook wherever the recorder is shown; Opus of a long one takes seconds."""
+        if not self._places:
+            return
+        saving = self._saving
+        try:
+            clip = self.clip
+        except RtnbError:
+            return
+        still = {"text/html": _STILL.format(clip_html(clip)), "text/plain": repr(clip)}
+        with self._lock:
+            if self._saving is saving:
+                self._still = still
+                for place in self._places:
+                    place.replace(still)
 
     # What the page says. Handlers run on a shell's thread, and what they raise would show up nowhere.
 
@@ -411,6 +452,7 @@ class Recorder(anywidget.AnyWidget):
         self._whole, self._parts, self._failure = clip, SoundParts(clip), None
         self.note, self.state = "", "done"
         self._show(clip)
+        self._save_soon()
         self._kept = False
         if not self.confirm:
             self._give()

@@ -12,6 +12,7 @@ from IPython.core import display_functions
 
 from ..audio import Clip
 from ..errors import AudioError, MicrophoneError
+from ..faces.display import Place
 from ..faces.notebook_audio import Shelf, Stored, notebook_path
 from .usage import Options, UsageError, one_line, unattended, variable
 
@@ -123,7 +124,7 @@ class AudioMagic:
         )
         cell = _Cell(self.shell.user_ns, shelf, args, text, recorder)
         recorder.on_clip = cell.take
-        cell.handle = _show(recorder, display_id=True)
+        cell.place = Place(recorder._repr_mimebundle_()[0])
         try:
             recorder.wait()
         except KeyboardInterrupt:
@@ -141,7 +142,7 @@ class _Cell:
     def __init__(
         self, namespace: dict[str, Any], shelf: Shelf, args: Namespace, text: str, recorder: Any
     ) -> None:
-        self.handle: Any = None
+        self.place: Any = None
         self._namespace = namespace
         self._shelf, self._args, self._text = shelf, args, text
         self._recorder = recorder
@@ -150,14 +151,14 @@ class _Cell:
         """Take the clip; called on the page's thread, whether the cell still waits or not."""
         stored = self._shelf.keep(self._args.name, clip.resample(self._args.rate), self._text)
         self._namespace[self._args.name] = stored.clip
-        self.handle.update(stored)
+        self.place.replace(stored._repr_mimebundle_())
         self._recorder.close()
 
     def drop(self) -> None:
         """Take nothing any more, and let go of the microphone."""
         self._recorder.on_clip = None
         self._recorder.close()
-        self.handle.update({"text/plain": "Nothing was recorded."}, raw=True)
+        self.place.replace({"text/plain": "Nothing was recorded."})
 
 
 def _digest(file: str) -> str | None:

@@ -184,6 +184,22 @@ async def test_space_is_held_to_record(lab):
     await button(page, "Record again").wait_for()
 
 
+async def test_a_saved_notebook_has_the_sound(lab):
+    page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
+    await page.run(0)
+    await record(page, 0.6)
+    await page.until("'audio/ogg' in rec._still['text/html']")
+    await button(page, "Play what is kept").wait_for()  # it is live as before
+    assert not await page.output(0).locator("audio").is_visible()
+    [live, still] = (await page.save()).cells[0].outputs
+    assert "application/vnd.jupyter.widget-view+json" in live["data"]
+    assert still["data"]["text/html"] == (await page.value("rec._still"))["text/html"]
+    await page.restart()
+    await page.save()
+    await page.reload()
+    await page.output(0).locator("audio").wait_for()
+
+
 async def test_narrow_and_still(lab):
     page = await lab.open([SHOW], viewport={"width": 480, "height": 800}, reduced_motion="reduce")
     await page.run(0)
