@@ -112,7 +112,7 @@ class Recorder(anywidget.AnyWidget):
         self._told = False
         self._kept = False
         self._recording: Take | None = None
-        self._words = 0
+        self._heard = 0
         self._info: dict[str, Any] = {}
         self._asked_again = False
         self._upload: tuple[str, dict[int, bytes]] = ("", {})
@@ -297,7 +297,7 @@ class Recorder(anywidget.AnyWidget):
             self._attempt(lambda: self._handle(message, [bytes(buffer) for buffer in buffers or []]))
 
     def _attempt(self, work: Callable[[], None]) -> None:
-        """Do something that nobody calls who could hear what it raises."""
+        """Do what a page or a clock has asked for, neither of which can be told: what is raised is shown."""
         try:
             work()
         except RtnbError as error:
@@ -328,7 +328,7 @@ class Recorder(anywidget.AnyWidget):
         elif kind == "say":
             self._make("Speaking …", lambda: _spoken(str(message["text"])))
         elif self._recording is not None and message.get("take") == self._recording.take:
-            self._words += 1
+            self._heard += 1
             if kind == "chunk":
                 self._chunk(self._recording, int(message["seq"]), buffers[0])
             elif kind == "stop":
@@ -354,12 +354,12 @@ class Recorder(anywidget.AnyWidget):
         """Ask the page that records to say something; one that says nothing was closed or loaded again."""
         if (recording := self._recording) is None:
             return
-        words = self._words
+        heard = self._heard
         self.send({"type": "ask", "take": recording.take})
 
         def give_up() -> None:
             with self._lock:
-                if self._recording is recording and self._words == words:
+                if self._recording is recording and self._heard == heard:
                     self._info["cut_off"] = True
                     self._attempt(lambda: self._finish(recording))
 
