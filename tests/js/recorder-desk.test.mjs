@@ -63,6 +63,17 @@ quietly("what nobody can see any more is stopped, and what it heard is kept", as
   assert.equal(one.desk.take.length, 960);
 });
 
+quietly("what nobody can see any more is heard no longer", async (fake) => {
+  const one = await recording(fake);
+  await one.desk.stop();
+  let closed = false;
+  one.desk.player = { close: () => (closed = true) };
+  one.unwatch();
+  mock.timers.tick(2100);
+  assert.equal(closed, true);
+  assert.equal(one.desk.player, null);
+});
+
 quietly("a view that is moved or drawn anew stops nothing", async (fake) => {
   const one = await recording(fake);
   one.unwatch();

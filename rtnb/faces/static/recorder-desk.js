@@ -55,14 +55,18 @@ export class Desk {
     }
   }
 
-  /** Show what goes on here to a view; what is returned ends that. Nobody records what nobody can see. */
+  /** Show what goes on here to a view; what is returned ends that. What nobody can see neither records nor plays. */
   watch(watcher) {
     clearTimeout(this.unseen);
     this.watchers.add(watcher);
     if (this.beginning) this.record();
     return () => {
       this.watchers.delete(watcher);
-      if (!this.watchers.size) this.unseen = setTimeout(() => this.stop(), DESK_UNSEEN);
+      if (this.watchers.size) return;
+      this.unseen = setTimeout(() => {
+        this.stop();
+        this.stopPlaying();
+      }, DESK_UNSEEN);
     };
   }
 
