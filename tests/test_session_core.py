@@ -183,6 +183,51 @@ async def test_push_to_talk(bench: Bench) -> None:
     assert len(session.turns) == 1
 
 
+async def test_what_is_committed_while_a_turn_runs_is_apart_and_answered_next(bench: Bench) -> None:
+    session = await bench.open()
+    running, later = session.send("one"), session.send("two")
+    session.append(rtnb.Clip.tone(300, 0.5))
+    spoken = session.commit()
+    assert session.record.log[-1].type == "input_audio_buffer.commit"
+    with pytest.raises(ArgumentError, match="waits for its answer"):
+        session.commit()
+    await later
+    assert [turn.done for turn in (running, spoken)] == [True, True]
+    assert spoken.text == "You said: (speech, 0.5 seconds)"
+    assert (later.input, later.text) == ("two", "You said: two")
+    assert [turn.number for turn in (running, spoken, later)] == [0, 1, 2]
+
+
+async def test_input_of_a_turn_that_was_dropped_belongs_to_the_next_turn(
+    bench: Bench,
+) -> None:
+    session = await bench.open()
+    running = session.send(" ".join(["word"] * 50))
+    session.append(rtnb.Clip.tone(300, 0.5))
+    dropped = session.commit()
+    session.cancel_turn(dropped)
+    assert (dropped.status, dropped.number) == ("cancelled", 1)
+    session.append(rtnb.Clip.tone(300, 1.5))
+    turn = await session.commit()
+    assert running.done
+    sounds = [session.record.conversation.items[id] for id in session.record.turns.all[1].inputs]
+    assert [item.audio_ms for item in sounds] == [500, 1500]
+    assert turn.input.audio.seconds == pytest.approx(2.0)
+    assert (dropped.status, dropped.items, dropped.input.audio) == ("cancelled", [], None)
+
+
+async def test_a_refused_commit_that_waits_fails_its_turn_alone(bench: Bench) -> None:
+    session = await bench.open()
+    running = session.send("one")
+    session.append(rtnb.Clip.tone(300, 0.5))
+    session.send_event({"type": "input_audio_buffer.clear"})
+    session._feed._buffered = 48_000  # as if it had not noticed
+    refused = await session.commit()
+    assert refused.status == "failed"
+    assert (await running).status == "completed"
+    assert (await session.send("two")).text == "You said: two"
+
+
 async def test_turns_wait_for_each_other(bench: Bench) -> None:
     session = await bench.open()
     turns = [session.send(f"number {n}") for n in range(5)]

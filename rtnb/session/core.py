@@ -258,20 +258,25 @@ class AsyncSession:
     def commit(self, **options: Any) -> Turn:
         """End the input that was appended, ask for a response, and return its turn. Push to talk.
 
-        Raises ArgumentError while a turn runs (wait for it or cancel it first), and where less than 0.1 s
-        was appended; BudgetError where the budget is used up.
+        While a turn runs, the input is committed all the same, so that what is appended next is apart from
+        it; the answer waits for the turn, and comes before those of turns that were sent to wait.
+
+        Raises ArgumentError where less than 0.1 s was appended, and while input that was committed waits for
+        its answer (wait for its turn or cancel it first); BudgetError where the budget is used up.
         """
         self._usable()
         self._guard.check()
-        if self._promises.current is not None:
-            raise ArgumentError("a turn runs: wait for it or cancel it, then commit")
+        if self._promises.committed:
+            raise ArgumentError(
+                "what was committed before waits for its answer: wait for that turn or cancel it, then commit"
+            )
         self._feed.check_commit()
         response = self._response(options)
         turn = Turn(self)
         self.turns.append(turn)
-        self._promises.current = turn
         self._emit({"type": "input_audio_buffer.commit"}, turn)
-        self._ask(turn, response)
+        self._promises.wait(turn, [], response)
+        self._next()
         return turn
 
     def _given(self, things: Iterable[Any]) -> list[Content]:
@@ -418,7 +423,7 @@ class AsyncSession:
             turn.refused = error
             self.cancel_turn(turn)
         turn = turn or self._promises.known(number)
-        if turn is not None and not self.record.turns.all[turn.number].active:
+        if turn is not None and not turn.done and not self.record.turns.all[turn.number].active:
             self._finish(turn)
 
     def _on_response_done(self, event: Event, number: int) -> None:
@@ -475,8 +480,9 @@ class AsyncSession:
         """End a turn early. Runs on the session's loop; see ``Turn.cancel``."""
         if turn.done or self.closed:
             return
-        if turn.queued:
-            turn.settle(dropped=True)
+        if self._promises.waits(turn):
+            turn.settle(turn.refused, dropped=True)
+            self._promises.end(turn)
             self.signal.fire()
             return
         turn.unwanted = True

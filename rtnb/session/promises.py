@@ -22,6 +22,7 @@ class Waiting(NamedTuple):
 
     turn: Turn
     given: list[Content]
+    """Its input; nothing where that was committed already."""
     response: Event
 
 
@@ -39,8 +40,21 @@ class Promises:
         self._waiting: deque[Waiting] = deque()
 
     def wait(self, turn: Turn, given: list[Content], response: Event) -> None:
-        """Let a turn wait for its time."""
-        self._waiting.append(Waiting(turn, given, response))
+        """Let a turn wait for its time; one whose input is committed goes first."""
+        waiting = Waiting(turn, given, response)
+        if given:
+            self._waiting.append(waiting)
+        else:
+            self._waiting.appendleft(waiting)
+
+    def waits(self, turn: Turn) -> bool:
+        """Tell whether a turn waits for its time."""
+        return not turn.done and any(waiting.turn is turn for waiting in self._waiting)
+
+    @property
+    def committed(self) -> bool:
+        """Whether committed input waits for its answer, which would answer all that is said until then."""
+        return any(not waiting.given and not waiting.turn.done for waiting in self._waiting)
 
     def next(self) -> Waiting | None:
         """Return the first that waits and was not given up; None while a turn runs."""
@@ -51,7 +65,10 @@ class Promises:
         return None
 
     def number(self, number: int, turn: Turn) -> None:
-        """Know a turn by the number that the log gave it."""
+        """Know a turn by the number that the log gave it, in place of one that was dropped."""
+        before = self._numbered.get(number)
+        if before is not None and before.done:
+            before.leave()
         self._numbered[number] = turn
 
     def known(self, number: int) -> Turn | None:

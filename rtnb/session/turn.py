@@ -71,6 +71,10 @@ class Turn(TurnView):
         """Tie the promise to the turn that its first frame opened."""
         self._fold = fold
 
+    def leave(self) -> None:
+        """Let go of it: the input of a turn that was dropped belongs to the one that comes next."""
+        self._fold = self._sent_nothing
+
     def settle(self, failure: RtnbError | None = None, *, dropped: bool = False) -> None:
         """End the promise: with the wire's own status, with a failure here, or dropped before an answer."""
         if not self._over:
