@@ -76,6 +76,7 @@ TESTED_IN = {
     "faces.captions": "test_faces_live.py",
     "faces.display": "test_faces_live.py",
     "faces.opened": "test_recordings_format.py",
+    "faces.microphone": "test_faces_talk.py",
     "faces.page": "test_faces_live.py",
     "recordings.jsonl": "test_views_log.py",
     "views.clean": "test_views_log.py",

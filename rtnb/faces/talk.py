@@ -14,16 +14,14 @@ from html import escape
 from typing import Any
 
 from ..audio import Clip
-from ..audio.pcm import from_pcm16
-from ..audio.resample import Resampler
 from ..errors import RtnbError
 from ..session.core import AsyncSession
 from ..session.turn import Turn
 from ..views.card import turns_html
 from ..wire.events import Event
 from . import captions
+from .microphone import Microphone
 from .player import Player, talking
-from .take import CAPTURE_RATE, captured
 
 __all__ = ["Talk", "talking"]
 
@@ -64,24 +62,19 @@ class Talk:
     ) -> None:
         self.state = "ready"
         """ready, live or stopped."""
-        self.microphone: dict[str, Any] | None = None
-        """How the page captures: device, its rate, and what the browser does to the sound; None without."""
         self._core = core
         self._push = push_to_talk
         self._half = half_duplex
         self._detection = turn_detection
-        self._capture = dict(capture)
+        self._mic = Microphone(core, capture)
         self._before: Any = None
         self._first = 0
         self._widget: Any = None
         self._places: list[Any] = []
         self._player = Player(self._tell, core.loop.call_later)
         self._phase = "listening"
-        self._held = 0.0
         self._note = ""
         self._agree_by = 0.0
-        self._rate = CAPTURE_RATE
-        self._resampler: Resampler | None = None
         self._dirty: set[int] = set()
         self._scheduled = False
         self._tasks: set[asyncio.Future[Any]] = set()
@@ -93,6 +86,11 @@ class Talk:
     def turns(self) -> list[Turn]:
         """The turns since the talk began."""
         return list(self._core.turns[self._first :]) if self.state != "ready" else []
+
+    @property
+    def microphone(self) -> dict[str, Any] | None:
+        """How the page captures: device, its rate, and what the browser does to the sound; None without."""
+        return self._mic.info
 
     def stop(self) -> None:
         """End the talk: silence, turn detection as it was before, and the cards of its turns in place."""
@@ -187,21 +185,14 @@ class Talk:
             self._soon()
 
     def _on_start(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        self._microphone(message)
+        self._mic.opened(message.get("info"))
+        self._widget.error = str(message.get("problem") or "")
         if self.state == "ready":
             self._run(self._start())
 
     def _on_capture(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        """Keep what the page captures with, for the tab that takes over."""
-        self._capture.update((name, message[name]) for name in self._capture if name in message)
+        self._mic.choose(message)
         self._soon()
-
-    def _microphone(self, message: dict[str, Any]) -> None:
-        info = message.get("info")
-        self.microphone = captured(info) if info else None
-        self._widget.error = str(message.get("problem") or "")
-        self._rate = self.microphone["device_rate"] if self.microphone else CAPTURE_RATE
-        self._resampler = None
 
     async def _start(self) -> None:
         record = self._core.record
@@ -227,29 +218,19 @@ class Talk:
         self._soon()
 
     def _on_sound(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        if self.state != "live" or self._core.closed or not buffers:
-            return
-        data = bytes(buffers[0])
-        if self._push:
-            self._held += len(data) / 2 / self._rate
-        codec = self._core.record.conversation.input_codec
-        if codec.type != "audio/pcm" or codec.rate != self._rate:
-            if self._resampler is None:
-                self._resampler = Resampler(self._rate, codec.rate)
-            data = codec.encode(self._resampler.process(from_pcm16(data)))
-        self._core.append(data)
+        if self.state == "live" and not self._core.closed and buffers:
+            self._mic.take(bytes(buffers[0]))
 
     def _on_press(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        self._note, self._held = "", 0.0
+        self._note = ""
         self._silence(cancel=True)
-        if not self._core.closed:
-            self._core.send_event({"type": "input_audio_buffer.clear"})
+        self._mic.clear()
         self._phase = "hearing"
         self._soon()
 
     def _on_release(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._phase = "thinking"
-        if self._held < _SHORTEST:
+        if self._mic.seconds < _SHORTEST:
             self._phase, self._note = "listening", "That was too short. Hold the button while you speak."
         else:
             self._run(self._commit())
@@ -267,8 +248,8 @@ class Talk:
     def _on_mode(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._push = bool(message.get("push"))
         self._phase = "listening"
-        if self.state == "live" and not self._core.closed:
-            self._core.send_event({"type": "input_audio_buffer.clear"})
+        if self.state == "live":
+            self._mic.clear()
             self._run(self._detect())
         self._soon()
 
@@ -362,7 +343,7 @@ class Talk:
                 "note": self._note,
                 "push": self._push,
                 "half": self._half,
-                "capture": self._capture,
+                "capture": self._mic.settings,
                 "used": captions.money(record, self._core.billed),
                 "context": self._context(),
             }
@@ -385,8 +366,8 @@ class Talk:
         self.state = "stopped"
         self._soon()
         self._silence(cancel=True)
+        self._mic.clear()
         if not self._core.closed:
-            self._core.send_event({"type": "input_audio_buffer.clear"})
             try:
                 await self._core.update(session={"audio": {"input": {"turn_detection": self._before}}})
             except RtnbError as error:
