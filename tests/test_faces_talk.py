@@ -229,6 +229,24 @@ async def test_push_to_talk(core: AsyncSession, panel: Any) -> None:
     assert detection(core) is None
 
 
+async def test_what_is_said_soon_after_a_release_is_neither_lost_nor_mixed(
+    core: AsyncSession, panel: Any
+) -> None:
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    core.send(" ".join(["word"] * 80))
+    for seconds in (0.5, 1.5):  # all while the answer is being stopped
+        page.say("press")
+        page.speak(Clip.tone(300, seconds))
+        page.say("release")
+    await until(lambda: talk.turns[-1].done and talk.turns[-1].said)
+    sounds = [item.audio_ms for item in core.record.conversation if item.role == "user" and item.audio_ms]
+    assert sounds == [500, 1500]
+    assert [turn.status for turn in talk.turns[1:]] == ["cancelled", "completed"]
+    assert talk.turns[-1].input.audio.seconds == pytest.approx(2.0)  # both were answered together
+
+
 async def test_the_mode_changes_while_it_talks(core: AsyncSession, panel: Any) -> None:
     talk, page = panel(turn_detection={"silence_duration_ms": 300})
     page.say("start", mic=True)

@@ -222,6 +222,8 @@ class Talk:
             self._mic.take(bytes(buffers[0]))
 
     def _on_press(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        if self.state != "live":
+            return
         self._note = ""
         self._silence(cancel=True)
         self._mic.clear()
@@ -229,20 +231,16 @@ class Talk:
         self._soon()
 
     def _on_release(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        if self.state != "live":
+            return
         self._phase = "thinking"
         if self._mic.seconds < _SHORTEST:
             self._phase, self._note = "listening", "That was too short. Hold the button while you speak."
         else:
-            self._run(self._commit())
-        self._soon()
-
-    async def _commit(self) -> None:
-        for turn in self.turns:
-            await turn
-        try:
-            self._core.commit()
-        except RtnbError as error:
-            self._note = str(error)
+            try:
+                self._core.commit()
+            except RtnbError as error:
+                self._note = str(error)
         self._soon()
 
     def _on_mode(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
@@ -298,7 +296,8 @@ class Talk:
 
     def _silence(self, *, cancel: bool) -> None:
         """Silence the page at once, and cut what it played to what was heard."""
-        running = [turn for turn in self.turns if not turn.done] if cancel else []
+        # The last first: none of those that wait may begin when the one before it ends.
+        running = [turn for turn in reversed(self.turns) if not turn.done] if cancel else []
 
         def cut(heard: dict[str, float]) -> None:
             for turn in self._core.turns[self._first :]:
