@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -319,6 +320,52 @@ async def test_an_error_of_the_service_is_a_note(core: AsyncSession, panel: Any)
     await until(lambda: len(talk._places[0].bundles) == 2)
 
 
+async def test_stopped_before_it_began_it_cannot_begin(core: AsyncSession, panel: Any) -> None:
+    await core.send("hello")
+    talk, page = panel()
+    talk.stop()
+    await until(lambda: talk._widget.card)
+    assert (talk.state, talk.turns) == ("stopped", [])
+    assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
+    assert page.facts()["state"] == "stopped"
+    page.say("start", mic=True)
+    assert talk.state == "stopped"
+    assert core not in talking
+
+
+async def test_one_session_talks_in_one_panel(core: AsyncSession, panel: Any) -> None:
+    first, one = panel()
+    second, two = panel()
+    one.say("start", mic=True)
+    two.say("start", mic=True)
+    assert [first.state, second.state] == ["live", "ready"]
+    assert talking[core] is first
+    assert {"kind": "refused", "page": "one"} in two.told
+    await until(lambda: "another panel already" in two.facts()["note"])
+    await until(lambda: detection(core))
+    one.say("finish")
+    await until(lambda: first._widget.card)
+    two.say("start", mic=True)
+    await until(lambda: two.facts()["state"] == "live" and not two.facts()["note"])
+    assert talking[core] is second
+
+
+def test_talking_again_ends_the_talk_that_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "live_pages", lambda: True)
+    monkeypatch.setattr(display, "Place", Place)
+    with rtnb.connect(engine="weightless") as session:
+        before = session.record.conversation.turn_detection
+        talk = session.talk(push_to_talk=True)
+        talk._ipython_display_()
+        talk._widget._on_message(None, {"kind": "start", "page": "one", "mic": True}, [])
+        while talk.state != "live":
+            time.sleep(0.01)
+        again = session.talk()
+        assert (talk.state, again.state) == ("stopped", "ready")
+        assert session.record.conversation.turn_detection == before
+        assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
+
+
 def test_talk_from_the_blocking_face() -> None:
     with rtnb.connect(engine="weightless") as session:
         talk = session.talk()
@@ -326,6 +373,7 @@ def test_talk_from_the_blocking_face() -> None:
         bundle = talk._repr_mimebundle_()
         assert "press Start" in bundle["text/html"]
         talk.stop()
-        assert talk.state == "ready"
+        assert repr(talk) == "<Talk stopped: 0 turns>"
+        talk.stop()
     with pytest.raises(rtnb.SessionClosed, match="talk"):
         session.talk()

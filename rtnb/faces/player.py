@@ -10,11 +10,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..audio.pcm import Codec, to_pcm16
 from ..audio.resample import Resampler
 from ..session.core import AsyncSession
+
+if TYPE_CHECKING:
+    from .talk import Talk
 
 __all__ = ["RATE", "Player", "Sound", "talking"]
 
@@ -27,8 +30,8 @@ _ANSWER_SECONDS = 0.5
 _PIECE = 96_000
 """Bytes per message where much is sent at once: two seconds."""
 
-talking: weakref.WeakSet[AsyncSession] = weakref.WeakSet()
-"""The sessions whose sound a talk plays, all of it, so that nothing else should."""
+talking: weakref.WeakKeyDictionary[AsyncSession, Talk] = weakref.WeakKeyDictionary()
+"""The talk that plays a session's sound, all of it, so that nothing else should: one at a time."""
 
 Heard = Callable[[dict[str, float]], None]
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
-from ..errors import ArgumentError, RtnbError, SessionClosed
+from ..errors import RtnbError, SessionClosed
 from ..session.budget import Budget
 from ..session.core import AsyncSession
 from ..session.line import Listener
@@ -103,14 +103,18 @@ class Session(SessionView):
         be changed in the panel. It goes on while other cells run. When it is stopped, the session's turn
         detection is as before and the cards of its turns take the panel's place.
 
-        Raises SessionClosed, and ArgumentError where the session is talking already.
+        A session talks in one panel at a time: where a talk is live, as when its cell is run again, this
+        ends it as its Stop does, and returns a new one.
+
+        Raises SessionClosed.
         """
         from .talk import Talk, talking
 
         if self.closed:
             raise SessionClosed("the session is over. Connect again to talk")
-        if self._core in talking:
-            raise ArgumentError("the session is talking already: stop that talk first")
+        live = talking.get(self._core)
+        if live is not None:
+            live.stop()
         return Talk(
             self._core,
             push_to_talk=push_to_talk,

@@ -38,6 +38,10 @@ _TAIL_SECONDS = 1.2
 _SHORTEST = 0.1
 """Seconds of sound that the protocol wants at least in a commit (API reference)."""
 
+_TALKS_ALREADY = (
+    "The session talks in another panel already, and each word would be heard and answered twice. "
+    "Stop that talk, then press Start here."
+)
 _HOW = (
     "<p><strong>Talk</strong>: a conversation by voice, in this cell. Run the cell in JupyterLab or "
     "Notebook 7 and press Start. Without a microphone or a live page, <code>s.speak(clip)</code> speaks a "
@@ -79,6 +83,7 @@ class Talk:
         self._scheduled = False
         self._tasks: set[asyncio.Future[Any]] = set()
         self._unsubscribe: Any = None
+        self._over = asyncio.Event()
 
     # What a user reads and does.
 
@@ -93,7 +98,10 @@ class Talk:
         return self._mic.info
 
     def stop(self) -> None:
-        """End the talk: silence, turn detection as it was before, and the cards of its turns in place."""
+        """End the talk: silence, turn detection as it was before, and the cards of its turns in place.
+
+        One that was not started is over too; its panel can start it no more.
+        """
         if self._core.on_loop:
             self._run(self._stop())
         else:
@@ -187,20 +195,23 @@ class Talk:
     def _on_start(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._mic.opened(message.get("info"))
         self._widget.error = str(message.get("problem") or "")
-        if self.state == "ready":
+        if self.state == "ready" and talking.get(self._core, self) is not self:
+            self._note = _TALKS_ALREADY
+            self._tell({"kind": "refused", "page": self._widget.owner})
+        elif self.state == "ready":
+            self.state, self._note = "live", ""
+            self._first = len(self._core.turns)
+            talking[self._core] = self
             self._run(self._start())
+        self._soon()
 
     def _on_capture(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._mic.choose(message)
         self._soon()
 
     async def _start(self) -> None:
-        record = self._core.record
-        self.state = "live"
-        self._first = len(self._core.turns)
-        self._before = (record.session.get("audio") or {}).get("input", {}).get("turn_detection")
+        self._before = (self._core.record.session.get("audio") or {}).get("input", {}).get("turn_detection")
         self._unsubscribe = self._core.subscribe(self._on_event)
-        talking.add(self._core)
         await self._detect()
         self._update()
         while self.state == "live" and not self._core.closed:  # nothing calls when a connection ends
@@ -360,9 +371,21 @@ class Talk:
         return [used, self._core.record.row.context]
 
     async def _stop(self) -> None:
-        if self.state != "live":
+        if self.state == "stopped":
+            await self._over.wait()
             return
-        self.state = "stopped"
+        began, self.state = self.state == "live", "stopped"
+        try:
+            if began:
+                await self._wind_up()
+            else:
+                self._first = len(self._core.turns)
+            await self._show_card()
+        finally:
+            self._over.set()
+
+    async def _wind_up(self) -> None:
+        """Be silent, let the session be as it was before, and wait for what was just cut short."""
         self._soon()
         self._silence(cancel=True)
         self._mic.clear()
@@ -380,14 +403,17 @@ class Talk:
         while self._player.silencing or self._agree_by > self._core.loop.time():
             await asyncio.sleep(0.02)
         self._unsubscribe()
-        talking.discard(self._core)
+        talking.pop(self._core, None)
         for turn in self.turns:
             turn.silence = None
+
+    async def _show_card(self) -> None:
         bundle = await self._core.loop.run_in_executor(None, self._repr_mimebundle_)
         self._update()  # the last word on money and state comes before the card, however quick the end was
         for place in self._places:
             place.replace(bundle)
-        self._widget.finish(bundle["text/html"])
+        if self._widget is not None:
+            self._widget.finish(bundle["text/html"])
 
 
 async def _settled(turn: Turn) -> None:
