@@ -178,6 +178,18 @@ async def test_the_microphone_is_chosen_in_the_page(core: AsyncSession, panel: A
     assert talk.microphone is None
 
 
+async def test_a_page_that_takes_over_is_mute_where_the_one_before_it_was(
+    core: AsyncSession, panel: Any
+) -> None:
+    _, page = panel(half_duplex=True)
+    page.say("wish", muted=True)
+    await until(lambda: page.facts()["muted"])
+    assert page.facts()["half"]
+    page.say("wish", half=False)
+    await until(lambda: not page.facts()["half"])
+    assert page.facts()["muted"]
+
+
 async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
     page.say("start", mic=True)

@@ -104,7 +104,8 @@ class Session(SessionView):
         detection is as before and the cards of its turns take the panel's place.
 
         A session talks in one panel at a time: where a talk is live, as when its cell is run again, this
-        ends it as its Stop does, and returns a new one.
+        ends it as its Stop does, and returns a new one. One whose panel is gone from the page, as when its
+        output was cleared, ends by itself two seconds later.
 
         Raises SessionClosed.
         """

@@ -69,6 +69,7 @@ class Talk:
         self._core = core
         self._push = push_to_talk
         self._half = half_duplex
+        self._muted = False
         self._detection = turn_detection
         self._mic = Microphone(core, capture)
         self._before: Any = None
@@ -207,6 +208,12 @@ class Talk:
 
     def _on_capture(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._mic.choose(message)
+        self._soon()
+
+    def _on_wish(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        """Keep when the microphone is mute, for the page that is loaded again or takes over."""
+        self._muted = bool(message.get("muted", self._muted))
+        self._half = bool(message.get("half", self._half))
         self._soon()
 
     async def _start(self) -> None:
@@ -353,6 +360,7 @@ class Talk:
                 "note": self._note,
                 "push": self._push,
                 "half": self._half,
+                "muted": self._muted,
                 "capture": self._mic.settings,
                 "used": captions.money(record, self._core.billed),
                 "context": self._context(),
@@ -425,6 +433,7 @@ _HEARS = {
     "flushed": Talk._on_played,
     "start": Talk._on_start,
     "capture": Talk._on_capture,
+    "wish": Talk._on_wish,
     "sound": Talk._on_sound,
     "press": Talk._on_press,
     "release": Talk._on_release,

@@ -164,6 +164,48 @@ async def test_a_denied_microphone_is_a_sentence_and_one_may_listen(lab: Any) ->
     page.errors.clear()
 
 
+TRACKS = """() => { const media = navigator.mediaDevices, get = media.getUserMedia.bind(media);
+    globalThis.tracks = [];
+    media.getUserMedia = async (wanted) => { const stream = await get(wanted);
+        globalThis.tracks.push(...stream.getTracks()); return stream; }; }"""
+LISTENS = "() => globalThis.tracks.some((track) => track.readyState === 'live')"
+
+
+async def test_a_talk_whose_output_is_cleared_ends_and_closes_the_microphone(lab: Any) -> None:
+    page = await lab.open([CONNECT, TALK], wav=spoken())
+    await page.js(TRACKS)
+    await page.run(0, seconds=90)
+    await page.run(1)
+    await button(page, "Start talking").click()
+    await page.until("t.state == 'live' and len(s.log.filter('input_audio_buffer.append')) > 10")
+    await page.js("() => { jupyterapp.commands.execute('notebook:move-cell-up'); }")
+    await asyncio.sleep(3)
+    assert await page.value("t.state") == "live"
+    assert await page.js(LISTENS)
+    await page.js("() => { jupyterapp.commands.execute('notebook:clear-all-cell-outputs'); }")
+    await page.until("t.state == 'stopped'")
+    assert not await page.js(LISTENS)
+    assert await page.value("s._core.record.conversation.turn_detection") is None
+    count = await page.value("len(s.log.filter('input_audio_buffer.append'))")
+    await asyncio.sleep(1)
+    assert await page.value("len(s.log.filter('input_audio_buffer.append'))") == count
+
+
+async def test_running_the_cell_again_begins_anew(lab: Any) -> None:
+    page = await lab.open([CONNECT, "s.talk()"], wav=spoken())
+    await page.js(TRACKS)
+    await page.run(0, seconds=90)
+    for _ in range(2):
+        await page.run(1)
+        assert not await page.js(LISTENS)
+        await button(page, "Start talking").click()
+        await says(page, "context")
+        assert await page.js(LISTENS)
+    await button(page, "End the talk").click()
+    await carded(page)
+    assert not await page.js(LISTENS)
+
+
 async def test_two_tabs_have_one_microphone(lab: Any) -> None:
     page = await start(lab, wav=spoken(2.0))
     await page.save()

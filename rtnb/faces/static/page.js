@@ -5,13 +5,15 @@ import { Greeting } from "./greeting.js";
 import { Player, sharedPage } from "./player.js";
 
 const REPORT_MS = 200;
+const UNSEEN_MS = 2000;
 
 /** The links of this page by their widget's uid: initialize makes them, render finds them. */
 export const PAGE_LINKS = new Map();
 
 /**
  * One widget's link. Views subscribe with watch(). Of `hooks`, `onowner(owned)` hears whether this page plays and
- * listens, and `onfacts()` that there are new facts.
+ * listens, `onfacts()` that there are new facts, `onrefused()` that the kernel does not begin what the page asked for,
+ * and `onunseen()` that nothing has shown the widget here for a moment: it was cleared away, not moved.
  */
 export class PageLink {
   constructor(model, hooks = {}) {
@@ -28,6 +30,8 @@ export class PageLink {
     this.greeting = null;
     this.lost = false;
     this.views = new Set();
+    this.shown = 0;
+    this.unseen = null;
     this.reported = 0;
     this.onmessage = (message, buffers) => this.take(message, buffers ?? []);
     model.on("msg:custom", this.onmessage);
@@ -79,10 +83,14 @@ export class PageLink {
     };
     this.model.on("change:card", put);
     put();
+    this.shown += 1;
+    clearTimeout(this.unseen);
     return () => {
       this.model.off("change:card", put);
       done();
       host.replaceChildren();
+      this.shown -= 1;
+      if (this.shown === 0) this.unseen = setTimeout(() => this.hooks.onunseen?.(), UNSEEN_MS);
     };
   }
 
@@ -106,6 +114,9 @@ export class PageLink {
         this.owner = message.owner;
         if (!this.owns) this.silence();
         this.hooks.onowner?.(this.owns);
+        break;
+      case "refused":
+        this.hooks.onrefused?.();
         break;
       case "begin":
         this.loudspeaker().begin(message.item, message.played_ms);
@@ -182,6 +193,7 @@ export class PageLink {
   }
 
   close() {
+    clearTimeout(this.unseen);
     this.greeting?.answered();
     this.model.off("msg:custom", this.onmessage);
     this.model.off("comm_live_update", this.onlive);

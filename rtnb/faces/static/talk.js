@@ -1,147 +1,11 @@
 // Talking in one cell: microphone, captions, who speaks, push to talk, what it costs.
-import { Capture, microphoneProblem } from "./capture.js";
 import { newlyFinal, speakerName } from "./captions.js";
 import { el } from "./common.js";
 import { ownKeys } from "./keys.js";
 import { howCaptured, MicrophoneSettings } from "./microphone.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
-import { TalkGate, contextWords, gateOpen, talkWords } from "./talk-gate.js";
-
-const CHUNK_SECONDS = 0.04;
-
-/** The microphone of one talk in this page. It lives as long as the widget, not as its views. */
-class TalkMic {
-  constructor(link) {
-    this.link = link;
-    this.gate = new TalkGate();
-    this.capture = null;
-    this.problem = "";
-    this.opening = false;
-    this.muted = false;
-    this.held = false;
-    this.releasing = null;
-    this.half = null;
-    this.chosen = null;
-    this.attempt = 0;
-    this.level = 0;
-    this.onlevel = new Set();
-  }
-
-  get on() {
-    return this.capture !== null;
-  }
-
-  /** What to capture with: what was chosen in this page, else what the kernel has. */
-  get settings() {
-    return this.chosen ?? this.link.facts.capture ?? {};
-  }
-
-  /** Change one of the settings; a microphone that is open is opened anew. */
-  async choose(name, value) {
-    this.chosen = { ...this.settings, [name]: value };
-    this.link.tell({ kind: "capture", ...this.chosen });
-    if (!this.on) return;
-    const before = this.capture;
-    this.release();
-    this.capture = null;
-    this.opening = true;
-    this.link.changed();
-    await before.stop();
-    this.opening = false;
-    await this.start();
-  }
-
-  state() {
-    const { facts, player } = this.link;
-    return {
-      live: facts.state === "live" && this.link.owns,
-      push: Boolean(facts.push),
-      held: this.held || this.releasing !== null,
-      muted: this.muted,
-      half: this.half ?? Boolean(facts.half),
-      playing: Boolean(player?.playing),
-    };
-  }
-
-  /** Open the microphone within a gesture, and tell the kernel how that went. */
-  async start(listenOnly = false) {
-    if (this.opening) return;
-    this.opening = true;
-    this.problem = "";
-    this.link.loudspeaker().resume();
-    this.link.changed();
-    if (!listenOnly && !this.capture) {
-      const capture = new Capture({
-        onchunk: (samples, { peak }) => this.chunk(samples, peak),
-        onend: (sentence) => this.lost(sentence),
-      });
-      this.attempt += 1;
-      const attempt = this.attempt;
-      try {
-        await capture.start(this.settings);
-        if (attempt === this.attempt) this.capture = capture;
-        else capture.stop(); // it ended while the browser asked
-      } catch (error) {
-        this.problem = microphoneProblem(error);
-      }
-    }
-    this.opening = false;
-    this.link.tell({ kind: "start", mic: this.on, problem: this.problem, info: this.capture?.info ?? null });
-    this.link.changed();
-  }
-
-  lost(sentence) {
-    this.stop();
-    this.problem = sentence;
-    this.link.tell({ kind: "start", mic: false, problem: sentence });
-    this.link.changed();
-  }
-
-  chunk(samples, peak) {
-    const state = this.state();
-    this.level = gateOpen(state) ? peak : 0;
-    for (const show of this.onlevel) show(this.level);
-    const seconds = samples.length / (this.capture?.info?.rate ?? 24000);
-    const decision = this.gate.decide(state, seconds);
-    if (decision !== "drop") {
-      const data = decision === "send" ? samples : new Int16Array(samples.length);
-      this.link.tell({ kind: "sound" }, [data.buffer]);
-    }
-    if (this.releasing) this.release(true);
-  }
-
-  press() {
-    const { live, push } = this.state();
-    if (!live || !push || this.held || !this.on) return;
-    clearTimeout(this.releasing);
-    this.releasing = null;
-    this.held = true;
-    this.link.tell({ kind: "press" });
-    this.link.changed();
-  }
-
-  /** Let go: the chunk that is being gathered still belongs to what was said. */
-  release(now = false) {
-    if (!now) {
-      if (!this.held) return;
-      this.held = false;
-      this.releasing = setTimeout(() => this.release(true), CHUNK_SECONDS * 3000);
-      this.link.changed();
-      return;
-    }
-    clearTimeout(this.releasing);
-    this.releasing = null;
-    this.link.tell({ kind: "release" });
-  }
-
-  stop() {
-    this.attempt += 1;
-    this.capture?.stop();
-    this.capture = null;
-    this.level = 0;
-    for (const show of this.onlevel) show(0);
-  }
-}
+import { contextWords, talkWords } from "./talk-gate.js";
+import { TalkMic } from "./talk-mic.js";
 
 const TALK_MICS = new Map();
 
@@ -158,28 +22,16 @@ function talkView(link, mic, root) {
     mic.start();
   });
   const hold = button("Hold to talk", () => {}, { class: "rtnb-main rtnb-talk-hold", "aria-keyshortcuts": "Space" });
-  const mute = button("Mute", () => {
-    mic.muted = !mic.muted;
-    link.changed();
-  });
+  const mute = button("Mute", () => mic.wish("muted", !mic.muted));
   const quiet = button("Interrupt", () => link.tell({ kind: "interrupt" }), { "aria-label": "Interrupt the assistant" });
-  const stop = button("Stop", () => {
-    mic.stop();
-    link.tell({ kind: "finish" });
-  }, { "aria-label": "End the talk" });
+  const stop = button("Stop", () => mic.finish(), { "aria-label": "End the talk" });
   const mode = el(
     "select",
     { "aria-label": "How your turns are found", onchange: () => link.tell({ kind: "mode", push: mode.value === "push" }) },
     el("option", { value: "free" }, "Hands-free"),
     el("option", { value: "push" }, "Push to talk"),
   );
-  const half = el("input", {
-    type: "checkbox",
-    onchange: () => {
-      mic.half = half.checked;
-      link.changed();
-    },
-  });
+  const half = el("input", { type: "checkbox", onchange: () => mic.wish("half", half.checked) });
   const halfLabel = el(
     "label",
     { class: "rtnb-talk-half", title: "For loudspeakers whose echo the browser does not cancel" },
@@ -263,7 +115,6 @@ function talkView(link, mic, root) {
     const owned = !link.lost && (link.owner === "" || link.owns);
     const live = facts.state === "live";
     const push = Boolean(facts.push);
-    const halved = mic.half ?? Boolean(facts.half);
     const words = talkWords({
       lost: link.lost,
       state: facts.state,
@@ -274,7 +125,7 @@ function talkView(link, mic, root) {
       mic: mic.on,
       playing: player?.playing,
       blocked: player?.blocked,
-      half: halved && !push,
+      half: mic.half && !push,
     });
     if (status.textContent !== words) status.textContent = words;
     root.dataset.phase = !live ? "ready" : player?.playing ? "speaking" : (facts.phase ?? "");
@@ -298,7 +149,7 @@ function talkView(link, mic, root) {
     show(mode, owned);
     show(halfLabel, owned && !push);
     mode.value = push ? "push" : "free";
-    half.checked = halved;
+    half.checked = mic.half;
     const wrong = mic.problem || facts.note || link.problem || "";
     if (note.textContent !== wrong) note.textContent = wrong;
     show(note, Boolean(wrong));
@@ -335,10 +186,15 @@ export default {
   initialize({ model }) {
     const link = new PageLink(model, {
       onowner: (owned) => {
-        if (!owned) mic.stop();
+        if (!owned) mic.forget();
       },
       onfacts: () => {
         if (link.facts.state === "stopped") mic.stop();
+      },
+      onrefused: () => mic.stop(),
+      onunseen: () => {
+        if (mic.on || (link.owns && link.facts.state === "live")) mic.finish();
+        else mic.stop();
       },
     });
     const mic = new TalkMic(link);
