@@ -235,7 +235,7 @@ async def test_a_second_tab_looks_on_and_may_take_over(session: AsyncSession) ->
     page.say("hello")
     await shown.turn
     page.played(640)
-    shown._hear({"kind": "hello", "id": "2", "page": "two"})
+    shown._hear({"kind": "hello", "load": "2", "page": "two"})
     assert shown.widget.owner == "one"
     assert not [message for message in page.told if message.get("page") == "two"]
     shown._hear({"kind": "take", "page": "two"})

@@ -132,6 +132,16 @@ def test_another_page_takes_over_where_the_first_stopped(bench: Bench) -> None:
     assert ("flush", "one") in [(m["kind"], m.get("page")) for m, _ in bench.told]
 
 
+def test_a_page_that_plays_already_gets_nothing_twice(bench: Bench) -> None:
+    bench.player.give("one")
+    bench.player.feed("a", SECOND, pcm16)
+    bench.player.give("one")
+    assert bench.sound("one") == SECOND
+    bench.hear("one", a=(500, False))
+    bench.player.give("one", loaded=True)
+    assert bench.sound("one") == SECOND + SECOND[RATE:]
+
+
 def test_sound_may_be_cut_within_a_sample() -> None:
     sound = Sound("a")
     pieces = [sound.take(SECOND[start : start + 333], pcm16) for start in range(0, len(SECOND), 333)]

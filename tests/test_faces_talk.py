@@ -147,15 +147,20 @@ async def test_a_hello_is_heard_once_and_need_not_come_first(
     talk = Talk(core, capture={})
     talk._ipython_display_()
     page = Page(talk)
-    page.say("start", mic=True)
+    page.say("here", load="")
+    assert talk._widget.owner == ""
+    page.say("start", mic=True, load="a")
     assert talk._widget.owner == "one"
     await until(lambda: detection(core))
-    page.say("hello", id="a")
-    told = page.kinds().count("owner")
-    page.say("hello", id="a")
-    assert page.kinds().count("owner") == told
-    page.say("hello", id="b")  # loaded again
-    assert page.kinds().count("owner") == told + 1
+    await core.send("hello")
+    sent = page.kinds().count("sound")
+    for _ in range(2):
+        page.say("hello", load="a")
+    page.say("take", load="a")
+    assert page.kinds().count("sound") == sent
+    assert page.kinds().count("begin") == 0
+    page.say("hello", load="b")  # loaded again
+    assert page.kinds().count("begin") == 1
 
 
 async def test_the_microphone_is_chosen_in_the_page(core: AsyncSession, panel: Any) -> None:
@@ -301,7 +306,7 @@ async def test_another_tab_takes_over(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
     page.say("start", mic=True)
     await until(lambda: detection(core))
-    talk._hear({"kind": "hello", "id": "2", "page": "two"}, [])
+    talk._hear({"kind": "hello", "load": "2", "page": "two"}, [])
     assert talk._widget.owner == "one"
     talk._hear({"kind": "sound", "page": "two"}, [memoryview(bytes(1920))])
     assert not core.record.log.filter("input_audio_buffer.append")

@@ -177,15 +177,13 @@ class Live:
     def _hear(self, message: dict[str, Any]) -> None:
         self._last_word = self._loop.time()
         kind, page = message.get("kind"), str(message.get("page"))
-        if kind == "hello":
-            if not self.widget.greets(message):
-                return
-            if not self.widget.owner or self.widget.owner == page:
-                self._own(page)
+        if self.widget.greets(message):
+            if self.widget.owner in ("", page):
+                self._own(page, loaded=True)
             else:
                 self.widget.tell({"kind": "owner", "owner": self.widget.owner})
             self._tell_all()
-        elif kind == "take":
+        if kind == "take":
             self._own(page)
         elif kind in ("played", "flushed"):
             self._player.hear(message)
@@ -199,11 +197,11 @@ class Live:
             self.widget.error = str(message.get("message"))
         self._news.set()
 
-    def _own(self, page: str) -> None:
+    def _own(self, page: str, *, loaded: bool = False) -> None:
         self.widget.owner = page
         if not self._silent:
             self.turn.silence = self.silence
-        self._player.give(page)
+        self._player.give(page, loaded=loaded)
 
     def _soon(self) -> None:
         """Update the page soon, once for all that happens until then."""

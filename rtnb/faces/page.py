@@ -45,7 +45,7 @@ class PageWidget(anywidget.AnyWidget):
 
     def __init__(self, hear: Hear) -> None:
         self._hear: Hear | None = hear
-        self._greetings: set[str] = set()
+        self._loads: set[str] = set()
         super().__init__(uid=uuid.uuid4().hex)
         pin(self)
         self.on_msg(self._on_message)
@@ -60,11 +60,16 @@ class PageWidget(anywidget.AnyWidget):
             self.send(message, list(buffers))
 
     def greets(self, message: dict[str, Any]) -> bool:
-        """Tell whether a page's hello is heard for the first time: it is repeated until it is answered."""
-        id = str(message.get("id"))
-        known = id in self._greetings
-        self._greetings.add(id)
-        return not known
+        """Tell whether this is the first word of a page that shows the widget, since that page was loaded.
+
+        Mostly it is its hello. That is repeated until it is answered, and where it waits for a cell that
+        runs, other words come before it. Who only is "here" need not show the widget.
+        """
+        load = str(message.get("load"))
+        if message.get("kind") == "here" or load in self._loads:
+            return False
+        self._loads.add(load)
+        return True
 
     def finish(self, card: str) -> None:
         """Be over: show ``card`` where the widget still shows, and hear nobody any more.

@@ -136,8 +136,14 @@ class Player:
 
     # What the pages say.
 
-    def give(self, page: str) -> None:
-        """Let ``page`` play, from where the one before it stopped."""
+    def give(self, page: str, *, loaded: bool = False) -> None:
+        """Let ``page`` play, from where the one before it stopped. A page that plays already is only told so.
+
+        ``loaded``: it was loaded again, and has nothing any more.
+        """
+        if self.owner == page and not loaded:
+            self._tell({"kind": "owner", "owner": page})
+            return
         if self.owner and self.owner != page:
             self._to_owner({"kind": "flush", "id": 0})
         self.owner = page

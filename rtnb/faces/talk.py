@@ -161,26 +161,25 @@ class Talk:
 
     def _hear(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         kind, page = message.get("kind"), str(message.get("page"))
-        if kind == "hello":
-            if not self._widget.greets(message):
-                return
+        if self._widget.greets(message):
             if self._widget.owner in ("", page):
-                self._own(page)
+                self._own(page, loaded=True)
             else:
                 self._tell({"kind": "owner", "owner": self._widget.owner})
             self._dirty.update(turn.number for turn in self.turns)
             self._update()
-        elif kind == "take":
+        if kind == "take":
             self._own(page)
-        elif kind in _HEARS and page == (self._widget.owner or page):
-            if not self._widget.owner:  # its hello waits for a cell that runs
-                self._own(page)
+        elif kind in _HEARS and page == self._widget.owner:
             _HEARS[kind](self, message, buffers)
 
-    def _own(self, page: str) -> None:
+    def _own(self, page: str, *, loaded: bool = False) -> None:
+        listened = page == self._widget.owner and not loaded
         self._widget.owner = page
-        self._player.give(page)
-        if self.state == "live" and self._phase == "hearing" and not self._push and not self._core.closed:
+        self._player.give(page, loaded=loaded)
+        if listened or self._push or self._core.closed:
+            return
+        if self.state == "live" and self._phase == "hearing":
             # The page that listened is gone: the detector must still hear that the speech has ended.
             self._core.append(Clip.silence(_TAIL_SECONDS))
 

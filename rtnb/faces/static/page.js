@@ -20,6 +20,7 @@ export class PageLink {
     this.model = model;
     this.hooks = hooks;
     this.page = sharedPage().id;
+    this.load = globalThis.crypto?.randomUUID?.() ?? String(Math.random()).slice(2);
     this.owner = "";
     this.lines = [];
     this.facts = {};
@@ -45,14 +46,17 @@ export class PageLink {
   /** Tell the kernel that somebody sees the widget here. */
   hello() {
     if (this.greeting) return;
-    this.greeting = new Greeting((id) => this.tell({ kind: "hello", id }));
+    this.greeting = new Greeting(() => this.tell({ kind: "hello" }));
   }
 
-  /** Send to the kernel. Where it is gone, as after a restart, the page falls silent and says so. */
+  /**
+   * Send to the kernel, which knows by `page` who speaks, and by `load` whether that page was loaded again. Where the
+   * kernel is gone, as after a restart, the page falls silent and says so.
+   */
   tell(message, buffers) {
     if (this.lost) return;
     try {
-      this.model.send({ ...message, page: this.page }, undefined, buffers);
+      this.model.send({ ...message, page: this.page, load: this.load }, undefined, buffers);
     } catch {
       this.lost = true;
       this.greeting?.answered();
