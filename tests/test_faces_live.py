@@ -174,6 +174,31 @@ async def test_stopping_in_the_page_cuts_to_what_was_heard(session: AsyncSession
     assert "first 0.64 s was heard" in Place.made[0].bundles[-1]["text/html"]  # the picture says so too
 
 
+async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts(session: AsyncSession) -> None:
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await shown.turn
+    page.say("stop", hush="page-1")
+    page.played(480, kind="flushed", id="page-1")
+    await until(lambda: shown.replaced)
+    assert shown.turn.heard == pytest.approx(0.48)
+    assert "flush" not in [message["kind"] for message in page.told]
+
+
+async def test_stopping_what_a_talk_plays_is_left_to_the_talk(session: AsyncSession) -> None:
+    turn = session.send(LONG)
+    shown = live.Live(turn, session, silent=True)
+    page = Page(shown)
+    shown.begin()
+    page.say("hello")
+    asked: list[str] = []
+    turn.silence = lambda: asked.append("talk")
+    page.say("stop")
+    await turn
+    assert (asked, turn.status) == (["talk"], "completed")
+    await until(lambda: shown.replaced)
+
+
 async def test_interrupting_from_python_silences_the_page(session: AsyncSession) -> None:
     shown, page = show(session.send(LONG))
     page.say("hello")

@@ -90,6 +90,22 @@ def test_a_flush_tells_what_was_heard_of_each_item_that_was_cut(bench: Bench) ->
     assert len(heard) == 1
 
 
+def test_a_page_that_fell_silent_by_itself_is_asked_for_nothing(bench: Bench) -> None:
+    bench.player.give("one")
+    bench.player.feed("a", SECOND, pcm16)
+    heard: list[dict[str, float]] = []
+    bench.player.flush(heard.append, "page-1")
+    bench.player.flush(heard.append)  # speech was noticed at the same moment
+    assert [m for m, _ in bench.told if m["kind"] in ("flush", "hushed")] == [
+        {"kind": "hushed", "id": "page-1", "page": "one"},
+        {"kind": "flush", "id": "2", "page": "one"},
+    ]
+    items = {"a": {"played_ms": 250, "heard_ms": 220, "over": False}}
+    bench.player.hear({"kind": "flushed", "page": "one", "items": items, "id": "page-1", "underruns": 0})
+    bench.hear("one", "flushed")
+    assert heard == [{"a": 0.22}, {}]
+
+
 def test_a_page_that_does_not_answer_is_taken_at_its_last_word(bench: Bench) -> None:
     bench.player.give("one")
     bench.player.feed("a", SECOND, pcm16)

@@ -208,6 +208,25 @@ async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -
     await until(lambda: "0.12 s" in page.lines().get("0-assistant", {}).get("note", ""))
 
 
+async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts_once(
+    core: AsyncSession, panel: Any
+) -> None:
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    turn = await core.send("hello there")
+    page.say("press", hush="page-1")
+    page.played(230, kind="flushed", id="page-1")
+    await until(lambda: turn.heard is not None)
+    assert turn.heard == pytest.approx(0.23)
+    page.say("finish", hush="page-2")
+    page.played(230, kind="flushed", id="page-2")
+    await until(lambda: talk._widget.card)
+    assert len(core.record.log.filter("conversation.item.truncate")) == 1
+    assert "flush" not in page.kinds()
+    assert page.kinds().count("hushed") == 2
+
+
 async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
     core.set_budget("5 tokens")
     talk, page = panel()

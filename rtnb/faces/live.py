@@ -152,7 +152,7 @@ class Live:
         """Silence the page at once, stop the answer, and cut it to what was heard."""
         self._stop(cancel=True)
 
-    def _stop(self, *, cancel: bool) -> None:
+    def _stop(self, *, cancel: bool, asked: str = "") -> None:
         if self._interrupted:
             return
         if not self._player.pending and self.turn.done:
@@ -170,7 +170,7 @@ class Live:
             self._agree_by = self._loop.time() + _AGREE_SECONDS if sent else 0.0
             self._news.set()
 
-        self._player.flush(cut)
+        self._player.flush(cut, asked)
 
     # The page.
 
@@ -191,8 +191,10 @@ class Live:
             self.widget.underruns = self._player.underruns
             if message.get("moment") != "count" or kind == "flushed":
                 self.widget.played_ms = self._player.played_ms
+        elif kind == "stop" and self._silent and self.turn.silence is not None:
+            self.turn.silence()  # the talk plays it, and knows what was heard
         elif kind == "stop":
-            self.silence()
+            self._stop(cancel=True, asked=str(message.get("hush") or ""))
         elif kind == "failed":
             self.widget.error = str(message.get("message"))
         self._news.set()

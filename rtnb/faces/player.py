@@ -80,7 +80,7 @@ class Player:
         self.underruns = 0
         self._codecs: dict[str, Codec] = {}
         self._cut: set[str] = set()
-        self._flushes: dict[int, Heard] = {}
+        self._flushes: dict[str, Heard] = {}
         self._count = 0
 
     # What the session gives.
@@ -108,15 +108,17 @@ class Player:
             self._send(item, rest)
             self._to_owner({"kind": "end", "item": item})
 
-    def flush(self, then: Heard) -> None:
+    def flush(self, then: Heard, asked: str = "") -> None:
         """Silence the page at once; then call ``then`` once with the heard seconds of each item that was cut.
 
         What was played to its end is not in it. A page that does not answer is taken at its last word.
+        ``asked`` names the silence that the page began by itself: its counts come without being asked for,
+        and it waits only to be told that what comes next is new.
         """
         cut = [id for id, sound in self.sounds.items() if not sound.over and id not in self._cut]
         self._cut.update(cut)
         self._count += 1
-        number = self._count
+        id = asked or str(self._count)
 
         def done(_: dict[str, float]) -> None:
             then({id: self.sounds[id].heard_ms / 1000 for id in cut if not self.sounds[id].over})
@@ -124,12 +126,12 @@ class Player:
         if not self.owner:
             done({})
             return
-        self._flushes[number] = done
-        self._to_owner({"kind": "flush", "id": number})
-        self._later(_ANSWER_SECONDS, lambda: self._flushed(number))
+        self._flushes[id] = done
+        self._to_owner({"kind": "hushed" if asked else "flush", "id": id})
+        self._later(_ANSWER_SECONDS, lambda: self._flushed(id))
 
-    def _flushed(self, number: int) -> None:
-        done = self._flushes.pop(number, None)
+    def _flushed(self, id: str) -> None:
+        done = self._flushes.pop(id, None)
         if done is not None:
             self.playing = False
             done({})
@@ -145,7 +147,7 @@ class Player:
             self._tell({"kind": "owner", "owner": page})
             return
         if self.owner and self.owner != page:
-            self._to_owner({"kind": "flush", "id": 0})
+            self._to_owner({"kind": "flush", "id": ""})
         self.owner = page
         self._tell({"kind": "owner", "owner": page})
         for sound in self.sounds.values():
@@ -171,7 +173,7 @@ class Player:
         self.blocked = bool(message.get("blocked"))
         self.underruns = int(message.get("underruns", 0))
         if message["kind"] == "flushed":
-            self._flushed(int(message["id"]))
+            self._flushed(str(message["id"]))
 
     @property
     def played_ms(self) -> float:

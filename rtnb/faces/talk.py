@@ -242,7 +242,7 @@ class Talk:
         if self.state != "live":
             return
         self._note = ""
-        self._silence(cancel=True)
+        self._silence(cancel=True, asked=_hush(message))
         self._mic.clear()
         self._phase = "hearing"
         self._soon()
@@ -269,9 +269,10 @@ class Talk:
         self._soon()
 
     def _on_interrupt(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        self._silence(cancel=True)
+        self._silence(cancel=True, asked=_hush(message))
 
     def _on_finish(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        self._silence(cancel=True, asked=_hush(message))
         self._run(self._stop())
 
     # The session.
@@ -311,8 +312,8 @@ class Talk:
             self._dirty.add(number)
             self._soon()
 
-    def _silence(self, *, cancel: bool) -> None:
-        """Silence the page at once, and cut what it played to what was heard."""
+    def _silence(self, *, cancel: bool, asked: str = "") -> None:
+        """Silence the page at once, and cut to what was heard; ``asked`` is as in ``Player.flush``."""
         # The last first: none of those that wait may begin when the one before it ends.
         running = [turn for turn in reversed(self.turns) if not turn.done] if cancel else []
 
@@ -329,8 +330,8 @@ class Talk:
 
         for turn in running:
             self._core.cancel_turn(turn)
-        if self._player.pending:
-            self._player.flush(cut)
+        if self._player.pending or asked:
+            self._player.flush(cut, asked)
 
     # The page.
 
@@ -421,6 +422,11 @@ class Talk:
             place.replace(bundle)
         if self._widget is not None:
             self._widget.finish(bundle["text/html"])
+
+
+def _hush(message: Mapping[str, Any]) -> str:
+    """Return the name of the silence that a page began before it said this; "" where it did not."""
+    return str(message.get("hush") or "")
 
 
 async def _settled(turn: Turn) -> None:

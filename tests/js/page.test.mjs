@@ -12,6 +12,24 @@ function bench(hooks = {}) {
   return { link, told, show: () => link.show(host, () => ({ root: {}, done() {} })) };
 }
 
+test("a page that fell silent by itself plays only what comes after the kernel's answer", () => {
+  const { link } = bench();
+  assert.equal(link.hush(), "");
+  const played = [];
+  link.player = { flush: (id) => played.push(id), close() {}, begin() {}, sound: (item) => played.push(item), end() {} };
+  const sound = (item) => link.take({ kind: "sound", item }, [null]);
+  sound("a");
+  const first = link.hush();
+  const second = link.hush();
+  sound("a");
+  link.take({ kind: "hushed", id: first }, []);
+  sound("a");
+  link.take({ kind: "hushed", id: second }, []);
+  sound("b");
+  assert.deepEqual(played, ["a", first, second, "b"]);
+  link.close();
+});
+
 test("a widget that was cleared away is unseen after a moment, one that was moved is not", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   let unseen = 0;

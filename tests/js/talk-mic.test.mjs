@@ -39,6 +39,7 @@ function bench(facts = {}) {
     owns: true,
     player: null,
     tell: (message) => told.push(message),
+    hush: () => "page-1",
     loudspeaker: () => ({ resume() {} }),
     changed() {},
   };
@@ -114,6 +115,13 @@ test("a press soon after a release tells of that release first", async () => {
   mic.chunk(CHUNK, 0.5);
   mic.chunk(CHUNK, 0.5);
   assert.deepEqual(one.kinds(), ["start", "press", "sound", "release", "press", "sound", "sound", "release"]);
+});
+
+test("a press and the end silence the page before the kernel knows", async () => {
+  const one = await opened(bench({ push: true }));
+  one.mic.press();
+  one.mic.finish();
+  assert.deepEqual(one.told.slice(1, 3), [{ kind: "press", hush: "page-1" }, { kind: "finish", hush: "page-1" }]);
 });
 
 test("a release whose last chunk never comes is told all the same", async () => {

@@ -72,7 +72,8 @@ function liveView(link, root) {
     { type: "button", "aria-pressed": "false", onclick: () => link.mute(!link.muted) },
     "Mute",
   );
-  const stop = el("button", { type: "button", onclick: () => link.tell({ kind: "stop" }) }, "Stop");
+  const silence = () => link.tell({ kind: "stop", hush: link.hush() });
+  const stop = el("button", { type: "button", onclick: silence }, "Stop");
   stop.setAttribute("aria-label", "Stop the answer");
   const take = el(
     "button",
@@ -135,7 +136,7 @@ function liveView(link, root) {
     stop.disabled = facts.phase === "interrupted";
   };
   root.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") link.tell({ kind: "stop" });
+    if (event.key === "Escape") silence();
   });
   const observer = new ResizeObserver(draw);
   observer.observe(canvas);

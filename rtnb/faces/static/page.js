@@ -33,6 +33,8 @@ export class PageLink {
     this.views = new Set();
     this.shown = 0;
     this.unseen = null;
+    this.hushes = 0;
+    this.hushed = "";
     this.reported = 0;
     this.onmessage = (message, buffers) => this.take(message, buffers ?? []);
     model.on("msg:custom", this.onmessage);
@@ -123,13 +125,16 @@ export class PageLink {
         this.hooks.onrefused?.();
         break;
       case "begin":
-        this.loudspeaker().begin(message.item, message.played_ms);
+        if (!this.hushed) this.loudspeaker().begin(message.item, message.played_ms);
         return;
       case "sound":
-        this.loudspeaker().sound(message.item, buffers[0]);
+        if (!this.hushed) this.loudspeaker().sound(message.item, buffers[0]);
         return;
       case "end":
-        this.player?.end(message.item);
+        if (!this.hushed) this.player?.end(message.item);
+        return;
+      case "hushed":
+        if (message.id === this.hushed) this.hushed = "";
         return;
       case "flush":
         if (this.player) this.player.flush(message.id);
@@ -176,9 +181,22 @@ export class PageLink {
     this.tell({ kind: "take" });
   }
 
+  /**
+   * Be silent at once, before the kernel knows, and return a name for that which it is told. The counts of what was
+   * played follow under this name. Until the kernel answers, what it sent before it knew is not played.
+   */
+  hush() {
+    if (!this.player) return "";
+    this.hushes += 1;
+    this.hushed = `page-${this.hushes}`;
+    this.player.flush(this.hushed);
+    return this.hushed;
+  }
+
   silence() {
     this.player?.close();
     this.player = null;
+    this.hushed = "";
   }
 
   /** How much of all sound was played here, in seconds. */

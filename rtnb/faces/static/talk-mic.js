@@ -132,7 +132,7 @@ export class TalkMic {
     if (!live || !push || this.held || !this.on) return;
     this.letGo(); // what was said before this is an utterance of its own
     this.held = true;
-    this.link.tell({ kind: "press" });
+    this.link.tell({ kind: "press", hush: this.link.hush() });
     this.link.changed();
   }
 
@@ -154,7 +154,7 @@ export class TalkMic {
 
   /** End the talk. */
   finish() {
-    this.link.tell({ kind: "finish" });
+    this.link.tell({ kind: "finish", hush: this.link.hush() });
     this.stop();
   }
 

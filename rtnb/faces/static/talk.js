@@ -23,7 +23,8 @@ function talkView(link, mic, root) {
   });
   const hold = button("Hold to talk", () => {}, { class: "rtnb-main rtnb-talk-hold", "aria-keyshortcuts": "Space" });
   const mute = button("Mute", () => mic.wish("muted", !mic.muted));
-  const quiet = button("Interrupt", () => link.tell({ kind: "interrupt" }), { "aria-label": "Interrupt the assistant" });
+  const interrupt = () => link.tell({ kind: "interrupt", hush: link.hush() });
+  const quiet = button("Interrupt", interrupt, { "aria-label": "Interrupt the assistant" });
   const stop = button("Stop", () => mic.finish(), { "aria-label": "End the talk" });
   const mode = el(
     "select",
@@ -65,7 +66,7 @@ function talkView(link, mic, root) {
   for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) hold.addEventListener(name, () => mic.release());
   const talks = (event) => event.code === "Space" && link.facts.push && (event.target === root || event.target === hold || event.target === lines);
   root.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") link.tell({ kind: "interrupt" });
+    if (event.key === "Escape") interrupt();
     if (!talks(event)) return;
     event.preventDefault();
     event.stopPropagation();
