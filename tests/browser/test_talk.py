@@ -126,6 +126,28 @@ async def test_push_to_talk_by_button_and_by_space(notebook7: Any) -> None:
     assert "2 turns" in await carded(page)
 
 
+async def test_the_keyboard_keeps_its_place(lab: Any) -> None:
+    page = await lab.open([CONNECT, "t = s.talk(push_to_talk=True)\nt", f"turn = s.send({LONG})"])
+    await page.run(0, seconds=90)
+    await page.run(1)
+    await page.run(2)
+    await button(page, "Start talking").focus()
+    await page.page.keyboard.press("Enter")
+    await says(page, "Hold to talk")
+    await page.page.keyboard.down("Space")
+    await says(page, "You are speaking")
+    await asyncio.sleep(0.5)
+    await page.page.keyboard.up("Space")
+    await page.wait(PLAYING)
+    await button(page, "Interrupt").focus()
+    await page.page.keyboard.press("Enter")
+    await page.until("not t._widget.playing")
+    assert await page.js("() => document.activeElement.closest('.rtnb-talk') !== null")
+    await page.page.keyboard.down("Space")
+    await says(page, "You are speaking")
+    await page.page.keyboard.up("Space")
+
+
 async def test_mute_and_half_duplex(lab: Any) -> None:
     page = await start(lab, "t = s.talk(half_duplex=True)\nt", f"turn = s.send({SHORTER})", wav=spoken(1.0))
     appended = "len(s.log.filter('input_audio_buffer.append'))"
@@ -238,10 +260,13 @@ async def test_the_microphone_is_chosen_and_stays_so_in_a_page_that_is_loaded_ag
     count = await page.value(appended)
     await page.until(f"{appended} > {count + 10}")
     await page.portraits("talk-microphone", panel(page))
+    await button(page, "Mute the microphone").click()
+    await page.until("t._muted")
     await page.save()
     await page.reload()
     await says(page, "No microphone")
     await button(page, "Turn the microphone on").click()
+    await button(page, "Unmute the microphone").click()
     count = await page.value(appended)
     await page.until(f"{appended} > {count + 10}")
     assert await page.value("[t.microphone['device'], t.microphone['noise_suppression']]") == [

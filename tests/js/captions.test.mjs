@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { captionsAfter, newlyFinal, speakerName } from "../../rtnb/faces/static/captions.js";
+import { announceFinal, captionsAfter, newlyFinal, speakerName } from "../../rtnb/faces/static/captions.js";
 
 const line = (key, turn, who, text, final = false) => ({ key, turn, who, text, final });
 
@@ -29,6 +29,31 @@ test("only what becomes final is announced, once", () => {
   const done = captionsAfter(draft, line("0a", 0, "assistant", "Hello", true));
   assert.deepEqual(newlyFinal(draft, done).map((one) => one.text), ["Hello"]);
   assert.deepEqual(newlyFinal(done, done), []);
+});
+
+test("lines that become final one upon the other are all there to be read, the last few", () => {
+  const region = {
+    children: [],
+    append(child) {
+      child.remove = () => region.children.splice(region.children.indexOf(child), 1);
+      region.children.push(child);
+    },
+  };
+  globalThis.document = { createElement: () => ({ append(text) { this.text = text; } }) };
+  let lines = [];
+  for (let turn = 0; turn < 3; turn += 1) {
+    for (const who of ["user", "assistant"]) {
+      const after = captionsAfter(lines, line(`${turn}${who}`, turn, who, `${who} ${turn}`, true));
+      announceFinal(region, lines, after);
+      announceFinal(region, after, after);
+      lines = after;
+    }
+  }
+  delete globalThis.document;
+  assert.deepEqual(
+    region.children.map((child) => child.text),
+    ["You: user 1", "Assistant: assistant 1", "You: user 2", "Assistant: assistant 2"],
+  );
 });
 
 test("markup is text, and odd fields become text", () => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { PlayQueue } from "../../rtnb/faces/static/player-worklet.js";
-import { heardCounts } from "../../rtnb/faces/static/player.js";
+import { Player, heardCounts } from "../../rtnb/faces/static/player.js";
 
 const ramp = (count, from = 1) => Float32Array.from({ length: count }, (_, i) => from + i);
 const read = (queue, count) => {
@@ -118,4 +118,36 @@ test("heard is played less what is still on its way out, and all of an item that
   const items = heardCounts({ a: { played: 24000, over: true }, b: { played: 480, over: false } }, 30);
   assert.deepEqual(items.a, { played_ms: 1000, heard_ms: 1000, over: true });
   assert.deepEqual(items.b, { played_ms: 20, heard_ms: 0, over: false });
+});
+
+test("where the audio thread's code could not be loaded once, the next widget tries again", async () => {
+  let fails = true;
+  let connected = 0;
+  const addModule = async () => {
+    if (fails) throw new DOMException("no network", "AbortError");
+  };
+  const node = { connect: () => node };
+  globalThis.AudioContext = class {
+    audioWorklet = { addModule };
+    addEventListener() {}
+    removeEventListener() {}
+    async resume() {}
+    async suspend() {}
+  };
+  globalThis.GainNode = class {};
+  globalThis.AudioWorkletNode = class {
+    constructor() {
+      connected += 1;
+      return { port: { postMessage() {} }, connect: () => node, disconnect() {} };
+    }
+  };
+  const reports = [];
+  const first = new Player((report) => reports.push(report.kind));
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual(reports, ["failed"]);
+  fails = false;
+  const second = new Player((report) => reports.push(report.kind));
+  await new Promise((resolve) => setTimeout(resolve));
+  assert.deepEqual([reports.length, connected], [1, 1]);
+  second.closed = first.closed = true;
 });

@@ -1,4 +1,7 @@
 // What was said, as the page keeps it: lines that grow, each known by its key, in the order they came.
+import { el } from "./common.js";
+
+const ANNOUNCED = 4;
 
 /** Return the lines after one message: {key, who, text, final, note, status}. A line that is known is replaced. */
 export function captionsAfter(lines, message) {
@@ -29,6 +32,12 @@ function captionOrder(a, b) {
 export function newlyFinal(before, after) {
   const done = new Set(before.filter((line) => line.final).map((line) => line.key));
   return after.filter((line) => line.final && line.text && !done.has(line.key));
+}
+
+/** Add the lines that became final to a live region, since one that is replaced at once may never be read. */
+export function announceFinal(region, before, after) {
+  for (const line of newlyFinal(before, after)) region.append(el("p", {}, `${speakerName(line.who)}: ${line.text}`));
+  while (region.children.length > ANNOUNCED) region.children[0].remove();
 }
 
 /** Name who speaks. */

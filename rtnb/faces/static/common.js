@@ -12,6 +12,11 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
+/** Give an element another text; the same one again a screen reader might read again. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 /** Write seconds as m:ss, or as m:ss.t when tenths are asked for. */
 export function clock(seconds, tenths = false) {
   const safe = Number.isFinite(seconds) && seconds > 0 ? seconds : 0;

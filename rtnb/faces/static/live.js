@@ -1,6 +1,6 @@
 // A live turn: captions as they come, a waveform that grows, sound from the first delta, and two buttons.
-import { clock, el } from "./common.js";
-import { newlyFinal, speakerName } from "./captions.js";
+import { announceFinal, speakerName } from "./captions.js";
+import { clock, el, setText } from "./common.js";
 import { ownKeys } from "./keys.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
 
@@ -111,14 +111,14 @@ function liveView(link, root) {
       blocked: player?.blocked,
       playing: player?.playing,
     });
-    if (status.textContent !== words) status.textContent = words;
+    setText(status, words);
     root.dataset.phase = player?.playing ? "speaking" : (facts.phase ?? "");
     for (const line of link.lines) {
       const text = texts[line.who];
-      if (text.said.textContent !== line.text) text.said.textContent = line.text;
-      if (text.note.textContent !== line.note) text.note.textContent = line.note;
+      setText(text.said, line.text);
+      setText(text.note, line.note);
     }
-    for (const line of newlyFinal(before, link.lines)) told.textContent = `${speakerName(line.who)}: ${line.text}`;
+    announceFinal(told, before, link.lines);
     before = link.lines;
     const seconds = facts.seconds ?? 0;
     time.textContent = seconds ? `${clock(Math.min(link.playedSeconds, seconds), true)} of ${clock(seconds, true)}` : "";
@@ -126,7 +126,7 @@ function liveView(link, root) {
     canvas.setAttribute("aria-label", `Waveform of the answer, ${seconds.toFixed(1)} seconds so far`);
     drawLive(canvas, link.columns, { seconds, scale: facts.scale ?? 0, played: link.playedSeconds });
     foot.textContent = facts.foot ?? "";
-    problem.textContent = link.problem;
+    setText(problem, link.problem);
     problem.classList.toggle("rtnb-hidden", !link.problem);
     play.classList.toggle("rtnb-hidden", !(owned && player?.blocked));
     take.classList.toggle("rtnb-hidden", owned || link.lost);

@@ -30,9 +30,14 @@ async function audioContext() {
   const page = sharedPage();
   if (!page.context) {
     page.context = new AudioContext({ sampleRate: PLAYER_RATE, latencyHint: "interactive" });
+  }
+  if (!page.ready) {
     const code = `${PlayQueue.toString()}\n(${registerPlayer.toString()})(PlayQueue);`;
     const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
     page.ready = page.context.audioWorklet.addModule(url).finally(() => URL.revokeObjectURL(url));
+    page.ready.catch(() => {
+      page.ready = null; // the next widget tries again
+    });
   }
   await page.ready;
   return page.context;

@@ -1,6 +1,6 @@
 // Talking in one cell: microphone, captions, who speaks, push to talk, what it costs.
-import { newlyFinal, speakerName } from "./captions.js";
-import { el } from "./common.js";
+import { announceFinal, speakerName } from "./captions.js";
+import { el, setText } from "./common.js";
 import { ownKeys } from "./keys.js";
 import { howCaptured, MicrophoneSettings } from "./microphone.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
@@ -98,19 +98,26 @@ function talkView(link, mic, root) {
         rows.set(line.key, row);
       }
       if (lines.children[at] !== row.node) lines.insertBefore(row.node, lines.children[at] ?? null);
-      if (row.said.textContent !== line.text) row.said.textContent = line.text;
-      if (row.note.textContent !== line.note) row.note.textContent = line.note;
+      setText(row.said, line.text);
+      setText(row.note, line.note);
       row.said.classList.toggle("rtnb-hidden", !line.text);
       row.node.classList.toggle("rtnb-hidden", !line.text && !line.note);
       row.node.dataset.final = String(line.final);
     }
-    for (const line of newlyFinal(before, link.lines)) told.textContent = `${speakerName(line.who)}: ${line.text}`;
+    announceFinal(told, before, link.lines);
     before = link.lines;
     lines.classList.toggle("rtnb-hidden", link.lines.length === 0);
     if (low) lines.scrollTop = lines.scrollHeight;
   };
   let heard = false;
-  const show = (node, wanted) => node.classList.toggle("rtnb-hidden", !wanted);
+  // Keys reach the panel only while something in it has the focus, which a button that vanishes would lose.
+  const keepFocus = (node) => {
+    if (node === document.activeElement) root.focus({ preventScroll: true });
+  };
+  const show = (node, wanted) => {
+    if (!wanted) keepFocus(node);
+    node.classList.toggle("rtnb-hidden", !wanted);
+  };
   const draw = () => {
     const { facts, player } = link;
     const owned = !link.lost && (link.owner === "" || link.owns);
@@ -128,7 +135,7 @@ function talkView(link, mic, root) {
       blocked: player?.blocked,
       half: mic.half && !push,
     });
-    if (status.textContent !== words) status.textContent = words;
+    setText(status, words);
     root.dataset.phase = !live ? "ready" : player?.playing ? "speaking" : (facts.phase ?? "");
     const ready = owned && !live && facts.state !== "stopped" && !mic.opening;
     show(start, ready);
@@ -140,7 +147,9 @@ function talkView(link, mic, root) {
     hold.textContent = mic.held ? "Listening: let go to send" : "Hold to talk (Space)";
     hold.setAttribute("aria-pressed", String(mic.held));
     show(quiet, owned && live);
-    quiet.disabled = !player?.playing && facts.phase !== "thinking" && facts.phase !== "answering";
+    const idle = !player?.playing && facts.phase !== "thinking" && facts.phase !== "answering";
+    if (idle) keepFocus(quiet);
+    quiet.disabled = idle;
     show(mute, owned && live && mic.on && !push);
     mute.setAttribute("aria-pressed", String(mic.muted));
     mute.textContent = mic.muted ? "Unmute" : "Mute";
@@ -152,7 +161,7 @@ function talkView(link, mic, root) {
     mode.value = push ? "push" : "free";
     half.checked = mic.half;
     const wrong = mic.problem || facts.note || link.problem || "";
-    if (note.textContent !== wrong) note.textContent = wrong;
+    setText(note, wrong);
     show(note, Boolean(wrong));
     settings.update(!owned || mic.opening || mic.held);
     const captured = howCaptured(mic.capture?.info);

@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { setText } from "../../rtnb/faces/static/common.js";
+
+test("a text is set only where it is another one", () => {
+  const set = [];
+  const node = {
+    get textContent() {
+      return set.at(-1) ?? "";
+    },
+    set textContent(text) {
+      set.push(text);
+    },
+  };
+  for (const text of ["", "a", "a", "b", "b", ""]) setText(node, text);
+  assert.deepEqual(set, ["a", "b", ""]);
+});
