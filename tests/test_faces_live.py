@@ -153,6 +153,16 @@ async def test_where_no_page_answers_the_card_comes_all_the_same(
     assert "You said: hello there" in Place.made[0].bundles[-1]["text/html"]
 
 
+async def test_a_slow_page_still_plays_a_short_answer(session: AsyncSession) -> None:
+    shown, page = show(session.send("hello there"))
+    await asyncio.sleep(4)
+    assert shown.turn.done
+    page.say("hello")
+    assert sum(page.bytes.values()) == len(shown.turn.audio) * 2
+    page.played(9000, over=True)
+    await until(lambda: shown.replaced)
+
+
 async def test_a_page_that_goes_away_does_not_keep_the_card(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ async def test_barge_in_cuts_what_sounds(lab: Any) -> None:
     await page.until("turn.heard is not None", seconds=30)
     status, heard, whole = await page.value("[turn.status, turn.heard, turn.audio.seconds]")
     assert status == "interrupted"
-    assert 0.1 < heard < whole
+    assert 0 < heard < whole
     await says(page, "were heard")
     await button(page, "End the talk").click()
     assert "The hatched rest" in await carded(page)
