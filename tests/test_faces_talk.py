@@ -282,6 +282,8 @@ async def test_what_is_said_soon_after_a_release_is_neither_lost_nor_mixed(
     assert sounds == [500, 1500]
     assert [turn.status for turn in talk.turns[1:]] == ["cancelled", "completed"]
     assert talk.turns[-1].input.audio.seconds == pytest.approx(2.0)  # both were answered together
+    talk._hear({"kind": "hello", "load": "2", "page": "two"}, [])
+    assert page.lines()["0-user"]["text"].startswith("word")  # and the one that was dropped is no line
 
 
 async def test_the_mode_changes_while_it_talks(core: AsyncSession, panel: Any) -> None:

@@ -81,6 +81,7 @@ TESTED_IN = {
     "recordings.jsonl": "test_views_log.py",
     "views.clean": "test_views_log.py",
     "views.session": "test_recordings_format.py",
+    "faces.talk_card": "test_faces_talk.py",
     "faces.talk_widget": "test_faces_talk.py",
     "faces.session": "test_cli_demo.py",
     "recordings.diff": "test_recordings_tools.py",

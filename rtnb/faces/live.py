@@ -28,7 +28,7 @@ from .player import Player, talking
 __all__ = ["Live", "LiveWidget", "show"]
 
 _PAGE_SECONDS = 10.0
-"""How long a page may take to show the widget before it counts as absent; the first one loads all its code."""
+"""How long a page may take to show the widget before it counts as absent: the first loads all its code."""
 _SILENT_SECONDS = 5.0
 """How long a page that plays may say nothing before it counts as closed; it reports 20 times a second."""
 _BLOCKED_SECONDS = 120.0

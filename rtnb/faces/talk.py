@@ -10,18 +10,17 @@ import asyncio
 from base64 import b64decode
 from collections.abc import Mapping
 from functools import partial
-from html import escape
 from typing import Any
 
 from ..audio import Clip
 from ..errors import RtnbError
 from ..session.core import AsyncSession
 from ..session.turn import Turn
-from ..views.card import turns_html
 from ..wire.events import Event
 from . import captions
 from .microphone import Microphone
 from .player import Player, talking
+from .talk_card import HOW, card
 
 __all__ = ["Talk", "talking"]
 
@@ -41,11 +40,6 @@ _SHORTEST = 0.1
 _TALKS_ALREADY = (
     "The session talks in another panel already, and each word would be heard and answered twice. "
     "Stop that talk, then press Start here."
-)
-_HOW = (
-    "<p><strong>Talk</strong>: a conversation by voice, in this cell. Run the cell in JupyterLab or "
-    "Notebook 7 and press Start. Without a microphone or a live page, <code>s.speak(clip)</code> speaks a "
-    "clip to the session, and <code>s.send(clip)</code> sends it as one turn.</p>"
 )
 
 
@@ -113,7 +107,9 @@ class Talk:
         return f"<Talk {self.state}: {count} turn{'' if count == 1 else 's'}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._html()}
+        turns = dict(enumerate(self.turns, self._first))
+        html = HOW if self.state == "ready" else card(self._core, turns)
+        return {"text/plain": repr(self), "text/html": html}
 
     def _ipython_display_(self) -> None:
         from .display import Place, live_pages
@@ -130,23 +126,6 @@ class Talk:
             self._places.append(Place(bundle))
         else:
             Place(bundle)
-
-    def _html(self) -> str:
-        if self.state == "ready":
-            return _HOW
-        turns = {
-            place: turn
-            for place, turn in enumerate(self.turns, self._first)
-            if turn.items or turn.input.audio or turn.input.text
-        }
-        used = captions.money(self._core.record, self._core.billed)
-        spoken = "Nothing was said." if not turns else f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
-        head = f"<p><strong>Talk</strong>: {spoken} · {escape(used)}</p>"
-        if self._core.problem is not None:
-            head += f"<p>The session ended: {escape(str(self._core.problem))}</p>"
-        elif self._core.spent:
-            head += f"<p>The talk ended: {escape(self._core.spent)}.</p>"
-        return head + turns_html(turns)
 
     # The session's loop from here on.
 
@@ -345,7 +324,7 @@ class Talk:
         if self._widget is None:
             return
         for turn in self.turns:
-            if turn.number in self._dirty:
+            if turn.number >= 0 and turn.number in self._dirty:
                 if self.state == "live":
                     turn.silence = partial(self._silence, cancel=True)
                 for line in captions.lines(turn, self._core.record):
