@@ -73,7 +73,12 @@ class Session(SessionView):
         loop.call(self._own.append, sound)
 
     def commit(self, **options: Any) -> Turn:
-        """End the input that was appended and return the turn that answers it (push to talk)."""
+        """End the input that was appended and return the turn that answers it. Push to talk.
+
+        While another turn runs, the input is committed all the same and the answer waits for that turn.
+        Raises ArgumentError where less than 0.1 s was appended, and while an answer waits already;
+        BudgetError where the budget is used up; SessionClosed.
+        """
         return loop.call(self._own.commit, **options)
 
     def speak(self, clip: Clip, *, speed: float = 1.0) -> None:
