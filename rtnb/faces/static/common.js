@@ -12,7 +12,10 @@ export function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-/** Give an element another text; the same one again a screen reader might read again. */
+/**
+ * Change a text only where it is another: each change of the document costs Jupyter's whole style sheet, and a screen
+ * reader may read again what was set again.
+ */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -1,12 +1,7 @@
 // One line of the event log on the screen, used for whichever line stands there.
 
-import { el } from "./common.js";
+import { el, setText } from "./common.js";
 import { eventClock } from "./events-list.js";
-
-/** Change a text only where it is another: each change of the document costs Jupyter's whole style sheet. */
-export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
 
 export class EventRow {
   constructor(name, number) {

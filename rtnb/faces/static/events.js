@@ -1,10 +1,10 @@
 // The event log: as many lines as are seen, whatever their number; chips, search, one event in full, and its sound.
 
-import { el } from "./common.js";
+import { el, setText } from "./common.js";
 import { EventFeed } from "./events-feed.js";
 import { EVENT_ROW, lineKey, LineStore, manyOf, ScrollMap } from "./events-list.js";
 import { copyText, EventPane } from "./events-pane.js";
-import { EventRow, setText } from "./events-row.js";
+import { EventRow } from "./events-row.js";
 import { EventSound } from "./events-sound.js";
 import { EventTools } from "./events-tools.js";
 import { ownKeys } from "./keys.js";
