@@ -1,6 +1,7 @@
 """Verifying, scrubbing, comparing and exporting a recording."""
 
 import re
+from pathlib import Path
 
 import orjson
 import pytest
@@ -12,11 +13,15 @@ from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import save
 from rtnb.recordings.diff import diff
 from rtnb.recordings.export import export, mix, transcript
+from rtnb.recordings.fields import changed
 from rtnb.recordings.header import header
+from rtnb.recordings.masks import Taken, masked
 from rtnb.recordings.scrub import Rule, scrub
 from rtnb.recordings.verify import verify
 from rtnb.recordings.writer import pieces
 from rtnb.views.log.lines import lines
+
+EXAMPLES = Path(__file__).parents[2] / "shared" / "protocol"
 
 
 def keep(path, wire, **options):
@@ -149,12 +154,187 @@ def test_rules_that_are_none(file):
         scrub(file, file, Rule(voice="all"))
 
 
-def test_frames_that_are_no_events_go_with_their_side(tmp_path):
+def test_frames_that_are_no_events_are_taken_out_whole(tmp_path):
+    """What they hold, and whose it is, nobody can tell."""
     wire = full()
-    wire.record.append(b"\xff\x00 binary voice", "client", mono_ns=10**9, wall_ns=10**9)
+    frames = (
+        b"\xff\x00 binary voice",
+        orjson.dumps({"audio": b64(tone(100)), "text": "binary voice"}),
+        b'["binary voice"]',
+        rb'{"type":"response.output_text.delta","delta":"binary voice \ud83d"}',
+        b'{"type":"x","deep":' + b"[" * 600 + b'"binary voice"' + b"]" * 600 + b"}",
+    )
+    for direction in ("client", "server"):
+        for frame in frames:
+            wire.record.append(frame, direction, mono_ns=10**9, wall_ns=10**9)
     path = keep(tmp_path / "x.rtnb", wire)
-    assert scrub(path, tmp_path / "y.rtnb", Rule(voice="user")).left == []
-    assert b"binary voice" not in frames_of(tmp_path / "y.rtnb")
+    for rule in (Rule(voice="user"), Rule(text="assistant"), Rule(matching="binary +voice")):
+        proof = scrub(path, tmp_path / "y.rtnb", rule)
+        assert proof.left == []
+        assert proof.frames == 10
+        assert "10 frames that are no events taken out" in str(proof)
+        assert b"binary voice" not in frames_of(tmp_path / "y.rtnb")
+        after = rtnb.open(tmp_path / "y.rtnb")
+        assert [len(e.frame) for e in after.log] == [len(e.frame) for e in rtnb.open(path).log]
+        assert len(after.turns) == len(rtnb.open(path).turns)
+    assert scrub(path, tmp_path / "z.rtnb", Rule(matching="Hello")).frames == 0
+    assert frames_of(tmp_path / "z.rtnb").count(b"binary voice") == 10
+
+
+def test_the_voice_of_a_translation_goes_by_its_direction(tmp_path):
+    wire = full()
+    mine, theirs = b64(tone(100, 300)), b64(tone(100, 500))
+    wire.client("session.input_audio_buffer.append", audio=mine)
+    wire.server("session.output_audio.delta", delta=theirs)
+    wire.client("x.unknown", audio=mine)
+    wire.server("x.unknown", chunks=[theirs])
+    path = keep(tmp_path / "x.rtnb", wire)
+    for who, gone in (("user", (mine,)), ("assistant", (theirs,)), ("all", (mine, theirs))):
+        assert scrub(path, tmp_path / "y.rtnb", Rule(voice=who)).left == []
+        for sound in (mine, theirs):
+            assert frames_of(tmp_path / "y.rtnb").count(sound.encode()) == (0 if sound in gone else 2)
+    proof = scrub(path, tmp_path / "y.rtnb", Rule(voice="user", text="all"))
+    assert proof.left == []
+    assert mine.encode() not in frames_of(tmp_path / "y.rtnb")
+
+
+def test_a_member_that_is_named_twice_hides_nothing(tmp_path):
+    wire = full()
+    sound = b64(tone(100, 777))
+    twice = f'{{"type":"response.output_audio.delta","item_id":"i","delta":"{sound}","delta":""}}'
+    wire.record.append(twice.encode(), "server", mono_ns=10**9, wall_ns=10**9)
+    path = keep(tmp_path / "x.rtnb", wire)
+    assert scrub(path, tmp_path / "y.rtnb", Rule(voice="assistant")).left == []
+    assert sound.encode() not in frames_of(tmp_path / "y.rtnb")
+
+
+TOOL = {
+    "type": "function",
+    "name": "MARK name",
+    "description": "MARK description",
+    "parameters": {
+        "type": "object",
+        "title": "MARK title",
+        "properties": {"MARK key": {"type": "string", "enum": ["MARK enum"], "default": "MARK default"}},
+        "required": ["MARK key"],
+    },
+}
+SESSION = {
+    "type": "realtime",
+    "instructions": "MARK instructions",
+    "tools": [TOOL, {"type": "mcp", "server_label": "MARKlabel", "authorization": "MARKauthorization"}],
+    "prompt": {"id": "pmpt_1", "variables": {"MARK variable": {"type": "input_text", "text": "MARK text"}}},
+    "audio": {
+        "input": {"transcription": {"model": "whisper-1", "prompt": "MARK", "keywords": ["MARK keyword"]}}
+    },
+    "tracing": {"workflow_name": "MARK", "metadata": {"id": "MARKid"}},
+}
+FAILED = {"type": "failed", "reason": "MARKreason", "error": {"type": "server_error", "message": "MARK"}}
+MARKED = (
+    ("client", "session.update", {"session": SESSION}),
+    ("client", "response.create", {"response": {"metadata": {"MARK": "MARK"}, "input": []}}),
+    ("server", "response.done", {"response": {"id": "resp_9", "status": "failed", "status_details": FAILED}}),
+    ("server", "conversation.item.input_audio_transcription.segment", {"text": "MARK", "speaker": "MARKs"}),
+    ("client", "conversation.item.create", {"item": {"type": "mcp_approval_response", "reason": "MARK"}}),
+    ("server", "conversation.item.added", {"item": {"id": "m", "type": "mcp_call", "name": "MARK"}}),
+    ("server", "conversation.item.added", {"item": {"id": "n", "type": "mcp_list_tools", "tools": [TOOL]}}),
+    ("server", "input_audio_buffer.dtmf_event_received", {"event": "MARK5", "received_at": 1}),
+    ("client", "conversation.item.create", {"item": {"type": "message", "role": "user", "content": "MARK"}}),
+    (
+        "client",
+        "conversation.item.create",
+        {
+            "item": {
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_file", "filename": "MARK", "file_data": "MARK"}],
+            }
+        },
+    ),
+    ("server", "session.output_transcript.delta", {"delta": "MARK"}),
+    ("server", "x.unknown", {"audio": "MARK!", "value": "MARK", "more": {"id": "MARKid", "MARK": ["MARK"]}}),
+    (
+        "server",
+        "error",
+        {"error": {"type": "x_error", "code": "not_good", "message": "MARK", "param": "MARK"}},
+    ),
+)
+
+
+def test_all_text_is_what_is_not_the_protocols_own(tmp_path):
+    wire = full()
+    for direction, type, members in MARKED:
+        wire.say(direction, type, **members)
+    path = keep(tmp_path / "x.rtnb", wire)
+    for rule in (Rule(text="all"), Rule(text="all", voice="all"), Rule(matching="MARK", voice="all")):
+        proof = scrub(path, tmp_path / "y.rtnb", rule)
+        assert proof.left == []
+        assert b"MARK" not in frames_of(tmp_path / "y.rtnb")
+        assert "MARK" not in repr(rtnb.open(tmp_path / "y.rtnb").header)
+    kept = rtnb.open(tmp_path / "y.rtnb").log
+    assert kept[-1].data["error"]["code"] == "not_good"
+    scrub(path, tmp_path / "y.rtnb", Rule(text="all"))
+    session = rtnb.open(tmp_path / "y.rtnb").log.filter("session.update")[-1].data["session"]
+    assert session["prompt"]["id"] == "pmpt_1"
+    assert session["audio"]["input"]["transcription"]["model"] == "whisper-1"
+    assert session["tools"][0]["parameters"] == {
+        "type": "object",
+        "title": "xxxx xxxxx",
+        "properties": {"xxxx xxx": {"type": "string", "enum": ["xxxx xxxx"], "default": "xxxx xxxxxxx"}},
+        "required": ["xxxx xxx"],
+    }
+
+
+def test_keys_that_become_the_same_keep_their_members():
+    event = {"type": "x", "metadata": {"ab": "1", "cd": "2"}}
+    new = changed("client", event, lambda value, kind, whose, ids: masked(value) if kind == "text" else value)
+    assert new == {"type": "x", "metadata": {"xx": "0", "xxx": "0"}}
+
+
+@pytest.mark.skipif(not EXAMPLES.exists(), reason="the published examples are not here")
+def test_what_the_protocol_enumerates_and_its_ids_stay():
+    def mask(value, kind, whose, ids):
+        return masked(value) if kind == "text" else value
+
+    def ids(value, key=""):
+        if isinstance(value, dict):
+            return [one for name, inner in value.items() for one in ids(inner, name)]
+        if isinstance(value, list):
+            return [one for inner in value for one in ids(inner, key)]
+        named = key in ("type", "status", "role", "object", "model", "voice") or key.split("_")[-1] == "id"
+        return [(key, value)] if named else []
+
+    count = 0
+    for side in ("client", "server"):
+        for line in (EXAMPLES / f"examples-{side}.jsonl").read_bytes().splitlines():
+            event = orjson.loads(line)["example"]
+            assert ids(changed(side, event, mask)) == ids(event)
+            count += 1
+    assert count > 100
+
+
+def test_marks_and_signs_of_every_script_go():
+    assert masked("नमस्ते ไทยที่ é️ 🎉 a1!") == "xxxxxx xxxxxx xx x x0!"
+    assert masked(masked("Grüße, 4711")) == masked("Grüße, 4711") == "xxxxx, 0000"
+    assert Taken(["Ossifrage", "short"]).stand_in("an Ossifrages' short")
+    assert not Taken(["Ossifrage", "short"]).stand_in("short")
+
+
+def test_a_pattern_is_found_where_its_text_came_in_parts(tmp_path):
+    wire = full()
+    for part in ("my sec", "ret is 42"):
+        wire.server("conversation.item.input_audio_transcription.delta", item_id="item_s", delta=part)
+        wire.server("response.mcp_call_arguments.delta", item_id="item_m", delta=f"{{{part}")
+        wire.server("session.input_transcript.delta", delta=part)
+    completed = {"item_id": "item_s", "content_index": 0, "transcript": "my sack red is 42"}
+    wire.server("conversation.item.input_audio_transcription.completed", **completed)
+    path = keep(tmp_path / "x.rtnb", wire)
+    proof = scrub(path, tmp_path / "y.rtnb", Rule(matching=r"sec\{?ret"))
+    assert b"ret is" not in frames_of(tmp_path / "y.rtnb")
+    assert b"sack" not in frames_of(tmp_path / "y.rtnb")
+    told = "the user's voice still says what session.input_transcript.delta said: take out that voice too"
+    assert proof.left == [told]
+    assert scrub(path, tmp_path / "y.rtnb", Rule(matching=r"sec\{?ret", voice="user")).left == []
 
 
 # Diff.

@@ -3,70 +3,106 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..wire.events import SOUND_DELTAS, Direction, Event
+from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_name
 
 __all__ = ["Kind", "changed", "speaker_of"]
 
-Kind = Literal["sound", "text"]
+Kind = Literal["sound", "text", "name"]
 Change = Callable[[str, Kind, str, frozenset[str]], str]
 
-_TEXTS = frozenset(
-    {
-        "arguments",
-        "delta",
-        "description",
-        "image_url",
-        "instructions",
-        "message",
-        "output",
-        "prompt",
-        "text",
-        "token",
-        "transcript",
-    }
-)
 _WHOSE = {
     "user": "user",
     "assistant": "assistant",
+    "system": "session",
+    "input_audio": "user",
     "function_call": "assistant",
     "function_call_output": "tool",
+    "mcp_call": "assistant",
 }
+_OF_SESSION = frozenset({"instructions", "metadata", "name", "server_label", "tools"})
+"""Members that whoever set up the session filled, wherever they stand."""
 
 
 def speaker_of(direction: Direction, type: str) -> str:
     """Return whose an event's words are, where the event itself does not say: user, assistant or session."""
-    if type.startswith("response.") and direction == "server":
+    type = type.removeprefix("session.")  # as the events of a translation begin
+    if type.startswith(("response.", "output_audio.", "output_transcript.")) and direction == "server":
         return "assistant"
-    if ".input_audio_transcription." in type or type.startswith("input_audio_buffer."):
+    if ".input_audio_transcription." in type or type.startswith(("input_audio_buffer.", "input_transcript.")):
         return "user"
     return "session"
 
 
 def changed(direction: Direction, event: Event, change: Change) -> Event:
-    """Return the event with ``change(value, kind, whose, item ids)`` in place of all its words and sound."""
+    """Return the event with ``change(value, kind, whose, ids)`` in place of all its words and sound.
+
+    A "name" is an id, or another name that a machine gave; it is shown to ``change`` and stays. ``ids`` are
+    those of the items that it belongs to, or the event's type where it tells of no item.
+    """
     type = str(event.get("type", ""))
-    ids = frozenset(id for id in (event.get("item_id"),) if isinstance(id, str))
-    new: Event = _walk(event, "", speaker_of(direction, type), ids, type in SOUND_DELTAS, change)
-    return new
+    id = event.get("item_id")
+    ids = frozenset({id if isinstance(id, str) else type})
+    top = _Place("", "", speaker_of(direction, type), ids, False)
+    return _Walk(direction, type in SOUND_DELTAS, change).inside(event, top)
 
 
-def _walk(value: Any, key: str, whose: str, ids: frozenset[str], sound_delta: bool, change: Change) -> Any:
-    if isinstance(value, dict):
-        for name in (value.get("role"), value.get("type")):
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in an event a value stands: ``foreign`` is what the protocol leaves to others to fill."""
+
+    key: str
+    parent: str
+    whose: str
+    ids: frozenset[str]
+    foreign: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    direction: Direction
+    sound_delta: bool
+    change: Change
+
+    def value(self, value: Any, at: _Place) -> Any:
+        if isinstance(value, dict):
+            return self.inside(value, at)
+        if isinstance(value, list):
+            return [self.value(inner, at) for inner in value]
+        return self.string(value, at) if isinstance(value, str) else value
+
+    def inside(self, value: dict[str, Any], at: _Place) -> dict[str, Any]:
+        whose, ids, new = at.whose, at.ids, {}
+        for name in (value.get("type"), value.get("role")):
             whose = _WHOSE.get(name, whose) if isinstance(name, str) else whose
-            whose = "session" if name == "system" else whose
         if isinstance(value.get("id"), str):
             ids = ids | {value["id"]}
-        new = {name: _walk(inner, name, whose, ids, sound_delta, change) for name, inner in value.items()}
+        for key, inner in value.items():
+            owner = "session" if key in _OF_SESSION else whose
+            foreign = at.foreign or (isinstance(inner, (dict, list)) and key not in PLACES)
+            place = _Place(key, at.key, owner, ids, foreign)
+            if at.foreign and key not in KEYWORDS:
+                key = self.change(key, "text", owner, ids)
+                while key in new:  # two keys may become the same: neither member is to be lost
+                    key += "x"
+            new[key] = self.value(inner, place)
         if "bytes" in new and new.get("token") != value.get("token"):
             new["bytes"] = None  # of a log probability: the token once more
         return new
-    if isinstance(value, list):
-        return [_walk(inner, key, whose, ids, sound_delta, change) for inner in value]
-    if not isinstance(value, str):
-        return value
-    if key == "audio" or (key == "delta" and sound_delta):
-        return change(value, "sound", whose, ids)
-    return change(value, "text", whose, ids) if key in _TEXTS else value
+
+    def string(self, value: str, at: _Place) -> str:
+        if at.key == "audio" or (at.key == "delta" and self.sound_delta):
+            whose = at.whose
+            if whose == "session":  # nobody says: then it is the voice of the side that sends it
+                whose = "user" if self.direction == "client" else "assistant"
+            return self.change(value, "sound", whose, at.ids)
+        if is_enumerated(at.key, value) and (at.key == "type" or not at.foreign):
+            return value
+        of_event = at.key == "type" and not at.parent  # the log names it so, whatever it is
+        if of_event or (not at.foreign and is_name(at.key, value, at.parent)):
+            self.change(value, "name", at.whose, at.ids)
+            return value
+        return self.change(value, "text", at.whose, at.ids)

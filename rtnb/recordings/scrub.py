@@ -1,14 +1,15 @@
 """Taking voice or words out of a recording, by rule, and proving that they are gone.
 
 Sound becomes silence of the same length, and words become "x" letter by letter, so that times, turns and
-tokens stay what they were. The proof reads the new file: each sound of the rule is silence, each text of it
-holds no letter but x, and none of the texts that were taken out stands anywhere else.
+tokens stay what they were. What is no event may hold anything: it goes whole. The proof reads the new file:
+each sound of the rule is silence, each text of it holds no letter but x, and none of the texts that were
+taken out stands anywhere else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError
 from ..wire.columns import Columns
-from ..wire.events import BINARY, Direction
-from .fields import Kind, changed
+from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event, as_object
+from .fields import Kind, changed, speaker_of
 from .forms import TELLING, Forms
+from .frames import event_of, readings, repeats
+from .masks import Taken, masked
 from .recording import Recording
 from .recording import open as open_recording
 from .sound import silence
@@ -30,17 +33,21 @@ from .writer import pieces, save, whole_frames
 __all__ = ["Proof", "Rule", "scrub"]
 
 _WHO = ("user", "assistant", "all")
-_LETTER = re.compile(r"[^\W\d_]")
-_DIGIT = re.compile(r"\d")
-_TELLING_LENGTH = 6  # a shorter text may stand anywhere by chance
+_SOUND = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
+"""What is likely to be sound in an event of a type that is not known."""
+_KNOWN = CLIENT_EVENTS | SERVER_EVENTS
+_PARTS = {"*.delta": "delta", "*.segment": "text"}
+"""The events that bring a text in parts, and where they have it."""
+_GONE = b"*"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What is taken out: ``voice`` and ``text`` of "user", "assistant" or "all".
 
-    All text is that of tools and instructions too. ``matching`` takes out all words of each item in whose
-    text the pattern is found, and their sound where the assistant spoke them. Raises ArgumentError for a
+    All text is that of tools and instructions too, and of all that the protocol does not know: only its own
+    words stay. ``matching`` takes out all words of each item in whose text the pattern is found, as it ended
+    or as it came in parts, and their sound where the assistant spoke them. Raises ArgumentError for a
     rule that takes out nothing, or cannot be read.
     """
 
@@ -69,16 +76,24 @@ class Rule:
 
 @dataclass(slots=True)
 class Proof:
-    """What was taken out, and what is ``left`` of it, one sentence each; nothing in a good one."""
+    """What was taken out, and what is ``left`` of it, one sentence each; nothing in a good one.
+
+    ``frames`` were taken out whole: what is no event may hold anything. ``problem`` says what is wrong with
+    the recording that was scrubbed, and so with the new one.
+    """
 
     sounds: int = 0
     seconds: float = 0.0
     texts: int = 0
+    frames: int = 0
+    problem: str | None = None
     left: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         verdict = "NOT all of it is gone" if self.left else "nothing of it is left"
-        return f"{self.sounds:,} sounds ({self.seconds:.1f} s) and {self.texts:,} texts taken out: {verdict}"
+        frames = f" and {self.frames:,} frames that are no events" if self.frames else ""
+        taken = f"{self.sounds:,} sounds ({self.seconds:.1f} s) and {self.texts:,} texts{frames}"
+        return f"{taken} taken out: {verdict}"
 
 
 def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
@@ -92,12 +107,21 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
         raise ArgumentError("out is the recording itself: name another file, and remove the first yourself")
     work = _Work(rule, source)
     head = dict(source.header)
-    session = changed("server", {"type": "session", "session": head.get("session")}, work.change)
-    head |= {"session": session["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
+    told = changed("server", _told(head), work.change)
+    head |= {"session": told["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
+    if isinstance(head.get("end"), dict):
+        head["end"] = {**head["end"], **told["error"]}
     save(work.pieces(), head, out, audio=(head.get("capture") or {}).get("audio", "lossless"))
-    proof = Proof(work.sounds, round(work.seconds, 3), work.texts)
+    proof = Proof(work.sounds, round(work.seconds, 3), work.texts, work.frames)
     proof.left = list(work.left(open_recording(out)))
     return proof
+
+
+def _told(head: Mapping[str, Any]) -> Event:
+    """Return what a recording's head repeats of its frames, as an event."""
+    end = as_object(head.get("end"))
+    said = {name: end[name] for name in ("reason", "why") if name in end}
+    return {"type": "session", "session": head.get("session"), "error": said}
 
 
 class _Work:
@@ -108,16 +132,18 @@ class _Work:
         self._forms = Forms()
         self._taken: set[str] = set()
         self._items: set[str] = set()
-        self._spoken: set[str] = set()
         self._direction: Direction = "client"
-        self.sounds = self.texts = 0
+        self._known = True
+        self.sounds = self.texts = self.frames = 0
         self.seconds = 0.0
+        self._items = set(self._matching(source))
+
+    def _matching(self, recording: Recording) -> Iterator[str]:
+        """Yield the items in whose text the pattern is: as it ended, or as it came in parts."""
         if self._pattern is not None:
-            for item in source.conversation.items.values():
-                texts = (item.text, item.arguments, item.output or "")
-                if any(self._pattern.search(text) for text in texts):
-                    self._items.add(item.id)
-                    self._spoken |= {item.id} if item.role == "user" and item.audio_ms else set()
+            for id, text in _texts(recording):
+                if self._pattern.search(text) and masked(text) != text:
+                    yield id
 
     def _covers(self, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> bool:
         who = self._rule.voice if kind == "sound" else self._rule.text
@@ -126,9 +152,20 @@ class _Work:
         matched = self._pattern is not None and kind == "text" and bool(self._pattern.search(value))
         return matched or not ids.isdisjoint(self._items)
 
+    def _sort(self, value: str, kind: Kind, whose: str) -> tuple[Kind, str]:
+        """Return what a value is and whose, where its member's name may say otherwise."""
+        if kind == "text" and not self._known and _SOUND.fullmatch(value):
+            side = "user" if self._direction == "client" else "assistant"
+            if self._rule.voice in (side, "all"):
+                return "sound", side
+        if kind == "sound" and self._rule.text == "all" and not _is_base64(value):
+            return "text", whose
+        return kind, whose
+
     def change(self, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
         """Return what stands in a value's place."""
-        if not value or not self._covers(value, kind, whose, ids):
+        kind, whose = self._sort(value, kind, whose)
+        if not value or kind == "name" or not self._covers(value, kind, whose, ids):
             return value
         if kind == "sound":
             lane = self._forms.lane(self._direction)
@@ -138,7 +175,7 @@ class _Work:
             return b64encode(silence(lane.type, size)).decode()
         self.texts += 1
         self._taken.add(value)
-        return _masked(value)
+        return masked(value)
 
     def pieces(self) -> Iterator[Columns]:
         """Yield the recording's events without what is taken out."""
@@ -155,51 +192,89 @@ class _Work:
             )
 
     def _frame(self, direction: Direction, type: str, frame: bytes) -> bytes:
+        event = self._hear(direction, type, frame)
+        try:
+            if event is not None:
+                new = changed(direction, event, self.change)
+                return frame if new == event and not repeats(frame, event) else orjson.dumps(new)
+        except (RecursionError, orjson.JSONEncodeError):
+            pass  # deeper than any protocol goes
+        if not self._suspects(frame):
+            return frame
+        self.frames += 1
+        return _GONE * len(frame)
+
+    def _hear(self, direction: Direction, type: str, frame: bytes) -> Event | None:
+        """Note what is known of a frame, and return its event; None where it is none."""
         self._direction = direction
+        self._known = type in _KNOWN
         if type in TELLING and direction == "server":
             self._forms.hear(type, frame)
-        event = _event(frame)
-        if event is None:  # what it holds cannot be known
-            side = "user" if direction == "client" else "assistant"
-            return b"*" * len(frame) if {side, "all"} & {self._rule.voice, self._rule.text} else frame
-        new = changed(direction, event, self.change)
-        return frame if new == event else orjson.dumps(new)
+        return event_of(frame)
+
+    def _suspects(self, frame: bytes) -> bool:
+        """Tell whether a frame that is no event may hold what the rule takes out."""
+        if self._rule.voice or self._rule.text:
+            return bool(frame.strip(_GONE))
+        assert self._pattern is not None
+        return any(self._pattern.search(text) for text in readings(frame))
 
     # The proof.
 
     def left(self, scrubbed: Recording) -> Iterator[str]:
         """Yield what is still there, one sentence each."""
-        taken = {text for text in self._taken if len(text) >= _TELLING_LENGTH and _masked(text) != text}
-        needles = [(text, orjson.dumps(text)[1:-1]) for text in taken]
         self._forms = Forms()
+        taken = Taken(self._taken)
         for entry in scrubbed.log:
-            self._direction = entry.direction
-            if entry.type in TELLING and entry.direction == "server":
-                self._forms.hear(entry.type, entry.frame)
-            found: list[str] = []
+            event = self._hear(entry.direction, entry.type, entry.frame)
+            try:
+                found = self._look(entry.direction, event, taken) if event is not None else []
+                judged = event is not None
+            except RecursionError:
+                judged = False
+            if not judged:
+                found = ["what cannot be read as an event"] if self._suspects(entry.frame) else []
+            for what in found:
+                yield f"event {entry.index} ({entry.type}) {what}"
+        for what in self._look("server", _told(scrubbed.header), taken):
+            yield f"the file's head {what}"
+        for id in dict.fromkeys(self._matching(scrubbed)):
+            yield f"the parts of {id} still make a text with the pattern"
+        yield from self._spoken()
 
-            def look(
-                value: str, kind: Kind, whose: str, ids: frozenset[str], found: list[str] = found
-            ) -> str:
-                if value and self._covers(value, kind, whose, ids) and not self._gone(value, kind):
-                    found.append(kind)
-                return value
+    def _look(self, direction: Direction, event: Event, taken: Taken) -> list[str]:
+        """Return what is wrong in an event, as the ends of sentences."""
+        found = []
 
-            if entry.type != BINARY:
-                changed(entry.direction, entry.data, look)
-            for kind in found:
-                yield f"event {entry.index} ({entry.type}) still holds {kind}"
-            if any(needle in entry.frame for _, needle in needles):
-                yield f"event {entry.index} ({entry.type}) repeats a text that was taken out elsewhere"
-        if self._spoken and self._rule.voice not in ("user", "all"):
-            yield f"the user's voice still says what {len(self._spoken)} items said: take out their voice too"
-        head = orjson.dumps(dict(scrubbed.header))
-        if any(needle in head for _, needle in needles):
-            yield "the file's head repeats a text that was taken out"
+        def look(value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
+            kind, whose = self._sort(value, kind, whose)
+            if kind == "name":
+                if self._rule.text == "all" and " " in value.strip():  # a type may be anything
+                    found.append("has words for its type")
+            elif value and self._covers(value, kind, whose, ids) and not self._gone(value, kind):
+                found.append(f"still holds {kind}")
+            if kind != "sound" and taken.stand_in(value):
+                found.append("repeats a text that was taken out elsewhere")
+            return value
+
+        changed(direction, event, look)
+        return list(dict.fromkeys(found))
+
+    def _spoken(self) -> Iterator[str]:
+        """Yield whose voice still says what a pattern took out."""
+        items = self._source.conversation.items
+        said = [items[id] for id in self._items if id in items]
+        spoken = [item for item in said if item.role == "user" and item.audio_ms]
+        if spoken and self._rule.voice not in ("user", "all"):
+            yield f"the user's voice still says what {len(spoken)} items said: take out their voice too"
+        for type in sorted(self._items - items.keys()):  # a transcript that tells of no item
+            whose = speaker_of("server", type)
+            if "transcript" in type and self._rule.voice not in (whose, "all"):
+                yield f"the {whose}'s voice still says what {type} said: take out that voice too"
 
     def _gone(self, value: str, kind: Kind) -> bool:
         if kind == "text":
-            return _masked(value) == value
+            return masked(value) == value
         lane = self._forms.lane(self._direction)
         try:
             data = b64decode(value, validate=True)
@@ -208,13 +283,27 @@ class _Work:
         return data == silence(lane.type, len(data))
 
 
-def _masked(text: str) -> str:
-    return _DIGIT.sub("0", _LETTER.sub("x", text))
+def _texts(recording: Recording) -> Iterator[tuple[str, str]]:
+    """Yield each item's id and texts: as they ended, and, since those may be others, as they came in parts.
+
+    Parts of no item have their event's type for an id.
+    """
+    for item in recording.conversation.items.values():
+        yield from ((item.id, text) for text in (item.text, item.arguments, item.output or ""))
+    for pattern, member in _PARTS.items():
+        parts: dict[tuple[str, str, str], list[str]] = {}
+        for entry in recording.log.filter(pattern):
+            event = entry.data
+            id, text = event.get("item_id"), event.get(member)
+            if isinstance(text, str) and entry.type not in SOUND_DELTAS:
+                id = id if isinstance(id, str) else entry.type
+                parts.setdefault((id, entry.type, str(event.get("content_index"))), []).append(text)
+        yield from ((id, "".join(texts)) for (id, *_), texts in parts.items())
 
 
-def _event(frame: bytes) -> dict[str, Any] | None:
+def _is_base64(value: str) -> bool:
     try:
-        event = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return None
-    return event if isinstance(event, dict) else None
+        b64decode(value, validate=True)
+    except ValueError:
+        return False
+    return True

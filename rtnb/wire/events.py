@@ -96,8 +96,10 @@ SERVER_EVENTS: frozenset[str] = frozenset(
     }
 )
 
-SOUND_DELTAS: frozenset[str] = frozenset({"response.output_audio.delta", "response.audio.delta"})
-"""The types whose ``delta`` is sound; by the beta's name too, which a log from elsewhere may have."""
+SOUND_DELTAS: frozenset[str] = frozenset(
+    {"response.output_audio.delta", "response.audio.delta", "session.output_audio.delta"}
+)
+"""The types whose ``delta`` is sound; the beta's and those of translations too, which other logs have."""
 
 # Longest prefix first: the first that fits names the family.
 _FAMILIES: tuple[tuple[str, Family], ...] = (

@@ -1,0 +1,36 @@
+"""What words become that are taken out, and whether they stand anywhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["Taken", "masked"]
+
+# Beyond ASCII every sign: scripts spell with marks too, and what is no letter may still be read.
+_LETTER = re.compile(r"[A-Za-z]|[^\x00-\x7f]")
+_DIGIT = re.compile(r"[0-9]")
+_LEAST = 6  # a shorter text may stand anywhere by chance
+
+
+def masked(text: str) -> str:
+    """Return a text of the same length and punctuation that says nothing. What is masked stays as it is."""
+    return _DIGIT.sub("0", _LETTER.sub("x", text))
+
+
+class Taken:
+    """Texts that were taken out, found by how they begin: a recording has as many of them as words."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._by_start: dict[str, list[str]] = {}
+        for text in texts:
+            if len(text) >= _LEAST and masked(text) != text:
+                self._by_start.setdefault(text[:_LEAST], []).append(text)
+
+    def stand_in(self, text: str) -> bool:
+        """Tell whether one of them stands anywhere in a text."""
+        return any(
+            text.startswith(one, at)
+            for at in range(len(text) - _LEAST + 1)
+            for one in self._by_start.get(text[at : at + _LEAST], ())
+        )
