@@ -40,6 +40,7 @@ class LinesReader:
             name: told[name] for name, kind in _TOLD.items() if isinstance(told.get(name), kind)
         }
         self.problem: str | None = None
+        self.redacted: list[int] = []
 
     @property
     def log(self) -> Log:

@@ -74,6 +74,8 @@ class Reader:
         """What ``repair`` left out, one sentence each."""
         self.head: dict[str, Any] = {}
         self.tail: dict[str, Any] | None = None
+        self.redacted: list[int] = []
+        """The events whose frames held a key when they were written."""
         self.chunks: list[Chunk] = []
         self._groups: list[tuple[Chunk, Columns]] = []
         self._lanes: dict[int, _Lane] = {}
@@ -198,6 +200,9 @@ class Reader:
             expected = sum(len(group) for _, group in self._groups)
             if piece.first != expected and not self.lost:
                 self._wrong(f"lacks the events {expected:,} to {piece.first:,}")
+            marked = head.get("redacted")
+            rows = [row for row in marked if isinstance(row, int)] if isinstance(marked, list) else []
+            self.redacted += [expected + row for row in rows if 0 <= row < len(piece)]
             self._groups.append((chunk, piece))
         elif chunk.kind in (b"HEAD", b"TAIL"):
             told = _object(_payload(file, chunk))

@@ -253,5 +253,8 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
         head["end"] = head.get("end") or {"code": None, "reason": "", "why": why}
     # Sound that was Opus is Opus again: else it would be several times the size, and look like the original.
     opus = as_object(told.get("capture")).get("audio") == "opus"
-    save(pieces(reader.log), head, out, audio="opus" if opus else "lossless")
+    head["redacted"] = told.get("redacted")
+    save(
+        pieces(reader.log), head, out, audio="opus" if opus else "lossless", redacted=reader.redacted
+    )
     return reader, len(reader.log)

@@ -44,7 +44,11 @@ class Written(NamedTuple):
 
 
 class Writer:
-    """Writes chunks to a file that is open for writing and stands at its beginning."""
+    """Writes chunks to a file that is open for writing and stands at its beginning.
+
+    ``redacted`` are the events whose keys are unreadable already, since they were read from another file: it
+    and the count in ``head`` are told on.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Writer:
         compress: bool = True,
         opus: bool = False,
         keys: Iterable[str] = (),
+        redacted: Iterable[int] = (),
         digest: bool = True,
     ) -> None:
         self._file = file
@@ -67,8 +72,11 @@ class Writer:
         self.events = 0
         self.bytes = 0
         """Bytes of the frames written so far, as they crossed the wire."""
-        self.redacted = 0
-        self._head = {**head, "redacted": 0}
+        self._redacted = frozenset(redacted)
+        told = head.get("redacted")
+        self.redacted = max(told if isinstance(told, int) else 0, len(self._redacted))
+        """How many keys are unreadable in what was written, and in what it was read from."""
+        self._head = {**head, "redacted": self.redacted}
         self._room = 0
         file.write(format.MAGIC + self._head_chunk())
 
@@ -88,7 +96,8 @@ class Writer:
             piece.frames = frames
         starts = np.cumsum(piece.lengths, dtype=np.int64) - piece.lengths
         marked = np.searchsorted(starts, [start for start, _ in spans], "right") - 1
-        redacted = sorted(set(marked.tolist()))
+        known = (event - piece.first for event in self._redacted)
+        redacted = sorted({*marked.tolist(), *(row for row in known if 0 <= row < len(piece))})
         self.redacted += len(spans)
         if self._compress:
             piece = _cut_more(piece, starts)
@@ -264,12 +273,17 @@ def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _SO
 
 
 def save(
-    groups: Iterable[Columns], head: dict[str, Any], path: str | os.PathLike[str], *, audio: str = "lossless"
+    groups: Iterable[Columns],
+    head: dict[str, Any],
+    path: str | os.PathLike[str],
+    *,
+    audio: str = "lossless",
+    redacted: Iterable[int] = (),
 ) -> dict[str, Any]:
     """Write a whole recording, or nothing: a file that was there stays until the new one is complete.
 
     ``audio`` is "lossless", or "opus": about a tenth of the size, and every frame that carries PCM16 comes
-    back with other sound of the same length. Returns the file's tail.
+    back with other sound of the same length. ``redacted`` is as for `Writer`. Returns the file's tail.
 
     Raises ArgumentError for another ``audio``, RecordingError where the file cannot be written.
     """
@@ -280,7 +294,7 @@ def save(
     head = {**head, "capture": {**head.get("capture", {}), "audio": audio}}
     try:
         with open(part, "wb") as file:
-            writer = Writer(file, head, opus=audio == "opus", keys=known_keys())
+            writer = Writer(file, head, opus=audio == "opus", keys=known_keys(), redacted=redacted)
             for piece in groups:
                 writer.write(piece)
             tail = writer.end()
