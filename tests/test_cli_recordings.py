@@ -77,6 +77,9 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert "taken out: nothing of it is left." in out
     assert main(["scrub", "s.rtnb", "u.rtnb", "--text", "user"]) == 1
     assert "NOT all of it is gone" in said(capsys)
+    (folder / "cut.rtnb").write_bytes((folder / "s.rtnb").read_bytes()[:-20])
+    assert main(["scrub", "cut.rtnb", "v.rtnb", "--voice", "all"]) == 0
+    assert "\n  Note: 'cut.rtnb' was cut: " in said(capsys)
 
 
 @pytest.fixture

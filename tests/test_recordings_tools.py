@@ -16,9 +16,11 @@ from rtnb.recordings.export import export, mix, transcript
 from rtnb.recordings.fields import changed
 from rtnb.recordings.header import header
 from rtnb.recordings.masks import Taken, masked
+from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import Rule, scrub
+from rtnb.recordings.spool import recover
 from rtnb.recordings.verify import verify
-from rtnb.recordings.writer import pieces
+from rtnb.recordings.writer import Writer, pieces
 from rtnb.views.log.lines import lines
 
 EXAMPLES = Path(__file__).parents[2] / "shared" / "protocol"
@@ -335,6 +337,43 @@ def test_a_pattern_is_found_where_its_text_came_in_parts(tmp_path):
     told = "the user's voice still says what session.input_transcript.delta said: take out that voice too"
     assert proof.left == [told]
     assert scrub(path, tmp_path / "y.rtnb", Rule(matching=r"sec\{?ret", voice="user")).left == []
+
+
+def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
+    end = {"code": 1001, "reason": "Ossifrage", "why": "the server said Ossifrage"}
+    for given, why in ((None, ""), (end, "xxx xxxxxx xxxx xxxxxxxxx; ")):
+        recording = rtnb.open(file)
+        cut = tmp_path / "cut.rtnb"
+        save(pieces(recording.log.source), {**recording.header, "end": given}, cut)
+        cut.write_bytes(cut.read_bytes()[: rtnb.open(cut)._reader.chunks[-1].at])
+        proof = scrub(cut, tmp_path / "y.rtnb", Rule(text="all"))
+        assert proof.left == []
+        assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} events of it are whole"
+        told = rtnb.open(tmp_path / "y.rtnb").header["end"]
+        assert told["why"] == why + proof.problem
+        assert "Ossifrage" not in str(told)
+    assert scrub(file, tmp_path / "y.rtnb", Rule(text="all")).problem is None
+    assert rtnb.open(tmp_path / "y.rtnb").header["end"] is None
+
+
+def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
+    wire = full()
+    wire.server("error", error={"message": "sk-proj-abcdefgh1234567890 or sk-proj-1234567890abcdefgh"})
+    rows = [len(wire.record.log) - 1]
+    path = keep(tmp_path / "x.rtnb", wire)
+    cut = tmp_path / "cut.rtnb"
+    with cut.open("wb") as out:  # as a process that ends leaves it: with the count that its head began with
+        writer = Writer(out, header(wire.record))
+        for piece in pieces(wire.record.log):
+            writer.write(piece)
+    for source, count in ((path, 2), (cut, 1)):
+        scrub(source, tmp_path / "y.rtnb", Rule(text="user"))
+        recover(source, tmp_path / "z.rtnb")
+        save(pieces(rtnb.open(source).log.source), header(wire.record), tmp_path / "w.rtnb", redacted=rows)
+        for name, told in (("y", count), ("z", count), ("w", 1)):
+            reader = Reader(tmp_path / f"{name}.rtnb")
+            assert reader.head["redacted"] == reader.tail["redacted"] == told
+            assert reader.redacted == rows
 
 
 # Diff.

@@ -38,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
     out = fresh(args.out, force=args.force)
     proof = scrub(args.file, out, Rule(args.voice, args.text, args.matching))
     tell(f"{args.out} was read again: {proof}.")
+    if proof.problem:
+        tell(f"  Note: {proof.problem}")
     for sentence in proof.left[:20]:
         tell(f"  Left: {sentence}")
     if len(proof.left) > 20:

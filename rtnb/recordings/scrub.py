@@ -107,21 +107,28 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
         raise ArgumentError("out is the recording itself: name another file, and remove the first yourself")
     work = _Work(rule, source)
     head = dict(source.header)
-    told = changed("server", _told(head), work.change)
+    told = changed("server", _told(head, None), work.change)
     head |= {"session": told["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
-    if isinstance(head.get("end"), dict):
-        head["end"] = {**head["end"], **told["error"]}
-    save(work.pieces(), head, out, audio=(head.get("capture") or {}).get("audio", "lossless"))
-    proof = Proof(work.sounds, round(work.seconds, 3), work.texts, work.frames)
+    if head.get("end") or source.problem:
+        head["end"] = _end(head.get("end"), told["error"], source.problem)
+    audio = (head.get("capture") or {}).get("audio", "lossless")
+    save(work.pieces(), head, out, audio=audio, redacted=source._reader.redacted)
+    proof = Proof(work.sounds, round(work.seconds, 3), work.texts, work.frames, source.problem)
     proof.left = list(work.left(open_recording(out)))
     return proof
 
 
-def _told(head: Mapping[str, Any]) -> Event:
-    """Return what a recording's head repeats of its frames, as an event."""
+def _told(head: Mapping[str, Any], problem: str | None) -> Event:
+    """Return what a recording's head repeats of its frames, as an event; a ``problem`` is of the file."""
     end = as_object(head.get("end"))
-    said = {name: end[name] for name in ("reason", "why") if name in end}
+    said = {name: str(end[name]).removesuffix(problem or "") for name in ("reason", "why") if name in end}
     return {"type": "session", "session": head.get("session"), "error": said}
+
+
+def _end(end: Mapping[str, Any] | None, said: Event, problem: str | None) -> dict[str, Any]:
+    """Return how a recording ended: without what was ``said`` of it, and with what is wrong with the file."""
+    new = {"code": None, "reason": "", "why": "", **(end or {}), **said}
+    return {**new, "why": "; ".join(filter(None, (new["why"], problem)))}
 
 
 class _Work:
@@ -236,7 +243,7 @@ class _Work:
                 found = ["what cannot be read as an event"] if self._suspects(entry.frame) else []
             for what in found:
                 yield f"event {entry.index} ({entry.type}) {what}"
-        for what in self._look("server", _told(scrubbed.header), taken):
+        for what in self._look("server", _told(scrubbed.header, self._source.problem), taken):
             yield f"the file's head {what}"
         for id in dict.fromkeys(self._matching(scrubbed)):
             yield f"the parts of {id} still make a text with the pattern"
