@@ -381,6 +381,19 @@ def test_no_file_and_no_room(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_cut_costs_seconds_and_not_the_session(tmp_path):
+    record, noise = Record(), np.random.default_rng(1)
+    for number in range(300):  # a minute
+        sound = b64(noise.integers(-9000, 9000, 4800, "<i2").tobytes())
+        frame = orjson.dumps({"type": "input_audio_buffer.append", "audio": sound})
+        record.append(frame, "client", mono_ns=number, wall_ns=number)
+    path = write(tmp_path / "x.rtnb", record.log)
+    data = path.read_bytes()
+    for part in (0.25, 0.5, 0.75):
+        path.write_bytes(data[: int(len(data) * part)])
+        assert len(rtnb.open(path).log) >= 300 * part - 50
+
+
 def test_a_file_from_later_with_more_in_it_is_read(good, tmp_path):
     data, log = good
     path = tmp_path / "x.rtnb"

@@ -26,8 +26,12 @@ __all__ = ["Writer", "Written", "pieces", "save", "split", "whole_frames"]
 
 _ROWS = 2048
 """Events in a group: few enough to look at one quickly, enough to pack well."""
-_SOUND = 16 << 20
-"""Bytes of a group's sound, unless one event has more."""
+_SOUND = 480_000
+"""Bytes of a group's sound, unless one event has more: ten seconds of PCM16 at 24 kHz.
+
+It comes before the group's events, so they are lost where a file is cut within it. Groups without this bound
+would make a spoken session smaller by 0.5 %, and one in Opus by 3 %.
+"""
 _LEAST_CUT = 256
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
 _LANES = 256
@@ -262,13 +266,15 @@ def _cut_more(piece: Columns, starts: Any) -> Columns:
 def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _SOUND) -> Iterator[Columns]:
     """Yield a log's events in groups of a good size for a file: with up to ``most`` bytes of sound."""
     stop = len(log) if stop is None else stop
+    rows = _ROWS
     while start < stop:
-        piece = log.columns(start, min(start + _ROWS, stop))
+        piece = log.columns(start, min(start + rows, stop))
         held = np.cumsum(piece.sound_lengths, dtype=np.int64)
         if len(held) and held[-1] > most:
             over = int(piece.sound_rows[np.searchsorted(held, most, "right")])
             piece = log.columns(start, start + max(over, 1))
         start += len(piece)
+        rows = min(2 * len(piece), _ROWS)  # about as many as the next will have: all are read at once
         yield piece
 
 
