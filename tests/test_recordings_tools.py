@@ -376,6 +376,34 @@ def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
             assert reader.redacted == rows
 
 
+def sounds_of(path):
+    return [e.frame for e in rtnb.open(path).log if e.type == "response.output_audio.delta"]
+
+
+def test_sound_in_opus_that_stays_is_as_it_was(tmp_path):
+    """It would change each time that it was encoded again."""
+    wire = full()
+    for name, words in (("s", "Ossifrage"), ("t", "Good day")):
+        wire.begin(f"resp_{name}", f"item_{name}")
+        wire.delta("output_text", words, f"resp_{name}", f"item_{name}")
+        wire.speak(tone(800, 333), "", f"resp_{name}", f"item_{name}")
+        wire.end(f"resp_{name}")
+    item = {"id": "item_v", "type": "message", "role": "user"}
+    wire.client("conversation.item.create", item={**item, "content": [{"audio": b64(tone(300))}]})
+    path = keep(tmp_path / "x.rtnb", wire, audio="opus")
+    out = tmp_path / "y.rtnb"
+    for rule in (Rule(text="user"), Rule(voice="user"), Rule(text="all")):
+        assert scrub(path, out, rule).left == []
+        assert sounds_of(out) == sounds_of(path)
+        assert out.stat().st_size < path.stat().st_size + 1000
+        assert rtnb.open(out).header["capture"]["audio"] == "opus"
+        assert verify(out).faults == []
+    assert scrub(path, out, Rule(matching="Ossifrage")).left == []
+    changed = [a != b for a, b in zip(sounds_of(out), sounds_of(path), strict=True)]
+    assert sum(changed) == sum(b"item_s" in frame for frame in sounds_of(path)) > 0
+    assert verify(out).faults == []
+
+
 # Diff.
 
 

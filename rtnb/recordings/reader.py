@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -246,6 +247,21 @@ class Reader:
                 f"{self._name} is damaged: the frames of the events from {piece.first:,} to "
                 f"{piece.first + len(piece) - 1:,} are in a chunk that {error}"
             ) from None
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many events each group has."""
+        return [len(piece) for _, piece in self._groups]
+
+    def copies(self) -> sound.Copies:
+        """Return the sound that is stored as Opus, to be copied as it is. Raises RecordingError."""
+        found = {}
+        for piece in (piece for lane in self._lanes.values() for piece in lane.pieces):
+            data, payload = self._load_sound(piece), self._read(piece.chunk)
+            head, start = format.head_of(payload)
+            if head["codec"] == "opus":
+                found[head["rate"], sha256(data).digest()] = payload[start:]
+        return found
 
     def _sound(self, row: int) -> bytes:
         """Return the sound of a cut."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .fields import Kind, changed, speaker_of
 from .forms import TELLING, Forms
 from .frames import event_of, readings, repeats
 from .masks import Taken, masked
+from .reader import Reader
 from .recording import Recording
 from .recording import open as open_recording
 from .sound import silence
@@ -111,8 +113,15 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
     head |= {"session": told["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
     if head.get("end") or source.problem:
         head["end"] = _end(head.get("end"), told["error"], source.problem)
-    audio = (head.get("capture") or {}).get("audio", "lossless")
-    save(work.pieces(), head, out, audio=audio, redacted=source._reader.redacted)
+    reader = source._reader
+    told_on: dict[str, Any] = {"redacted": reader.redacted}
+    groups = pieces(reader.log)
+    if isinstance(reader, Reader) and (head.get("capture") or {}).get("audio") == "opus":
+        # In the groups that it has, since only a whole group's sound can be copied.
+        ends = list(accumulate(reader.sizes))
+        groups = (reader.log.columns(start, end) for start, end in pairwise([0, *ends]))
+        told_on |= {"audio": "opus", "copies": reader.copies()}
+    save(map(work.piece, groups), head, out, **told_on)
     proof = Proof(work.sounds, round(work.seconds, 3), work.texts, work.frames, source.problem)
     proof.left = list(work.left(open_recording(out)))
     return proof
@@ -184,19 +193,27 @@ class _Work:
         self._taken.add(value)
         return masked(value)
 
-    def pieces(self) -> Iterator[Columns]:
-        """Yield the recording's events without what is taken out."""
-        for piece in pieces(self._source.log.source):
-            frames = [self._frame(*row) for row in whole_frames(piece)]
-            yield replace(
-                piece,
-                lengths=np.array([len(frame) for frame in frames], np.uint32),
-                frames=b"".join(frames),
-                sound_rows=np.zeros(0, np.uint32),
-                sound_cuts=np.zeros(0, np.uint32),
-                sound_lengths=np.zeros(0, np.uint32),
-                sounds=(),
-            )
+    def piece(self, piece: Columns) -> Columns:
+        """Return some events without what is taken out; sound that stays lies beside its frame as it did."""
+        held = dict(zip(piece.sound_rows.tolist(), piece.sounds, strict=True))
+        frames, cuts = [], []
+        for row, told in enumerate(whole_frames(piece)):
+            frame = self._frame(*told)
+            text = b'"%s"' % b64encode(held[row]) if row in held else b""
+            at = frame.find(text) + 1 if text else 0
+            if at:
+                frame = frame[:at] + frame[at + len(text) - 2 :]
+                cuts.append((row, at, held[row]))
+            frames.append(frame)
+        return replace(
+            piece,
+            lengths=np.array([len(frame) for frame in frames], np.uint32),
+            frames=b"".join(frames),
+            sound_rows=np.array([row for row, _, _ in cuts], np.uint32),
+            sound_cuts=np.array([at for _, at, _ in cuts], np.uint32),
+            sound_lengths=np.array([len(data) for _, _, data in cuts], np.uint32),
+            sounds=[data for _, _, data in cuts],
+        )
 
     def _frame(self, direction: Direction, type: str, frame: bytes) -> bytes:
         event = self._hear(direction, type, frame)

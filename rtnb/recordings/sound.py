@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +14,7 @@ from ..audio.pcm import from_pcm16, to_pcm16
 from ..errors import AudioError
 from .format import Damaged, head_of, pack, unpack, with_head
 
-__all__ = ["Lane", "packed", "silence", "unpacked"]
+__all__ = ["Copies", "Lane", "packed", "silence", "unpacked"]
 
 _LEAST = 4096  # bytes; below that a FLAC header costs more than it saves
 _RATE = 24_000  # what a stream says where it matters to nobody
@@ -28,17 +30,36 @@ class Lane(NamedTuple):
     rate: int
 
 
+Copies = Mapping[tuple[int, bytes], bytes]
+"""Sound that is stored as Opus, by its rate and the SHA-256 of what it decodes to.
+
+Encoded again it would change again: who writes a recording from one in Opus copies what stayed the same.
+"""
+
+
 def silence(type: str, size: int) -> bytes:
     """Return ``size`` bytes of silence in an audio format."""
     return _SILENCE.get(type, b"\0") * size
 
 
-def packed(number: int, lane: Lane, offset: int, data: bytes, *, compress: bool, opus: bool) -> bytes:
-    """Return the payload of a ``SOND`` chunk."""
+def packed(
+    number: int,
+    lane: Lane,
+    offset: int,
+    data: bytes,
+    *,
+    compress: bool,
+    opus: bool,
+    copies: Copies | None = None,
+) -> bytes:
+    """Return the payload of a ``SOND`` chunk. With ``copies``, only what was Opus before becomes Opus."""
     codec, stored, rest = "raw", data, []
-    if compress and lane.type == "audio/pcm" and len(data) >= _LEAST:
+    copy = copies.get((lane.rate, sha256(data).digest())) if copies else None
+    if copy is not None:
+        codec, stored = "opus", copy
+    elif compress and lane.type == "audio/pcm" and len(data) >= _LEAST:
         even = len(data) // 2 * 2
-        if opus:
+        if opus and copies is None:
             codec, stored = "opus", encode(from_pcm16(data[:even]), lane.rate, "opus")
         else:
             made = {"flac": _flac(data[:even], lane.rate), "tta": _tta(data[:even])}

@@ -50,8 +50,9 @@ class Written(NamedTuple):
 class Writer:
     """Writes chunks to a file that is open for writing and stands at its beginning.
 
-    ``redacted`` are the events whose keys are unreadable already, since they were read from another file: it
-    and the count in ``head`` are told on.
+    Where the events come from another file, ``redacted`` are those whose keys are unreadable already: they
+    and the count in ``head`` are told on. ``copies`` is that file's sound in Opus, which is copied; all other
+    sound is then packed without loss.
     """
 
     def __init__(
@@ -63,11 +64,13 @@ class Writer:
         opus: bool = False,
         keys: Iterable[str] = (),
         redacted: Iterable[int] = (),
+        copies: sound.Copies | None = None,
         digest: bool = True,
     ) -> None:
         self._file = file
         self._compress = compress
         self._opus = opus
+        self._copies = copies
         self._keys = tuple(keys)
         self._forms = Forms()
         self._lanes: dict[sound.Lane, int] = {}
@@ -112,7 +115,13 @@ class Writer:
             data = b"".join(parts)
             lane = next(lane for lane, known in self._lanes.items() if known == number)
             payload = sound.packed(
-                number, lane, first[number], data, compress=self._compress, opus=self._opus
+                number,
+                lane,
+                first[number],
+                data,
+                compress=self._compress,
+                opus=self._opus,
+                copies=self._copies,
             )
             out.append(format.chunk(b"SOND", payload))
             self._ends[number] = first[number] + len(data)
@@ -285,11 +294,13 @@ def save(
     *,
     audio: str = "lossless",
     redacted: Iterable[int] = (),
+    copies: sound.Copies | None = None,
 ) -> dict[str, Any]:
     """Write a whole recording, or nothing: a file that was there stays until the new one is complete.
 
     ``audio`` is "lossless", or "opus": about a tenth of the size, and every frame that carries PCM16 comes
-    back with other sound of the same length. ``redacted`` is as for `Writer`. Returns the file's tail.
+    back with other sound of the same length. ``redacted`` and ``copies`` are as for `Writer`. Returns the
+    file's tail.
 
     Raises ArgumentError for another ``audio``, RecordingError where the file cannot be written.
     """
@@ -300,7 +311,9 @@ def save(
     head = {**head, "capture": {**head.get("capture", {}), "audio": audio}}
     try:
         with open(part, "wb") as file:
-            writer = Writer(file, head, opus=audio == "opus", keys=known_keys(), redacted=redacted)
+            writer = Writer(
+                file, head, opus=audio == "opus", keys=known_keys(), redacted=redacted, copies=copies
+            )
             for piece in groups:
                 writer.write(piece)
             tail = writer.end()
