@@ -210,6 +210,15 @@ def test_a_member_that_is_named_twice_hides_nothing(tmp_path):
     assert sound.encode() not in frames_of(tmp_path / "y.rtnb")
 
 
+def test_what_the_rule_does_not_concern_keeps_its_bytes(tmp_path):
+    wire = full()
+    frame = b'{"type": "x",  "n": ' + b"9" * 50 + b', "t": "\\u00e9"}'
+    wire.record.append(frame, "server", mono_ns=10**9, wall_ns=10**9)
+    path = keep(tmp_path / "x.rtnb", wire)
+    assert scrub(path, tmp_path / "y.rtnb", Rule(voice="all", text="user")).left == []
+    assert rtnb.open(tmp_path / "y.rtnb").log[-1].frame == frame
+
+
 TOOL = {
     "type": "function",
     "name": "MARK name",
@@ -288,9 +297,9 @@ def test_all_text_is_what_is_not_the_protocols_own(tmp_path):
 
 
 def test_keys_that_become_the_same_keep_their_members():
-    event = {"type": "x", "metadata": {"ab": "1", "cd": "2"}}
+    event = {"type": "x", "metadata": {"ab": "1", "cd": "2"}, "said: hi": 5}
     new = changed("client", event, lambda value, kind, whose, ids: masked(value) if kind == "text" else value)
-    assert new == {"type": "x", "metadata": {"xx": "0", "xxx": "0"}}
+    assert new == {"type": "x", "metadata": {"xx": "0", "xxx": "0"}, "xxxx: xx": 5}
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the published examples are not here")
@@ -363,7 +372,7 @@ def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
     path = keep(tmp_path / "x.rtnb", wire)
     cut = tmp_path / "cut.rtnb"
     with cut.open("wb") as out:  # as a process that ends leaves it: with the count that its head began with
-        writer = Writer(out, header(wire.record))
+        writer = Writer(out, header(wire.record, spool=True))
         for piece in pieces(wire.record.log):
             writer.write(piece)
     for source, count in ((path, 2), (cut, 1)):
@@ -374,6 +383,7 @@ def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
             reader = Reader(tmp_path / f"{name}.rtnb")
             assert reader.head["redacted"] == reader.tail["redacted"] == told
             assert reader.redacted == rows
+            assert reader.head["capture"]["spool"] is False
 
 
 def sounds_of(path):

@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("file", metavar="FILE.rtnb")
     parser.add_argument("out", metavar="OUT.rtnb")
     parser.add_argument("--voice", choices=_WHO, help="whose voice")
-    parser.add_argument("--text", choices=_WHO, help="whose words; all: those of tools and instructions too")
+    parser.add_argument("--text", choices=_WHO, help="whose words; all: whatever is not the protocol's own")
     parser.add_argument("--matching", metavar="REGEX", help="all words of items in which this is found")
     add_force(parser)
     return parser

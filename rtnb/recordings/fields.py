@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,9 @@ from ..wire.events import SOUND_DELTAS, Direction, Event
 from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_name
 
 __all__ = ["Kind", "changed", "speaker_of"]
+
+_PLAIN = re.compile(r"\w+", re.ASCII)
+"""How the protocol, and whoever extends it, names a member."""
 
 Kind = Literal["sound", "text", "name"]
 Change = Callable[[str, Kind, str, frozenset[str]], str]
@@ -84,7 +88,7 @@ class _Walk:
             owner = "session" if key in _OF_SESSION else whose
             foreign = at.foreign or (isinstance(inner, (dict, list)) and key not in PLACES)
             place = _Place(key, at.key, owner, ids, foreign)
-            if at.foreign and key not in KEYWORDS:
+            if (at.foreign and key not in KEYWORDS) or not _PLAIN.fullmatch(key):
                 key = self.change(key, "text", owner, ids)
                 while key in new:  # two keys may become the same: neither member is to be lost
                     key += "x"

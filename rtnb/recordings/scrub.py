@@ -111,12 +111,13 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
     head = dict(source.header)
     told = changed("server", _told(head, None), work.change)
     head |= {"session": told["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
+    head["capture"] = {**head.get("capture", {}), "spool": False}
     if head.get("end") or source.problem:
         head["end"] = _end(head.get("end"), told["error"], source.problem)
     reader = source._reader
     told_on: dict[str, Any] = {"redacted": reader.redacted}
     groups = pieces(reader.log)
-    if isinstance(reader, Reader) and (head.get("capture") or {}).get("audio") == "opus":
+    if isinstance(reader, Reader) and head["capture"].get("audio") == "opus":
         # In the groups that it has, since only a whole group's sound can be copied.
         ends = list(accumulate(reader.sizes))
         groups = (reader.log.columns(start, end) for start, end in pairwise([0, *ends]))
@@ -148,7 +149,7 @@ class _Work:
         self._forms = Forms()
         self._taken: set[str] = set()
         self._items: set[str] = set()
-        self._direction: Direction = "client"
+        self._direction: Direction = "server"
         self._known = True
         self.sounds = self.texts = self.frames = 0
         self.seconds = 0.0
@@ -260,6 +261,7 @@ class _Work:
                 found = ["what cannot be read as an event"] if self._suspects(entry.frame) else []
             for what in found:
                 yield f"event {entry.index} ({entry.type}) {what}"
+        self._direction, self._known = "server", True
         for what in self._look("server", _told(scrubbed.header, self._source.problem), taken):
             yield f"the file's head {what}"
         for id in dict.fromkeys(self._matching(scrubbed)):
