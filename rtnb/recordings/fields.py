@@ -100,7 +100,7 @@ class _Walk:
     def string(self, value: str, at: _Place) -> str:
         if at.key == "audio" or (at.key == "delta" and self.sound_delta):
             whose = at.whose
-            if whose == "session":  # nobody says: then it is the voice of the side that sends it
+            if whose not in ("user", "assistant"):  # then it is the voice of the side that sends it
                 whose = "user" if self.direction == "client" else "assistant"
             return self.change(value, "sound", whose, at.ids)
         if is_enumerated(at.key, value) and (at.key == "type" or not at.foreign):

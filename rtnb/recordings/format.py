@@ -21,8 +21,9 @@ A chunk
     ``session`` (its configuration as the server told it last), ``libraries`` (name → version), ``clocks``
     (``wall_ns``: of the first event, since 1970), ``prices_as_of``, ``capture`` (``audio``: "lossless" or
     "opus"; ``spool``: whether this is one), ``redacted`` (how many keys were made unreadable),
-    ``open_turns`` (how many turns had not ended), ``end`` (``code`` and ``reason`` where the connection was
-    lost, else null), ``scrubbed`` (what was taken out afterwards, list of words).
+    ``open_turns`` (how many turns had not ended), ``end`` (``code``, ``reason`` and ``why`` where the
+    connection was lost, or the file is made of one that was cut; else null), ``scrubbed`` (what was taken
+    out afterwards, list of words).
 
 ``EVNT``: u32 length of a JSON head · the head · columns · frames
     ``first`` (index of the first event), ``events`` (n), ``cuts`` (m: events with sound cut out), ``walls``

@@ -35,7 +35,8 @@ from .writer import pieces, save, whole_frames
 __all__ = ["Proof", "Rule", "scrub"]
 
 _WHO = ("user", "assistant", "all")
-_SOUND = re.compile(r"[A-Za-z0-9+/]{64,}={0,2}")
+_SOUND_URL = re.compile("data:audio/", re.IGNORECASE)
+_SOUND = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
 """What is likely to be sound in an event of a type that is not known."""
 _KNOWN = CLIENT_EVENTS | SERVER_EVENTS
 _PARTS = {"*.delta": "delta", "*.segment": "text"}
@@ -131,7 +132,8 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
 def _told(head: Mapping[str, Any], problem: str | None) -> Event:
     """Return what a recording's head repeats of its frames, as an event; a ``problem`` is of the file."""
     end = as_object(head.get("end"))
-    said = {name: str(end[name]).removesuffix(problem or "") for name in ("reason", "why") if name in end}
+    texts = {name: end[name] for name in ("reason", "why") if isinstance(end.get(name), str)}
+    said = {name: text.removesuffix(problem or "") for name, text in texts.items()}
     return {"type": "session", "session": head.get("session"), "error": said}
 
 
@@ -148,7 +150,6 @@ class _Work:
         self._pattern = re.compile(rule.matching) if rule.matching else None
         self._forms = Forms()
         self._taken: set[str] = set()
-        self._items: set[str] = set()
         self._direction: Direction = "server"
         self._known = True
         self.sounds = self.texts = self.frames = 0
@@ -171,9 +172,10 @@ class _Work:
 
     def _sort(self, value: str, kind: Kind, whose: str) -> tuple[Kind, str]:
         """Return what a value is and whose, where its member's name may say otherwise."""
-        if kind == "text" and not self._known and _SOUND.fullmatch(value):
+        if kind == "text" and self._rule.text not in (whose, "all"):  # else it goes as words
+            is_sound = _SOUND_URL.match(value) or (not self._known and _SOUND.fullmatch(value))
             side = "user" if self._direction == "client" else "assistant"
-            if self._rule.voice in (side, "all"):
+            if is_sound and self._rule.voice in (side, "all"):
                 return "sound", side
         if kind == "sound" and self._rule.text == "all" and not _is_base64(value):
             return "text", whose
@@ -258,7 +260,7 @@ class _Work:
             except RecursionError:
                 judged = False
             if not judged:
-                found = ["what cannot be read as an event"] if self._suspects(entry.frame) else []
+                found = ["is no event, and may hold anything"] if self._suspects(entry.frame) else []
             for what in found:
                 yield f"event {entry.index} ({entry.type}) {what}"
         self._direction, self._known = "server", True
