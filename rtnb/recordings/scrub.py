@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -21,6 +22,7 @@ from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError
 from ..wire.columns import Columns
+from ..wire.entries import Entry
 from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event, as_object
 from .fields import Kind, changed, speaker_of
 from .forms import TELLING, Forms
@@ -110,20 +112,20 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
         raise ArgumentError("out is the recording itself: name another file, and remove the first yourself")
     work = _Work(rule, source)
     head = dict(source.header)
-    told = changed("server", _told(head, None), work.change)
-    head |= {"session": told["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
+    new = changed("server", _told(head, None), work.change)
+    head |= {"session": new["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
     head["capture"] = {**head.get("capture", {}), "spool": False}
     if head.get("end") or source.problem:
-        head["end"] = _end(head.get("end"), told["error"], source.problem)
+        head["end"] = _end(head.get("end"), new["error"], source.problem)
     reader = source._reader
-    told_on: dict[str, Any] = {"redacted": reader.redacted}
+    options: dict[str, Any] = {"redacted": reader.redacted}
     groups = pieces(reader.log)
     if isinstance(reader, Reader) and head["capture"].get("audio") == "opus":
         # In the groups that it has, since only a whole group's sound can be copied.
         ends = list(accumulate(reader.sizes))
         groups = (reader.log.columns(start, end) for start, end in pairwise([0, *ends]))
-        told_on |= {"audio": "opus", "copies": reader.copies()}
-    save(map(work.piece, groups), head, out, **told_on)
+        options |= {"audio": "opus", "copies": reader.copies()}
+    save(map(work.piece, groups), head, out, **options)
     proof = Proof(work.sounds, round(work.seconds, 3), work.texts, work.frames, source.problem)
     proof.left = list(work.left(open_recording(out)))
     return proof
@@ -220,12 +222,10 @@ class _Work:
 
     def _frame(self, direction: Direction, type: str, frame: bytes) -> bytes:
         event = self._hear(direction, type, frame)
-        try:
+        with suppress(RecursionError, orjson.JSONEncodeError):  # deeper than any protocol goes
             if event is not None:
                 new = changed(direction, event, self.change)
                 return frame if new == event and not repeats(frame, event) else orjson.dumps(new)
-        except (RecursionError, orjson.JSONEncodeError):
-            pass  # deeper than any protocol goes
         if not self._suspects(frame):
             return frame
         self.frames += 1
@@ -254,14 +254,7 @@ class _Work:
         taken = Taken(self._taken)
         for entry in scrubbed.log:
             event = self._hear(entry.direction, entry.type, entry.frame)
-            try:
-                found = self._look(entry.direction, event, taken) if event is not None else []
-                judged = event is not None
-            except RecursionError:
-                judged = False
-            if not judged:
-                found = ["is no event, and may hold anything"] if self._suspects(entry.frame) else []
-            for what in found:
+            for what in self._wrong(entry, event, taken):
                 yield f"event {entry.index} ({entry.type}) {what}"
         self._direction, self._known = "server", True
         for what in self._look("server", _told(scrubbed.header, self._source.problem), taken):
@@ -269,6 +262,13 @@ class _Work:
         for id in dict.fromkeys(self._matching(scrubbed)):
             yield f"the parts of {id} still make a text with the pattern"
         yield from self._spoken()
+
+    def _wrong(self, entry: Entry, event: Event | None, taken: Taken) -> list[str]:
+        """Return what is wrong in a frame, as the ends of sentences."""
+        with suppress(RecursionError):
+            if event is not None:
+                return self._look(entry.direction, event, taken)
+        return ["is no event, and may hold anything"] if self._suspects(entry.frame) else []
 
     def _look(self, direction: Direction, event: Event, taken: Taken) -> list[str]:
         """Return what is wrong in an event, as the ends of sentences."""
