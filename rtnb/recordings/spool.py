@@ -254,7 +254,5 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
     # Sound that was Opus is Opus again: else it would be several times the size, and look like the original.
     opus = as_object(told.get("capture")).get("audio") == "opus"
     head["redacted"] = told.get("redacted")
-    save(
-        pieces(reader.log), head, out, audio="opus" if opus else "lossless", redacted=reader.redacted
-    )
+    save(pieces(reader.log), head, out, audio="opus" if opus else "lossless", redacted=reader.redacted)
     return reader, len(reader.log)
