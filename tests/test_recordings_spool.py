@@ -215,6 +215,7 @@ def test_what_is_recovered_says_of_its_sound_what_the_cut_file_said(home, audio)
     recording = rtnb.open(home / "y.rtnb")
     assert recording.header["capture"] == {"audio": audio, "spool": False}
     assert (recording.frames_sha256 is None) == (audio == "opus")
+    assert [e.frame for e in recording.log] == [e.frame for e in rtnb.open(home / "x.rtnb").log]
     assert recording.verify().faults == []
     assert (home / "y.rtnb").stat().st_size < 1.2 * len(whole) + 500
 

@@ -6,9 +6,10 @@ import os
 import re
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
@@ -248,10 +249,10 @@ class Reader:
                 f"{piece.first + len(piece) - 1:,} are in a chunk that {error}"
             ) from None
 
-    @property
-    def sizes(self) -> list[int]:
-        """How many events each group has."""
-        return [len(piece) for _, piece in self._groups]
+    def groups(self) -> Iterator[Columns]:
+        """Yield the events in the groups that they have: only a whole group's sound can be copied."""
+        ends = accumulate((len(piece) for _, piece in self._groups), initial=0)
+        return (self.log.columns(start, end) for start, end in pairwise(ends))
 
     def copies(self) -> sound.Copies:
         """Return the sound that is stored as Opus, to be copied as it is. Raises RecordingError."""

@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +120,7 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
     options: dict[str, Any] = {"redacted": reader.redacted}
     groups = pieces(reader.log)
     if isinstance(reader, Reader) and head["capture"].get("audio") == "opus":
-        # In the groups that it has, since only a whole group's sound can be copied.
-        ends = list(accumulate(reader.sizes))
-        groups = (reader.log.columns(start, end) for start, end in pairwise([0, *ends]))
+        groups = reader.groups()
         options |= {"audio": "opus", "copies": reader.copies()}
     save(map(work.piece, groups), head, out, **options)
     proof = Proof(work.sounds, round(work.seconds, 3), work.texts, work.frames, source.problem)

@@ -251,8 +251,11 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
     if reader.tail is None or reader.lost:
         why = "; ".join(reader.lost) or "the recording was recovered: its session ended with its process"
         head["end"] = head.get("end") or {"code": None, "reason": "", "why": why}
-    # Sound that was Opus is Opus again: else it would be several times the size, and look like the original.
-    opus = as_object(told.get("capture")).get("audio") == "opus"
     head["redacted"] = told.get("redacted")
-    save(pieces(reader.log), head, out, audio="opus" if opus else "lossless", redacted=reader.redacted)
+    options: dict[str, Any] = {"redacted": reader.redacted}
+    groups = pieces(reader.log)
+    if as_object(told.get("capture")).get("audio") == "opus":  # and stays as it is: twice coded, it is worse
+        groups = reader.groups()
+        options |= {"audio": "opus", "copies": reader.copies()}
+    save(groups, head, out, **options)
     return reader, len(reader.log)
