@@ -31,6 +31,22 @@ def test_what_a_clip_is():
     assert clip.info == {"echo_cancellation": True}
 
 
+@pytest.mark.parametrize(
+    ("samples", "count"),
+    [
+        ([], 0),
+        ([0.5] * 9, 0),
+        ([0, 1, 1, 0, -1, -1, 0], 0),  # two in a row may be chance
+        ([1, 1, 1], 3),
+        ([0, 1, 1, 1, 0, -1, -1, -1, -1, 0], 7),
+        ([0.2, 2, 3, -2, 0.2], 3),
+    ],
+)
+def test_samples_that_were_cut_off_are_counted(samples, count):
+    assert Clip(np.array(samples, float), 8_000).clipped == count
+    assert Clip.tone(440, 0.5).clipped == 0
+
+
 def test_an_empty_clip_is_a_clip():
     clip = Clip([], 24_000)
     assert (clip.seconds, len(clip), clip.peak, clip.rms) == (0.0, 0, 0.0, 0.0)

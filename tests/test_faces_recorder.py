@@ -95,6 +95,20 @@ def test_a_device_of_another_rate_is_brought_to_24_khz():
     assert len(streamed) / 48_000 == pytest.approx(1.0, abs=0.05)
 
 
+def test_a_take_that_was_too_loud_says_so():
+    loud = np.clip(Clip.tone(100, 0.5, rate=48_000).samples * 4, -1, 1)
+    recording = Take("t", 48_000)
+    recording.add(0, Clip(loud, 48_000).to_pcm16())
+    clip = recording.clip({"device": "d"})
+    assert clip.info["clipped_samples"] > 10_000
+    assert clip.info["device"] == "d"
+    recorder = rtnb.Recorder()
+    Page(recorder).record([Clip(loud, 48_000).to_pcm16()], rate=48_000)
+    assert recorder.note == f"Too loud: {clip.info['clipped_samples']:,} samples were cut off at full scale"
+    recorder._keep(Clip.tone(440, 0.5))
+    assert recorder.note == ""
+
+
 # The recorder
 
 

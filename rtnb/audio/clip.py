@@ -20,6 +20,9 @@ from rtnb.errors import AudioError
 
 __all__ = ["Clip"]
 
+_FULL_SCALE = 32_766 / 32_768  # the largest but one of 16 bits: some converters stop there
+_CUT_OFF = 3
+
 
 class Clip:
     """A piece of sound: mono samples and their rate. It never changes; every method gives a new one.
@@ -230,6 +233,15 @@ class Clip:
         if not len(self._samples):
             return 0.0
         return max(0.0, float(self._samples.max()), -float(self._samples.min()))  # abs would copy an hour
+
+    @property
+    def clipped(self) -> int:
+        """How many samples were cut off at full scale: of three or more in a row that stand there."""
+        full = np.zeros(len(self._samples) + 2, np.int8)
+        full[1:-1] = np.abs(self._samples) >= _FULL_SCALE
+        turns = np.flatnonzero(np.diff(full))
+        lengths = turns[1::2] - turns[::2]
+        return int(lengths[lengths >= _CUT_OFF].sum())
 
     @property
     def rms(self) -> float:

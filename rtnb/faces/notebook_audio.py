@@ -76,6 +76,8 @@ class Stored:
     def _words(self) -> list[str]:
         clip, info = self.clip, self.clip.info
         words = [duration(clip.seconds), f"{clip.rate / 1000:g} kHz", loudness(clip.peak_db)]
+        if clipped := info.get("clipped_samples"):
+            words.append(f"too loud: {clipped:,} samples cut off")
         if info.get("source") == "microphone":
             words.append(f"recorded {str(info.get('recorded', ''))[:10]}".strip())
             for key, name in _FLAGS.items():

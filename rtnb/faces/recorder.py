@@ -450,7 +450,9 @@ class Recorder(anywidget.AnyWidget):
 
     def _keep(self, clip: Clip) -> None:
         self._whole, self._parts, self._failure = clip, SoundParts(clip), None
-        self.note, self.state = "", "done"
+        clipped = clip.info.get("clipped_samples", 0)
+        self.note = f"Too loud: {clipped:,} samples were cut off at full scale" if clipped else ""
+        self.state = "done"
         self._show(clip)
         self._save_soon()
         self._kept = False

@@ -57,5 +57,7 @@ class Take:
 
     def clip(self, info: Mapping[str, Any]) -> Clip:
         """Return what has arrived as a clip at 24 kHz."""
-        data = b"".join(self._chunks[seq] for seq in sorted(self._chunks))
-        return Clip.from_pcm16(data, self.rate).resample(CAPTURE_RATE).with_info(**info)
+        clip = Clip.from_pcm16(b"".join(self._chunks[seq] for seq in sorted(self._chunks)), self.rate)
+        if clipped := clip.clipped:  # another rate would blur it
+            info = {**info, "clipped_samples": clipped}
+        return clip.resample(CAPTURE_RATE).with_info(**info)

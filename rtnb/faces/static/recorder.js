@@ -260,7 +260,9 @@ class RecorderView {
     this.keepButton.classList.toggle("rtnb-hidden", !asks);
     this.keepButton.classList.toggle("rtnb-main", asks);
     this.main.classList.toggle("rtnb-main", !asks);
-    this.word.textContent = state === "working" ? model.get("note") || WORDS.working : WORDS[state];
+    const note = state === "working" || state === "done" ? model.get("note") : "";
+    this.word.textContent = note || WORDS[state];
+    this.word.classList.toggle("rtnb-error", state === "done" && note !== "");
     this.meter.classList.toggle("rtnb-hidden", !live);
     for (const handle of this.handles) handle.classList.toggle("rtnb-hidden", !kept);
     this.trimRow.classList.toggle("rtnb-hidden", !kept);
@@ -309,6 +311,7 @@ class RecorderView {
     this.time.textContent = clock(seconds, true);
     const level = this.desk.phase === "recording" ? meterLevel(this.desk.level) : 0;
     this.fill.style.width = `${(100 * level).toFixed(1)}%`;
+    this.fill.classList.toggle("rtnb-meter-full", this.desk.level >= 0.99);
     const db = Math.round(60 * level - 60);
     this.meter.setAttribute("aria-valuenow", db);
     this.meter.setAttribute("aria-valuetext", `${db} dB`);
