@@ -177,6 +177,14 @@ def test_opus_is_marked_and_keeps_lengths(tmp_path, type):
         write(tmp_path / "z.rtnb", log, audio="mp3")
 
 
+def test_a_recording_is_not_named_like_another_file(tmp_path):
+    for name in ("x.wav", "X.TXT", "x.html"):
+        with pytest.raises(ArgumentError, match=r"is named like sea\.rtnb, not "):
+            write(tmp_path / name, full().record.log)
+    assert list(tmp_path.iterdir()) == []
+    assert write(tmp_path / "v1.2", full().record.log).exists()
+
+
 def test_by_its_description_alone(tmp_path):
     """Reads a file by what the format's page says, and by nothing of rtnb."""
     import io

@@ -54,8 +54,9 @@ def run(args: argparse.Namespace) -> int:
     Raises RtnbError: a file cannot be read or written, or the server not be reached.
     """
     from ..faces.connect import connect
+    from ..recordings.writer import named
 
-    out = fresh(args.out, force=args.force)
+    out = named(fresh(args.out, force=args.force))
     turns = _script(args)
     session = connect(
         args.where,

@@ -156,7 +156,8 @@ class Session(SessionView):
         ``audio="opus"`` the file is several times smaller and the sound in it is like what was heard, not
         the same. ``rtnb.open`` shows it, ``rtnb.replay`` answers from it.
 
-        Raises ArgumentError for another ``audio``, RecordingError where the file cannot be written.
+        Raises ArgumentError for another ``audio`` or the name of another kind of file, RecordingError where
+        the file cannot be written.
         """
         from ..recordings.header import header
         from ..recordings.writer import pieces, save

@@ -22,7 +22,7 @@ from ..wire.redact import redact
 from . import format, sound
 from .forms import TELLING, Forms
 
-__all__ = ["Writer", "Written", "pieces", "save", "split", "whole_frames"]
+__all__ = ["Writer", "Written", "named", "pieces", "save", "split", "whole_frames"]
 
 _ROWS = 2048
 """Events in a group: few enough to look at one quickly, enough to pack well."""
@@ -35,6 +35,8 @@ would make a spoken session smaller by 0.5 %, and one in Opus by 3 %.
 _LEAST_CUT = 256
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
 _LANES = 256
+_OTHERS = frozenset((".wav", ".ogg", ".opus", ".flac", ".mp3", ".txt", ".json", ".jsonl", ".html", ".csv"))
+"""What a file of another kind is named like."""
 
 
 class Written(NamedTuple):
@@ -287,6 +289,17 @@ def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _SO
         yield piece
 
 
+def named(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a recording to be written. ArgumentError: it is named like another kind of file."""
+    target = Path(path)
+    if target.suffix.lower() in _OTHERS:
+        raise ArgumentError(
+            f"a recording is named like sea.rtnb, not {target.name!r}. Save it so; from a saved one, export "
+            "writes .wav, .txt and .jsonl, and report writes .html"
+        )
+    return target
+
+
 def save(
     groups: Iterable[Columns],
     head: dict[str, Any],
@@ -302,11 +315,12 @@ def save(
     back with other sound of the same length. ``redacted`` and ``copies`` are as for `Writer`. Returns the
     file's tail.
 
-    Raises ArgumentError for another ``audio``, RecordingError where the file cannot be written.
+    Raises ArgumentError for another ``audio`` or the name of another kind of file, RecordingError where the
+    file cannot be written.
     """
     if audio not in ("lossless", "opus"):
         raise ArgumentError(f'audio is "lossless" or "opus", not {audio!r}')
-    target = Path(path)
+    target = named(path)
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     head = {**head, "capture": {**head.get("capture", {}), "audio": audio}}
     try:
