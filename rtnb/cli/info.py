@@ -31,18 +31,34 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings import open
 
     recording = open(args.file)
-    told = _told(recording)
     if args.json:
-        tell(json.dumps(told, ensure_ascii=False))
+        tell(json.dumps(_told(recording), ensure_ascii=False))
         return 0
-    for name, value in told.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{key} {inner}" for key, inner in value.items())
-        if isinstance(value, list):
-            value = ", ".join(map(str, value))
-        if value not in (None, ""):
-            tell(f"{name.replace('_', ' '):>14}  {value}")
+    for name, value in (*_said(recording), *recording.provenance.facts):
+        if value:
+            tell(f"{name:>20}  {value}")
     return 0
+
+
+def _said(recording: Recording) -> list[tuple[str, str]]:
+    """Return in words what is in it; where it comes from its provenance tells."""
+    from ..audio.view import duration
+    from ..views.usage.card import money
+
+    used, log, count = recording.usage, recording.log, len(recording.turns)
+    turns = f"{count:,} turn{'' if count == 1 else 's'}"
+    most = ", ".join(f"{name} ({n:,})" for name, n in log.counts().most_common(_TYPES))
+    return [
+        ("holds", f"{turns}, {len(log):,} events, {duration(recording.seconds)}"),
+        ("size", f"{recording.path.stat().st_size:,} bytes; its frames had {log.bytes:,}"),
+        ("problem", recording.problem or ""),
+        ("most frequent", most),
+        ("tokens", str(used.total) if used.known else "unknown"),
+        ("context", str(used.context)),
+        ("money", money(used)),
+        ("not in it", ", ".join(used.cost.excludes) if used.cost is not None else ""),
+        ("disagreements", "; ".join(used.problems)),
+    ]
 
 
 def _told(recording: Recording) -> dict[str, Any]:

@@ -93,7 +93,7 @@ function liveView(link, root) {
   const foot = el("p", { class: "rtnb-foot rtnb-num" });
   const problem = el("p", { class: "rtnb-error", role: "alert" });
   root.append(
-    el("div", { class: "rtnb-row rtnb-live-head" }, status, time, el("span", { class: "rtnb-grow" }), play, take, mute, stop),
+    el("div", { class: "rtnb-row rtnb-live-head" }, status, time, el("span", { class: "rtnb-actions" }, play, take, mute, stop)),
     el("div", { class: "rtnb-sides" }, sides.user, sides.assistant),
     problem,
     foot,

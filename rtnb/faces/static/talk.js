@@ -49,7 +49,13 @@ function talkView(link, mic, root) {
   const bar = el("meter", { class: "rtnb-talk-context", min: 0, max: 1, high: 0.8 });
   const room = el("span", { class: "rtnb-dim rtnb-num" });
   root.append(
-    el("div", { class: "rtnb-row" }, status, level, el("span", { class: "rtnb-grow" }), start, listen, again, play, take, hold, quiet, mute, stop),
+    el(
+      "div",
+      { class: "rtnb-row" },
+      status,
+      level,
+      el("span", { class: "rtnb-actions" }, start, listen, again, play, take, hold, quiet, mute, stop),
+    ),
     note,
     lines,
     el("div", { class: "rtnb-row rtnb-folds rtnb-talk-settings" }, mode, halfLabel, settings.node),
