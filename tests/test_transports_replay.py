@@ -86,6 +86,7 @@ async def test_what_is_not_recorded_is_refused_and_the_rest_goes_on():
     assert error["type"] == "error"
     assert error["error"]["event_id"] == "event_9"
     assert error["error"]["message"] == (
+        "the recording has no answer to this: "
         "expected conversation.item.create 'Hi' (event 1), came conversation.item.create 'Ho'"
     )
     await transport.send(orjson.dumps(say("Hi")))

@@ -165,7 +165,7 @@ class Replay:
 
     def _refuse(self, entry: Entry | None, came: Entry, event_id: Any) -> None:
         self._refused += 1
-        said = f"{_expectation(entry)}, {_difference(entry, came)}"
+        said = f"the recording has no answer to this: {_expectation(entry)}, {_difference(entry, came)}"
         error = {"type": "replay_error", "code": "not_recorded", "message": said, "param": None}
         event = {"type": "error", "event_id": f"event_replay{self._refused:04d}"}
         self._refusals.append(orjson.dumps({**event, "error": {**error, "event_id": event_id}}))

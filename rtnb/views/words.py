@@ -107,7 +107,9 @@ def model(turn: TurnView) -> str:
 
 
 def speaker(turn: TurnView) -> str | None:
-    """Return the honest word on who answered a turn, and that nobody pays for it; None where one would."""
+    """Return the honest word on who answered a turn, and that nobody pays for it; None for a hosted model."""
+    if not turn.items:
+        return None
     said = honest(turn.engine, turn.model)
     if said is not None or turn.billed or not turn.usage.total_tokens:
         return said
