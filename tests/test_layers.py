@@ -117,6 +117,7 @@ TESTED_IN = {
     "magics.say": "test_magics.py",
     "magics.usage": "test_magics.py",
     "faces.comms": "test_faces_recorder.py",
+    "faces.recorder_still": "test_faces_recorder.py",
     "faces.take": "test_faces_recorder.py",
     "faces.samples": "test_faces_recorder.py",
     "faces.local_voice": "test_faces_recorder.py",

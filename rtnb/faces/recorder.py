@@ -12,12 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, SupportsFloat
 
-from ..audio import Clip, clip_html
+from ..audio import Clip
 from ..audio.peaks import BASE, FACTOR
 from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageError, RtnbError
 from ..session.signal import POLL, Signal
 from .assets import css, esm
 from .comms import pin, unheard
+from .recorder_still import Still
 from .samples import names as sample_names
 from .samples import read as read_sample
 from .sound_parts import PART_SECONDS, SoundParts, first_picture
@@ -38,8 +39,6 @@ _GREETING = 15.0
 _PATIENCE = 2.0
 """Seconds that a page which records may be silent after it was asked for a word."""
 _LONGEST = 3600.0
-_MOMENT = 0.3
-_STILL = '<div class="rtnb-still">{}</div>'
 
 
 class Recorder(anywidget.AnyWidget):
@@ -105,8 +104,7 @@ class Recorder(anywidget.AnyWidget):
         self._lock = threading.RLock()
         self._signal = Signal()
         self._whole: Clip | None = None
-        self._saving = threading.Timer(0, self._save)
-        self._still = {"text/html": _STILL.format("")}
+        self._still = Still(lambda: self.clip)
         self._parts: SoundParts | None = None
         self._failure: RtnbError | None = None
         self._told = False
@@ -118,7 +116,6 @@ class Recorder(anywidget.AnyWidget):
         self._upload: tuple[str, dict[int, bytes]] = ("", {})
         self._begin = autostart
         self._pages: set[str] = set()
-        self._places: list[Any] = []
         self.on_chunk = on_chunk
         self.on_clip = on_clip
         super().__init__(
@@ -254,41 +251,15 @@ class Recorder(anywidget.AnyWidget):
         return data, metadata
 
     def _ipython_display_(self) -> None:
-        """Show it, and after it an output for the clip, which is all that a saved notebook has of a widget.
-
-        It is not the widget's own output that changes, since the page would draw that anew, away from under
-        whoever is working in it. Beside a live recorder the page hides the clip.
-        """
+        """Show it, and after it an output for the clip: all that a saved notebook has of a widget."""
         from .display import Place
 
         Place(self._repr_mimebundle_()[0])
-        self._places.append(Place(self._still))
-        self._save_soon()
+        self._still.show()
 
     @t.observe("trim_start", "trim_end")
-    def _save_soon(self, _: Any = None) -> None:
-        """Put the clip into the notebook when a moment has passed without another change to it."""
-        with self._lock:
-            self._saving.cancel()
-            self._saving = threading.Timer(_MOMENT, self._save)
-            self._saving.daemon = True
-            self._saving.start()
-
-    def _save(self) -> None:
-        """Put the clip into the notebook wherever the recorder is shown; Opus of a long one takes seconds."""
-        if not self._places:
-            return
-        saving = self._saving
-        try:
-            clip = self.clip
-        except RtnbError:
-            return
-        still = {"text/html": _STILL.format(clip_html(clip)), "text/plain": repr(clip)}
-        with self._lock:
-            if self._saving is saving:
-                self._still = still
-                for place in self._places:
-                    place.replace(still)
+    def _trimmed(self, _: Any) -> None:
+        self._still.soon()
 
     # What the page says. Handlers run on a shell's thread, and what they raise would show up nowhere.
 
@@ -454,7 +425,7 @@ class Recorder(anywidget.AnyWidget):
         self.note = f"Too loud: {clipped:,} samples were cut off at full scale" if clipped else ""
         self.state = "done"
         self._show(clip)
-        self._save_soon()
+        self._still.soon()
         self._kept = False
         if not self.confirm:
             self._give()

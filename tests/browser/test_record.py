@@ -188,12 +188,12 @@ async def test_a_saved_notebook_has_the_sound(lab):
     page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
     await page.run(0)
     await record(page, 0.6)
-    await page.until("'audio/ogg' in rec._still['text/html']")
+    await page.until("'audio/ogg' in rec._still.bundle['text/html']")
     await button(page, "Play what is kept").wait_for()  # it is live as before
     assert not await page.output(0).locator("audio").is_visible()
     [live, still] = (await page.save()).cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in live["data"]
-    assert still["data"]["text/html"] == (await page.value("rec._still"))["text/html"]
+    assert still["data"]["text/html"] == (await page.value("rec._still.bundle"))["text/html"]
     await page.restart()
     await page.save()
     await page.reload()
