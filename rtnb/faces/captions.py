@@ -68,6 +68,6 @@ def money(record: Record, billed: bool) -> str:
     if not usage.total_tokens:
         return "no tokens yet"
     cost = usage.cost(record.row, billed=billed)
-    price = "unpriced" if cost is None else str(cost) if billed else f"would cost {cost}, nothing was billed"
+    price = "unpriced" if cost is None else str(cost) if billed else f"would cost {cost}, not billed"
     into = f"{usage.input_tokens:,} tokens in ({usage.cached_tokens:,} cached)"
     return f"{into}, {usage.output_tokens:,} out · {price}"
