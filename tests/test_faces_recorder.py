@@ -104,7 +104,7 @@ def test_a_take_that_was_too_loud_says_so():
     assert clip.info["device"] == "d"
     recorder = rtnb.Recorder()
     Page(recorder).record([Clip(loud, 48_000).to_pcm16()], rate=48_000)
-    assert recorder.note == f"Too loud: {clip.info['clipped_samples']:,} samples were cut off at full scale"
+    assert recorder.note == f"Too loud: {clip.info['clipped_samples']:,} samples of it were cut off"
     recorder._keep(Clip.tone(440, 0.5))
     assert recorder.note == ""
 
@@ -246,10 +246,32 @@ def test_a_microphone_that_was_denied():
 
 def test_an_empty_recording_is_none():
     recorder = rtnb.Recorder()
-    Page(recorder).record([])
+    page = Page(recorder)
+    page.record([])
     assert recorder.state == "error"
     with pytest.raises(AudioError, match="empty"):
         _ = recorder.clip
+    page.record(pieces(3))
+    clip = recorder.clip
+    page.record([], take="t2")
+    assert (recorder.state, recorder.clip) == ("done", clip)
+    assert "empty" in recorder.error
+    head, _ = page.got[-1]
+    assert (head["type"], head["take"]) == ("sound", recorder.take)
+    with pytest.raises(AudioError, match="empty"):
+        recorder.wait(5)
+    assert recorder.wait(5) == clip
+
+
+def test_what_was_too_loud_and_is_trimmed_away_does_not_count():
+    sound = np.concatenate([np.ones(2400), np.zeros(24_000)])
+    recorder = rtnb.Recorder()
+    Page(recorder).record([Clip(sound, 24_000).to_pcm16()])
+    assert recorder.clip.info["clipped_samples"] == 2400
+    recorder.trim_start = 0.05
+    assert recorder.clip.info["clipped_samples"] == 1200
+    recorder.trim_start = 0.5
+    assert recorder.clip.info["clipped_samples"] == 0
 
 
 def test_nonsense_from_the_page_is_a_sentence(caplog):

@@ -155,7 +155,10 @@ class Recorder(anywidget.AnyWidget):
             )
         if start == 0 and end >= whole.seconds:
             return whole
-        return whole[start:end].with_info(trim=(start, end))
+        cut = whole[start:end].with_info(trim=(start, end))
+        if clipped := whole.info.get("clipped_samples"):
+            cut = cut.with_info(clipped_samples=min(clipped, cut.clipped))
+        return cut
 
     @property
     def whole(self) -> Clip:
@@ -234,7 +237,7 @@ class Recorder(anywidget.AnyWidget):
         return None
 
     def __repr__(self) -> str:
-        if self._whole is not None:
+        if self._whole is not None and self._recording is None:
             return f"<Recorder, {self.state}: {self._whole!r}>"
         return f"<Recorder, {self.state}{': ' + self.error if self.error else ''}>"
 
@@ -318,7 +321,7 @@ class Recorder(anywidget.AnyWidget):
         if self._begin:
             self._begin = False
             self.send({"type": "begin", "page": id})
-        elif self._whole is not None and take != self.take:
+        elif self._whole is not None and self._recording is None and take != self.take:
             self._show(self._whole)
 
     def _ask_for_a_word(self) -> None:
@@ -341,7 +344,7 @@ class Recorder(anywidget.AnyWidget):
     def _started(self, take: str, info: dict[str, Any]) -> None:
         self._recording = Take(take, int(info["rate"]))
         self._asked_again = False
-        self._failure, self._whole, self._kept = None, None, False
+        self._failure, self._kept = None, False
         self._info = {
             "source": "microphone",
             **captured(info),
@@ -377,6 +380,9 @@ class Recorder(anywidget.AnyWidget):
         self._recording = None
         if not recording.seconds:
             self.state = "idle"
+            if self._whole is not None:  # which nothing has replaced
+                self.take, self._kept = uuid.uuid4().hex, not self.confirm
+                self._show(self._whole)
             raise AudioError("the recording is empty: record again, a little longer")
         self._keep(recording.clip(self._info))
 
@@ -422,7 +428,7 @@ class Recorder(anywidget.AnyWidget):
     def _keep(self, clip: Clip) -> None:
         self._whole, self._parts, self._failure = clip, SoundParts(clip), None
         clipped = clip.info.get("clipped_samples", 0)
-        self.note = f"Too loud: {clipped:,} samples were cut off at full scale" if clipped else ""
+        self.note = f"Too loud: {clipped:,} samples of it were cut off" if clipped else ""
         self.state = "done"
         self._show(clip)
         self._still.soon()

@@ -101,7 +101,8 @@ export async function microphones() {
  * onchunk(samples: Int16Array, { seq, peak, rms }) is called every `chunkMs`; onend(sentence) when the device goes
  * away by itself. start() takes { device, echoCancellation, noiseSuppression, autoGainControl } and returns what the
  * browser really set: { device, rate, echoCancellation, noiseSuppression, autoGainControl }. It throws the browser's
- * error, for microphoneProblem; where stop() comes before it is done, an AbortError, and no device stays open. `rate` is 24000, or the device's own where the browser cannot convert (Firefox).
+ * error, for microphoneProblem; where stop() comes before it is done, an AbortError, and no device stays open.
+ * `rate` is 24000, or the device's own where the browser cannot convert (Firefox).
  */
 export class Capture {
   constructor({ onchunk, onend = () => {}, chunkMs = 40 }) {

@@ -100,7 +100,7 @@ class RecorderView {
         role: "group",
         "aria-label": "Recorder",
         "aria-keyshortcuts": "Space",
-        title: "While this has the focus, hold Space to record",
+        title: "While this has the focus: hold Space to record, press it to hear what was recorded",
         tabindex: 0,
         onkeydown: (event) => this.#hold(event),
         onkeyup: (event) => event.key === " " && this.#release(),
@@ -197,11 +197,15 @@ class RecorderView {
     else this.desk.record();
   }
 
-  /** Record while Space is down; on the buttons it presses them. */
+  /** Record while Space is down, or play what is there already; on the buttons Space presses them. */
   #hold(event) {
     if (event.target !== this.node || event.key !== " ") return;
     event.preventDefault();
     if (event.repeat || this.main.disabled || this.desk.busy || this.state === "elsewhere") return;
+    if (this.desk.take?.seconds) {
+      this.playButton.click();
+      return;
+    }
     this.held = true;
     this.desk.record();
   }
@@ -303,6 +307,7 @@ class RecorderView {
     this.trimText.textContent = whole
       ? `All ${kept} are kept: drag an end, or focus it and press an arrow key`
       : `Kept: ${trim.start.toFixed(2)} s to ${trim.end.toFixed(2)} s (${kept})`;
+    if (whole && document.activeElement === this.trimReset) this.handles[0].focus();
     this.trimReset.classList.toggle("rtnb-hidden", whole);
   }
 
