@@ -73,9 +73,8 @@ class Usage:
         if usage.get("total_tokens") is not None and total != summed:
             problems.append(f"total_tokens says {total}, its details sum to {summed}")
         side = "output" if into or usage.get("input_tokens") is not None else "input"
-        counts[f"{side}_unsorted"] += max(
-            total - summed, 0
-        )  # the side that is untold, or else the dearer one
+        # What the total alone tells is of the side that is untold, or else of the dearer one.
+        counts[f"{side}_unsorted"] += max(total - summed, 0)
         cached = _count(into, "cached_tokens")
         if not hit:  # no split: text comes first in a prompt's prefix
             for kind in ("text", "audio", "image"):
@@ -85,11 +84,11 @@ class Usage:
         hits = into.get("cached_tokens")
         if hits is not None and hits != read.cached_tokens and not read.input_unsorted:
             problems.append(f"cached_tokens says {hits}, its details sum to {read.cached_tokens}")
-        problems += [
-            f"of {counts[f'input_{kind}']} {kind} tokens {counts[f'cached_{kind}']} were cached"
-            for kind in ("text", "audio", "image")
-            if counts[f"cached_{kind}"] > counts[f"input_{kind}"]
-        ]
+        for kind in ("text", "audio", "image"):
+            given, cached = counts[f"input_{kind}"], counts[f"cached_{kind}"]
+            if cached > given:  # taken as none, so that no sum of prices falls short
+                problems.append(f"of {given} {kind} tokens {cached} were cached; counted as none")
+                counts[f"cached_{kind}"] = 0
         return cls(**counts, problems=tuple(problems))
 
     @classmethod
@@ -146,9 +145,8 @@ class Usage:
     def cost(self, model: str | models.Model, *, billed: bool = True) -> Cost | None:
         """Return the price at the model's published rates; None where a price that is needed is unknown.
 
-        Tokens of unknown kind are taken at the dearest price that they may have, and a kind of which more
-        were cached than given as if none had been: the cost is ``at_most`` then. ``billed`` False marks a
-        price that nobody asks for, as that of the embedded engine.
+        Tokens of unknown kind are taken at the dearest price that they may have: the cost is ``at_most``
+        then. ``billed`` False marks a price that nobody asks for, as that of the embedded engine.
         """
         row = models.find(model) if isinstance(model, str) else model
         parts: dict[str, float] = {}
@@ -161,8 +159,6 @@ class Usage:
                 continue
             if price is None or (made and price.output is None):
                 return None
-            if cached > given:
-                cached, at_most = 0, True
             parts[f"{kind} in"] = (given - cached) * price.input / 1e6
             parts[f"{kind} cached"] = cached * price.cached / 1e6
             if made and price.output is not None:
