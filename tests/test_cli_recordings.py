@@ -246,6 +246,18 @@ def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
     assert main(["recover", "two.rtnb"]) == 1
 
 
+def test_a_folder_with_files_is_written_into_by_force_alone(folder, capsys):
+    (folder / "sounds").mkdir()
+    assert main(["export", "x.rtnb", "sounds"]) == 0
+    [first, *_] = sorted((folder / "sounds").iterdir())
+    first.write_bytes(b"mine")
+    assert main(["export", "x.rtnb", "sounds"]) == 1
+    assert "'sounds' has files in it" in capsys.readouterr().err
+    assert first.read_bytes() == b"mine"
+    assert main(["export", "x.rtnb", "sounds", "--force"]) == 0
+    assert first.read_bytes() != b"mine"
+
+
 def test_a_cut_recording_is_exported_and_its_cut_told(folder, capsys):
     os.truncate("x.rtnb", os.stat("x.rtnb").st_size - 30)
     assert main(["export", "x.rtnb", "x.txt"]) == 0

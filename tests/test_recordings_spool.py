@@ -220,6 +220,29 @@ def test_what_is_recovered_says_of_its_sound_what_the_cut_file_said(home, audio)
     assert (home / "y.rtnb").stat().st_size < 1.2 * len(whole) + 500
 
 
+def test_opus_that_does_not_unpack_is_not_copied(home):
+    from rtnb.recordings import format, save
+    from rtnb.recordings.writer import pieces
+
+    save(pieces(full().record.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio="opus")
+    data, at, junked = (home / "x.rtnb").read_bytes(), len(format.MAGIC), 0
+    out = [data[:at]]
+    while at < len(data):
+        kind, length, _ = format.CHUNK.unpack_from(data, at)
+        payload = data[at + format.CHUNK.size : at + format.CHUNK.size + length]
+        at += format.CHUNK.size + length
+        start = format.head_of(payload)[1] if kind == b"SOND" else 0
+        if kind == b"SOND" and b'"opus"' in payload[:start]:
+            payload, junked = payload[:start] + b"junk" * 9, junked + 1
+        out.append(format.chunk(kind, payload))
+    assert junked
+    (home / "x.rtnb").write_bytes(b"".join(out))
+    recover(home / "x.rtnb", home / "y.rtnb")
+    recording = rtnb.open(home / "y.rtnb")
+    assert any(turn.sound is not None for turn in recording.turns)
+    assert len(recording.log) == len(full().record.log)
+
+
 def test_a_spool_that_was_never_begun_is_passed_over():
     place = spool.folder()
     place.mkdir(parents=True)

@@ -92,3 +92,24 @@ def test_length_is_kept_and_once_is_enough(before, key, after):
     clean, _ = redact(before + b" " + key.encode() + b" " + after)
     assert len(clean) == len(before) + len(key.encode()) + len(after) + 2
     assert redact(clean)[0] == clean
+
+
+@pytest.mark.parametrize("unit", [b"secret=", b"password:", b"eyJ----------", b"token=", b'"api_key":"'])
+def test_no_frame_takes_long_to_look_through(unit):
+    """A quadratic search of this took a minute and more."""
+    assert isinstance(secrets(unit * (400_000 // len(unit))), list)
+
+
+def test_a_known_key_is_found_as_addresses_and_json_spell_it():
+    key = "ab+cd/ef gh=="
+    for spelt in (key, "ab%2Bcd%2Fef%20gh%3D%3D", "ab%2Bcd%2Fef+gh%3D%3D", r"ab+cd\/ef gh=="):
+        data = f'{{"message": "tried {spelt} in vain"}}'.encode()
+        assert redact(data, [key])[0] == data.replace(spelt.encode(), b"*" * len(spelt))
+
+
+@pytest.mark.parametrize("name", ["invalid_token", "valid_token", "paid_token"])
+def test_words_that_only_end_like_a_name_of_keys(name):
+    data = f'{{"{name}":"expired-session"}}'.encode()
+    assert redact(data)[0] == data
+    data = b'{"id_token":"expired-session"}'
+    assert redact(data)[0] != data

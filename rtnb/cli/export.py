@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .out import add_force, fresh
+from .out import add_force, fresh, fresh_folder
 from .terminal import tell
 
 __all__ = ["add_parser", "run"]
@@ -34,9 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings.export import export
 
     recording = open(args.file)
-    if Path(args.out).suffix and not Path(args.out).is_dir():
-        fresh(args.out, force=args.force)
-    written = export(recording, args.out)
+    check = fresh if Path(args.out).suffix and not Path(args.out).is_dir() else fresh_folder
+    written = export(recording, check(args.out, force=args.force) if args.out else "")
     if recording.problem:
         tell(f"rtnb: {recording.problem}", file=sys.stderr)
     for path in written:

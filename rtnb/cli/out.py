@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import RecordingError
 
-__all__ = ["add_force", "fresh"]
+__all__ = ["add_force", "fresh", "fresh_folder"]
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
@@ -28,4 +28,12 @@ def fresh(out: str | Path, *, force: bool) -> Path:
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         why = "is no folder" if not folder.is_dir() else "is a folder that you may not write to"
         raise RecordingError(f"{str(path)!r} cannot be written: {str(folder)!r} {why}")
+    return path
+
+
+def fresh_folder(out: str | Path, *, force: bool) -> Path:
+    """Return the path of a folder that is new or empty. Raises RecordingError as `fresh` does."""
+    path = Path(out)
+    if not force and path.is_dir() and any(path.iterdir()):
+        raise RecordingError(f"{str(path)!r} has files in it: name another folder, or add --force")
     return path

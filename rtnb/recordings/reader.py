@@ -258,10 +258,14 @@ class Reader:
         """Return the sound that is stored as Opus, to be copied as it is. Raises RecordingError."""
         found = {}
         for piece in (piece for lane in self._lanes.values() for piece in lane.pieces):
-            data, payload = self._load_sound(piece), self._read(piece.chunk)
-            head, start = format.head_of(payload)
+            try:
+                payload = self._read(piece.chunk)
+                head, data = sound.unpacked(payload)
+            except Damaged:
+                self._load_sound(piece)  # which says so, or takes silence for it
+                continue
             if head["codec"] == "opus":
-                found[head["rate"], sha256(data).digest()] = payload[start:]
+                found[head["rate"], sha256(data).digest()] = payload[format.head_of(payload)[1] :]
         return found
 
     def _sound(self, row: int) -> bytes:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 
 __all__ = ["MARK", "redact", "secrets"]
 
@@ -21,7 +23,8 @@ _LEAST_KNOWN = 8  # a shorter "key" would be found in any text
 # than the expression, and nearly all frames hold none of them. Each begins with plain bytes, which the
 # expression is searched by, and looks back from there at what must, or must not, stand before them.
 _VALUE = rb"""([^\s"'\\&,;<>{}]{8,})"""
-_ODD = rb"""((?=[^\s"'\\&,;<>{}]*\d)[^\s"'\\&,;<>{}]{8,})"""  # with a digit: words of plain text have none
+# With a digit, and that early: words of plain text have none, and nothing is looked through again and again.
+_ODD = rb"""((?=[^\s"'\\&,;<>{}]{0,200}\d)[^\s"'\\&,;<>{}]{8,})"""
 _IS = rb"""[\\"']*\s*[:=]\s*[\\"']*"""
 _GAP = rb"(?:\s|%20|\+)+"
 _OPENS = rb"""\\*"\s*:\s*\\*\""""
@@ -64,7 +67,9 @@ _NAMED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (
         b"token",
         (
-            _after(b"token", b"access", b"refresh", b"auth", b"id", b"session", b"bearer") + _OPENS + _WHOLE,
+            _after(b"token", b"access", b"refresh", b"auth", rb"(?<![a-z])id", b"session", b"bearer")
+            + _OPENS
+            + _WHOLE,
             rb"token=(?<![a-z]token=)" + _VALUE,
         ),
     ),
@@ -76,7 +81,7 @@ _SHAPED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"ek_", (rb"ek_(?<!\wek_)[A-Za-z0-9_-]{12,}",)),
     (b"sess-", (rb"sess-(?<!\wsess-)[A-Za-z0-9_-]{12,}",)),
     (b"://", (rb"""://[^\s/"'@:]*:([^\s/"'@]{3,})@""",)),
-    (b"eyJ", (rb"eyJ(?<!\weyJ)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",)),
+    (b"eyJ", (rb"eyJ(?<!\weyJ)[A-Za-z0-9_-]{8,600}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}",)),
     (b"AKIA", (rb"AKIA(?<!\wAKIA)[A-Z0-9]{16}\b",)),
     (b"gh", (rb"gh[pousr]_(?<!\wgh..)[A-Za-z0-9]{20,}",)),
     (b"hf_", (rb"hf_(?<!\whf_)[A-Za-z0-9]{20,}",)),
@@ -99,15 +104,22 @@ def secrets(data: bytes, known: Iterable[str] = ()) -> list[tuple[int, int]]:
     """
     found: list[tuple[int, int]] = []
     for value in known:
-        key = value.strip().encode()
-        at = data.find(key) if len(key) >= _LEAST_KNOWN else -1
-        while at >= 0:
-            found.append((at, at + len(key)))
-            at = data.find(key, at + len(key))
+        for key in _spellings(value.strip()) if len(value.strip()) >= _LEAST_KNOWN else ():
+            at = data.find(key)
+            while at >= 0:
+                found.append((at, at + len(key)))
+                at = data.find(key, at + len(key))
     _look(_NAMES, data.lower(), found)
     _look(_SHAPES, data, found)
     found = [(start, end) for start, end in found if data[start:end].strip(MARK)]
     return _merged(found)
+
+
+@lru_cache(64)
+def _spellings(key: str) -> tuple[bytes, ...]:
+    """Return a key as text, JSON and addresses may have it."""
+    texts = {key, key.replace("/", r"\/"), quote(key), quote(key, safe=""), quote_plus(key)}
+    return tuple(text.encode() for text in texts)
 
 
 def _look(shapes: _Compiled, text: bytes, found: list[tuple[int, int]]) -> None:
