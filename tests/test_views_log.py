@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import rtnb
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
-from rtnb.views.clean import known_keys
+from rtnb.keys import known_keys
 from rtnb.views.log.desk import Desk
 from rtnb.views.log.events import Events
 from rtnb.views.log.formats import Formats

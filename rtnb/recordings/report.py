@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ..errors import ArgumentError, RecordingError
-from ..views.clean import known_keys
+from ..keys import known_keys
 from ..views.report.page import Report, Sound
 from ..views.report.provenance import Provenance
 from ..views.turn import TurnView

@@ -27,7 +27,7 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from ..errors import ArgumentError, RecordingError
-from ..views.clean import known_keys
+from ..keys import known_keys
 from ..wire.events import as_object
 from ..wire.record import Record
 from .header import header

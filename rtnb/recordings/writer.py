@@ -14,7 +14,7 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError, RecordingError
-from ..views.clean import known_keys
+from ..keys import known_keys
 from ..wire.columns import SERVER, Columns
 from ..wire.events import Direction
 from ..wire.log import Log

@@ -7,7 +7,7 @@ from html import escape, unescape
 from ..keys import known_keys
 from ..wire.redact import MARK, redact, secrets
 
-__all__ = ["clean", "clean_html", "clean_text", "known_keys", "plain"]
+__all__ = ["clean", "clean_html", "clean_text", "plain"]
 
 _CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd") | {ord(sign): sign for sign in "\n\t"}
 _LEAST = 8  # what is shorter is overwritten only where it stands beside what gives it away
