@@ -25,10 +25,10 @@ MARKS = {
     "requested": "a response was asked for",
     "created": "the first response began",
     "first_text": "the first text or transcript arrived",
-    "first_audio": "the first sound arrived, silent or not",
-    "first_sound": "the first sound above −50 dBFS could be heard, if played from first_audio on",
+    "first_audio": "the first audio arrived, silent or not",
+    "first_sound": "the first sound above −50 dBFS could be heard, if played from first audio on",
     "played": "the server said that it began to play the answer (WebRTC and SIP only)",
-    "last_audio": "the last sound arrived",
+    "last_audio": "the last audio arrived",
     "interrupted": "speech cut in, or the client told the answer to stop",
     "cut": "the client told the server how much of the answer had been heard",
     "played_end": "the server said that it had stopped playing (WebRTC and SIP only)",
@@ -36,27 +36,8 @@ MARKS = {
 }
 """The names of all marks, in the usual order, and what each means."""
 
-WORDS = {
-    "input": "input begins",
-    "input_end": "input ends",
-    "speech_begin": "speech begins",
-    "speech_started": "speech noticed",
-    "speech_end": "speech ends",
-    "speech_stopped": "end noticed",
-    "committed": "committed",
-    "requested": "requested",
-    "created": "created",
-    "first_text": "first text",
-    "first_audio": "first byte",
-    "first_sound": "first sound",
-    "played": "playing",
-    "last_audio": "last sound",
-    "interrupted": "interrupted",
-    "cut": "cut",
-    "played_end": "silent",
-    "done": "done",
-}
-"""Each mark in a word or two, for pictures."""
+WORDS = {name: name.replace("_", " ") for name in MARKS}
+"""Each mark as texts and pictures call it: its own name, so that a moment has one."""
 
 CLOCKS = dict.fromkeys(MARKS, "here") | {
     "speech_begin": "server",
@@ -75,12 +56,12 @@ SINCE = ("speech_end", "requested", "committed", "created")
 """From which mark a turn's latency is counted: the first of these that was observed."""
 
 MEASURES = {
-    "detected": "the server noticed that speech had ended",
+    "detected": "speech stopped: the server said that speech had ended",
     "first_text": "the first text or transcript",
-    "first_audio": "the first sound, silent or not",
+    "first_audio": "the first audio, silent or not",
     "first_sound": "the first sound above −50 dBFS",
-    "total": "all of the answer",
-    "commit_to_audio": "from the server's taking of the input to the first sound",
+    "total": "done: all of the answer had come",
+    "commit_to_audio": "first audio, from committed on: the server took the input",
 }
 """The figures of a `Latency`, and what each means; from the end of input where nothing else is said."""
 
@@ -90,7 +71,7 @@ class Latency:
     """Milliseconds from the end of the user's input; None where it was not observed.
 
     The end of input is the end of speech where the server detected one, else when the response was asked
-    for (see ``since``). ``commit_to_audio`` is from the server's taking of the input to the first sound,
+    for (see ``since``). ``commit_to_audio`` is from the server's taking of the input to the first audio,
     ``detected`` from the end of speech to the server's word that it ended. ``marks`` has the moments that
     all this is from; ``CLOCKS`` says by whose clock each is.
     """
@@ -127,7 +108,7 @@ class Latency:
 
     def __str__(self) -> str:
         if self.first_audio is not None:
-            return f"first audio {self.first_audio:.0f} ms"
+            return f"first audio {self.first_audio:,.0f} ms"
         if self.first_text is not None:
-            return f"first text {self.first_text:.0f} ms"
+            return f"first text {self.first_text:,.0f} ms"
         return "latency unknown"

@@ -46,9 +46,9 @@ class LatencyView(Latency):
 
     def __repr__(self) -> str:
         since = WORDS[self.since] if self.since else "an unknown moment"
-        lines = [f"Latency, in ms from {since!r}:"]
+        lines = [f"Latency, in ms from {since}:"]
         for name in MEASURES:
-            start = " after 'committed'" if name == "commit_to_audio" else ""
+            start = " after committed" if name == "commit_to_audio" else ""
             lines.append(f"  {name:<16}{ms(getattr(self, name)):>10}{start}  ({_clocks(self, name)})")
         return "\n".join(lines)
 
@@ -91,16 +91,17 @@ def ms(value: float | None) -> str:
 def marks_html(marks: Mapping[str, float], since: str) -> str:
     """Return all marks as a table: when, how long after the end of input, and by whose clock."""
     zero = marks.get(since)
+    after = f"ms from {WORDS[since]}" if since else "ms"
     rows = []
     for name, meaning in MARKS.items():
         t = marks.get(name)
         when = "not observed" if t is None else clock(t)
-        after = "" if t is None or zero is None else ms((t - zero) * 1000)
+        figure = "" if t is None or zero is None else ms((t - zero) * 1000)
         rows.append(
             f'<tr><th scope="row">{escape(WORDS[name])}</th><td class="rtnb-n">{when}</td>'
-            f'<td class="rtnb-n">{after}</td><td>{escape(meaning)}</td>'
+            f'<td class="rtnb-n">{figure}</td><td>{escape(meaning)}</td>'
             f"<td>{CLOCK_WORDS[CLOCKS[name]] if t is not None else ''}</td></tr>"
         )
-    head = "<tr><th>mark</th><th>since the session began</th><th>ms from the end of input</th>"
+    head = f"<tr><th>mark</th><th>since the session began</th><th>{after}</th>"
     head += "<th>meaning</th><th>by whose clock</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"

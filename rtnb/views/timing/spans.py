@@ -121,7 +121,7 @@ class TurnTimes:
 
     @property
     def sounded(self) -> list[tuple[float, float]]:
-        """When each response's sound was played, as (start, end), if it was from its first byte on.
+        """When each response's sound was played, as (start, end), if it was from its first audio on.
 
         Responses of one turn are played one after the other.
         """

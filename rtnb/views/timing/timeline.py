@@ -276,7 +276,7 @@ def _honest(kinds: set[str]) -> str:
     if "speaking" not in kinds:
         return ""
     return (
-        '<p class="rtnb-what"><small>The answer is drawn as if played from its first byte on: what a page '
+        '<p class="rtnb-what"><small>The answer is drawn as if played from its first audio on: what a page '
         "played is in no frame, but where it was cut, how much had been heard is.</small></p>"
     )
 

@@ -1,4 +1,4 @@
-"""One turn on one clock: what you said above, what the model did below, and the marks that were observed."""
+"""One turn on one clock: you above, the assistant below, and the marks that were observed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Picture:
         under = model + _LANE
         axis = under + 8 + (max(rows_for(below), default=-1) + 1) * _ROW
         parts = [self._axis(user - 2, axis)]
-        parts += [text(0, user + _LANE / 2 + 4, "You"), text(0, model + _LANE / 2 + 4, "Model")]
+        parts += [text(0, user + _LANE / 2 + 4, "You"), text(0, model + _LANE / 2 + 4, "Assistant")]
         parts.append(self._lane(user, [span for span in self.spans if span.lane == "user"], self._said()))
         works = ("waiting", "thinking", "arriving", "tools")
         for span in self.spans:
@@ -164,8 +164,7 @@ class _Picture:
         for name in sorted(names, key=lambda name: marks[name]):
             after = (marks[name] - self.zero) * 1000
             figure = "" if name == self.times.latency.since else f" {ms(after)}"
-            word = "input" if name == "input" and written else WORDS[name]
-            found.append((self.x(marks[name]), word + figure, name))
+            found.append((self.x(marks[name]), WORDS[name] + figure, name))
         return found
 
     def _marks(self, labels: list[tuple[float, str]], y: float, height: float, *, up: bool) -> str:
