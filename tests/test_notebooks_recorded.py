@@ -89,7 +89,7 @@ def look(name, cells):
         assert "first sound" in words(html(cells["timeline"]))
         assert "hatched" in words(html(cells["interrupt"]))
     elif name == TOKENS:
-        assert "nothing was billed" in words(html(cells["usage"]))
+        assert "Not billed." in words(html(cells["usage"]))
         assert "the budget is used up" in plain(cells["budget"])
         full, half = (float(line.split()[0].strip("$")) for line in plain(cells["table"]).splitlines())
         assert half < full

@@ -93,6 +93,18 @@ def test_several_responses_of_one_turn_are_one_row():
     assert (row.responses, row.usage.total_tokens, row.context, row.longest) == (2, 35 + 265, 265, 45)
 
 
+def test_before_any_turn_nothing_is_counted():
+    view = UsageView(Record(), billed=False, engine="weightless")
+    assert repr(view) == "<Usage no turns yet>"
+    assert shown(view).split() == ["Usage:", "no", "turns", "yet", "No", "turns", "yet."]
+
+
+def test_money_is_the_first_column_so_that_no_narrow_page_hides_it():
+    html = usage_html(UsageView(talk(wire_usage()).record))
+    assert re.search(r'class="rtnb-first">turn</th><th scope="col">cost</th>', html)
+    assert html.index('rtnb-meters">') < html.index('class="rtnb-wide"')
+
+
 def test_what_was_not_told_is_unknown_and_not_nothing():
     view = UsageView(talk(wire_usage(), None).record)
     assert (view.unknown, view.turns[1].unknown, view.turns[1].known) == (1, 1, False)
@@ -158,8 +170,9 @@ def test_nobody_is_billed_for_the_embedded_engine():
     assert not view.cost.billed
     text = shown(view)
     assert "would cost" in text
-    assert "nothing was billed" in text
-    assert "The weightless engine answered in place of gpt-4o-realtime-preview" in text
+    assert "the embedded weightless engine quotes its input" in text
+    assert text.count("Not billed.") == 2  # once in each form
+    assert "nothing was billed" not in text
 
 
 def test_disagreements_are_shown():
@@ -230,7 +243,8 @@ def test_tokens_without_kinds_have_a_column_of_their_own():
     assert (view.total_tokens, view.cached_share) == (30, None)
     assert "kind unknown" in usage_text(view)
     cells = usage_text(view).splitlines()[4].split()[1:]
-    assert cells[:-4] == [*["unknown"] * 5, "20", "unknown", "unknown", "10"]
+    assert cells[:3] == ["at", "most", "$0.0016"]
+    assert cells[3:-1] == [*["unknown"] * 5, "20", "unknown", "unknown", "10"]
     assert str(view.cost) == "at most $0.0016"
     assert "dearest price" in shown(view)
     assert "at most, $" in view.plot("svg").svg
@@ -242,7 +256,7 @@ def test_details_that_leave_tokens_out_are_shown_beside_them():
     view = UsageView(talk(wire).record)
     cells = usage_text(view).splitlines()[4].split()[1:]
     told = ["70", "unknown", "unknown", "unknown", "unknown", "20", "45", "unknown", "5"]
-    assert cells == [*told, "140", "at", "most", "$0.0025"]
+    assert cells == ["at", "most", "$0.0025", *told, "140"]
     assert view.problems == [
         "turn 0: input_tokens says 90, its details sum to 70",
         "turn 0: output_tokens says 50, its details sum to 45",
@@ -338,9 +352,10 @@ def test_an_svg_picture_of_any_session(monkeypatch):
         assert picture.svg.startswith("<svg")
         assert picture._repr_svg_() is picture.svg
         assert "data:image/svg+xml" in picture._repr_html_()
-        assert "Usage over" in repr(picture)
+        assert "Usage over" in repr(picture) or not view.turns
         assert "nan" not in picture.svg
     assert "unpriced" in UsageView(talk(None).record).plot("svg").svg
+    assert repr(UsageView(Record()).plot("svg")) == "<Picture: No turns yet.>"
     with pytest.raises(ArgumentError, match="'matplotlib', 'svg' or None"):
         view.plot("png")
 
@@ -352,7 +367,10 @@ def test_a_plot_by_matplotlib():
     assert len(figure.axes) == 3
     assert pyplot.get_fignums() == []
     figure.canvas.draw()
-    UsageView(Record()).plot("matplotlib").canvas.draw()
+    empty = UsageView(Record()).plot("matplotlib")
+    assert (empty.axes, [text.get_text() for text in empty.texts]) == ([], ["No turns yet."])
+    empty.canvas.draw()
+    assert pyplot.get_fignums() == []
 
 
 def test_a_plot_without_matplotlib(monkeypatch):

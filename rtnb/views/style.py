@@ -6,7 +6,7 @@ reads well without it too: a notebook that is not trusted loses style sheets, an
 
 from __future__ import annotations
 
-__all__ = ["STYLE", "TABLES", "sheet"]
+__all__ = ["SCROLLED", "STYLE", "TABLES", "sheet"]
 
 
 def sheet(rules: str) -> str:
@@ -14,11 +14,32 @@ def sheet(rules: str) -> str:
     return f"<style>{''.join(rules.splitlines())}</style>"
 
 
+_PAPER = "var(--jp-layout-color1,Canvas)"
+
+SCROLLED = (
+    "overflow-x:auto;overflow-y:hidden;background:"
+    f"linear-gradient(90deg,{_PAPER} 40%,transparent) 0 0/40px 100% no-repeat local,"
+    f"linear-gradient(270deg,{_PAPER} 40%,transparent) 100% 0/40px 100% no-repeat local,"
+    "linear-gradient(90deg,rgba(128,128,128,.55),transparent) 0 0/14px 100% no-repeat scroll,"
+    "linear-gradient(270deg,rgba(128,128,128,.55),transparent) 100% 0/14px 100% no-repeat scroll;"
+)
+"""The declarations of what scrolls sideways on a card's paper: a shadow at each side where there is more."""
+
+
+def _drawn(scope: str) -> str:
+    """Return rules that suit images to the theme: no one ink is 4.5:1 on white and on black."""
+    return (
+        f"[data-jp-theme-light=true] {scope} .rtnb-drawn{{filter:brightness(.9)}}"
+        f"[data-jp-theme-light=false] {scope} .rtnb-drawn{{filter:brightness(1.25)}}"
+    )
+
+
 _RULES = """
 .rtnb-turn{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
 --rtnb-soft:var(--jp-ui-font-color2,#767676);--rtnb-bad:var(--jp-error-color1,#d8433c);
 box-sizing:border-box;max-width:60em;margin:2px 0 6px;border:1px solid var(--rtnb-line);border-radius:6px;
-overflow:hidden;font-family:var(--jp-content-font-family,system-ui,sans-serif);
+overflow:hidden;background:var(--jp-layout-color1,Canvas);
+font-family:var(--jp-content-font-family,system-ui,sans-serif);
 font-size:var(--jp-content-font-size1,14px);line-height:1.5;color:var(--jp-content-font-color1,inherit)}
 .rtnb-turn *{box-sizing:border-box}
 .rtnb-turn .rtnb-sides{display:flex;flex-wrap:wrap;gap:1px;background:var(--rtnb-line)}
@@ -47,7 +68,7 @@ background:var(--jp-layout-color1,Canvas)}
 [data-jp-theme-light=false] .rtnb-turn audio{color-scheme:dark}
 """
 
-STYLE = sheet(_RULES)
+STYLE = sheet(_RULES + _drawn(".rtnb-turn"))
 """A ``<style>`` element; its rules touch nothing outside ``.rtnb-turn``."""
 
 _TABLE_RULES = """
@@ -68,5 +89,5 @@ border:0;border-bottom:1px solid var(--rtnb-line);background:none;font-weight:40
 .rtnb-table summary{cursor:pointer;color:var(--rtnb-soft)}
 """
 
-TABLES = sheet(_TABLE_RULES)
+TABLES = sheet(_TABLE_RULES + _drawn(".rtnb-table"))
 """A ``<style>`` element for plain tables; its rules touch nothing outside ``.rtnb-table``."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from html import escape
 
 from ...audio.view import data_uri
-from ...wire.usage import Usage
+from ...wire.usage import Cost, Usage
 from .. import words
-from ..style import STYLE, sheet
+from ..style import SCROLLED, STYLE, sheet
 from .colours import GREY, gauge_colour, hatching, used
 from .view import Gauge, Limit, Row, UsageView, percent, seconds
 
@@ -31,26 +31,31 @@ _SUM = "kind unknown"
 _GAP = 3
 """Pixels between input and output in it."""
 
-_STYLE = """
-.rtnb-turn.rtnb-usage{max-width:66em}
-.rtnb-usage .rtnb-sum{margin:0;padding:9px 14px 0}
-.rtnb-usage .rtnb-sum b{font-size:1.3em;font-variant-numeric:tabular-nums}
-.rtnb-usage .rtnb-wide{overflow-x:auto;padding:4px 14px 8px}
-.rtnb-usage.rtnb-usage table{width:auto;margin:6px 0;border:0;border-collapse:collapse;table-layout:auto;
-font-size:.9em;font-variant-numeric:tabular-nums;color:inherit}
-.rtnb-usage.rtnb-usage tr,.rtnb-usage.rtnb-usage tbody tr:nth-child(odd){background:none}
-.rtnb-usage.rtnb-usage th,.rtnb-usage.rtnb-usage td{padding:2px 0 2px 18px;border:0;text-align:right;
-vertical-align:baseline;white-space:nowrap;max-width:none;font-weight:400}
-.rtnb-usage.rtnb-usage .rtnb-first{padding-left:0;text-align:left}
-.rtnb-usage.rtnb-usage .rtnb-word{text-align:left}
-.rtnb-usage.rtnb-usage thead th{color:var(--rtnb-soft);vertical-align:bottom}
-.rtnb-usage.rtnb-usage thead tr:last-child th{border-bottom:1px solid var(--rtnb-line)}
-.rtnb-usage.rtnb-usage .rtnb-group{text-align:center;border-bottom:1px solid var(--rtnb-line)}
-.rtnb-usage.rtnb-usage tfoot td,.rtnb-usage.rtnb-usage tfoot th{border-top:1px solid var(--rtnb-line);
-font-weight:600}
-.rtnb-usage .rtnb-none,.rtnb-usage .rtnb-none b{color:var(--rtnb-soft);font-weight:400}
-.rtnb-usage.rtnb-usage img{display:inline-block;margin:0;vertical-align:-1px;max-width:none}
-.rtnb-usage ul.rtnb-bad{margin:0 14px 8px;padding:0 0 0 1.2em}
+_STYLE = f"""
+.rtnb-usage .rtnb-sum{{margin:0;padding:9px 14px 4px}}
+.rtnb-usage .rtnb-sum b{{font-size:1.3em;font-variant-numeric:tabular-nums}}
+.rtnb-usage .rtnb-wide{{margin:0 14px 8px;{SCROLLED}}}
+.rtnb-usage.rtnb-usage table{{width:auto;margin:6px 0;border:0;border-collapse:collapse;table-layout:auto;
+font-size:.9em;font-variant-numeric:tabular-nums;color:inherit}}
+.rtnb-usage.rtnb-usage thead tr,.rtnb-usage.rtnb-usage tbody tr:nth-child(n){{background:none}}
+.rtnb-usage.rtnb-usage th,.rtnb-usage.rtnb-usage td{{padding:2px 0 2px 18px;border:0;text-align:right;
+vertical-align:baseline;white-space:nowrap;max-width:none;font-weight:400}}
+.rtnb-usage.rtnb-usage .rtnb-first{{padding-left:0;text-align:left}}
+.rtnb-usage.rtnb-usage .rtnb-word{{text-align:left}}
+.rtnb-usage.rtnb-usage .rtnb-meters{{margin:2px 14px 6px}}
+.rtnb-usage.rtnb-usage .rtnb-meters tr{{padding:0 0 3px;display:flex;flex-wrap:wrap;gap:0 14px}}
+.rtnb-usage.rtnb-usage .rtnb-meters :is(th,td){{padding:1px 0;white-space:normal}}
+.rtnb-usage.rtnb-usage .rtnb-meters th{{flex:0 0 10.5em}}
+.rtnb-usage.rtnb-usage .rtnb-meters .rtnb-word{{flex:1 1 18em}}
+.rtnb-usage.rtnb-usage thead th{{color:var(--rtnb-soft);vertical-align:bottom}}
+.rtnb-usage.rtnb-usage thead tr:last-child th{{border-bottom:1px solid var(--rtnb-line)}}
+.rtnb-usage.rtnb-usage .rtnb-group{{text-align:center;border-bottom:1px solid var(--rtnb-line)}}
+.rtnb-usage.rtnb-usage tfoot td,.rtnb-usage.rtnb-usage tfoot th{{border-top:1px solid var(--rtnb-line);
+font-weight:600}}
+.rtnb-usage .rtnb-none,.rtnb-usage .rtnb-none b{{color:var(--rtnb-soft);font-weight:400}}
+.rtnb-usage.rtnb-usage img{{display:inline-block;margin:0;vertical-align:-1px;max-width:none}}
+.rtnb-usage .rtnb-key{{white-space:nowrap}}
+.rtnb-usage ul.rtnb-bad{{margin:0 14px 8px;padding:0 0 0 1.2em}}
 """
 
 
@@ -66,8 +71,9 @@ class _Column:
 
 def line(view: UsageView) -> str:
     """Return the whole in one line: turns, tokens, money."""
-    count = len(view.turns)
-    said = f"{count} turn{'' if count == 1 else 's'}, {_tokens(view)}, {money(view)}"
+    if not view.turns:
+        return "no turns yet"
+    said = f"{_turns(view)}, {_tokens(view)}, {money(view)}"
     return said + (f"; {_unknown(view)}" if view.unknown else "")
 
 
@@ -75,11 +81,17 @@ def money(view: UsageView) -> str:
     """Return what it costs, or would cost, in words; "unpriced" where a price is unknown."""
     cost = view.cost
     if cost is None:
-        if not view.known:
-            return "cost unknown"
-        return "unpriced" if view.billed else "unpriced; nothing was billed"
-    amount = words.dollars(cost) if cost else "$0"
-    return amount if view.billed else f"would cost {amount}; nothing was billed"
+        return "unpriced" if view.known else "cost unknown"
+    return _amount(cost) if view.billed else f"would cost {_amount(cost)}"
+
+
+def _amount(cost: Cost) -> str:
+    return words.dollars(cost) if cost else "$0"
+
+
+def _turns(view: UsageView) -> str:
+    count = len(view.turns)
+    return f"{count:,} turn{'' if count == 1 else 's'}"
 
 
 def _tokens(view: UsageView) -> str:
@@ -103,7 +115,10 @@ def _columns(view: UsageView) -> list[_Column]:
         return _Column(group, head, cell, f"{count(total):,}" if view.known else "unknown")
 
     kinds = ["text", "audio", *(["image"] if total.input_image or total.cached_image else [])]
-    made = [
+    name = "cost" if view.billed else "would cost"
+    priced = "unpriced" if view.known else "unknown"
+    made = [_Column("", name, _price, priced if view.cost is None else words.dollars(view.cost))]
+    made += [
         tokens(
             "new in", kind, "input", lambda u, k=kind: getattr(u, f"input_{k}") - getattr(u, f"cached_{k}")
         )
@@ -121,9 +136,6 @@ def _columns(view: UsageView) -> list[_Column]:
     made.append(_Column("", "context", _held, ""))
     if total.transcription:
         made.append(_Column("", "transcribed", lambda row: _heard(row.usage), _heard(total)))
-    name = "cost" if view.billed else "would cost"
-    priced = "unpriced" if view.known else "unknown"
-    made.append(_Column("", name, _price, priced if view.cost is None else words.dollars(view.cost)))
     return made
 
 
@@ -178,11 +190,8 @@ def _notes(view: UsageView) -> list[str]:
         notes.append(f"{name} has no known price: rtnb.models.use states one.")
     else:
         notes.append(f"Not all that was used has a known price at {view.model.id}.")
-    if view.engine:
-        notes.append(
-            f"The {view.engine.partition(',')[0]} engine answered in place of {view.model.id}: "
-            "this is what it would cost there, and nothing was billed."
-        )
+    if not view.billed:
+        notes.append(words.honest(view.engine, view.model.id) or "Not billed.")
     if view.unknown:
         notes.append(f"{_unknown(view)[0].upper()}{_unknown(view)[1:]}: they are not in the sums.")
     return notes
@@ -205,8 +214,10 @@ def _gauges(view: UsageView) -> list[_Meter]:
         if share is None
         else f"{percent(share)} of the input ({view.cached_tokens:,} of {view.input_tokens:,} tokens)"
     )
-    made = [_gauge(view.context), _gauge(view.output)]
-    made.append(_Meter("found in the cache", share, cached, bad=False))
+    made = []
+    if view.turns:
+        made += [_gauge(view.context), _gauge(view.output)]
+        made.append(_Meter("found in the cache", share, cached, bad=False))
     made += [_gauge(gauge) for gauge in view.budget]
     return made + [_left(limit) for limit in view.limits]
 
@@ -224,6 +235,9 @@ def _left(limit: Limit) -> _Meter:
 
 def usage_text(view: UsageView) -> str:
     """Return it as plain text, its figures in columns."""
+    gauges = [f"{meter.name}: {meter.said}" for meter in _gauges(view)]
+    if not view.turns:
+        return "\n".join([f"Usage: {line(view)}", *gauges, *view.problems])
     columns = _columns(view)
     rows = view.turns[-_SHOWN:]
     table = [["", *(column.group for column in columns)]]
@@ -237,32 +251,28 @@ def usage_text(view: UsageView) -> str:
     lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table]
     if len(view.turns) > len(rows):
         lines.insert(2, f"… {len(view.turns) - len(rows):,} earlier turns")
-    gauges = [f"{meter.name}: {meter.said}" for meter in _gauges(view)]
     return "\n".join([f"Usage: {line(view)}", "", *lines, "", *gauges, *view.problems, *_notes(view)])
 
 
 def usage_html(view: UsageView) -> str:
     """Return it as static HTML, right without a kernel and readable without its style."""
-    count = len(view.turns)
-    turns = f"{count:,} turn{'' if count == 1 else 's'}"
-    cost = view.cost
-    head = f"<b>{escape(money(view))}</b>" if cost is None else _headline(view)
-    rules = sheet(_STYLE)
     bad = "".join(f"<li>{escape(said)}</li>" for said in view.problems)
     problems = f'<ul class="rtnb-bad">{bad}</ul>' if bad else ""
-    notes = " ".join(escape(said) for said in _notes(view))
+    head, foot = '<span class="rtnb-none">No turns yet.</span>', ""
+    if view.turns:
+        head = f"{_headline(view)} · {_turns(view)} · {escape(_tokens(view))}"
+        notes = " ".join(escape(said) for said in _notes(view))
+        foot = f'<p class="rtnb-foot"><small>{_legend(view)}{notes}</small></p>'
     return (
-        f'{STYLE}{rules}<div class="rtnb-turn rtnb-usage" role="group" aria-label="Usage">'
-        f'<p class="rtnb-sum">{head} · {turns} · {escape(_tokens(view))}</p>'
-        f'<div class="rtnb-wide">{_meters(view)}{_table(view)}</div>{problems}'
-        f'<p class="rtnb-foot"><small>{_legend(view)}{notes}</small></p></div>'
+        f'{STYLE}{sheet(_STYLE)}<div class="rtnb-turn rtnb-usage" role="group" aria-label="Usage">'
+        f'<p class="rtnb-sum">{head}</p>{_meters(view)}{_table(view)}{problems}{foot}</div>'
     )
 
 
 def _headline(view: UsageView) -> str:
-    assert view.cost is not None
-    amount = words.dollars(view.cost) if view.cost else "$0"
-    return f"<b>{amount}</b>" if view.billed else f"would cost <b>{amount}</b>; nothing was billed"
+    if view.cost is None or view.billed:
+        return f"<b>{escape(money(view))}</b>"
+    return f"would cost <b>{escape(_amount(view.cost))}</b>"
 
 
 def _meters(view: UsageView) -> str:
@@ -275,12 +285,12 @@ def _meters(view: UsageView) -> str:
             f"<td>{_image(_meter(meter), full, 150)}</td>"
             f'<td class="rtnb-word{quiet}">{escape(meter.said)}</td></tr>'
         )
-    return f"<table><tbody>{''.join(rows)}</tbody></table>"
+    return f'<table class="rtnb-meters"><tbody>{"".join(rows)}</tbody></table>' if rows else ""
 
 
 def _table(view: UsageView) -> str:
     if not view.turns:
-        return '<p class="rtnb-none">No turns yet.</p>'
+        return ""
     columns = _columns(view)
     rows = view.turns[-_SHOWN:]
     top = max((row.usage.total_tokens for row in rows), default=0)
@@ -307,10 +317,10 @@ def _table(view: UsageView) -> str:
     body = "".join(_row(row, columns, top) for row in rows)
     total = "".join(f"<td>{escape(column.total)}</td>" for column in columns)
     return (
-        f'<table><thead><tr><td class="rtnb-first"></td>{groups}<td></td></tr>'
+        f'<div class="rtnb-wide"><table><thead><tr><td class="rtnb-first"></td>{groups}<td></td></tr>'
         f'<tr><th scope="col" class="rtnb-first">turn</th>{heads}<th></th></tr></thead>'
         f"<tbody>{skipped}{body}</tbody>"
-        f'<tfoot><tr><th scope="row" class="rtnb-first">all</th>{total}<td></td></tr></tfoot></table>'
+        f'<tfoot><tr><th scope="row" class="rtnb-first">all</th>{total}<td></td></tr></tfoot></table></div>'
     )
 
 
@@ -337,7 +347,7 @@ def _cell(said: str) -> str:
 
 def _image(svg: str, alt: str, width: int) -> str:
     source = data_uri(svg.encode(), "image/svg+xml")
-    return f'<img src="{source}" alt="{escape(alt)}" width="{width}" height="10">'
+    return f'<img class="rtnb-drawn" src="{source}" alt="{escape(alt)}" width="{width}" height="10">'
 
 
 def _svg(width: int, inner: str) -> str:
@@ -381,5 +391,5 @@ def _legend(view: UsageView) -> str:
     marks = []
     for shade in used([view.total]):
         swatch = f'{hatching([shade])}<rect width="10" height="10" rx="2" fill="{shade.fill}"/>'
-        marks.append(f"{_image(_svg(10, swatch), '', 10)} {shade.name}")
-    return " · ".join(marks) + "<br>" if marks else ""
+        marks.append(f'<span class="rtnb-key">{_image(_svg(10, swatch), "", 10)} {shade.name}')
+    return " ·</span> ".join(marks) + "</span><br>" if marks else ""

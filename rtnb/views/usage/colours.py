@@ -46,7 +46,7 @@ SHADES = (
     Shade("image new", "in", "#5b9a4a", False, lambda u: max(u.input_image - u.cached_image, 0)),
     Shade("in, kind unknown", "in", GREY, False, lambda u: u.input_unsorted),
     Shade("text out", "out", "#a85a14", False, lambda u: u.output_text),
-    Shade("audio out", "out", "#1f689f", False, lambda u: u.output_audio),
+    Shade("audio out", "out", "#2673af", False, lambda u: u.output_audio),
     Shade("out, kind unknown", "out", GREY, False, lambda u: u.output_unsorted),
 )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...audio.view import data_uri
 from ...errors import ArgumentError, MissingPackageError
+from ..style import SCROLLED, STYLE, sheet
 from .colours import GREY, SHADES, hatching, used
 from .view import UsageView
 
@@ -21,23 +22,34 @@ _MOST = 400
 
 _MONEY = "#8a63c9"
 _CONTEXT = "#c2456f"
-_WIDTH, _LEFT, _RIGHT = 720, 64, 12
-_FONT = "font-family='system-ui,sans-serif' font-size='11.5'"
+_WIDTH, _LEFT, _RIGHT = 640, 64, 12
+_FONT = "font-family='system-ui,sans-serif' font-size='12'"
+_RULES = f"""
+.rtnb-turn .rtnb-plot{{margin:10px 14px;{SCROLLED}}}
+.rtnb-turn .rtnb-plot img{{display:block;max-width:100%;height:auto;margin:0}}
+"""
+_NONE = "No turns yet."
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An SVG document, shown by notebooks; ``alt`` says in words what it shows."""
+    """An SVG document, shown by notebooks; ``alt`` says in words what it shows.
+
+    Below ``least`` pixels of width it scrolls, where its letters would grow too small.
+    """
 
     svg: str
     alt: str
+    least: int = 540
 
     def _repr_svg_(self) -> str:
         return self.svg
 
     def _repr_html_(self) -> str:
         source = data_uri(self.svg.encode(), "image/svg+xml")
-        return f'<img src="{source}" alt="{escape(self.alt)}" style="max-width:100%">'
+        style = f"min-width:{self.least}px"
+        image = f'<img class="rtnb-drawn" src="{source}" alt="{escape(self.alt)}" style="{style}">'
+        return f'{STYLE}{sheet(_RULES)}<div class="rtnb-turn"><div class="rtnb-plot">{image}</div></div>'
 
     def __repr__(self) -> str:
         return f"<Picture: {self.alt}>"
@@ -60,7 +72,7 @@ def plot(view: UsageView, kind: str | None = None) -> Any:
     if kind not in (None, "matplotlib", "svg"):
         raise ArgumentError(f"a plot's kind is 'matplotlib', 'svg' or None, not {kind!r:.80}")
     if kind == "svg" or (kind is None and find_spec("matplotlib") is None):
-        return Picture(_svg(view), _alt(view))
+        return Picture(_svg(view), _alt(view)) if view.turns else _empty()
     try:
         return _figure(view)
     except ModuleNotFoundError as error:
@@ -87,6 +99,11 @@ def _money(view: UsageView) -> tuple[list[float | None], str]:
 
 def _share(view: UsageView) -> list[float | None]:
     return [None if row.cached_share is None else 100 * row.cached_share for row in view.turns]
+
+
+def _empty() -> Picture:
+    head = "<svg xmlns='http://www.w3.org/2000/svg' width='100' height='20' viewBox='0 0 100 20'>"
+    return Picture(f"{head}{_text(0, 14, _NONE, 'start')}</svg>", _NONE, least=0)
 
 
 def _svg(view: UsageView) -> str:
@@ -120,7 +137,7 @@ def _svg(view: UsageView) -> str:
     if all(share is None for share in shares):
         parts.append(_absent(cached, "unknown"))
     if all(amount is None for amount in money[first:]):
-        parts.append(_absent(spent, "unpriced" if view.turns else "no turns yet"))
+        parts.append(_absent(spent, "unpriced"))
     return "".join(parts) + "</svg>"
 
 
@@ -181,7 +198,7 @@ def _key(entries: Sequence[tuple[str, str]]) -> tuple[str, int]:
     """Return what each fill means, and how many lines that takes."""
     made, x, lines = "", float(_LEFT), 1
     for fill, name in entries:
-        wide = 15 + 6.3 * len(name) + 16
+        wide = 15 + 6.6 * len(name) + 16
         if x + wide > _WIDTH:
             x, lines = float(_LEFT), lines + 1
         y = 18 * lines - 12
@@ -198,7 +215,7 @@ def _numbers(turns: Sequence[int], middles: Sequence[float], y: float) -> str:
 
 
 def _absent(panel: _Panel, said: str) -> str:
-    return _text((_LEFT + _WIDTH - _RIGHT) / 2, panel.y(panel.most / 2) + 4, said, "middle")
+    return _text((_LEFT + _WIDTH - _RIGHT) / 2, panel.y(panel.most / 4) + 4, said, "middle")
 
 
 def _text(x: float, y: float, said: str, anchor: str) -> str:
@@ -210,6 +227,11 @@ def _figure(view: UsageView) -> Any:
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator
 
+    if not view.turns:
+        blank = pyplot.figure(figsize=(8, 0.5))
+        pyplot.close(blank)
+        blank.text(0.02, 0.4, _NONE)
+        return blank
     figure, (tokens, cached, spent) = pyplot.subplots(
         3, sharex=True, figsize=(8, 5.4), layout="constrained", height_ratios=(3, 1, 1)
     )
@@ -226,8 +248,7 @@ def _figure(view: UsageView) -> Any:
             heights = [low + count for low, count in zip(heights, counts, strict=True)]
     known = [float("nan") if row.context is None else row.context for row in view.turns]
     tokens.plot(turns, known, color=_CONTEXT, marker=".", label="context")
-    if turns:
-        figure.legend(*tokens.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(*tokens.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     tokens.set_ylabel("tokens")
     for axes, values, colour, name in (
         (cached, _share(view), "#4f98d3", "cached, %"),

@@ -88,9 +88,9 @@ class Limit:
         if self.limit is None and self.remaining is None:
             return "unknown"
         told = "unknown" if self.told_at is None else f"{self.told_at:.1f} s"
-        reset = "unknown" if self.reset_seconds is None else f"{self.reset_seconds:g} s later"
+        reset = "at an unknown time" if self.reset_seconds is None else f"{self.reset_seconds:g} s later"
         left = f"{_said(self.remaining, '')} of {_said(self.limit, '')} left"
-        return f"{left}, told at {told}, all of it again {reset}"
+        return f"{left}, told at {told}; full again {reset}"
 
 
 @dataclass(frozen=True, slots=True)
