@@ -219,7 +219,7 @@ async def test_live_events_are_followed_and_never_steal_the_scroll(lab):
     await page.wait("() => document.querySelector('.rtnb-ev-list').ariaRowCount > 350")
     await whole(page)
     last = (await page.js(SEEN))[-1]
-    assert "odd. event" in last
+    assert "odd.event" in last
     rows = log.get_by_role("grid")
     await rows.hover()
     await page.page.mouse.wheel(0, -2400)
@@ -246,11 +246,20 @@ async def test_live_events_are_followed_and_never_steal_the_scroll(lab):
     await log.get_by_text("The kernel is gone: run the cell again.").wait_for()
 
 
+NARROWEST_WORDS = """() => Math.min(
+  ...Array.from(
+    document.querySelectorAll('.rtnb-ev-row:not([hidden]) .rtnb-ev-words'),
+    (cell) => cell.clientWidth
+  )
+)"""
+
+
 async def test_a_narrow_page(lab):
     page = await lab.open([SESSION], viewport={"width": 520, "height": 1000})
     await page.run(0)
     await whole(page)
     log = log_of(page, 0)
+    assert await page.js(NARROWEST_WORDS) > 80
     await log.locator(".rtnb-ev-row", has_text="response.done").last.click()
     await log.get_by_role("region", name="Event").get_by_text("usage").wait_for()
     assert await page.js("() => document.querySelector('.rtnb-events').scrollWidth") <= 520

@@ -13,7 +13,9 @@ export class EventRow {
     this.lead = el("span", { class: "rtnb-ev-lead" });
     this.rest = el("span", {});
     this.often = el("span", { class: "rtnb-ev-often rtnb-num" });
-    this.type.append(this.lead, this.rest, this.often);
+    // A name is cut at its front, since its end tells: it lies in a line that runs from right to left.
+    const whole = el("span", { class: "rtnb-ev-name" }, el("bdi", { dir: "ltr" }, this.lead, this.rest));
+    this.type.append(whole, this.often);
     this.node = el("div", { class: "rtnb-ev-row", role: "row", id: `${name}-${number}` }, this.time, this.side, this.type, this.words);
     this.look = "";
   }
@@ -45,6 +47,7 @@ export class EventRow {
     setText(this.who, !told || heading ? "" : `${told.server ? "server" : "client"}${told.bad ? ", error" : ""}${this.playing ? ", playing" : ""}`);
     const cut = heading || !told ? -1 : told.type.indexOf(".") + 1;
     setText(this.lead, cut > 0 ? told.type.slice(0, cut) : "");
+    this.lead.classList.toggle("rtnb-ev-spare", cut > 0 && told.type.includes(".", cut));
     setText(this.rest, !told ? "…" : heading ? (told.turn >= 0 ? `Turn ${told.turn}` : "Session") : told.type.slice(Math.max(cut, 0)));
     setText(this.often, told && !heading && told.count > 1 ? ` (${told.count.toLocaleString("en-US")})` : "");
     const title = told && !heading ? told.type : "";

@@ -66,6 +66,7 @@ class EventLogView {
     const grid = { role: "grid", tabindex: 0, "aria-label": "Events", "aria-colcount": 4, "aria-readonly": "true" };
     this.list = el("div", { class: "rtnb-ev-list", ...grid }, this.space);
     this.turn = el("div", { class: "rtnb-ev-sticky rtnb-hidden", "aria-hidden": "true" });
+    this.where = el("span", { class: "rtnb-ev-where", "aria-hidden": "true" }); // for a narrow list, of which the tab would hide words
     this.news = el("button", { class: "rtnb-ev-news rtnb-hidden" });
     this.empty = el("p", { class: "rtnb-ev-empty", role: "status" });
     this.count = el("span", { class: "rtnb-num" });
@@ -82,7 +83,7 @@ class EventLogView {
         this.pane.node,
       ),
       this.sound.node,
-      el("div", { class: "rtnb-row rtnb-ev-foot rtnb-dim" }, this.count, this.note, el("span", { class: "rtnb-grow" }), help),
+      el("div", { class: "rtnb-row rtnb-ev-foot rtnb-dim" }, this.count, this.where, this.note, el("span", { class: "rtnb-grow" }), help),
     );
     const { signal } = this.ends;
     this.list.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
@@ -383,6 +384,7 @@ class EventLogView {
     const top = store.get(scroll.first);
     setText(this.turn, top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${top.turn}` : "");
     this.turn.classList.toggle("rtnb-hidden", !this.turn.textContent);
+    setText(this.where, this.turn.textContent);
     const words = [manyOf(facts.size ?? 0, "event")];
     if (tools.narrow || tools.each) words.push(manyOf(store.total, "line"));
     if (facts.whole === false) {

@@ -44,15 +44,16 @@ font-size:var(--jp-ui-font-size1,13px);line-height:1.5}
 .rtnb-log details.rtnb-group>summary{padding:3px 12px;font-weight:600;
 border-top:1px solid var(--rtnb-line);background:rgba(128,128,128,.08)}
 .rtnb-log .rtnb-row{border-top:1px solid rgba(128,128,128,.14)}
-.rtnb-log .rtnb-row>summary{display:flex;gap:0 10px;padding:1px 12px;white-space:nowrap;list-style:none}
+.rtnb-log .rtnb-row>summary{display:flex;flex-wrap:wrap;gap:0 10px;padding:1px 12px;list-style:none}
 .rtnb-log .rtnb-row>summary::-webkit-details-marker{display:none}
 .rtnb-log .rtnb-row>summary:hover{background:rgba(128,128,128,.1)}
 .rtnb-log.rtnb-log code{padding:0;background:none;color:inherit;
 font-family:var(--jp-code-font-family,ui-monospace,monospace);font-size:.94em}
 .rtnb-log .rtnb-group>summary i{font-weight:400}
 .rtnb-log .rtnb-when{font-weight:400;color:var(--rtnb-soft);font-variant-numeric:tabular-nums}
-.rtnb-log .rtnb-what{flex:none}
-.rtnb-log .rtnb-said{overflow:hidden;text-overflow:ellipsis;color:var(--rtnb-soft);min-width:0}
+.rtnb-log .rtnb-what{overflow-wrap:anywhere}
+.rtnb-log .rtnb-said{flex:1 1 9em;min-width:0;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;
+color:var(--rtnb-soft)}
 .rtnb-log .rtnb-bad,.rtnb-log .rtnb-bad .rtnb-said{color:var(--rtnb-bad)}
 .rtnb-log pre{margin:2px 12px 8px;padding:6px 10px;max-height:22em;overflow:auto;white-space:pre-wrap;
 overflow-wrap:anywhere;border-left:2px solid var(--rtnb-line);background:none;color:inherit;
