@@ -15,7 +15,7 @@ from rtnb.audio import Clip
 from rtnb.errors import ArgumentError
 from rtnb.views.timing.latency import LatencyView, ms
 from rtnb.views.timing.picture import rows_for, ticks
-from rtnb.views.timing.session_picture import bars_svg, scales, strip_svg
+from rtnb.views.timing.session_picture import bars_svg, scales, seen, strip_svg
 from rtnb.views.timing.spans import KINDS, Span, TurnTimes
 from rtnb.views.timing.timeline import Spread, Timeline
 from rtnb.views.timing.turn_picture import turn_svg
@@ -281,6 +281,32 @@ def test_a_long_session_is_folded():
     assert len(page) < 1_500_000
     assert len(Timeline(turns * 2, whole=True).html()) < 3_000_000
     assert "more turns" in Timeline(turns * 2, whole=True).html()
+
+
+def waiting(seconds, number=0):
+    return TurnTimes(number, marks={"requested": 0.0, "first_sound": seconds, "done": seconds})
+
+
+def test_a_bar_is_broken_only_where_one_of_many_is_far_beyond_the_others():
+    few = [waiting(0.4), waiting(2.5)]
+    assert scales(few)[0] == 2.5
+    assert "longer than is drawn" not in bars_svg(few, scales(few))
+    many = [*map(waiting, [0.4] * 19), waiting(2.5)]
+    assert scales(many)[0] == pytest.approx(0.6)
+    drawn = bars_svg(many, scales(many))
+    assert drawn.count("longer than is drawn") == 1
+    assert "2,500 ms" in drawn
+
+
+def test_the_legend_tells_only_of_what_is_seen():
+    assert seen([]) == seen([TurnTimes(0)]) == set()
+    assert "waiting" in spans_of(SPOKEN)
+    long = replace(SPOKEN, responses=((SPOKEN.responses[0][0], 600.0),), heard=None)
+    assert {"speech", "thinking", "speaking"} <= seen([long])
+    assert "waiting" not in seen([long])  # 60 ms of ten minutes
+    assert (
+        KINDS["waiting"] not in Timeline([long], whole=True).html().split("rtnb-legend")[-1].split("</ul>")[0]
+    )
 
 
 def test_percentiles_are_numpys():

@@ -71,22 +71,27 @@ background:var(--jp-layout-color1,Canvas)}
 STYLE = sheet(_RULES + _drawn(".rtnb-turn"))
 """A ``<style>`` element; its rules touch nothing outside ``.rtnb-turn``."""
 
-_TABLE_RULES = """
-.rtnb-table{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
+_TABLE_RULES = f"""
+.rtnb-table{{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
 --rtnb-soft:var(--jp-ui-font-color2,#767676);
-max-width:60em;overflow-x:auto;font-family:var(--jp-content-font-family,system-ui,sans-serif);
-font-size:var(--jp-content-font-size1,14px);line-height:1.5;color:var(--jp-content-font-color1,inherit)}
-.rtnb-table.rtnb-table table{border-collapse:collapse;margin:2px 0 6px;font-size:.92em;
-table-layout:auto;border:0}
-.rtnb-table caption{caption-side:top;text-align:left;color:var(--rtnb-soft);padding:2px 0 4px}
-.rtnb-table.rtnb-table th,.rtnb-table.rtnb-table td{text-align:left;vertical-align:top;padding:2px 14px 2px 0;
-border:0;border-bottom:1px solid var(--rtnb-line);background:none;font-weight:400;white-space:normal}
-.rtnb-table.rtnb-table thead th{color:var(--rtnb-soft);font-size:.92em}
-.rtnb-table tbody th{white-space:nowrap}
-.rtnb-table.rtnb-table .rtnb-n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.rtnb-table td:last-child{min-width:12em}
-.rtnb-table.rtnb-table td.rtnb-n{min-width:0}
-.rtnb-table summary{cursor:pointer;color:var(--rtnb-soft)}
+max-width:60em;overflow-x:auto;overflow-y:hidden;font-family:var(--jp-content-font-family,system-ui,sans-serif);
+font-size:var(--jp-content-font-size1,14px);line-height:1.5;color:var(--jp-content-font-color1,inherit)}}
+.rtnb-table.rtnb-table table{{border-collapse:collapse;margin:2px 0 6px;font-size:.92em;
+table-layout:auto;border:0}}
+.rtnb-table.rtnb-table tr,.rtnb-table.rtnb-table tbody tr:nth-child(n){{background:none}}
+.rtnb-table.rtnb-framed{{box-sizing:border-box;container-type:inline-size;margin:2px 0 6px;padding:8px 14px;
+border:1px solid var(--rtnb-line);border-radius:6px;background:var(--jp-layout-color1,Canvas)}}
+.rtnb-table .rtnb-wide{{{SCROLLED}}}
+.rtnb-table caption{{caption-side:top;text-align:left;color:var(--rtnb-soft);padding:2px 0 4px}}
+.rtnb-table.rtnb-table th,.rtnb-table.rtnb-table td{{text-align:left;vertical-align:top;
+padding:2px 14px 2px 0;border:0;border-bottom:1px solid var(--rtnb-line);background:none;font-weight:400;
+white-space:normal}}
+.rtnb-table.rtnb-table thead th{{color:var(--rtnb-soft);font-size:.92em}}
+.rtnb-table.rtnb-table tbody th{{white-space:nowrap}}
+.rtnb-table.rtnb-table .rtnb-n{{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}}
+.rtnb-table td:last-child{{min-width:8em}}
+.rtnb-table.rtnb-table td.rtnb-n{{min-width:0}}
+.rtnb-table summary{{cursor:pointer;font-size:.92em;color:var(--rtnb-soft)}}
 """
 
 TABLES = sheet(_TABLE_RULES + _drawn(".rtnb-table"))

@@ -65,9 +65,9 @@ class LatencyView(Latency):
         )
         head = "<tr><th>latency</th><th>ms</th><th>until</th><th>by whose clock</th></tr>"
         return (
-            f'{TABLES}<div class="rtnb-table" role="group" aria-label="Latency">'
-            f"<table><caption>Milliseconds {escape(since)}.</caption>"
-            f"<thead>{head}</thead><tbody>{rows}</tbody></table>"
+            f'{TABLES}<div class="rtnb-table rtnb-framed" role="group" aria-label="Latency">'
+            f'<div class="rtnb-wide"><table><caption>Milliseconds {escape(since)}.</caption>'
+            f"<thead>{head}</thead><tbody>{rows}</tbody></table></div>"
             f"<details><summary>All {len(self.marks)} marks</summary>"
             f"{marks_html(self.marks, self.since)}</details></div>"
         )
@@ -104,4 +104,5 @@ def marks_html(marks: Mapping[str, float], since: str) -> str:
         )
     head = f"<tr><th>mark</th><th>since the session began</th><th>{after}</th>"
     head += "<th>meaning</th><th>by whose clock</th></tr>"
-    return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+    table = f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+    return f'<div class="rtnb-wide">{table}</div>'

@@ -42,7 +42,7 @@ MUTED = "#747a83"
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _GAP = 7.0
-_LETTER = 5.9  # pixels of a letter at 11 px, on the wide side
+_LETTER = 6.4  # pixels of a letter at 12 px, on the wide side
 
 
 def n(value: float) -> str:
@@ -55,7 +55,7 @@ def svg(width: float, height: float, label: str, body: str, ink: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {n(width)} {n(height)}" width="{n(width)}" '
         f'height="{n(height)}" role="img" aria-label="{escape(label)}" fill="{ink}" '
-        f'font-family="system-ui,sans-serif" font-size="11">{body}</svg>'
+        f'font-family="system-ui,sans-serif" font-size="12">{body}</svg>'
     )
 
 
@@ -108,7 +108,7 @@ def still(drawn: str, alt: str) -> str:
         told = escape(unescape(found["title"] or found["named"]))
         spots.append(f'<span class="rtnb-spot" style="{style}" title="{told}"></span>')
     source = data_uri(drawn.encode(), "image/svg+xml")
-    image = f'<img src="{source}" alt="{escape(alt)}" style="max-width:100%">'
+    image = f'<img class="rtnb-drawn" src="{source}" alt="{escape(alt)}" style="max-width:100%">'
     return f'<div class="rtnb-frame">{image}{"".join(spots)}</div>'
 
 
@@ -163,5 +163,7 @@ def legend(kinds: Sequence[tuple[str, str]]) -> str:
         shape = shape or f'<rect width="16" height="9" rx="2" fill="{COLOURS[kind]}"/>'
         drawn = f'<svg xmlns="http://www.w3.org/2000/svg" width="16" height="9">{shape}</svg>'
         key = data_uri(drawn.encode(), "image/svg+xml")
-        items.append(f'<li><img src="{key}" alt="" width="16" height="9"> {escape(words)}</li>')
+        items.append(
+            f'<li><img class="rtnb-drawn" src="{key}" alt="" width="16" height="9"> {escape(words)}</li>'
+        )
     return f'<ul class="rtnb-legend">{"".join(items)}</ul>'

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from .latency import ms
 from .picture import BAD, band, n, svg, text, ticks
 from .spans import KINDS, Span, TurnTimes
 
-__all__ = ["FOLD", "bars_svg", "scales", "strip_svg"]
+__all__ = ["FOLD", "bars_svg", "scales", "seen", "strip_svg"]
 
 FOLD = 25
 """Turns in one picture of bars; a longer session has several, folded away but for the first."""
 
-_WIDTH = 880
-_LEFT, _RIGHT = 58, 12
-_FIGURE = 124
-_LANE = 11
-_BAR = 11
-_STEP = 19
-_SPLIT = 400  # where the second panel of the bars begins
+_WIDTH = 760
+_LEFT, _RIGHT = 66, 12
+_WIDE = _WIDTH - _LEFT - _RIGHT
+_FIGURE = 128
+_LANE = 20
+_GAP = 5
+_TALL = 2 * _LANE + _GAP + 44  # of a row of the strip
+_BAR = 12
+_STEP = 21
+_WAITING = 210  # how wide the first panel of the bars is
+_ANSWER = 356  # where the second begins
+_BROKEN = 10  # what is drawn of a bar beyond its break
 _ROWS = (30, 60, 120, 300, 600, 1200, 1800, 3600)
 _MOST_ROWS = 12
+_SEEN = 2.0
+"""Pixels from which on a stretch is seen, and its kind explained."""
 
 Link = Callable[[TurnTimes], str]
 
@@ -34,46 +42,106 @@ def strip_svg(turns: Sequence[TurnTimes], link: Link | None = None, ink: str = "
     ``link`` gives the address of a turn, to which its stretch then leads.
     """
     known = [turn for turn in turns if turn.end is not None]
-    if not known:
-        return ""
-    spans = _spans(known)
-    total = max(max(turn.marks.values(), default=0.0) for turn in known)
-    total = max([total, *(span.end for _, span in spans if span.kind != "unheard")])
-    hours = math.ceil(total / _MOST_ROWS / 3600)
-    length = float(next((row for row in _ROWS if total <= row * _MOST_ROWS), hours * 3600))
-    length = max(total, 1.0) if total <= 1.5 * length else length
-    count = max(1, math.ceil(total / length - 1e-9))
-    wide = _WIDTH - _LEFT - _RIGHT
-    tall = 2 * _LANE + 34
-    parts = []
-    for row in range(count):
-        y = row * tall + 12
-        known_here = n(min(length, total - row * length) / length * wide)
-        for lane in (0, 1):
-            place = f'x="{_LEFT}" y="{n(y + lane * (_LANE + 2))}" width="{known_here}" height="{_LANE}"'
-            parts.append(f'<rect {place} opacity=".06"/>')
-        parts += [text(0, y + 9, "You", soft=True), text(0, y + 22, "Model", soft=True)]
-        step = ticks(min(length, total), 8)
-        for k in range(int(min(length, total - row * length) / step + 1e-9) + 1):
-            t = row * length + k * step
-            x = _LEFT + k * step / length * wide
-            anchor = "start" if k == 0 else "end" if x > _WIDTH - 40 else "middle"
-            parts.append(text(x, y + 2 * _LANE + 14, _minutes(t), anchor=anchor, soft=True))
-    for turn, span in spans:
-        end = min(span.end, total)
-        for row in range(int(span.start // length), min(int(end // length), count - 1) + 1):
-            start, stop = max(span.start, row * length), min(end, (row + 1) * length)
-            if stop <= start:
-                continue
-            x = _LEFT + (start - row * length) / length * wide
-            y = row * tall + 12 + (0 if span.lane == "user" else _LANE + 2)
-            title = f"Turn {turn.number}. {KINDS[span.kind]}: {span.seconds:.2f} s"
+    return _Strip(known, link).drawn(ink) if known else ""
+
+
+def seen(turns: Sequence[TurnTimes]) -> set[str]:
+    """Return the kinds of stretches that the pictures of a session show."""
+    known = [turn for turn in turns if turn.end is not None]
+    kinds = {part.span.kind for part in _Strip(known, None).parts if part.width >= _SEEN} if known else set()
+    return kinds | {kind for turn in turns for pieces in _parts(turn) for kind, s in pieces if s > 0}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of a stretch within a row of the strip; ``x`` and ``width`` are pixels."""
+
+    turn: TurnTimes
+    span: Span
+    row: int
+    x: float
+    width: float
+
+
+class _Strip:
+    def __init__(self, turns: Sequence[TurnTimes], link: Link | None) -> None:
+        self.turns = turns
+        self.link = link
+        self.spans = _spans(turns)
+        last = max(max(turn.marks.values(), default=0.0) for turn in turns)
+        self.total = max([last, *(span.end for _, span in self.spans if span.kind != "unheard")])
+        hours = math.ceil(self.total / _MOST_ROWS / 3600)
+        length = float(next((row for row in _ROWS if self.total <= row * _MOST_ROWS), hours * 3600))
+        self.length = max(self.total, 1.0) if self.total <= 1.5 * length else length
+        self.count = max(1, math.ceil(self.total / self.length - 1e-9))
+
+    def drawn(self, ink: str) -> str:
+        inner = [self._row(row) for row in range(self.count)]
+        for part in self.parts:
+            span = part.span
+            title = f"Turn {part.turn.number}. {KINDS[span.kind]}: {span.seconds:.2f} s"
             title += f" ({span.note})" if span.note else ""
-            shape = band(x, y, (stop - start) / length * wide, _LANE, span.kind, title)
-            parts.append(_linked(shape, turn, link))
-    parts += _numbers(known, length, wide, tall, link)
-    label = "The whole session: you above, the model below, on one clock."
-    return svg(_WIDTH, count * tall, label, "".join(parts), ink)
+            y = self._y(part.row) + (0 if span.lane == "user" else _LANE + _GAP)
+            shape = band(part.x, y, part.width, _LANE, span.kind, title)
+            inner.append(_linked(shape, part.turn, self.link))
+        label = "The whole session: you above, the assistant below, on one clock."
+        drawn = "".join([*inner, *self._numbers()])
+        return svg(_WIDTH, self.count * _TALL, label, drawn, ink)
+
+    @cached_property
+    def parts(self) -> list[_Part]:
+        """The stretches, broken where their rows end. What you said is never too thin to be seen."""
+        found = []
+        for turn, span in self.spans:
+            end = min(span.end, self.total)
+            least = _SEEN if span.lane == "user" else 0.0
+            for row in range(
+                int(span.start // self.length), min(int(end // self.length), self.count - 1) + 1
+            ):
+                start, stop = max(span.start, row * self.length), min(end, (row + 1) * self.length)
+                if stop > start:
+                    width = max((stop - start) / self.length * _WIDE, least)
+                    found.append(_Part(turn, span, row, self._x(start, row), width))
+        return found
+
+    def _x(self, t: float, row: int) -> float:
+        return _LEFT + (t - row * self.length) / self.length * _WIDE
+
+    def _y(self, row: int) -> float:
+        return row * _TALL + 18
+
+    def _row(self, row: int) -> str:
+        """Draw the empty lanes of a row, and its clock."""
+        y, model = self._y(row), self._y(row) + _LANE + _GAP
+        seconds = min(self.length, self.total - row * self.length)
+        width = n(seconds / self.length * _WIDE)
+        parts = [
+            f'<rect x="{_LEFT}" y="{n(lane)}" width="{width}" height="{_LANE}" opacity=".06"/>'
+            for lane in (y, model)
+        ]
+        parts += [text(0, y + 14, "You", soft=True), text(0, model + 14, "Assistant", soft=True)]
+        step = ticks(min(self.length, self.total), 8)
+        for k in range(int(seconds / step + 1e-9) + 1):
+            t = row * self.length + k * step
+            x = self._x(t, row)
+            anchor = "start" if k == 0 else "end" if x > _WIDTH - 40 else "middle"
+            parts.append(text(x, model + _LANE + 15, _minutes(t), anchor=anchor, soft=True))
+        return "".join(parts)
+
+    def _numbers(self) -> list[str]:
+        """Return the turns' numbers above their beginnings, where there is room."""
+        parts, free = [], (-1, 0.0)
+        for turn in self.turns:
+            start = turn.start
+            if start is None:
+                continue
+            row = int(start // self.length)
+            x, said = self._x(start, row), f"turn {turn.number}"
+            if (row, x) >= free:
+                ink = f' fill="{BAD}"' if turn.status in ("failed", "interrupted") else ""
+                parts.append(_linked(text(x, row * _TALL + 13, said, more=ink), turn, self.link))
+                free = (row, x + 6.4 * len(said) + 6)
+        return parts
 
 
 def _spans(turns: Sequence[TurnTimes]) -> list[tuple[TurnTimes, Span]]:
@@ -93,30 +161,11 @@ def _spans(turns: Sequence[TurnTimes]) -> list[tuple[TurnTimes, Span]]:
 _DRAWN = ("speech", "sound", "pause", "waiting", "thinking", "tools", "speaking", "unheard")
 
 
-def _numbers(
-    turns: Sequence[TurnTimes], length: float, wide: float, tall: float, link: Link | None
-) -> list[str]:
-    """Return the turns' numbers above their beginnings, where there is room."""
-    parts, free = [], (-1, 0.0)
-    for turn in turns:
-        start = turn.start
-        if start is None:
-            continue
-        row = int(start // length)
-        x = _LEFT + (start - row * length) / length * wide
-        said = str(turn.number)
-        if (row, x) >= free:
-            ink = f' fill="{BAD}"' if turn.status in ("failed", "interrupted") else ""
-            parts.append(_linked(text(x, row * tall + 9, said, more=ink), turn, link))
-            free = (row, x + 7 * len(said) + 5)
-    return parts
-
-
 def scales(turns: Sequence[TurnTimes]) -> tuple[float, float]:
     """Return how many seconds of waiting, and of answering, the bars of a session have room for.
 
-    That is the longest of each, or where one turn is far beyond the others, one and a half times the 90th
-    percentile; longer bars then break off.
+    That is the longest of each, or where one of many turns is far beyond the others, one and a half times
+    the 90th percentile; longer bars are then broken.
     """
     waits, answers = zip(*(_parts(turn) for turn in turns), strict=True) if turns else ((), ())
     return _scale([sum(s for _, s in one) for one in waits]), _scale(
@@ -129,7 +178,11 @@ def _scale(lengths: Sequence[float]) -> float:
     if not ordered:
         return 1.0
     often = ordered[int(0.9 * (len(ordered) - 1))]
-    return min(ordered[-1], 1.5 * often) if len(ordered) > 1 else ordered[-1]
+    far = len(ordered) >= _MANY and ordered[-1] > 3 * often
+    return 1.5 * often if far else ordered[-1]
+
+
+_MANY = 10
 
 
 def _parts(turn: TurnTimes) -> tuple[list[tuple[str, float]], list[tuple[str, float]]]:
@@ -161,10 +214,11 @@ def bars_svg(
 
     ``room`` is what ``scales`` gave for the whole session, so that all its pictures compare.
     """
-    panels = ((_LEFT, _SPLIT - 50 - _LEFT, room[0]), (_SPLIT + 20, _WIDTH - _FIGURE - _SPLIT - 20, room[1]))
+    panels = ((_LEFT, _WAITING, room[0]), (_ANSWER, _WIDTH - _FIGURE - _ANSWER, room[1]))
     height = len(turns) * _STEP + 36
     heads = ("from the end of input to the first sound", "the answer")
-    parts = [text(x, 10, head, soft=True) for (x, _, _), head in zip(panels, heads, strict=True)]
+    parts = [text(44, 11, "turn", anchor="end", soft=True)]
+    parts += [text(x, 11, head, soft=True) for (x, _, _), head in zip(panels, heads, strict=True)]
     for x, wide, most in panels:
         step = ticks(most, 5)
         for k in range(int(most / step + 1e-9) + 1):
@@ -183,17 +237,19 @@ def _row(turn: TurnTimes, y: float, panels: Sequence[tuple[float, float, float]]
     parts = [text(44, middle, str(turn.number), anchor="end", more=bad)]
     for (left, wide, most), pieces in zip(panels, _parts(turn), strict=True):
         x, total = float(left), sum(seconds for _, seconds in pieces)
+        broken = total > most * 1.001
+        end = left + wide - (_BROKEN + 4 if broken else 0)
         for kind, seconds in pieces:
-            room = left + wide - x
-            width = min(seconds / most * wide, room)
-            if width > 0:
-                parts.append(
-                    band(x, y, width, _BAR, kind, f"Turn {turn.number}. {_ROW_WORDS[kind]}: {seconds:.3f} s")
-                )
-            x += max(width, 0.0)
+            title = f"Turn {turn.number}. {_ROW_WORDS[kind]}: {seconds:.3f} s"
+            width = max(min(seconds / most * wide, end - x), 0.0)
+            if width:
+                parts.append(band(x, y, width, _BAR, kind, title))
+            x += width
+        if broken:
+            parts.append(band(x + 4, y, _BROKEN, _BAR, kind, f"{title}; longer than is drawn"))
+            x = left + wide
         said = _figure(turn, pieces, total, waiting=left == _LEFT)
-        more = "▸ " if total > most * 1.001 else ""
-        parts.append(text(x + 5, middle, more + said, soft=not pieces))
+        parts.append(text(x + 5, middle, said, soft=not pieces))
     return _linked(f"<g>{''.join(parts)}</g>", turn, link)
 
 

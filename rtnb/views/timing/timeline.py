@@ -13,35 +13,47 @@ import numpy as np
 from ...wire.record import HURRIED
 from ...wire.timing import MARKS, MEASURES, WORDS
 from ..frame import Column, frame
-from ..style import TABLES, sheet
+from ..style import SCROLLED, TABLES, sheet
 from .latency import marks_html, ms
 from .picture import MUTED, legend, still
-from .session_picture import FOLD, bars_svg, scales, strip_svg
+from .session_picture import FOLD, bars_svg, scales, seen, strip_svg
 from .spans import KINDS, TurnTimes
 from .turn_picture import turn_svg
 
 __all__ = ["TIMELINE_STYLE", "Percentiles", "Spread", "Timeline"]
 
-_RULES = """
-.rtnb-timeline{box-sizing:border-box;max-width:62em;margin:2px 0 8px}
-.rtnb-timeline .rtnb-picture{overflow-x:auto;overflow-y:hidden}
-.rtnb-timeline svg,.rtnb-timeline .rtnb-frame img{display:block;width:100%;max-width:880px;min-width:600px;
-height:auto;margin:0}
-.rtnb-timeline .rtnb-frame{position:relative;width:100%;max-width:880px;min-width:600px}
-.rtnb-timeline .rtnb-spot{position:absolute}
-.rtnb-timeline .rtnb-faint{opacity:.72}
-.rtnb-timeline svg a{cursor:pointer;color:inherit}
-.rtnb-timeline svg a:hover text{text-decoration:underline}
-.rtnb-timeline .rtnb-what{margin:2px 0}
-.rtnb-timeline.rtnb-timeline ul.rtnb-legend{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;
-margin:4px 0 6px;padding:0;color:var(--rtnb-soft);font-size:.88em}
-.rtnb-timeline.rtnb-timeline .rtnb-legend li{margin:0;display:flex;align-items:center;gap:6px}
-.rtnb-timeline.rtnb-timeline .rtnb-legend img{margin:0;max-width:none}
-.rtnb-timeline details{margin:2px 0}
+_RULES = f"""
+.rtnb-timeline .rtnb-picture{{{SCROLLED}}}
+.rtnb-timeline svg,.rtnb-timeline .rtnb-frame img{{display:block;width:100%;max-width:812px;min-width:600px;
+height:auto;margin:0}}
+.rtnb-timeline .rtnb-frame{{position:relative;width:100%;max-width:812px;min-width:600px}}
+.rtnb-timeline .rtnb-spot{{position:absolute}}
+.rtnb-timeline .rtnb-faint{{opacity:.72}}
+.rtnb-timeline svg a{{cursor:pointer;color:inherit}}
+.rtnb-timeline svg a:hover text{{text-decoration:underline}}
+.rtnb-timeline.rtnb-timeline .rtnb-what{{margin:3px 0}}
+.rtnb-timeline .rtnb-what small{{font-size:.88em;color:var(--rtnb-soft)}}
+.rtnb-timeline.rtnb-timeline ul.rtnb-legend{{list-style:none;display:flex;flex-wrap:wrap;gap:2px 16px;
+margin:4px 0 6px;padding:0;color:var(--rtnb-soft);font-size:.88em}}
+.rtnb-timeline.rtnb-timeline .rtnb-legend li{{margin:0;display:flex;align-items:center;gap:6px}}
+.rtnb-timeline.rtnb-timeline .rtnb-legend img{{margin:0;max-width:none}}
+.rtnb-timeline details{{margin:2px 0}}
+@container (max-width:560px){{
+.rtnb-table.rtnb-table .rtnb-spread,.rtnb-table .rtnb-spread :is(thead,tbody){{display:block}}
+.rtnb-table .rtnb-spread caption{{display:block}}
+.rtnb-table.rtnb-table .rtnb-spread [colspan]{{grid-column:span 4}}
+.rtnb-table .rtnb-spread tr{{padding:0;display:grid;grid-template-columns:4fr 2fr repeat(4,3fr)}}
+.rtnb-table.rtnb-table .rtnb-spread :is(th,td){{padding-right:0}}
+.rtnb-table.rtnb-table .rtnb-spread tbody :is(th,td:not(:last-child)){{border:0;white-space:normal}}
+.rtnb-table .rtnb-spread tbody td:last-child{{grid-column:1/-1;color:var(--rtnb-soft);font-size:.92em}}
+.rtnb-table .rtnb-spread thead th:last-child{{display:none}}
+}}
 """
 
 TIMELINE_STYLE = sheet(_RULES) + TABLES
 """``<style>`` elements of all that a timeline shows."""
+
+_OPEN = '<div class="rtnb-timeline rtnb-table rtnb-framed"'
 
 _TABLE_TURNS = 400
 """Turns whose marks are put into the page; of more, the data frame tells."""
@@ -103,24 +115,22 @@ class Percentiles(Mapping[str, Spread]):
         return "\n".join(lines)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        page = f'{TABLES}<div class="rtnb-table" role="group" aria-label="Percentiles">{self.table()}</div>'
-        return {"text/plain": repr(self), "text/html": page}
+        frame = '<div class="rtnb-table rtnb-framed" role="group" aria-label="Percentiles">'
+        return {"text/plain": repr(self), "text/html": f"{TIMELINE_STYLE}{frame}{self.table()}</div>"}
 
     def table(self) -> str:
         """Return the table alone, as HTML."""
         rows = "".join(
             f'<tr><th scope="row">{escape(name.replace("_", " "))}</th><td class="rtnb-n">{one.n:,}</td>'
-            + "".join(
-                f'<td class="rtnb-n">{ms(value)}</td>' for value in (one.p50, one.p90, one.p95, one.max)
-            )
-            + f"<td>{escape(MEASURES[name])}</td></tr>"
+            f"{_figures(one)}<td>{escape(MEASURES[name])}</td></tr>"
             for name, one in self.items()
         )
         head = '<tr><th>latency</th><th class="rtnb-n">turns</th>'
         head += "".join(f'<th class="rtnb-n">{name}</th>' for name in ("p50", "p90", "p95", "max"))
         return (
-            f"<table><caption>Milliseconds, over {self.turns:,} turns; of each measure, those that have it."
-            f"</caption><thead>{head}<th>until</th></tr></thead><tbody>{rows}</tbody></table>"
+            f'<table class="rtnb-spread"><caption>Milliseconds, over {self.turns:,} turns; of each measure, '
+            f"those that have it.</caption><thead>{head}<th>until</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
         )
 
 
@@ -196,17 +206,17 @@ class Timeline(Sequence[TurnTimes]):
         it is drawn in the page, in its ink, and ``link`` may give the address that a turn leads to.
         """
         if not self._turns:
-            return '<div class="rtnb-timeline rtnb-table"><p class="rtnb-what">No turns yet.</p></div>'
+            return f'{_OPEN}><p class="rtnb-what">No turns yet.</p></div>'
         single = len(self._turns) == 1 and not self._whole
         inner = _turn(self._turns[0], as_images) if single else self._session(as_images, link)
         label = "Timeline of a turn" if single else "Timeline of the session"
         if any(turn.hurried for turn in self._turns):
             inner = f'<p class="rtnb-what"><strong>{HURRIED}</strong></p>{inner}'
-        return f'<div class="rtnb-timeline rtnb-table" role="group" aria-label="{label}">{inner}</div>'
+        return f'{_OPEN} role="group" aria-label="{label}">{inner}</div>'
 
     def _session(self, as_images: bool, link: Callable[[TurnTimes], str] | None) -> str:
         turns = self._turns
-        kinds = {span.kind for turn in turns for span in turn.spans()}
+        kinds = seen(turns)
         strip = _picture(partial(strip_svg, turns, link), "The whole session in time", as_images)
         room = scales(turns)
         pieces = []
@@ -245,11 +255,18 @@ class Timeline(Sequence[TurnTimes]):
             else ""
         )
         return (
-            '<div class="rtnb-picture"><table><caption>Milliseconds from each turn\'s end of input, which is '
+            '<div class="rtnb-wide"><table><caption>Milliseconds from each turn\'s end of input, which is '
             "itself in seconds since the session began.</caption><thead><tr><th>turn</th>"
             f'<th class="rtnb-n">end of input</th>{head}</tr></thead>'
             f"<tbody>{''.join(rows)}</tbody></table></div>{more}"
         )
+
+
+def _figures(spread: Spread) -> str:
+    if not spread.n:
+        return '<td class="rtnb-n" colspan="4">unknown</td>'
+    figures = (spread.p50, spread.p90, spread.p95, spread.max)
+    return "".join(f'<td class="rtnb-n">{ms(value)}</td>' for value in figures)
 
 
 def _turn(times: TurnTimes, as_images: bool) -> str:

@@ -16,11 +16,11 @@ from .spans import KINDS, Span, TurnTimes
 
 __all__ = ["turn_svg"]
 
-_WIDTH = 880
-_LEFT, _RIGHT = 58, 132  # the right margin is the last labels' room
+_WIDTH = 760
+_LEFT, _RIGHT = 66, 120  # the right margin is the last labels' room
 _LANE = 34
 _WIRE = 7
-_ROW = 14
+_ROW = 15
 _USER = ("input", "input_end", "speech_begin", "speech_started", "speech_end", "speech_stopped", "committed")
 _QUIETEST = 0.05  # sound is drawn as tall as its lane, noise is not
 _TYPED = 0.002  # an input that took less was written, and has one moment
