@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtnb.errors import ArgumentError, MissingPackageError
+from rtnb.views.style import DARK, INK, LIGHT
 from rtnb.views.turn import TurnView
 from rtnb.views.usage import plot as usage_plot
 from rtnb.views.usage.card import usage_html, usage_text
@@ -393,6 +394,19 @@ def test_colours_stand_out_on_light_and_on_dark():
     for colour in {shade.colour for shade in SHADES} | {usage_plot._MONEY, usage_plot._CONTEXT}:
         assert contrast(colour, "#ffffff") >= 3, colour
         assert contrast(colour, "#111111") >= 3, colour
+
+
+def lit(colour, brightness):
+    channels = (min(round(int(colour[at : at + 2], 16) * brightness), 255) for at in (1, 3, 5))
+    return "#{:02x}{:02x}{:02x}".format(*channels)
+
+
+def test_letters_in_pictures_are_read_in_both_themes():
+    assert min(contrast(INK, "#ffffff"), contrast(INK, "#111111")) > 4.2
+    assert contrast(lit(INK, LIGHT), "#ffffff") >= 4.5
+    for paper in ("#111111", "#212121"):
+        assert contrast(lit(INK, DARK), paper) >= 4.5
+        assert all(contrast(lit(shade.colour, DARK), paper) >= 3 for shade in SHADES)
 
 
 @given(st.builds(Usage, *[st.integers(0, 10**6)] * 8))

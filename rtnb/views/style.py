@@ -6,13 +6,19 @@ reads well without it too: a notebook that is not trusted loses style sheets, an
 
 from __future__ import annotations
 
-__all__ = ["SCROLLED", "STYLE", "TABLES", "sheet"]
+__all__ = ["DARK", "INK", "LIGHT", "SCROLLED", "STYLE", "TABLES", "sheet"]
 
 
 def sheet(rules: str) -> str:
     """Return rules as a ``<style>`` element on one line."""
     return f"<style>{''.join(rules.splitlines())}</style>"
 
+
+INK = "#747a83"
+"""Letters of a picture: as well read on white as on black, since an image cannot see what it stands on."""
+
+LIGHT, DARK = 0.9, 1.25
+"""How bright its theme makes a picture, so that its letters are read well: 4.5:1 and more."""
 
 _PAPER = "var(--jp-layout-color1,Canvas)"
 
@@ -27,10 +33,10 @@ SCROLLED = (
 
 
 def _drawn(scope: str) -> str:
-    """Return rules that suit images to the theme: no one ink is 4.5:1 on white and on black."""
+    """Return the rules that suit the pictures in ``scope`` to a theme."""
     return (
-        f"[data-jp-theme-light=true] {scope} .rtnb-drawn{{filter:brightness(.9)}}"
-        f"[data-jp-theme-light=false] {scope} .rtnb-drawn{{filter:brightness(1.25)}}"
+        f"[data-jp-theme-light=true] {scope} .rtnb-drawn{{filter:brightness({LIGHT})}}"
+        f"[data-jp-theme-light=false] {scope} .rtnb-drawn{{filter:brightness({DARK})}}"
     )
 
 

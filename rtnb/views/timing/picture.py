@@ -12,7 +12,6 @@ from ...audio.view import data_uri
 __all__ = [
     "BAD",
     "COLOURS",
-    "MUTED",
     "band",
     "hatched",
     "legend",
@@ -37,8 +36,6 @@ COLOURS = {
     "unheard": "#8b9099",
 }
 BAD = "#d8433c"
-MUTED = "#747a83"
-"""Ink that can be read on white and on black, where a picture cannot know what it stands on."""
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _GAP = 7.0

@@ -13,9 +13,9 @@ import numpy as np
 from ...wire.record import HURRIED
 from ...wire.timing import MARKS, MEASURES, WORDS
 from ..frame import Column, frame
-from ..style import SCROLLED, TABLES, sheet
+from ..style import INK, SCROLLED, TABLES, sheet
 from .latency import marks_html, ms
-from .picture import MUTED, legend, still
+from .picture import legend, still
 from .session_picture import FOLD, bars_svg, scales, seen, strip_svg
 from .spans import KINDS, TurnTimes
 from .turn_picture import turn_svg
@@ -300,7 +300,7 @@ def _honest(kinds: set[str]) -> str:
 
 def _picture(draw: Callable[[str], str], alt: str, as_image: bool) -> str:
     """Return a drawing in the page's ink, or as an image in an ink that can be read on any page."""
-    drawn = still(draw(MUTED), alt) if as_image else draw("currentColor")
+    drawn = still(draw(INK), alt) if as_image else draw("currentColor")
     return f'<div class="rtnb-picture">{drawn}</div>' if drawn else ""
 
 

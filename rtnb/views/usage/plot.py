@@ -11,7 +11,7 @@ from typing import Any
 
 from ...audio.view import data_uri
 from ...errors import ArgumentError, MissingPackageError
-from ..style import SCROLLED, STYLE, sheet
+from ..style import INK, SCROLLED, STYLE, sheet
 from .colours import GREY, SHADES, hatching, used
 from .view import UsageView
 
@@ -220,7 +220,7 @@ def _absent(panel: _Panel, said: str) -> str:
 
 def _text(x: float, y: float, said: str, anchor: str) -> str:
     place = f"x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}'"
-    return f"<text {place} fill='{GREY}' {_FONT}>{escape(said)}</text>"
+    return f"<text {place} fill='{INK}' {_FONT}>{escape(said)}</text>"
 
 
 def _figure(view: UsageView) -> Any:
