@@ -159,6 +159,9 @@ def test_stretches_of_a_spoken_turn():
     assert "computed from the sound" in page
     assert "interrupted 1,400" in page
     assert "3.0 s not heard" in page
+    assert ">Assistant</text>" in page
+    for mark in SPOKEN.marks.keys() - {"input_end"}:  # a mark has one name everywhere
+        assert re.search(rf">{mark.replace('_', ' ')}( [−,0-9]+)?</text>", page), mark
 
 
 def test_sound_that_was_sent_at_once_has_no_place_for_its_speech():

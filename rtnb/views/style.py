@@ -80,7 +80,7 @@ STYLE = sheet(_RULES + _drawn(".rtnb-turn"))
 _TABLE_RULES = f"""
 .rtnb-table{{--rtnb-line:var(--jp-border-color2,rgba(128,128,128,.4));
 --rtnb-soft:var(--jp-ui-font-color2,#767676);
-max-width:60em;overflow-x:auto;overflow-y:hidden;font-family:var(--jp-content-font-family,system-ui,sans-serif);
+max-width:60em;overflow-x:auto;font-family:var(--jp-content-font-family,system-ui,sans-serif);
 font-size:var(--jp-content-font-size1,14px);line-height:1.5;color:var(--jp-content-font-color1,inherit)}}
 .rtnb-table.rtnb-table table{{border-collapse:collapse;margin:2px 0 6px;font-size:.92em;
 table-layout:auto;border:0}}

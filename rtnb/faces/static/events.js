@@ -66,7 +66,7 @@ class EventLogView {
     const grid = { role: "grid", tabindex: 0, "aria-label": "Events", "aria-colcount": 4, "aria-readonly": "true" };
     this.list = el("div", { class: "rtnb-ev-list", ...grid }, this.space);
     this.turn = el("div", { class: "rtnb-ev-sticky rtnb-hidden", "aria-hidden": "true" });
-    this.where = el("span", { class: "rtnb-ev-where", "aria-hidden": "true" }); // for a narrow list, of which the tab would hide words
+    this.where = el("span", { class: "rtnb-ev-where", "aria-hidden": "true" }); // where the tab would hide words
     this.news = el("button", { class: "rtnb-ev-news rtnb-hidden" });
     this.empty = el("p", { class: "rtnb-ev-empty", role: "status" });
     this.count = el("span", { class: "rtnb-num" });
