@@ -98,6 +98,17 @@ white-space:normal}}
 .rtnb-table td:last-child{{min-width:8em}}
 .rtnb-table.rtnb-table td.rtnb-n{{min-width:0}}
 .rtnb-table summary{{cursor:pointer;font-size:.92em;color:var(--rtnb-soft)}}
+@container (max-width:560px){{
+.rtnb-table.rtnb-table .rtnb-stacked,.rtnb-table .rtnb-stacked :is(thead,tbody,caption){{display:block}}
+.rtnb-table .rtnb-stacked tr{{display:grid;grid-template-columns:1fr auto;padding:0;
+border-bottom:1px solid var(--rtnb-line)}}
+.rtnb-table .rtnb-spread tr{{grid-template-columns:4fr 2fr repeat(4,3fr)}}
+.rtnb-table.rtnb-table .rtnb-stacked :is(th,td){{padding-right:0;border:0}}
+.rtnb-table.rtnb-table .rtnb-spread tbody th{{white-space:normal}}
+.rtnb-table .rtnb-stacked [colspan]{{grid-column:span 4}}
+.rtnb-table .rtnb-stacked td:not(.rtnb-n){{grid-column:1/-1;color:var(--rtnb-soft);font-size:.92em}}
+.rtnb-table .rtnb-stacked thead th:not(:first-child,.rtnb-n){{display:none}}
+}}
 """
 
 TABLES = sheet(_TABLE_RULES + _drawn(".rtnb-table"))

@@ -63,11 +63,11 @@ class LatencyView(Latency):
             f"<td>{escape(meaning)}</td><td>{escape(_clocks(self, name))}</td></tr>"
             for name, meaning in MEASURES.items()
         )
-        head = "<tr><th>latency</th><th>ms</th><th>until</th><th>by whose clock</th></tr>"
+        head = '<tr><th>latency</th><th class="rtnb-n">ms</th><th>until</th><th>by whose clock</th></tr>'
         return (
             f'{TABLES}<div class="rtnb-table rtnb-framed" role="group" aria-label="Latency">'
-            f'<div class="rtnb-wide"><table><caption>Milliseconds {escape(since)}.</caption>'
-            f"<thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+            f'<table class="rtnb-stacked"><caption>Milliseconds {escape(since)}.</caption>'
+            f"<thead>{head}</thead><tbody>{rows}</tbody></table>"
             f"<details><summary>All {len(self.marks)} marks</summary>"
             f"{marks_html(self.marks, self.since)}</details></div>"
         )

@@ -38,16 +38,6 @@ margin:4px 0 6px;padding:0;color:var(--rtnb-soft);font-size:.88em}}
 .rtnb-timeline.rtnb-timeline .rtnb-legend li{{margin:0;display:flex;align-items:center;gap:6px}}
 .rtnb-timeline.rtnb-timeline .rtnb-legend img{{margin:0;max-width:none}}
 .rtnb-timeline details{{margin:2px 0}}
-@container (max-width:560px){{
-.rtnb-table.rtnb-table .rtnb-spread,.rtnb-table .rtnb-spread :is(thead,tbody){{display:block}}
-.rtnb-table .rtnb-spread caption{{display:block}}
-.rtnb-table.rtnb-table .rtnb-spread [colspan]{{grid-column:span 4}}
-.rtnb-table .rtnb-spread tr{{padding:0;display:grid;grid-template-columns:4fr 2fr repeat(4,3fr)}}
-.rtnb-table.rtnb-table .rtnb-spread :is(th,td){{padding-right:0}}
-.rtnb-table.rtnb-table .rtnb-spread tbody :is(th,td:not(:last-child)){{border:0;white-space:normal}}
-.rtnb-table .rtnb-spread tbody td:last-child{{grid-column:1/-1;color:var(--rtnb-soft);font-size:.92em}}
-.rtnb-table .rtnb-spread thead th:last-child{{display:none}}
-}}
 """
 
 TIMELINE_STYLE = sheet(_RULES) + TABLES
@@ -116,7 +106,7 @@ class Percentiles(Mapping[str, Spread]):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         frame = '<div class="rtnb-table rtnb-framed" role="group" aria-label="Percentiles">'
-        return {"text/plain": repr(self), "text/html": f"{TIMELINE_STYLE}{frame}{self.table()}</div>"}
+        return {"text/plain": repr(self), "text/html": f"{TABLES}{frame}{self.table()}</div>"}
 
     def table(self) -> str:
         """Return the table alone, as HTML."""
@@ -128,8 +118,8 @@ class Percentiles(Mapping[str, Spread]):
         head = '<tr><th>latency</th><th class="rtnb-n">turns</th>'
         head += "".join(f'<th class="rtnb-n">{name}</th>' for name in ("p50", "p90", "p95", "max"))
         return (
-            f'<table class="rtnb-spread"><caption>Milliseconds, over {self.turns:,} turns; of each measure, '
-            f"those that have it.</caption><thead>{head}<th>until</th></tr></thead>"
+            f'<table class="rtnb-stacked rtnb-spread"><caption>Milliseconds, over {self.turns:,} turns; '
+            f"of each measure, those that have it.</caption><thead>{head}<th>until</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
         )
 
