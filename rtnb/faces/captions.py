@@ -18,7 +18,8 @@ def lines(turn: Turn, record: Record) -> list[dict[str, Any]]:
     number = max(turn.number, 0)
     items = record.conversation.items
     if turn.number >= 0:
-        inputs = [items[id] for id in record.turns.all[turn.number].inputs]
+        fold = record.turns.all[turn.number]
+        inputs = [*fold.given, *(items[id] for id in fold.inputs)]
         asked = " ".join(filter(None, (item.text.strip() for item in inputs)))
         spoken = any(item.audio_ms for item in inputs)
         waits = turn.untranscribed

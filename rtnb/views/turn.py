@@ -126,7 +126,8 @@ class TurnView:
     @property
     def input(self) -> Input:
         """What the user said: a str (text or transcript) with ``audio``."""
-        items = [self._record.conversation.items[id] for id in self._fold.inputs]
+        known = (self._record.conversation.items[id] for id in self._fold.inputs)
+        items = [*self._fold.given, *known]
         return Input(" ".join(filter(None, (item.text.strip() for item in items))), _clip(items))
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from pybase64 import b64decode
@@ -233,6 +234,20 @@ class Conversation:
                         part.codec = self.input_codec
                         part.chunks = [sound]
                 return
+
+    def aside(self, given: Any) -> list[Item]:
+        """Return what the user says in the ``input`` of a response out of band; it joins no conversation."""
+        found = []
+        for wire in map(as_object, given if isinstance(given, list) else ()):
+            item = Item("")
+            with suppress(KeyError, TypeError, ValueError):  # the server will refuse what is odd
+                self._merge(item, wire)
+                for part, content in zip(item.parts, wire["content"], strict=True):
+                    if (sound := _sound(content.get("audio"))) is not None:
+                        part.codec, part.chunks = self.input_codec, [sound]
+                if item.role == "user":
+                    found.append(item)
+        return found
 
     def _on_output_item(self, event: Event) -> None:
         item = self._item(event["item"]["id"])

@@ -7,6 +7,7 @@ from typing import Any
 
 from .conversation import Conversation
 from .events import Event
+from .items import Item
 from .models import Model
 from .usage import Cost, Usage
 
@@ -36,6 +37,8 @@ class Turn:
 
     number: int
     inputs: list[str] = field(default_factory=list)
+    given: list[Item] = field(default_factory=list)
+    """Input that was given to a response out of band alone, and is in no conversation."""
     responses: list[Response] = field(default_factory=list)
     marks: dict[str, float] = field(default_factory=dict)
     errors: list[Event] = field(default_factory=list)

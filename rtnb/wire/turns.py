@@ -125,6 +125,7 @@ class Turns:
         asked = event.get("response") or {}
         if asked.get("conversation") == "none":
             turn = self._new(aside=True)
+            turn.given = self._conversation.aside(asked.get("input"))
         elif self._continued is not None:
             turn, self._continued = self._continued, None
         else:
