@@ -83,6 +83,7 @@ def test_more_cached_than_given_is_named_and_costs_nothing_back():
     details["cached_tokens_details"] = {"text_tokens": 70}
     usage = Usage.from_wire({"input_token_details": details})
     assert usage.problems == ("of 10 text tokens 70 were cached; counted as none",)
+    assert repr(usage).startswith("<Usage: 10 tokens in (10 text), 0 out; of 10 text tokens 70 were cached")
     cost = usage.cost("gpt-realtime")
     assert cost == pytest.approx(10 * 4e-6)
     more = Usage.from_wire({"input_token_details": {"text_tokens": 1000}})

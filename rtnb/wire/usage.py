@@ -129,6 +129,9 @@ class Usage:
         said = (f"{self.input_tokens:,} tokens in", into), (f"{self.output_tokens:,} out", out)
         return ", ".join(f"{count} ({kinds})" if kinds else count for count, kinds in said)
 
+    def __repr__(self) -> str:
+        return f"<Usage: {'; '.join([str(self), *self.problems])}>"
+
     def __add__(self, other: Usage) -> Usage:
         transcription = {name: dict(counts) for name, counts in self.transcription.items()}
         for name, counts in other.transcription.items():
