@@ -43,8 +43,10 @@ vertical-align:baseline;white-space:nowrap;max-width:none;font-weight:400}}
 .rtnb-usage.rtnb-usage .rtnb-first{{padding-left:0;text-align:left}}
 .rtnb-usage.rtnb-usage .rtnb-word{{text-align:left}}
 .rtnb-usage.rtnb-usage .rtnb-meters{{margin:2px 14px 6px}}
-.rtnb-usage.rtnb-usage .rtnb-meters tr{{padding:0 0 3px;display:flex;flex-wrap:wrap;gap:0 14px}}
+.rtnb-usage.rtnb-usage .rtnb-meters tr{{padding:0 0 3px;display:flex;flex-wrap:wrap;align-items:center;
+gap:0 14px}}
 .rtnb-usage.rtnb-usage .rtnb-meters :is(th,td){{padding:1px 0;white-space:normal}}
+.rtnb-usage.rtnb-usage .rtnb-meters img{{display:block}}
 .rtnb-usage.rtnb-usage .rtnb-meters th{{flex:0 0 10.5em}}
 .rtnb-usage.rtnb-usage .rtnb-meters .rtnb-word{{flex:1 1 18em}}
 .rtnb-usage.rtnb-usage thead th{{color:var(--rtnb-soft);vertical-align:bottom}}
