@@ -16,6 +16,7 @@ import nbformat
 import pytest
 
 from rtnb.audio import Clip
+from rtnb.audio.pcm import pcm16
 from rtnb.engines.weightless import weightless
 from rtnb.faces import captions, display, live
 from rtnb.faces import page as page_module
@@ -195,6 +196,55 @@ async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts(session: A
     assert "flush" not in [message["kind"] for message in page.told]
 
 
+async def test_turns_sound_one_after_the_other(session: AsyncSession) -> None:
+    first, one = show(session.send("hello there"))
+    one.say("hello")
+    second, two = show(session.send(LONG))
+    two.say("hello")
+    third, three = show(session.send("and the last"))
+    three.say("hello")
+    await third.turn
+    assert two.told[0] == {"kind": "owner", "owner": "one"}  # it knows who plays, and shows what comes
+    assert two.lines()["assistant"]["text"] == f"You said: {LONG}"
+    assert one.bytes
+    assert not two.bytes
+    assert second._phase() == "held"
+    one.played(400, over=True)
+    await until(lambda: two.bytes)
+    assert sum(two.bytes.values()) == len(second.turn.audio) * 2
+    assert not three.bytes
+    two.say("stop")
+    await until(lambda: three.bytes)
+    three.played(900, over=True)
+    await until(lambda: first.replaced and second.replaced and third.replaced)
+    assert [shown.turn.heard for shown in (first, second, third)] == [None, pytest.approx(0.64), None]
+
+
+async def test_a_turn_whose_page_is_gone_holds_up_no_other(
+    session: AsyncSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "_PAGE_SECONDS", 0.05)
+    first, _ = show(session.send("hello there"))
+    second, two = show(session.send("and more"))
+    two.say("hello")
+    await until(lambda: first.replaced and two.bytes)
+    two.played(400, over=True)
+    await until(lambda: second.replaced)
+
+
+async def test_speaking_ends_what_sounds_and_what_waits_to(session: AsyncSession) -> None:
+    await session.update(turn_detection="server_vad")
+    first, one = show(session.send(LONG))
+    one.say("hello")
+    second, two = show(session.send("and more"))
+    two.say("hello")
+    await second.turn
+    session.append(Clip.tone(300, 1.0))
+    await until(lambda: first.replaced and second.replaced)
+    assert [first.turn.heard, second.turn.heard] == [pytest.approx(0.64), 0.0]
+    assert not two.bytes
+
+
 async def test_stopping_what_a_talk_plays_is_left_to_the_talk(session: AsyncSession) -> None:
     turn = session.send(LONG)
     shown = live.Live(turn, session, silent=True)
@@ -263,6 +313,23 @@ async def test_a_queued_turn_waits_in_words(session: AsyncSession) -> None:
     await shown.turn
     page.played(400, over=True)
     await until(lambda: shown.replaced)
+
+
+async def test_a_turn_that_speaks_again_waits_for_one_that_came_between(session: AsyncSession) -> None:
+    """As after a tool: the answer goes on, while another turn has the session's sound."""
+    first, one = show(await session.send("hello there"))
+    one.say("hello")
+    one.played(400, over=True)
+    second, two = show(await session.send("and more"))
+    two.say("hello")
+    assert two.bytes
+    before = dict(one.bytes)
+    first._sound("later", bytes(4800), pcm16)
+    assert one.bytes == before
+    two.played(400, over=True)
+    await until(lambda: one.bytes.get("later"))
+    one.played(400, over=True)
+    await until(lambda: first.replaced and second.replaced)
 
 
 async def test_a_second_tab_looks_on_and_may_take_over(session: AsyncSession) -> None:

@@ -45,6 +45,18 @@ def bench() -> Bench:
     return Bench()
 
 
+def test_what_may_not_sound_yet_is_kept_for_the_page(bench: Bench) -> None:
+    bench.player.held = True
+    bench.player.give("one")
+    bench.player.feed("a", SECOND, pcm16)
+    bench.player.end("a")
+    assert bench.kinds() == ["owner"]
+    assert bench.player.pending
+    bench.player.release()
+    assert bench.sound("one") == SECOND
+    assert bench.kinds() == ["owner", "begin", "sound", "end"]
+
+
 def test_what_comes_before_a_page_waits_for_it(bench: Bench) -> None:
     bench.player.feed("a", SECOND, pcm16)
     assert bench.told == []

@@ -12,8 +12,8 @@ import pytest
 import rtnb
 from rtnb.audio import Clip
 from rtnb.engines.weightless import weightless
-from rtnb.faces import display
-from rtnb.faces.player import talking
+from rtnb.faces import display, live
+from rtnb.faces.sounding import talking
 from rtnb.faces.talk import Talk
 from rtnb.server.connection import serve
 from rtnb.session.core import AsyncSession
@@ -225,6 +225,21 @@ async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts_once(
     assert len(core.record.log.filter("conversation.item.truncate")) == 1
     assert "flush" not in page.kinds()
     assert page.kinds().count("hushed") == 2
+
+
+async def test_a_turn_that_was_sent_before_sounds_in_its_own_cell(
+    core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "Place", Place)
+    before = [core.send("hello there"), core.send("and more")]
+    _, page = panel()
+    page.say("start", mic=True)
+    own = core.send("and this")
+    assert [live.show(turn)._silent for turn in (*before, own)] == [False, False, True]
+    await own
+    await until(lambda: page.lines().get(f"{own.number}-assistant", {}).get("final"))
+    assert page.items == {item.id for item in own.items if item.role == "assistant"}
+    assert {key.split("-")[0] for key in page.lines()} == {str(own.number)}
 
 
 async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:

@@ -82,6 +82,7 @@ TESTED_IN = {
     "views.clean": "test_views_log.py",
     "views.session": "test_recordings_format.py",
     "faces.talk_card": "test_faces_talk.py",
+    "faces.sounding": "test_faces_live.py",
     "faces.talk_widget": "test_faces_talk.py",
     "faces.session": "test_cli_demo.py",
     "recordings.diff": "test_recordings_tools.py",

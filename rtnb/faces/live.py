@@ -19,11 +19,11 @@ from ..session.core import AsyncSession
 from ..session.turn import Turn
 from ..views.card import turn_html
 from ..wire.events import Event
-from . import captions
+from . import captions, sounding
 from .assets import css, esm
 from .display import Place
 from .page import PageWidget
-from .player import Player, talking
+from .player import Player
 
 __all__ = ["Live", "LiveWidget", "show"]
 
@@ -54,13 +54,14 @@ class LiveWidget(PageWidget):
 def show(turn: Turn) -> Live:
     """Show a turn that is not over in the running cell, and return at once.
 
-    A turn that is live already gets another view of the same widget: it sounds once. While a talk plays the
-    session's sound, the turn is shown without.
+    A turn that is live already gets another view of the same widget: it sounds once. One that a talk plays
+    is shown without sound.
     """
     core = turn.session
     live = _shown.get(turn)
     if live is None or live.replaced:
-        live = _shown[turn] = Live(turn, core, silent=core in talking)
+        talk = sounding.talking.get(core)
+        live = _shown[turn] = Live(turn, core, silent=talk is not None and turn in talk.turns)
         live.display()
         core.call_soon(live.begin)
     else:
@@ -83,6 +84,8 @@ class Live:
         self._peaks = Peaks()
         self._interrupted = False
         self._dirty = False
+        self._player.held = True
+        self._since = 0.0
         self._last_word = 0.0
         self._agree_by = 0.0
         self._news = asyncio.Event()
@@ -141,8 +144,23 @@ class Live:
         self._soon()
 
     def _sound(self, item: str, data: bytes, codec: Any) -> None:
-        if not self._silent:
-            self._peaks.append(from_pcm16(self._player.feed(item, data, codec)))
+        if self._silent:
+            return
+        self._peaks.append(from_pcm16(self._player.feed(item, data, codec)))
+        if self._player.pending and not self._interrupted:
+            sounding.stand(self._core, self._play)
+
+    def _play(self) -> None:
+        """Have the session's sound, as nothing that came before still needs it."""
+        self._since = self._loop.time()
+        self._player.release()
+        self._news.set()
+        self._soon()
+
+    def _leave(self) -> None:
+        """Leave the sound to the turn that waits for it."""
+        self._player.held = True
+        sounding.leave(self._core, self._play)
 
     def _end_all(self) -> None:
         for item in list(self._player.sounds):
@@ -159,6 +177,7 @@ class Live:
             return
         self._interrupted = True
         self._soon()
+        sounding.leave(self._core, self._play)
 
         def cut(heard: dict[str, float]) -> None:
             played = sum(s.heard_ms for s in self._player.sounds.values()) / 1000
@@ -187,6 +206,8 @@ class Live:
             self._own(page)
         elif kind in ("played", "flushed"):
             self._player.hear(message)
+            if not self._player.pending and not self._player.silencing:
+                self._leave()
             self.widget.playing = self._player.playing
             self.widget.underruns = self._player.underruns
             if message.get("moment") != "count" or kind == "flushed":
@@ -236,6 +257,8 @@ class Live:
     def _phase(self) -> str:
         if self._interrupted:
             return "interrupted"
+        if self._player.held and self._player.pending:
+            return "held"
         if self.turn.done:
             return "done"
         if self.turn.queued:
@@ -259,6 +282,7 @@ class Live:
                 await asyncio.wait_for(self._news.wait(), left)
             except TimeoutError:
                 continue
+        sounding.leave(self._core, self._play)
         self._end_listening()
         self.turn.silence = None
         await self._replace()
@@ -270,8 +294,11 @@ class Live:
             return _SILENT_SECONDS
         if self._agree_by > now:
             return self._agree_by - now
-        if self._silent or not self._player.pending:
+        if self._silent or self._interrupted or not self._player.pending:
             return 0.0
+        if self._player.held:
+            return _SILENT_SECONDS  # what sounds before it takes its time
+        over = max(over, self._since)
         if not self.widget.owner:
             return began + _PAGE_SECONDS - now
         if self.widget.error:

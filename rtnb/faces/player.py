@@ -7,19 +7,14 @@ the session's loop.
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..audio.pcm import Codec, to_pcm16
 from ..audio.resample import Resampler
-from ..session.core import AsyncSession
 
-if TYPE_CHECKING:
-    from .talk import Talk
-
-__all__ = ["RATE", "Player", "Sound", "talking"]
+__all__ = ["RATE", "Player", "Sound"]
 
 RATE = 24_000
 """Samples per second of what the page plays."""
@@ -29,9 +24,6 @@ _ANSWER_SECONDS = 0.5
 """How long a page may take to say what it had played when it was silenced; it takes a few milliseconds."""
 _PIECE = 96_000
 """Bytes per message where much is sent at once: two seconds."""
-
-talking: weakref.WeakKeyDictionary[AsyncSession, Talk] = weakref.WeakKeyDictionary()
-"""The talk that plays a session's sound, all of it, so that nothing else should: one at a time."""
 
 Heard = Callable[[dict[str, float]], None]
 
@@ -74,6 +66,8 @@ class Player:
         self._later = later
         self.sounds: dict[str, Sound] = {}
         self.owner = ""
+        self.held = False
+        """Whether what comes is kept until it may sound. What was sent already goes on."""
         self.playing = False
         self.blocked = False
         """Whether the browser holds the sound back until the user does something."""
@@ -93,7 +87,7 @@ class Player:
         sound = self.sounds.setdefault(item, Sound(item))
         self._codecs[item] = codec
         piece = sound.take(data, codec)
-        if item not in self._cut:
+        if item not in self._cut and not self.held:
             self._send(item, piece)
         return piece
 
@@ -104,7 +98,7 @@ class Player:
             return
         rest = sound.take(b"", self._codecs[item], last=True)
         sound.ended = True
-        if item not in self._cut:
+        if item not in self._cut and not self.held:
             self._send(item, rest)
             self._to_owner({"kind": "end", "item": item})
 
@@ -150,6 +144,15 @@ class Player:
             self._to_owner({"kind": "flush", "id": ""})
         self.owner = page
         self._tell({"kind": "owner", "owner": page})
+        if not self.held:
+            self._send_all()
+
+    def release(self) -> None:
+        """Play what was kept, and from now on what comes."""
+        self.held = False
+        self._send_all()
+
+    def _send_all(self) -> None:
         for sound in self.sounds.values():
             if sound.over or sound.id in self._cut:
                 continue

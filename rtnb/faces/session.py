@@ -114,7 +114,8 @@ class Session(SessionView):
 
         Raises SessionClosed.
         """
-        from .talk import Talk, talking
+        from .sounding import talking
+        from .talk import Talk
 
         if self.closed:
             raise SessionClosed("the session is over. Connect again to talk")

@@ -19,10 +19,11 @@ from ..session.turn import Turn
 from ..wire.events import Event
 from . import captions
 from .microphone import Microphone
-from .player import Player, talking
+from .player import Player
+from .sounding import talking
 from .talk_card import HOW, card
 
-__all__ = ["Talk", "talking"]
+__all__ = ["Talk"]
 
 _TICK = 0.06
 """Seconds between two updates of the page while text streams in."""
@@ -258,6 +259,8 @@ class Talk:
 
     def _on_event(self, event: Event, number: int) -> None:
         kind = event["type"]
+        if number >= 0 and any(turn.number == number for turn in self._core.turns[: self._first]):
+            return  # the turn was sent before the talk began, and sounds in its own cell
         if kind == "response.output_audio.delta":
             item = self._core.record.conversation.items[event["item_id"]]
             codec = item.parts[event["content_index"]].codec
@@ -287,9 +290,8 @@ class Talk:
             self._note = str(event["error"].get("message") or "the service reported an error")
         elif kind == "input_audio_buffer.append":
             return
-        if number >= self._first or number < 0:
-            self._dirty.add(number)
-            self._soon()
+        self._dirty.add(number)
+        self._soon()
 
     def _silence(self, *, cancel: bool, asked: str = "") -> None:
         """Silence the page at once, and cut to what was heard; ``asked`` is as in ``Player.flush``."""

@@ -13,6 +13,7 @@ test("what goes on is said in words", () => {
   assert.equal(words({ blocked: true }), "Ready to play: the browser waits for your click");
   assert.equal(words({ owned: false, playing: true }), "Live in another tab");
   assert.equal(words({ lost: true, playing: true }), "The kernel is gone: run the cell again");
+  assert.equal(words({ phase: "held" }), "Waits until the turn before it was heard");
   assert.equal(words({ phase: undefined }), "Connecting to the kernel");
 });
 

@@ -15,6 +15,7 @@ export function liveWords({ phase, owned, silent, blocked, playing, lost }) {
   return (
     {
       queued: "Waits for the turn before it",
+      held: "Waits until the turn before it was heard",
       waiting: "Waiting for the answer",
       tools: "Using a tool",
       answering: "Answering",
