@@ -190,6 +190,37 @@ async def test_a_page_that_is_loaded_again_goes_on_where_it_was(lab: Any) -> Non
     assert "were heard" in await page.text(1)
 
 
+VOICES = """() => [...(globalThis[Symbol.for("rtnb.page.1")]?.players ?? [])]
+    .filter((player) => player.playing).length"""
+
+
+async def test_a_cell_that_is_run_again_has_one_voice(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await page.execute("before = t")
+    await page.run(1)
+    most = 0
+    for _ in range(40):
+        await asyncio.sleep(0.1)
+        most = max(most, await page.js(VOICES))
+    assert most == 1
+    await page.until("before.heard is not None and before.done")
+    await page.wait(PLAYING)
+    assert await page.value("t.done and t.heard is None")
+
+
+async def test_what_is_cleared_away_falls_silent(lab: Any) -> None:
+    page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
+    await page.run(0)
+    await page.start(1)
+    await page.wait(PLAYING)
+    await page.js("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
+    await page.until("t.heard is not None", seconds=10)
+    assert await page.js(VOICES) == 0
+
+
 async def test_a_kernel_that_is_gone_leaves_silence_and_a_sentence(lab: Any) -> None:
     page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
     await page.run(0)

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { mock, test } from "node:test";
 
-import { liveBars, liveWords } from "../../rtnb/faces/static/live.js";
+import liveWidget, { liveBars, liveWords } from "../../rtnb/faces/static/live.js";
+import { PAGE_LINKS } from "../../rtnb/faces/static/page.js";
 
 const words = (more) => liveWords({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
 
@@ -23,4 +24,25 @@ test("bars stand within their height, loud or silent", () => {
   assert.deepEqual(bars[0], { x: 0, top: 0, height: 48 });
   assert.equal(bars[1].height, 1.5);
   for (const bar of bars) assert.ok(bar.top >= 0 && bar.top + bar.height <= 48.001);
+});
+
+test("a turn that nobody sees in the page that plays it is stopped", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  const told = [];
+  const model = { on() {}, off() {}, get: (name) => (name === "uid" ? "uid" : ""), send: (message) => told.push(message.kind) };
+  const close = liveWidget.initialize({ model });
+  const link = PAGE_LINKS.get("uid");
+  const clear = () => {
+    link.show({ replaceChildren() {} }, () => ({ root: {}, done() {} }))();
+    told.length = 0;
+    mock.timers.tick(2000);
+    return [...told];
+  };
+  assert.ok(!clear().includes("stop")); // another tab may play it
+  link.take({ kind: "owner", owner: link.page }, []);
+  assert.ok(clear().includes("stop"));
+  link.take({ kind: "facts", silent: true }, []);
+  assert.ok(!clear().includes("stop")); // a talk plays it, and can stop it
+  close();
+  mock.timers.reset();
 });

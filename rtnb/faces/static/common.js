@@ -1,5 +1,8 @@
 // What every widget needs: elements, icons as text, times, and the queue that no early message escapes.
 
+/** How long in ms a widget may be shown nowhere: one that is moved or drawn anew is back by then. */
+export const UNSEEN_MS = 2000;
+
 /** Make an element: el("button", { class: "x", "aria-label": "Play", onclick }, "text", child). Text stays text. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);

@@ -64,6 +64,10 @@ function drawLive(canvas, columns, { seconds, scale, played }) {
   }
 }
 
+function stopTurn(link) {
+  link.tell({ kind: "stop", hush: link.hush() });
+}
+
 function liveView(link, root) {
   const status = el("span", { class: "rtnb-status", role: "status" });
   const time = el("span", { class: "rtnb-dim rtnb-num" });
@@ -73,7 +77,7 @@ function liveView(link, root) {
     { type: "button", "aria-pressed": "false", onclick: () => link.mute(!link.muted) },
     "Mute",
   );
-  const silence = () => link.tell({ kind: "stop", hush: link.hush() });
+  const silence = () => stopTurn(link);
   const stop = el("button", { type: "button", onclick: silence }, "Stop");
   stop.setAttribute("aria-label", "Stop the answer");
   const take = el(
@@ -151,7 +155,11 @@ function liveView(link, root) {
 
 export default {
   initialize({ model }) {
-    const link = new PageLink(model);
+    const link = new PageLink(model, {
+      onunseen: () => {
+        if (link.owns && !link.facts.silent) stopTurn(link);
+      },
+    });
     return () => link.close();
   },
   render({ model, el: host }) {

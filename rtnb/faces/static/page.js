@@ -1,11 +1,11 @@
 // A widget's link to the kernel: owner, captions, facts and loudspeaker, kept beyond any one view of it.
 import { captionsAfter } from "./captions.js";
 import { cardNodes } from "./card.js";
+import { UNSEEN_MS } from "./common.js";
 import { Greeting } from "./greeting.js";
 import { Player, sharedPage } from "./player.js";
 
 const REPORT_MS = 200;
-const UNSEEN_MS = 2000;
 
 /** The links of this page by their widget's uid: initialize makes them, render finds them. */
 export const PAGE_LINKS = new Map();

@@ -1,13 +1,13 @@
 // A recorder's doings in this page, apart from how they look: one desk per recorder, however often it is shown.
 
 import { Capture, microphoneProblem } from "./capture.js";
+import { UNSEEN_MS } from "./common.js";
 import { Greeting } from "./greeting.js";
 import { FarPlayer, NearPlayer } from "./recorder-player.js";
 import { FarTake, moveTrim, Take } from "./recorder-take.js";
 
 const UPLOAD_PART = 1 << 20;
 const UPLOAD_MOST = 200 << 20;
-const DESK_UNSEEN = 2000; // ms: a view that is moved or drawn anew is back by then
 const desks = new Map();
 
 /** Return the desk of a model, made when it is first asked for. */
@@ -66,7 +66,7 @@ export class Desk {
       this.unseen = setTimeout(() => {
         this.stop();
         this.stopPlaying();
-      }, DESK_UNSEEN);
+      }, UNSEEN_MS);
     };
   }
 
