@@ -20,6 +20,8 @@ test("half duplex mutes it while the answer sounds", () => {
 test("push to talk hears only while held, and even while the answer sounds", () => {
   assert.ok(!gateOpen({ ...free, push: true }));
   assert.ok(gateOpen({ ...free, push: true, held: true, half: true, playing: true }));
+  assert.ok(gateOpen({ ...free, push: true, held: true, muted: true }));
+  assert.ok(!gateOpen({ ...free, push: true, held: true, live: false }));
 });
 
 test("after the gate closes, silence follows for a moment and then nothing", () => {
@@ -44,6 +46,7 @@ test("the state is words", () => {
   assert.equal(say({ state: "ready" }), "Ready");
   assert.equal(say({ push: true }), "Hold to talk");
   assert.equal(say({ muted: true }), "Muted");
+  assert.equal(say({ muted: true, push: true }), "Hold to talk");
   assert.equal(say({ mic: false }), "No microphone");
   assert.equal(say({ phase: "hearing", playing: true }), "You are speaking");
   assert.equal(say({ playing: true }), "The assistant speaks");

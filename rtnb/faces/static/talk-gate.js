@@ -25,9 +25,9 @@ export class TalkGate {
 
 /** Tell whether the microphone is heard. */
 export function gateOpen({ live, push, held, muted, half, playing }) {
-  if (!live || muted) return false;
-  if (push) return held;
-  return !(half && playing);
+  if (!live) return false;
+  if (push) return held; // which says enough: there is no button to unmute it
+  return !muted && !(half && playing);
 }
 
 /** Say in words what goes on. */
@@ -42,8 +42,8 @@ export function talkWords({ state, phase, owned, push, muted, mic, playing, bloc
   if (phase === "thinking") return "Thinking";
   if (phase === "answering") return "Answering";
   if (!mic) return "No microphone";
-  if (muted) return "Muted";
-  return push ? "Hold to talk" : "Listening";
+  if (push) return "Hold to talk";
+  return muted ? "Muted" : "Listening";
 }
 
 /** Say how much of the model's window is used: { text, share } with share in 0…1, or null where it is unknown. */
