@@ -281,6 +281,64 @@ async def test_push_to_talk(core: AsyncSession, panel: Any) -> None:
     assert detection(core) is None
 
 
+@pytest.mark.parametrize("gone", ["loaded again", "taken over"])
+async def test_what_was_said_until_the_page_is_gone_is_answered(
+    core: AsyncSession, panel: Any, gone: str
+) -> None:
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    page.say("press")
+    page.speak(Clip.tone(300, 1.0))
+    await until(lambda: page.facts()["phase"] == "hearing")
+    if gone == "loaded again":
+        page.say("hello", load="2")
+    else:
+        talk._hear({"kind": "take", "load": "2", "page": "two"}, [])
+        page.say("release")
+    await until(lambda: talk.turns and talk.turns[0].done)
+    assert talk.turns[0].input.audio.seconds == pytest.approx(1.0)
+    await until(lambda: page.facts()["phase"] != "hearing")
+    assert len(talk.turns) == 1
+
+
+async def test_one_who_holds_the_button_is_heard_whatever_the_answer_before_does(
+    core: AsyncSession, panel: Any
+) -> None:
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    turn = core.send(" ".join(["word"] * 80))
+    await until(lambda: page.items)
+    page.say("press")
+    await turn
+    await asyncio.sleep(0.1)
+    assert page.facts()["phase"] == "hearing"
+    page.speak(Clip.tone(300, 1.0))
+    page.say("release")
+    await until(lambda: len(talk.turns) == 2 and talk.turns[1].done)
+
+
+@pytest.mark.parametrize("where", ["page", "python"])
+async def test_stopping_while_the_button_is_held_asks_for_no_answer(
+    core: AsyncSession, panel: Any, where: str
+) -> None:
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    page.say("press")
+    page.speak(Clip.tone(300, 1.0))
+    if where == "page":
+        page.say("finish")
+    else:
+        talk.stop()
+        await until(lambda: talk.state == "stopped")
+    page.say("release")
+    await until(lambda: talk._widget.card)
+    assert talk.turns == []
+    assert not core.record.log.filter("input_audio_buffer.commit")
+
+
 async def test_what_is_said_soon_after_a_release_is_neither_lost_nor_mixed(
     core: AsyncSession, panel: Any
 ) -> None:

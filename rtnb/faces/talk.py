@@ -73,6 +73,7 @@ class Talk:
         self._places: list[Any] = []
         self._player = Player(self._tell, core.loop.call_later)
         self._phase = "listening"
+        self._held = False
         self._note = ""
         self._agree_by = 0.0
         self._dirty: set[int] = set()
@@ -157,10 +158,12 @@ class Talk:
         listened = page == self._widget.owner and not loaded
         self._widget.owner = page
         self._player.give(page, loaded=loaded)
-        if listened or self._push or self._core.closed:
+        if listened or self._core.closed:
             return
-        if self.state == "live" and self._phase == "hearing":
-            # The page that listened is gone: the detector must still hear that the speech has ended.
+        # The page that listened is gone: what was said until then must still have an end.
+        if self._held:
+            self._let_go()
+        elif self.state == "live" and not self._push and self._phase == "hearing":
             self._core.append(Clip.silence(_TAIL_SECONDS))
 
     def _on_played(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
@@ -224,13 +227,16 @@ class Talk:
         self._note = ""
         self._silence(cancel=True, asked=_hush(message))
         self._mic.clear()
-        self._phase = "hearing"
+        self._held = True
         self._soon()
 
     def _on_release(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
-        if self.state != "live":
-            return
-        self._phase = "thinking"
+        if self._held:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Ask for an answer to what was said while the button was held."""
+        self._held, self._phase = False, "thinking"
         if self._mic.seconds < _SHORTEST:
             self._phase, self._note = "listening", "That was too short. Hold the button while you speak."
         else:
@@ -242,7 +248,7 @@ class Talk:
 
     def _on_mode(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._push = bool(message.get("push"))
-        self._phase = "listening"
+        self._held, self._phase = False, "listening"
         if self.state == "live":
             self._mic.clear()
             self._run(self._detect())
@@ -253,6 +259,7 @@ class Talk:
 
     def _on_finish(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._silence(cancel=True, asked=_hush(message))
+        self._held = False  # the page lets go as it ends, and what was not sent is not wanted
         self._run(self._stop())
 
     # The session.
@@ -337,7 +344,7 @@ class Talk:
             {
                 "kind": "facts",
                 "state": self.state,
-                "phase": self._phase,
+                "phase": "hearing" if self._held else self._phase,
                 "note": self._note,
                 "push": self._push,
                 "half": self._half,
@@ -363,7 +370,7 @@ class Talk:
         if self.state == "stopped":
             await self._over.wait()
             return
-        began, self.state = self.state == "live", "stopped"
+        began, self.state, self._held = self.state == "live", "stopped", False
         try:
             if began:
                 await self._wind_up()
