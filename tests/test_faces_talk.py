@@ -227,6 +227,26 @@ async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts_once(
     assert page.kinds().count("hushed") == 2
 
 
+async def test_a_page_that_fell_silent_by_itself_is_not_asked_to_while_the_answer_runs(
+    core: AsyncSession, panel: Any
+) -> None:
+    _, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    turn = core.send(" ".join(["word"] * 400))
+    async with asyncio.timeout(20):
+        while not page.items:
+            await asyncio.sleep(0)
+    assert not turn.done
+    page.say("interrupt", hush="page-1")
+    page.played(80, kind="flushed", id="page-1")
+    await until(lambda: turn.heard is not None)
+    assert turn.heard == pytest.approx(0.08)
+    assert "flush" not in page.kinds()
+    await turn
+    assert len(core.record.log.filter("conversation.item.truncate")) == 1
+
+
 async def test_a_turn_that_was_sent_before_sounds_in_its_own_cell(
     core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -316,10 +316,11 @@ class Talk:
                     self._dirty.add(turn.number)
             self._soon()
 
-        for turn in running:
-            self._core.cancel_turn(turn)
+        # Before any is cancelled: each cancel is an event, at which this would begin again without ``asked``.
         if self._player.pending or asked:
             self._player.flush(cut, asked)
+        for turn in running:
+            self._core.cancel_turn(turn)
 
     # The page.
 
