@@ -481,6 +481,29 @@ async def test_one_session_talks_in_one_panel(core: AsyncSession, panel: Any) ->
     assert talking[core] is second
 
 
+async def test_an_end_that_fails_leaves_the_session_free_to_talk(
+    core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, one = panel()
+    one.say("start", mic=True)
+    await until(lambda: detection(core))
+
+    async def fail(**options: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(core, "update", fail)
+    with pytest.raises(ZeroDivisionError):
+        await first._stop()
+    monkeypatch.delattr(core, "update")
+    assert core not in talking
+    second, two = panel()
+    two.say("start", mic=True)
+    await until(lambda: two.facts()["state"] == "live")
+    await core.send("hello")
+    assert second.turns
+    assert not one.items
+
+
 def test_talking_again_ends_the_talk_that_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "live_pages", lambda: True)
     monkeypatch.setattr(display, "Place", Place)

@@ -374,7 +374,11 @@ class Talk:
         began, self.state, self._held = self.state == "live", "stopped", False
         try:
             if began:
-                await self._wind_up()
+                try:
+                    await self._wind_up()
+                finally:  # whatever went wrong, the session may talk again
+                    self._unsubscribe()
+                    talking.pop(self._core, None)
             else:
                 self._first = len(self._core.turns)
             await self._show_card()
@@ -399,8 +403,6 @@ class Talk:
             await asyncio.wait(waiting, timeout=_SETTLE_SECONDS)
         while self._player.silencing or self._agree_by > self._core.loop.time():
             await asyncio.sleep(0.02)
-        self._unsubscribe()
-        talking.pop(self._core, None)
         for turn in self.turns:
             turn.silence = None
 
