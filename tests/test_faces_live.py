@@ -373,6 +373,17 @@ async def test_a_broken_page_is_a_sentence_and_no_wait(session: AsyncSession) ->
     assert shown.widget.error == "no audio device"
 
 
+async def test_a_broken_page_holds_up_no_other_turn(session: AsyncSession) -> None:
+    first, one = show(await session.send("hello there"))
+    one.say("hello")
+    second, two = show(await session.send("and more"))
+    two.say("hello")
+    one.say("failed", message="no audio device", hush="page-1")
+    await until(lambda: two.bytes and first.replaced)
+    two.played(400, over=True)
+    await until(lambda: second.replaced)
+
+
 async def test_captions_never_touch_sound(session: AsyncSession) -> None:
     turn = await session.send("hello <b>there</b>")
     user, said = captions.lines(turn, session.record)

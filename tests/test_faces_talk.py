@@ -262,6 +262,21 @@ async def test_a_turn_that_was_sent_before_sounds_in_its_own_cell(
     assert {key.split("-")[0] for key in page.lines()} == {str(own.number)}
 
 
+async def test_a_page_that_cannot_play_says_so_and_is_tried_again(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel()
+    page.say("start", mic=True)
+    await until(lambda: detection(core))
+    turn = await core.send("hello there")
+    page.say("failed", message="no audio device", hush="page-1")
+    assert talk._widget.error == "no audio device"
+    assert page.kinds()[-1] == "hushed"
+    assert not talk._player.pending
+    page.items.clear()
+    await core.send("and more")
+    assert page.items
+    assert turn.heard is None  # it was read
+
+
 async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
     core.set_budget("5 tokens")
     talk, page = panel()

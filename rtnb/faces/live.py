@@ -218,6 +218,8 @@ class Live:
             self._stop(cancel=True, asked=str(message.get("hush") or ""))
         elif kind == "failed":
             self.widget.error = str(message.get("message"))
+            self._player.flush(lambda heard: self._news.set(), str(message.get("hush") or ""))
+            self._leave()
         self._news.set()
 
     def _own(self, page: str, *, loaded: bool = False) -> None:

@@ -175,6 +175,11 @@ class Talk:
             self._widget.played_ms = self._player.played_ms
             self._soon()
 
+    def _on_failed(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
+        """Say so, and leave out what the page could not play; the answer after it is tried again."""
+        self._widget.error = str(message.get("message"))
+        self._player.flush(lambda heard: self._soon(), _hush(message))
+
     def _on_start(self, message: dict[str, Any], buffers: list[memoryview]) -> None:
         self._mic.opened(message.get("info"))
         self._widget.error = str(message.get("problem") or "")
@@ -427,6 +432,7 @@ async def _settled(turn: Turn) -> None:
 _HEARS = {
     "played": Talk._on_played,
     "flushed": Talk._on_played,
+    "failed": Talk._on_failed,
     "start": Talk._on_start,
     "capture": Talk._on_capture,
     "wish": Talk._on_wish,

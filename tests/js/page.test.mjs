@@ -50,3 +50,49 @@ test("a widget that was cleared away is unseen after a moment, one that was move
   link.close();
   mock.timers.reset();
 });
+
+test("a loudspeaker that failed is made anew for what comes after the kernel knows", async () => {
+  let tries = 0;
+  const made = [];
+  globalThis.AudioContext = class {
+    state = "running";
+    audioWorklet = { addModule: () => ((tries += 1) === 1 ? Promise.reject(new Error("no device")) : Promise.resolve()) };
+    destination = {};
+    addEventListener() {}
+    removeEventListener() {}
+    resume = () => Promise.resolve();
+    suspend = () => Promise.resolve();
+  };
+  globalThis.GainNode = class {
+    connect() {}
+    disconnect() {}
+  };
+  globalThis.AudioWorkletNode = class {
+    constructor() {
+      made.push(this);
+      this.posted = [];
+      this.port = { postMessage: (message) => this.posted.push(message) };
+    }
+    connect = (node) => node;
+    disconnect() {}
+  };
+  const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+  const { link, told } = bench();
+  const sound = (item) => link.take({ kind: "sound", item }, [new DataView(new ArrayBuffer(4))]);
+  sound("a");
+  await settle();
+  assert.equal(link.problem, "This page cannot play sound: no device.");
+  assert.equal(link.player, null);
+  const [{ kind, message, hush }] = told;
+  assert.deepEqual([kind, message], ["failed", "no device"]);
+  sound("a");
+  await settle();
+  assert.equal(made.length, 0); // of that item nothing is played from its middle
+  link.take({ kind: "hushed", id: hush }, []);
+  sound("b");
+  await settle();
+  assert.deepEqual(made[0].posted.map((one) => one.item), ["b"]);
+  link.player.heard({ kind: "count", counts: {}, playing: true, underruns: 0 });
+  assert.equal(link.problem, "");
+  link.close();
+});

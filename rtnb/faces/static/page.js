@@ -157,12 +157,25 @@ export class PageLink {
 
   /** Pass on what was played: at once at changes, and a few times a second in between. */
   report(report) {
-    if (report.kind === "failed") this.problem = `This page cannot play sound: ${report.message}.`;
+    if (report.kind === "failed") {
+      this.failed(report);
+      return;
+    }
+    this.problem = "";
     const now = performance.now();
     const over = Object.values(report.items ?? {}).some((item) => item.over);
     if (report.moment === "count" && !over && now - this.reported < REPORT_MS) return;
     this.reported = now;
     this.tell(report);
+    this.changed();
+  }
+
+  /** Say that nothing can be heard. What is on its way here is lost; what comes after the kernel knows is tried again. */
+  failed(report) {
+    this.problem = `This page cannot play sound: ${report.message}.`;
+    this.silence();
+    this.hushed = this.nextHush();
+    this.tell({ ...report, hush: this.hushed });
     this.changed();
   }
 
@@ -187,10 +200,14 @@ export class PageLink {
    */
   hush() {
     if (!this.player) return "";
-    this.hushes += 1;
-    this.hushed = `page-${this.hushes}`;
+    this.hushed = this.nextHush();
     this.player.flush(this.hushed);
     return this.hushed;
+  }
+
+  nextHush() {
+    this.hushes += 1;
+    return `page-${this.hushes}`;
   }
 
   silence() {
