@@ -104,7 +104,10 @@ async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> 
     live_now = "() => [...globalThis[Symbol.for('rtnb.page.1')].players][0]"
     assert await page.js(f"() => Object.values(({live_now})().items).every((item) => item.played_ms === 0)")
     await page.screenshot("live-blocked", live(page))
-    await live(page).get_by_role("button", name="Play", exact=True).click()
+    await live(page).get_by_role("button", name="Play", exact=True).focus()
+    await page.page.keyboard.press("Enter")
+    await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Playing the rest')")
+    assert await page.js("() => document.activeElement.className") == "rtnb rtnb-live"
     await replaced(page, 1)
     assert await page.value("[t.status, t.heard]") == ["completed", None]
 
@@ -155,8 +158,10 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     second = await page.also()
     await second.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Live in another tab')")
     assert not await second.js(PLAYING)
-    await live(second).get_by_role("button", name="Play it here").click()
+    await live(second).get_by_role("button", name="Play it here").focus()
+    await second.page.keyboard.press("Enter")
     await second.wait(PLAYING)
+    assert await second.js("() => document.activeElement.className") == "rtnb rtnb-live"
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Live in another tab')")
     assert not await page.js(PLAYING)
     await live(second).get_by_role("button", name="Stop the answer").click()

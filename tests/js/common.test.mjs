@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { setText } from "../../rtnb/faces/static/common.js";
+import { keepFocus, setText } from "../../rtnb/faces/static/common.js";
 
 test("a text is set only where it is another one", () => {
   const set = [];
@@ -15,4 +15,15 @@ test("a text is set only where it is another one", () => {
   };
   for (const text of ["", "a", "a", "b", "b", ""]) setText(node, text);
   assert.deepEqual(set, ["a", "b", ""]);
+});
+
+test("the focus stays in the widget when what has it hides", () => {
+  const focused = [];
+  const root = { focus: () => focused.push("root") };
+  globalThis.document = { activeElement: "button" };
+  keepFocus(root, { contains: (node) => node === "another" });
+  assert.deepEqual(focused, []);
+  keepFocus(root, { contains: (node) => node === "button" });
+  assert.deepEqual(focused, ["root"]);
+  delete globalThis.document;
 });

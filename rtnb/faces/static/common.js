@@ -23,6 +23,14 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/**
+ * Give the focus to `root` where `node` has it, which is about to hide or to be disabled: keys reach a widget only while
+ * something in it has the focus.
+ */
+export function keepFocus(root, node) {
+  if (node.contains(document.activeElement)) root.focus({ preventScroll: true });
+}
+
 /** Write seconds as m:ss, or as m:ss.t when tenths are asked for. */
 export function clock(seconds, tenths = false) {
   const safe = Number.isFinite(seconds) && seconds > 0 ? seconds : 0;

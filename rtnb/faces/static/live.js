@@ -1,6 +1,6 @@
 // A live turn: captions as they come, a waveform that grows, sound from the first delta, and two buttons.
 import { announceFinal, speakerName } from "./captions.js";
-import { clock, el, setText } from "./common.js";
+import { clock, el, keepFocus, setText } from "./common.js";
 import { ownKeys } from "./keys.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
 
@@ -105,6 +105,10 @@ function liveView(link, root) {
     told,
   );
   let before = [];
+  const show = (node, wanted) => {
+    if (!wanted) keepFocus(root, node);
+    node.classList.toggle("rtnb-hidden", !wanted);
+  };
   const draw = () => {
     const { facts, player } = link;
     const owned = link.owner === "" || link.owns;
@@ -132,13 +136,16 @@ function liveView(link, root) {
     drawLive(canvas, link.columns, { seconds, scale: facts.scale ?? 0, played: link.playedSeconds });
     foot.textContent = facts.foot ?? "";
     setText(problem, link.problem);
-    problem.classList.toggle("rtnb-hidden", !link.problem);
-    play.classList.toggle("rtnb-hidden", !(owned && player?.blocked));
-    take.classList.toggle("rtnb-hidden", owned || link.lost);
-    for (const button of [mute, stop]) button.classList.toggle("rtnb-hidden", !owned || link.lost || Boolean(facts.silent && button === mute));
+    show(problem, Boolean(link.problem));
+    show(play, owned && Boolean(player?.blocked));
+    show(take, !owned && !link.lost);
+    show(mute, owned && !link.lost && !facts.silent);
+    show(stop, owned && !link.lost);
     mute.setAttribute("aria-pressed", String(link.muted));
     mute.textContent = link.muted ? "Unmute" : "Mute";
-    stop.disabled = facts.phase === "interrupted";
+    const interrupted = facts.phase === "interrupted";
+    if (interrupted) keepFocus(root, stop);
+    stop.disabled = interrupted;
   };
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape") silence();
@@ -165,7 +172,7 @@ export default {
   render({ model, el: host }) {
     const link = PAGE_LINKS.get(model.get("uid"));
     return link.show(host, () => {
-      const root = el("div", { class: "rtnb rtnb-live", role: "group", "aria-label": "Live turn" });
+      const root = el("div", { class: "rtnb rtnb-live", role: "group", tabindex: "-1", "aria-label": "Live turn" });
       const done = liveView(link, root);
       return { root: ownKeys(root), done };
     });

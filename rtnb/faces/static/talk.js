@@ -1,6 +1,6 @@
 // Talking in one cell: microphone, captions, who speaks, push to talk, what it costs.
 import { announceFinal, speakerName } from "./captions.js";
-import { el, setText } from "./common.js";
+import { el, keepFocus, setText } from "./common.js";
 import { ownKeys } from "./keys.js";
 import { howCaptured, MicrophoneSettings } from "./microphone.js";
 import { PAGE_LINKS, PageLink } from "./page.js";
@@ -116,12 +116,8 @@ function talkView(link, mic, root) {
     if (low) lines.scrollTop = lines.scrollHeight;
   };
   let heard = false;
-  // Keys reach the panel only while something in it has the focus, which a button that vanishes would lose.
-  const keepFocus = (node) => {
-    if (node === document.activeElement) root.focus({ preventScroll: true });
-  };
   const show = (node, wanted) => {
-    if (!wanted) keepFocus(node);
+    if (!wanted) keepFocus(root, node);
     node.classList.toggle("rtnb-hidden", !wanted);
   };
   const draw = () => {
@@ -154,7 +150,7 @@ function talkView(link, mic, root) {
     hold.setAttribute("aria-pressed", String(mic.held));
     show(quiet, owned && live);
     const idle = !player?.playing && facts.phase !== "thinking" && facts.phase !== "answering";
-    if (idle) keepFocus(quiet);
+    if (idle) keepFocus(root, quiet);
     quiet.disabled = idle;
     show(mute, owned && live && mic.on && !push);
     mute.setAttribute("aria-pressed", String(mic.muted));
