@@ -247,6 +247,27 @@ async def test_a_page_that_fell_silent_by_itself_is_not_asked_to_while_the_answe
     assert len(core.record.log.filter("conversation.item.truncate")) == 1
 
 
+async def test_interrupting_a_tool_lets_none_begin_of_those_that_wait(core: AsyncSession, panel: Any) -> None:
+    begun = asyncio.Event()
+
+    async def lookup(what: str) -> str:
+        """Look it up."""
+        begun.set()
+        return await asyncio.Future()
+
+    _, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    first = core.send("look it up", tools=[lookup], tool_choice="lookup")
+    second = core.send("and then this")
+    await begun.wait()
+    asked = len(core.record.log.filter("response.create"))
+    page.say("interrupt")
+    await asyncio.sleep(0.1)
+    assert [first.done, second.done] == [True, True]
+    assert len(core.record.log.filter("response.create")) == asked
+
+
 async def test_a_turn_that_was_sent_before_sounds_in_its_own_cell(
     core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,6 +438,19 @@ async def test_the_sessions_own_detection_comes_back(core: AsyncSession, panel: 
     assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
 
 
+async def test_what_was_said_and_not_sent_when_it_ended_is_in_no_turn(core: AsyncSession, panel: Any) -> None:
+    talk, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    page.say("press")
+    page.speak(Clip.tone(300, 1.0))
+    page.say("finish")
+    await until(lambda: talk._widget.card)
+    core.append(Clip.tone(300, 0.5))
+    turn = await core.commit()
+    assert turn.input.audio.seconds == pytest.approx(0.5)
+
+
 async def test_stopping_in_the_middle_of_speech_leaves_no_turn_waiting(
     core: AsyncSession, panel: Any
 ) -> None:
@@ -453,6 +487,20 @@ async def test_a_telephone_session_hears_too(core: AsyncSession, panel: Any) -> 
         talk._hear({"kind": "sound", "page": "one"}, [memoryview(data[start : start + 3840])])
     await until(lambda: talk.turns and talk.turns[0].done)
     assert 0.8 < talk.turns[0].input.audio.seconds < 2.1
+
+
+async def test_another_microphone_may_have_another_rate(core: AsyncSession, panel: Any) -> None:
+    _, page = panel(push_to_talk=True)
+    page.say("start", mic=True, info={"rate": 48_000})
+    await until(lambda: page.facts()["state"] == "live")
+    for rate in (48_000, 16_000):
+        page.say("start", mic=True, info={"rate": rate})
+        page.say("press")
+        data = Clip.tone(300, 1.0).to_pcm16(rate)
+        page.talk._hear({"kind": "sound", "page": "one"}, [memoryview(data)])
+        page.say("release")
+        await until(lambda: core.turns and core.turns[-1].done)
+        assert core.turns[-1].input.audio.seconds == pytest.approx(1.0, abs=0.05)
 
 
 async def test_an_error_of_the_service_is_a_note(core: AsyncSession, panel: Any) -> None:

@@ -96,3 +96,27 @@ test("a loudspeaker that failed is made anew for what comes after the kernel kno
   assert.equal(link.problem, "");
   link.close();
 });
+
+test("a page is silent once another one plays", () => {
+  const owned = [];
+  const { link } = bench({ onowner: (owns) => owned.push(owns) });
+  let closed = 0;
+  link.player = { close: () => (closed += 1) };
+  link.take({ kind: "owner", owner: link.page }, []);
+  assert.equal(closed, 0);
+  link.take({ kind: "owner", owner: "another" }, []);
+  assert.equal(closed, 1);
+  assert.equal(link.player, null);
+  assert.deepEqual(owned, [true, false]);
+  link.close();
+});
+
+test("a page hears that what it asked for does not begin", () => {
+  let refused = 0;
+  const { link } = bench({ onrefused: () => (refused += 1) });
+  link.take({ kind: "refused", page: "another" }, []);
+  assert.equal(refused, 0);
+  link.take({ kind: "refused", page: link.page }, []);
+  assert.equal(refused, 1);
+  link.close();
+});
