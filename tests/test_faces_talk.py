@@ -298,6 +298,22 @@ async def test_a_page_that_cannot_play_says_so_and_is_tried_again(core: AsyncSes
     assert turn.heard is None  # it was read
 
 
+async def test_pressing_the_button_silences_what_was_sent_before_too(
+    core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "Place", Place)
+    shown = live.show(await core.send("hello there"))
+    await asyncio.sleep(0)
+    shown._hear({"kind": "hello", "page": "one"})
+    _, page = panel(push_to_talk=True)
+    page.say("start", mic=True)
+    await until(lambda: page.facts()["state"] == "live")
+    assert shown._player.pending
+    page.say("press")
+    assert not shown._player.pending
+    await until(lambda: shown.turn.heard == 0.0)
+
+
 async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
     core.set_budget("5 tokens")
     talk, page = panel()

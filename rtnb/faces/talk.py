@@ -230,6 +230,9 @@ class Talk:
         if self.state != "live":
             return
         self._note = ""
+        for turn in reversed(self._core.turns[: self._first]):
+            if turn.silence is not None:  # it still sounds in its own cell
+                turn.silence()
         self._silence(cancel=True, asked=_hush(message))
         self._mic.clear()
         self._held = True
