@@ -317,10 +317,11 @@ async def test_a_queued_turn_waits_in_words(session: AsyncSession) -> None:
 
 async def test_a_turn_that_speaks_again_waits_for_one_that_came_between(session: AsyncSession) -> None:
     """As after a tool: the answer goes on, while another turn has the session's sound."""
-    first, one = show(await session.send("hello there"))
+    turns = [await session.send("hello there"), await session.send("and more")]
+    first, one = show(turns[0])
     one.say("hello")
     one.played(400, over=True)
-    second, two = show(await session.send("and more"))
+    second, two = show(turns[1])
     two.say("hello")
     assert two.bytes
     before = dict(one.bytes)
@@ -371,6 +372,23 @@ async def test_a_broken_page_is_a_sentence_and_no_wait(session: AsyncSession) ->
     page.say("failed", message="no audio device")
     await until(lambda: shown.replaced)
     assert shown.widget.error == "no audio device"
+
+
+async def test_a_page_that_could_not_play_is_waited_for_once_it_can(session: AsyncSession) -> None:
+    shown, page = show(session.send(LONG))
+    page.say("hello")
+    await until(lambda: page.bytes)
+    page.say("failed", message="no audio device", hush="page-1")
+    page.bytes.clear()
+    shown._sound("later", bytes(48_000), pcm16)
+    assert page.bytes == {"later": 48_000}
+    page.played(100)
+    await shown.turn
+    await asyncio.sleep(0.8)
+    assert not shown.replaced
+    page.played(1000, over=True)
+    await until(lambda: shown.replaced)
+    assert not shown.widget.error
 
 
 async def test_a_broken_page_holds_up_no_other_turn(session: AsyncSession) -> None:

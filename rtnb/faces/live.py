@@ -208,6 +208,8 @@ class Live:
             self._player.hear(message)
             if not self._player.pending and not self._player.silencing:
                 self._leave()
+            if kind == "played":
+                self.widget.error = ""
             self.widget.playing = self._player.playing
             self.widget.underruns = self._player.underruns
             if message.get("moment") != "count" or kind == "flushed":
