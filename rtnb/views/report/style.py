@@ -40,9 +40,9 @@ header.top{{padding:38px 0 6px}}
 h1{{font-size:1.9rem;line-height:1.2;letter-spacing:-.015em;margin:0 0 6px;overflow-wrap:anywhere}}
 .sub{{margin:0;color:var(--jp-ui-font-color2)}}
 .note{{margin:16px 0 0;padding:9px 14px;border-left:3px solid var(--jp-warn-color1);
-background:var(--jp-layout-color2);border-radius:0 5px 5px 0;max-width:62em}}
+background:var(--jp-layout-color2);border-radius:0 5px 5px 0;max-width:58rem}}
 .note.bad{{border-color:var(--jp-error-color1)}}
-.figures{{display:flex;flex-wrap:wrap;gap:1px;margin:22px 0 0;padding:0;list-style:none;max-width:62em;
+.figures{{display:flex;flex-wrap:wrap;gap:1px;margin:22px 0 0;padding:0;list-style:none;max-width:58rem;
 border:1px solid var(--jp-border-color2);border-radius:7px;overflow:hidden;
 background:var(--jp-border-color2)}}
 .figures li{{flex:1 1 9.5em;padding:11px 16px 12px;background:var(--jp-layout-color1)}}
@@ -64,9 +64,9 @@ h3 small{{font-weight:400;color:var(--jp-ui-font-color2);font-size:.88rem}}
 h3 .bad{{color:var(--jp-error-color1)}}
 article.turn{{margin:0 0 30px;padding:10px 0 0}}
 article.turn:target h3,article.turn.playing h3{{color:var(--jp-brand-color1)}}
-.lede{{max-width:62em;margin:0 0 12px;color:var(--jp-ui-font-color2)}}
-.rtnb-turn,.rtnb-timeline,.rtnb-table,.rtnb-turn.rtnb-usage{{max-width:66em}}
-.report-table table{{border-collapse:collapse;font-size:.93rem;width:100%;max-width:66em}}
+.lede{{max-width:58rem;margin:0 0 12px;color:var(--jp-ui-font-color2)}}
+.rtnb-turn.rtnb-turn,.rtnb-table.rtnb-table{{max-width:58rem}}
+.report-table table{{border-collapse:collapse;font-size:.93rem;width:100%;max-width:58rem}}
 .report-table th{{text-align:left;font-weight:400;color:var(--jp-ui-font-color2);vertical-align:top;
 padding:4px 22px 4px 0;white-space:nowrap}}
 .report-table td{{padding:4px 0;vertical-align:top;overflow-wrap:anywhere;white-space:pre-wrap}}
@@ -75,7 +75,7 @@ code,pre{{font-family:var(--jp-code-font-family);font-size:.88em}}
 pre{{overflow-x:auto;background:var(--jp-layout-color2);padding:12px 14px;border-radius:6px;line-height:1.45;
 white-space:pre-wrap;overflow-wrap:anywhere;max-height:34em}}
 summary{{cursor:pointer;color:var(--jp-ui-font-color2)}}
-.transcript{{display:grid;grid-template-columns:auto auto minmax(0,1fr);gap:5px 16px;max-width:66em;margin:0}}
+.transcript{{display:grid;grid-template-columns:auto auto minmax(0,1fr);gap:5px 16px;max-width:58rem;margin:0}}
 .transcript dt{{color:var(--jp-ui-font-color2);font-variant-numeric:tabular-nums;white-space:nowrap}}
 .transcript dt a{{text-decoration:none}}
 .transcript dd{{margin:0;overflow-wrap:anywhere}}
