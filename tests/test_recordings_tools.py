@@ -23,6 +23,7 @@ from rtnb.recordings.verify import verify
 from rtnb.recordings.writer import Writer, pieces
 from rtnb.views.log.lines import lines
 
+SHIPPED = sorted((Path(__file__).parents[1] / "notebooks" / "recordings").glob("*.rtnb"))
 EXAMPLES = Path(__file__).parents[2] / "shared" / "protocol"
 
 
@@ -331,6 +332,8 @@ def test_marks_and_signs_of_every_script_go():
     assert masked(masked("Grüße, 4711")) == masked("Grüße, 4711") == "xxxxx, 0000"
     assert Taken(["Ossifrage", "short"]).stand_in("an Ossifrages' short")
     assert not Taken(["Ossifrage", "short"]).stand_in("short")
+    assert not Taken([" short\n"]).stand_in("a short\n")
+    assert Taken([" Ossifrage\n"]).stand_in("Ossifrage")
 
 
 def test_a_pattern_is_found_where_its_text_came_in_parts(tmp_path):
@@ -386,6 +389,31 @@ def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
             assert reader.head["redacted"] == reader.tail["redacted"] == told
             assert reader.redacted == rows
             assert reader.head["capture"]["spool"] is False
+
+
+RULES = [Rule(**{what: who}) for what in ("text", "voice") for who in ("user", "assistant", "all")]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "rule", [*RULES, Rule(matching="the", voice="user")], ids=lambda rule: " ".join(rule.words)
+)
+def test_an_ordinary_recording_raises_no_alarm(path, rule, tmp_path):
+    assert scrub(path, tmp_path / "y.rtnb", rule).left == []
+
+
+def test_a_text_that_came_in_parts_only_is_told_where_it_is_repeated(tmp_path):
+    """A part alone is not: a word stands anywhere by chance."""
+    wire = full()
+    for part in ("my Ossi", "frage", " without"):
+        wire.server("conversation.item.input_audio_transcription.delta", item_id="item_s", delta=part)
+    path = tmp_path / "x.rtnb"
+    wire.delta("output_text", "Not without a reason.", "resp_9", "item_r")
+    assert scrub(keep(path, wire), tmp_path / "y.rtnb", Rule(text="user")).left == []
+    wire.delta("output_text", "So: my Ossifrage without.", "resp_9", "item_q")
+    told = scrub(keep(path, wire), tmp_path / "y.rtnb", Rule(text="user")).left
+    assert len(told) == 1
+    assert "repeats a text that was taken out elsewhere" in told[0]
 
 
 def sounds_of(path):

@@ -15,7 +15,9 @@ __all__ = ["Kind", "changed", "speaker_of"]
 _PLAIN = re.compile(r"\w+", re.ASCII)
 """How the protocol, and whoever extends it, names a member."""
 
-Kind = Literal["sound", "text", "name"]
+Kind = Literal["sound", "text", "part", "name"]
+"""A "part" is words that may stand elsewhere by chance: one of the pieces that a text came in."""
+
 Change = Callable[[str, Kind, str, frozenset[str]], str]
 
 _WHOSE = {
@@ -51,7 +53,7 @@ def changed(direction: Direction, event: Event, change: Change) -> Event:
     id = event.get("item_id")
     ids = frozenset({id if isinstance(id, str) else type})
     top = _Place("", "", speaker_of(direction, type), ids, False)
-    return _Walk(direction, type in SOUND_DELTAS, change).inside(event, top)
+    return _Walk(direction, type, change).inside(event, top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class _Place:
 @dataclass(frozen=True, slots=True)
 class _Walk:
     direction: Direction
-    sound_delta: bool
+    type: str
     change: Change
 
     def value(self, value: Any, at: _Place) -> Any:
@@ -98,7 +100,7 @@ class _Walk:
         return new
 
     def string(self, value: str, at: _Place) -> str:
-        if at.key == "audio" or (at.key == "delta" and self.sound_delta):
+        if at.key == "audio" or (at.key == "delta" and self.type in SOUND_DELTAS):
             whose = at.whose
             if whose not in ("user", "assistant"):  # then it is the voice of the side that sends it
                 whose = "user" if self.direction == "client" else "assistant"
@@ -109,4 +111,6 @@ class _Walk:
         if of_event or (not at.foreign and is_name(at.key, value, at.parent)):
             self.change(value, "name", at.whose, at.ids)
             return value
-        return self.change(value, "text", at.whose, at.ids)
+        delta = at.key == "delta" and not at.parent and self.type.endswith(".delta")
+        token = at.key == "token" and at.parent.endswith("logprobs")
+        return self.change(value, "part" if delta or token else "text", at.whose, at.ids)

@@ -24,6 +24,7 @@ class Taken:
     def __init__(self, texts: Iterable[str]) -> None:
         self._by_start: dict[str, list[str]] = {}
         for text in texts:
+            text = text.strip()
             if len(text) >= _LEAST and masked(text) != text:
                 self._by_start.setdefault(text[:_LEAST], []).append(text)
 

@@ -166,12 +166,12 @@ class _Work:
         who = self._rule.voice if kind == "sound" else self._rule.text
         if who == "all" or (who is not None and who == whose):
             return True
-        matched = self._pattern is not None and kind == "text" and bool(self._pattern.search(value))
+        matched = self._pattern is not None and kind in ("text", "part") and bool(self._pattern.search(value))
         return matched or not ids.isdisjoint(self._items)
 
     def _sort(self, value: str, kind: Kind, whose: str) -> tuple[Kind, str]:
         """Return what a value is and whose, where its member's name may say otherwise."""
-        if kind == "text" and self._rule.text not in (whose, "all"):  # else it goes as words
+        if kind in ("text", "part") and self._rule.text not in (whose, "all"):  # else it goes as words
             is_sound = _SOUND_URL.match(value) or (not self._known and _SOUND.fullmatch(value))
             side = "user" if self._direction == "client" else "assistant"
             if is_sound and self._rule.voice in (side, "all"):
@@ -192,7 +192,8 @@ class _Work:
             self.seconds += size / lane.rate / (2 if lane.type == "audio/pcm" else 1)
             return b64encode(silence(lane.type, size)).decode()
         self.texts += 1
-        self._taken.add(value)
+        if kind == "text":
+            self._taken.add(value)
         return masked(value)
 
     def piece(self, piece: Columns) -> Columns:
@@ -245,10 +246,17 @@ class _Work:
 
     # The proof.
 
+    def _joined(self) -> Iterator[str]:
+        """Yield the texts that were taken out in parts: alone, each part may stand anywhere by chance."""
+        if self._rule.text or self._pattern:
+            for id, whose, text in _parts(self._source):
+                if self._covers(text, "text", whose, frozenset({id})):
+                    yield text
+
     def left(self, scrubbed: Recording) -> Iterator[str]:
         """Yield what is still there, one sentence each."""
         self._forms = Forms()
-        taken = Taken(self._taken)
+        taken = Taken(self._taken.union(self._joined()))
         for entry in scrubbed.log:
             event = self._hear(entry.direction, entry.type, entry.frame)
             for what in self._wrong(entry, event, taken):
@@ -298,7 +306,7 @@ class _Work:
                 yield f"the {whose}'s voice still says what {type} said: take out that voice too"
 
     def _gone(self, value: str, kind: Kind) -> bool:
-        if kind == "text":
+        if kind != "sound":
             return masked(value) == value
         lane = self._forms.lane(self._direction)
         try:
@@ -309,21 +317,28 @@ class _Work:
 
 
 def _texts(recording: Recording) -> Iterator[tuple[str, str]]:
-    """Yield each item's id and texts: as they ended, and, since those may be others, as they came in parts.
+    """Yield each item's id and texts: as they ended, and as they came in parts, since those may differ."""
+    for item in recording.conversation.items.values():
+        yield from ((item.id, text) for text in (item.text, item.arguments, item.output or ""))
+    yield from ((id, text) for id, _, text in _parts(recording))
+
+
+def _parts(recording: Recording) -> Iterator[tuple[str, str, str]]:
+    """Yield the texts that came in parts: the item's id, whose words they are, and all parts as one.
 
     Parts of no item have their event's type for an id.
     """
-    for item in recording.conversation.items.values():
-        yield from ((item.id, text) for text in (item.text, item.arguments, item.output or ""))
     for pattern, member in _PARTS.items():
-        parts: dict[tuple[str, str, str], list[str]] = {}
+        parts: dict[tuple[str, str, str, str], list[str]] = {}
         for entry in recording.log.filter(pattern):
             event = entry.data
             id, text = event.get("item_id"), event.get(member)
             if isinstance(text, str) and entry.type not in SOUND_DELTAS:
                 id = id if isinstance(id, str) else entry.type
-                parts.setdefault((id, entry.type, str(event.get("content_index"))), []).append(text)
-        yield from ((id, "".join(texts)) for (id, *_), texts in parts.items())
+                whose = speaker_of(entry.direction, entry.type)
+                key = (id, whose, entry.type, str(event.get("content_index")))
+                parts.setdefault(key, []).append(text)
+        yield from ((id, whose, "".join(texts)) for (id, whose, *_), texts in parts.items())
 
 
 def _is_base64(value: str) -> bool:
