@@ -301,7 +301,9 @@ def test_all_text_is_what_is_not_the_protocols_own(tmp_path):
 
 def test_keys_that_become_the_same_keep_their_members():
     event = {"type": "x", "metadata": {"ab": "1", "cd": "2"}, "said: hi": 5}
-    new = changed("client", event, lambda value, kind, whose, ids: masked(value) if kind == "text" else value)
+    new = changed(
+        "client", event, lambda value, kind, whose, ids: masked(value) if kind in ("text", "part") else value
+    )
     assert new == {"type": "x", "metadata": {"xx": "0", "xxx": "0"}, "xxxx: xx": 5}
 
 
@@ -414,6 +416,27 @@ def test_a_text_that_came_in_parts_only_is_told_where_it_is_repeated(tmp_path):
     told = scrub(keep(path, wire), tmp_path / "y.rtnb", Rule(text="user")).left
     assert len(told) == 1
     assert "repeats a text that was taken out elsewhere" in told[0]
+
+
+def test_a_text_that_is_a_word_of_the_protocol_raises_no_alarm(tmp_path):
+    wire, path, out = full(), tmp_path / "x.rtnb", tmp_path / "y.rtnb"
+    wire.text("item_w", "response")
+    wire.begin("resp_w", "item_x")
+    assert scrub(keep(path, wire), out, Rule(text="user")).left == []
+    wire.begin("resp_x", "item_y", metadata={"response": "no", "why": "response"})
+    parameters = {"type": "object", "properties": {"session": {}}, "required": ["session"]}
+    tool = {"type": "function", "name": "ask", "parameters": parameters}
+    wire.server("session.updated", session={"object": "realtime.session", "tools": [tool]})
+    assert scrub(keep(path, wire), out, Rule(text="all")).left == []
+    wire.text("response_1", "Yes")  # an id is somebody's choice
+    assert len(scrub(keep(path, wire), out, Rule(text="all")).left) == 3
+
+
+def test_the_name_of_a_member_is_no_text(tmp_path):
+    """Many a tool names a parameter as an id or a model is named."""
+    wire = full()
+    wire.begin("Ossifrage_1", "item_x", metadata={"Ossifrage": "no"})
+    assert scrub(keep(tmp_path / "x.rtnb", wire), tmp_path / "y.rtnb", Rule(text="all")).left == []
 
 
 def sounds_of(path):

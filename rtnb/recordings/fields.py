@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..wire.events import SOUND_DELTAS, Direction, Event
+from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event
 from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_name
 
 __all__ = ["Kind", "changed", "speaker_of"]
@@ -16,10 +16,11 @@ _PLAIN = re.compile(r"\w+", re.ASCII)
 """How the protocol, and whoever extends it, names a member."""
 
 Kind = Literal["sound", "text", "part", "name"]
-"""A "part" is words that may stand elsewhere by chance: one of the pieces that a text came in."""
+"""A "part" is words that may stand elsewhere by chance: a piece of a text, or the name of a member."""
 
 Change = Callable[[str, Kind, str, frozenset[str]], str]
 
+_EVENTS = CLIENT_EVENTS | SERVER_EVENTS
 _WHOSE = {
     "user": "user",
     "assistant": "assistant",
@@ -91,7 +92,7 @@ class _Walk:
             foreign = at.foreign or (isinstance(inner, (dict, list)) and key not in PLACES)
             place = _Place(key, at.key, owner, ids, foreign)
             if (at.foreign and key not in KEYWORDS) or not _PLAIN.fullmatch(key):
-                key = self.change(key, "text", owner, ids)
+                key = self.change(key, "part", owner, ids)
                 while key in new:  # two keys may become the same: neither member is to be lost
                     key += "x"
             new[key] = self.value(inner, place)
@@ -109,7 +110,8 @@ class _Walk:
             return value
         of_event = at.key == "type" and not at.parent  # the log names it so, whatever it is
         if of_event or (not at.foreign and is_name(at.key, value, at.parent)):
-            self.change(value, "name", at.whose, at.ids)
+            if at.key != "object" and value not in _EVENTS:  # those are the protocol's own
+                self.change(value, "name", at.whose, at.ids)
             return value
         delta = at.key == "delta" and not at.parent and self.type.endswith(".delta")
         token = at.key == "token" and at.parent.endswith("logprobs")

@@ -133,7 +133,7 @@ def _told(head: Mapping[str, Any], problem: str | None) -> Event:
     end = as_object(head.get("end"))
     texts = {name: end[name] for name in ("reason", "why") if isinstance(end.get(name), str)}
     said = {name: text.removesuffix(problem or "") for name, text in texts.items()}
-    return {"type": "session", "session": head.get("session"), "error": said}
+    return {"type": "session.updated", "session": head.get("session"), "error": said}
 
 
 def _end(end: Mapping[str, Any] | None, said: Event, problem: str | None) -> dict[str, Any]:
