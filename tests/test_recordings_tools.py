@@ -180,6 +180,9 @@ def test_frames_that_are_no_events_are_taken_out_whole(tmp_path):
         after = rtnb.open(tmp_path / "y.rtnb")
         assert [len(e.frame) for e in after.log] == [len(e.frame) for e in rtnb.open(path).log]
         assert len(after.turns) == len(rtnb.open(path).turns)
+    for pattern in (".", r"\*"):  # the mark itself is found too
+        assert scrub(path, tmp_path / "z.rtnb", Rule(matching=pattern, voice="user")).left == []
+        assert scrub(path, tmp_path / "z.rtnb", Rule(matching=pattern)).left[:-1] == []
     assert scrub(path, tmp_path / "z.rtnb", Rule(matching="Hello")).frames == 0
     assert frames_of(tmp_path / "z.rtnb").count(b"binary voice") == 10
 

@@ -239,9 +239,10 @@ class _Work:
 
     def _suspects(self, frame: bytes) -> bool:
         """Tell whether a frame that is no event may hold what the rule takes out."""
-        if self._rule.voice or self._rule.text:
-            return bool(frame.strip(_GONE))
-        assert self._pattern is not None
+        if not frame.strip(_GONE):
+            return False
+        if self._rule.voice or self._rule.text or self._pattern is None:
+            return True
         return any(self._pattern.search(text) for text in readings(frame))
 
     # The proof.
