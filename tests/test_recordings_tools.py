@@ -442,6 +442,34 @@ def test_the_name_of_a_member_is_no_text(tmp_path):
     assert scrub(keep(tmp_path / "x.rtnb", wire), tmp_path / "y.rtnb", Rule(text="all")).left == []
 
 
+def test_ids_that_look_like_none_stay_as_different_as_they_were(tmp_path):
+    wire = full()
+    names = ("item+ab=", "item+cd=", "item ef", "item@gh", "i" * 129, "j" * 129)
+    for name in names:
+        wire.text(name, "Hello there")
+        wire.ask()
+        wire.begin(f"resp {name}", f"answer {name}", name)
+        wire.delta("output_text", "Back", f"resp {name}", f"answer {name}")
+        wire.end(f"resp {name}")
+    wire.server("conversation.item.deleted", item_id=names[0])
+    wire.server("something new", item_id=names[0])
+    path = keep(tmp_path / "x.rtnb", wire)
+    before = rtnb.open(path)
+    for rule in RULES:
+        told = ["event 121 (something new) may have words for its type"] if rule.text == "all" else []
+        assert scrub(path, tmp_path / "y.rtnb", rule).left == told
+        after = rtnb.open(tmp_path / "y.rtnb")
+        assert len(after.turns) == len(before.turns)
+        assert [turn.status for turn in after.turns] == [turn.status for turn in before.turns]
+        items, others = before.conversation.items, after.conversation.items
+        assert [len(item.text) for item in items.values()] == [len(item.text) for item in others.values()]
+        assert [turn.said == "" for turn in after.turns] == [turn.said == "" for turn in before.turns]
+        if rule.text == "all":
+            assert not any(name.encode() in frames_of(tmp_path / "y.rtnb") for name in names)
+        else:
+            assert list(items) == list(others)
+
+
 def sounds_of(path):
     return [e.frame for e in rtnb.open(path).log if e.type == "response.output_audio.delta"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event
-from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_name
+from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_id, is_name
 
 __all__ = ["Kind", "changed", "speaker_of"]
 
@@ -47,8 +47,9 @@ def speaker_of(direction: Direction, type: str) -> str:
 def changed(direction: Direction, event: Event, change: Change) -> Event:
     """Return the event with ``change(value, kind, whose, ids)`` in place of all its words and sound.
 
-    A "name" is an id, or another name that a machine gave; it is shown to ``change`` and stays. ``ids`` are
-    those of the items that it belongs to, or the event's type where it tells of no item.
+    A "name" that a machine gave is shown to ``change`` too, for what it may repeat; it stays, but for an id:
+    that may be changed. ``ids`` are those of the items that it belongs to, or the event's type where it
+    tells of no item.
     """
     type = str(event.get("type", ""))
     id = event.get("item_id")
@@ -108,6 +109,8 @@ class _Walk:
             return self.change(value, "sound", whose, at.ids)
         if is_enumerated(at.key, value) and (at.key == "type" or not at.foreign):
             return value
+        if is_id(at.key) and not at.foreign:
+            return self.change(value, "name", at.whose, at.ids)
         of_event = at.key == "type" and not at.parent  # the log names it so, whatever it is
         if of_event or (not at.foreign and is_name(at.key, value, at.parent)):
             if at.key != "object" and value not in _EVENTS:  # those are the protocol's own

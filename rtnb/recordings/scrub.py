@@ -31,6 +31,7 @@ from .reader import Reader
 from .recording import Recording
 from .recording import open as open_recording
 from .sound import silence
+from .vocabulary import is_plain
 from .writer import pieces, save, whole_frames
 
 __all__ = ["Proof", "Rule", "scrub"]
@@ -148,6 +149,7 @@ class _Work:
         self._source = source
         self._pattern = re.compile(rule.matching) if rule.matching else None
         self._forms = Forms()
+        self._ids: dict[str, str] = {}
         self._taken: set[str] = set()
         self._direction: Direction = "server"
         self._known = True
@@ -183,7 +185,9 @@ class _Work:
     def change(self, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
         """Return what stands in a value's place."""
         kind, whose = self._sort(value, kind, whose)
-        if not value or kind == "name" or not self._covers(value, kind, whose, ids):
+        if kind == "name":
+            return self._named(value)
+        if not value or not self._covers(value, kind, whose, ids):
             return value
         if kind == "sound":
             lane = self._forms.lane(self._direction)
@@ -195,6 +199,15 @@ class _Work:
         if kind == "text":
             self._taken.add(value)
         return masked(value)
+
+    def _named(self, id: str) -> str:
+        """Return what stands in an id's place, the same one wherever it stands.
+
+        One that does not look like an id may hold words; masked it could become the same as another.
+        """
+        if self._rule.text != "all" or not id or is_plain(id):
+            return id
+        return self._ids.setdefault(id, f"scrubbed_{len(self._ids) + 1}")
 
     def piece(self, piece: Columns) -> Columns:
         """Return some events without what is taken out; sound that stays lies beside its frame as it did."""
@@ -283,8 +296,8 @@ class _Work:
         def look(value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
             kind, whose = self._sort(value, kind, whose)
             if kind == "name":
-                if self._rule.text == "all" and " " in value.strip():  # a type may be anything
-                    found.append("has words for its type")
+                if self._named(value) != value:  # a type may be anything
+                    found.append("may have words for its type")
             elif value and self._covers(value, kind, whose, ids) and not self._gone(value, kind):
                 found.append(f"still holds {kind}")
             if kind != "sound" and taken.stand_in(value):

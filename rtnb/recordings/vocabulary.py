@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["KEYWORDS", "PLACES", "is_enumerated", "is_name"]
+__all__ = ["KEYWORDS", "PLACES", "is_enumerated", "is_id", "is_name", "is_plain"]
 
 PLACES = frozenset(
     """
@@ -83,7 +83,17 @@ def is_enumerated(key: str, value: str) -> bool:
 
 
 def is_name(key: str, value: str, parent: str) -> bool:
-    """Tell whether a member's value is an id, or another name that a machine gave."""
+    """Tell whether a member's value is a name that a machine gave, an id as they mostly are among them."""
     if (parent, key) in _CODES:
         return _CODE.fullmatch(value) is not None
-    return key in _NAMES and _NAME.fullmatch(value) is not None
+    return key in _NAMES and is_plain(value)
+
+
+def is_id(key: str) -> bool:
+    """Tell whether a member's value is an id, however it looks."""
+    return key in _NAMES and (key == "id" or key.endswith("_id"))
+
+
+def is_plain(value: str) -> bool:
+    """Tell whether a value looks like a name that a machine gave, and not like words."""
+    return _NAME.fullmatch(value) is not None
