@@ -470,6 +470,64 @@ def test_ids_that_look_like_none_stay_as_different_as_they_were(tmp_path):
             assert list(items) == list(others)
 
 
+def test_the_bytes_of_a_token_spell_no_word(tmp_path):
+    wire = full()
+    tokens = [{"token": token, "logprob": -0.1, "bytes": list(token.encode())} for token in ("Ossi", "frage")]
+    where = {"item_id": "item_s", "content_index": 0}
+    for part in tokens:
+        type = "conversation.item.input_audio_transcription.delta"
+        wire.server(type, **where, delta=part["token"], logprobs=[part])
+    type = "conversation.item.input_audio_transcription.completed"
+    wire.server(type, **where, transcript="Ossifrage", logprobs=tokens)
+    path = keep(tmp_path / "x.rtnb", wire)
+    for rule in (Rule(text="user"), Rule(text="all"), Rule(matching="Ossi", voice="user")):
+        assert scrub(path, tmp_path / "y.rtnb", rule).left == []
+        last = rtnb.open(tmp_path / "y.rtnb").log[-1].data
+        assert [one["bytes"] for one in last["logprobs"]] == [None, None]
+        assert str(list(b"frage")).replace(" ", "").encode() not in frames_of(tmp_path / "y.rtnb")
+    scrub(path, tmp_path / "y.rtnb", Rule(text="assistant"))
+    assert rtnb.open(tmp_path / "y.rtnb").log[-1].data["logprobs"] == tokens
+
+
+def test_the_proof_reads_the_bytes_of_a_token():
+    found = []
+    event = {"type": "x", "logprobs": [{"token": "xxx", "bytes": list("né".encode())}]}
+    changed("server", event, lambda value, kind, whose, ids: found.append(value) or value)
+    assert "né" in found
+
+
+def test_a_pattern_is_found_across_segments_and_within_one_part_of_an_item(tmp_path):
+    wire = full()
+    for text in ("my Ossi", "frage. Yes"):
+        wire.server("conversation.item.input_audio_transcription.segment", item_id="item_s", text=text)
+    for index, text in ((0, "my Ossi"), (1, "or"), (0, "frage. No"), (1, " not")):
+        wire.delta("refusal", text, "resp_9", "item_r", index)
+    path = keep(tmp_path / "x.rtnb", wire)
+    assert scrub(path, tmp_path / "y.rtnb", Rule(matching="Ossifrage")).left == []
+    for text in (b"my Ossi", b"frage. Yes", b"frage. No"):
+        assert text in frames_of(path)
+        assert text not in frames_of(tmp_path / "y.rtnb")
+
+
+def test_a_pattern_that_the_letters_of_sound_make_finds_no_text(tmp_path):
+    wire = full()
+    wire.speak(tone(100, 777), "", "resp_9", "item_r")
+    path = keep(tmp_path / "x.rtnb", wire)
+    proof = scrub(path, tmp_path / "y.rtnb", Rule(matching=re.escape(b64(tone(100, 777))[40:80])))
+    assert (proof.sounds, proof.texts, proof.left) == (0, 0, [])
+
+
+def test_the_head_is_the_servers_whoever_spoke_last(tmp_path):
+    wire, sound = full(), b64(tone(100, 777))
+    wire.server("session.updated", session={"type": "realtime", "greeting": f"data:audio/pcm;base64,{sound}"})
+    wire.client("x.unknown")
+    path = keep(tmp_path / "x.rtnb", wire)
+    assert sound in str(rtnb.open(path).header)
+    for who, left in (("user", True), ("assistant", False)):
+        assert scrub(path, tmp_path / "y.rtnb", Rule(voice=who)).left == []
+        assert (sound in str(rtnb.open(tmp_path / "y.rtnb").header)) == left
+
+
 def sounds_of(path):
     return [e.frame for e in rtnb.open(path).log if e.type == "response.output_audio.delta"]
 

@@ -79,6 +79,9 @@ class _Walk:
         if isinstance(value, dict):
             return self.inside(value, at)
         if isinstance(value, list):
+            if at.key == "bytes" and all(isinstance(one, int) and 0 <= one < 256 for one in value):
+                text = bytes(value).decode("utf-8", "replace")  # of a log probability: the token once more
+                return value if self.change(text, "part", at.whose, at.ids) == text else None
             return [self.value(inner, at) for inner in value]
         return self.string(value, at) if isinstance(value, str) else value
 
@@ -97,8 +100,6 @@ class _Walk:
                 while key in new:  # two keys may become the same: neither member is to be lost
                     key += "x"
             new[key] = self.value(inner, place)
-        if "bytes" in new and new.get("token") != value.get("token"):
-            new["bytes"] = None  # of a log probability: the token once more
         return new
 
     def string(self, value: str, at: _Place) -> str:
