@@ -528,6 +528,20 @@ def test_the_head_is_the_servers_whoever_spoke_last(tmp_path):
         assert (sound in str(rtnb.open(tmp_path / "y.rtnb").header)) == left
 
 
+def test_json_lines_become_a_recording_with_a_whole_head(file, tmp_path):
+    before = rtnb.open(file)
+    before.export(tmp_path / "x.jsonl")
+    assert scrub(tmp_path / "x.jsonl", tmp_path / "y.rtnb", Rule(voice="user", text="all")).left == []
+    after = rtnb.open(tmp_path / "y.rtnb")
+    assert after.header.keys() == before.header.keys()
+    for name in ("format", "created", "model", "where", "dialect", "clocks"):
+        assert after.header[name] == before.header[name]
+    assert after.header["scrubbed"] == ["voice of user", "text of all"]
+    assert "Be short" not in str(after.header)
+    assert len(after.turns) == len(before.turns)
+    assert verify(tmp_path / "y.rtnb").faults == []
+
+
 def sounds_of(path):
     return [e.frame for e in rtnb.open(path).log if e.type == "response.output_audio.delta"]
 

@@ -26,6 +26,7 @@ from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction,
 from .fields import Kind, changed, speaker_of
 from .forms import TELLING, Forms
 from .frames import event_of, readings, repeats
+from .header import header
 from .masks import Taken, masked
 from .reader import Reader
 from .recording import Recording
@@ -111,13 +112,15 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
     if Path(out).exists() and Path(out).samefile(source.path):
         raise ArgumentError("out is the recording itself: name another file, and remove the first yourself")
     work = _Work(rule, source)
+    reader = source._reader
     head = dict(source.header)
+    if not isinstance(reader, Reader):  # JSON Lines tell less than a file's head does
+        head = {**header(source.record), **head}
     new = changed("server", _told(head, None), work.change)
     head |= {"session": new["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
     head["capture"] = {**head.get("capture", {}), "spool": False}
     if head.get("end") or source.problem:
         head["end"] = _end(head.get("end"), new["error"], source.problem)
-    reader = source._reader
     options: dict[str, Any] = {"redacted": reader.redacted}
     groups = pieces(reader.log)
     if isinstance(reader, Reader) and head["capture"].get("audio") == "opus":
