@@ -542,6 +542,27 @@ def test_json_lines_become_a_recording_with_a_whole_head(file, tmp_path):
     assert verify(tmp_path / "y.rtnb").faults == []
 
 
+def test_sound_goes_wherever_the_protocol_knows_no_member(tmp_path):
+    wire, sound = full(), b64(tone(100, 777))
+    for role, type in (("assistant", "output_audio"), ("user", "input_audio")):
+        content = [{"type": type, "audio": {"id": "a_1", "data": f" {sound}\n"}}]
+        item = {"id": "item_r", "type": "message", "role": role, "content": content}
+        wire.server("conversation.item.retrieved", item=item)
+    wire.server("response.done", response={"id": "resp_9", "output": [item], "metadata": {"sound": sound}})
+    wire.server("conversation.item.done", item={**item, "content": [{"type": "input_text", "text": sound}]})
+    path = keep(tmp_path / "x.rtnb", wire)
+    for who, left in (("user", 3), ("assistant", 3), ("all", 1)):  # what the protocol has for text is text
+        assert scrub(path, tmp_path / "y.rtnb", Rule(voice=who)).left == []
+        assert frames_of(tmp_path / "y.rtnb").count(sound.encode()) == left
+
+
+def test_words_that_became_x_do_not_pass_for_sound(tmp_path):
+    wire = full()
+    wire.server("x.unknown", note="é" * 70)
+    path = keep(tmp_path / "x.rtnb", wire)
+    assert scrub(path, tmp_path / "y.rtnb", Rule(matching="é", voice="all")).left == []
+
+
 def sounds_of(path):
     return [e.frame for e in rtnb.open(path).log if e.type == "response.output_audio.delta"]
 

@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event
-from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_id, is_name
+from .masks import masked
+from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_id, is_member, is_name
 
 __all__ = ["Kind", "changed", "speaker_of"]
 
 _PLAIN = re.compile(r"\w+", re.ASCII)
 """How the protocol, and whoever extends it, names a member."""
 
-Kind = Literal["sound", "text", "part", "name"]
-"""A "part" is words that may stand elsewhere by chance: a piece of a text, or the name of a member."""
+Kind = Literal["sound", "likely", "text", "part", "name"]
+"""What is "likely" is sound by its looks, where nothing else tells.
+
+A "part" is words that may stand elsewhere by chance: a piece of a text, or the name of a member.
+"""
 
 Change = Callable[[str, Kind, str, frozenset[str]], str]
+
+_SOUND_URL = re.compile(r"\s*data:audio/", re.IGNORECASE)
+_SOUND = re.compile(r"\s*[A-Za-z0-9+/_-]{64,}={0,2}\s*")
 
 _EVENTS = CLIENT_EVENTS | SERVER_EVENTS
 _WHOSE = {
@@ -117,6 +124,9 @@ class _Walk:
             if at.key != "object" and value not in _EVENTS:  # those are the protocol's own
                 self.change(value, "name", at.whose, at.ids)
             return value
+        known = self.type in _EVENTS and is_member(at.key)
+        if _SOUND_URL.match(value) or (not known and _SOUND.fullmatch(value) and masked(value) != value):
+            return self.change(value, "likely", at.whose, at.ids)
         delta = at.key == "delta" and not at.parent and self.type.endswith(".delta")
         token = at.key == "token" and at.parent.endswith("logprobs")
         return self.change(value, "part" if delta or token else "text", at.whose, at.ids)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from pybase64 import b64decode, b64encode
 from ..errors import ArgumentError
 from ..wire.columns import Columns
 from ..wire.entries import Entry
-from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event, as_object
+from ..wire.events import SOUND_DELTAS, Direction, Event, as_object
 from .fields import Kind, changed, speaker_of
 from .forms import TELLING, Forms
 from .frames import event_of, readings, repeats
@@ -38,10 +39,6 @@ from .writer import pieces, save, whole_frames
 __all__ = ["Proof", "Rule", "scrub"]
 
 _WHO = ("user", "assistant", "all")
-_SOUND_URL = re.compile("data:audio/", re.IGNORECASE)
-_SOUND = re.compile(r"[A-Za-z0-9+/_-]{64,}={0,2}")
-"""What is likely to be sound in an event of a type that is not known."""
-_KNOWN = CLIENT_EVENTS | SERVER_EVENTS
 _PARTS = {"*.delta": "delta", "*.segment": "text"}
 """The events that bring a text in parts, and where they have it."""
 _GONE = b"*"
@@ -116,7 +113,7 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
     head = dict(source.header)
     if not isinstance(reader, Reader):  # JSON Lines tell less than a file's head does
         head = {**header(source.record), **head}
-    new = changed("server", _told(head, None), work.change)
+    new = changed("server", _told(head, None), partial(work.change, "server"))
     head |= {"session": new["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
     head["capture"] = {**head.get("capture", {}), "spool": False}
     if head.get("end") or source.problem:
@@ -154,8 +151,6 @@ class _Work:
         self._forms = Forms()
         self._ids: dict[str, str] = {}
         self._taken: set[str] = set()
-        self._direction: Direction = "server"
-        self._known = True
         self.sounds = self.texts = self.frames = 0
         self.seconds = 0.0
         self._items = set(self._matching(source))
@@ -174,26 +169,27 @@ class _Work:
         matched = self._pattern is not None and kind in ("text", "part") and bool(self._pattern.search(value))
         return matched or not ids.isdisjoint(self._items)
 
-    def _sort(self, value: str, kind: Kind, whose: str) -> tuple[Kind, str]:
+    def _sort(self, direction: Direction, value: str, kind: Kind, whose: str) -> tuple[Kind, str]:
         """Return what a value is and whose, where its member's name may say otherwise."""
-        if kind in ("text", "part") and self._rule.text not in (whose, "all"):  # else it goes as words
-            is_sound = _SOUND_URL.match(value) or (not self._known and _SOUND.fullmatch(value))
-            side = "user" if self._direction == "client" else "assistant"
-            if is_sound and self._rule.voice in (side, "all"):
+        if kind == "likely":
+            side = "user" if direction == "client" else "assistant"
+            side = whose if whose in ("user", "assistant") else side
+            if self._rule.text not in (whose, "all") and self._rule.voice in (side, "all"):
                 return "sound", side
+            return "text", whose
         if kind == "sound" and self._rule.text == "all" and not _is_base64(value):
             return "text", whose
         return kind, whose
 
-    def change(self, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
+    def change(self, direction: Direction, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
         """Return what stands in a value's place."""
-        kind, whose = self._sort(value, kind, whose)
+        kind, whose = self._sort(direction, value, kind, whose)
         if kind == "name":
             return self._named(value)
         if not value or not self._covers(value, kind, whose, ids):
             return value
         if kind == "sound":
-            lane = self._forms.lane(self._direction)
+            lane = self._forms.lane(direction)
             size = len(value) * 3 // 4 - value[-2:].count("=")
             self.sounds += 1
             self.seconds += size / lane.rate / (2 if lane.type == "audio/pcm" else 1)
@@ -238,7 +234,7 @@ class _Work:
         event = self._hear(direction, type, frame)
         with suppress(RecursionError, orjson.JSONEncodeError):  # deeper than any protocol goes
             if event is not None:
-                new = changed(direction, event, self.change)
+                new = changed(direction, event, partial(self.change, direction))
                 return frame if new == event and not repeats(frame, event) else orjson.dumps(new)
         if not self._suspects(frame):
             return frame
@@ -247,8 +243,6 @@ class _Work:
 
     def _hear(self, direction: Direction, type: str, frame: bytes) -> Event | None:
         """Note what is known of a frame, and return its event; None where it is none."""
-        self._direction = direction
-        self._known = type in _KNOWN
         if type in TELLING and direction == "server":
             self._forms.hear(type, frame)
         return event_of(frame)
@@ -278,7 +272,6 @@ class _Work:
             event = self._hear(entry.direction, entry.type, entry.frame)
             for what in self._wrong(entry, event, taken):
                 yield f"event {entry.index} ({entry.type}) {what}"
-        self._direction, self._known = "server", True
         for what in self._look("server", _told(scrubbed.header, self._source.problem), taken):
             yield f"the file's head {what}"
         for id in dict.fromkeys(self._matching(scrubbed)):
@@ -297,11 +290,11 @@ class _Work:
         found = []
 
         def look(value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
-            kind, whose = self._sort(value, kind, whose)
+            kind, whose = self._sort(direction, value, kind, whose)
             if kind == "name":
                 if self._named(value) != value:  # a type may be anything
                     found.append("may have words for its type")
-            elif value and self._covers(value, kind, whose, ids) and not self._gone(value, kind):
+            elif value and self._covers(value, kind, whose, ids) and not self._gone(direction, value, kind):
                 found.append(f"still holds {kind}")
             if kind != "sound" and taken.stand_in(value):
                 found.append("repeats a text that was taken out elsewhere")
@@ -322,10 +315,10 @@ class _Work:
             if "transcript" in type and self._rule.voice not in (whose, "all"):
                 yield f"the {whose}'s voice still says what {type} said: take out that voice too"
 
-    def _gone(self, value: str, kind: Kind) -> bool:
+    def _gone(self, direction: Direction, value: str, kind: Kind) -> bool:
         if kind != "sound":
             return masked(value) == value
-        lane = self._forms.lane(self._direction)
+        lane = self._forms.lane(direction)
         try:
             data = b64decode(value, validate=True)
         except ValueError:

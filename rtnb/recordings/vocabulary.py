@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["KEYWORDS", "PLACES", "is_enumerated", "is_id", "is_name", "is_plain"]
+__all__ = ["KEYWORDS", "PLACES", "is_enumerated", "is_id", "is_member", "is_name", "is_plain"]
 
 PLACES = frozenset(
     """
@@ -39,6 +39,15 @@ _NAMES = frozenset(
     """.split()  # noqa: SIM905
 )
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
+_WORDS = frozenset(
+    """
+    arguments authorization code delta event file_data file_url filename group_id image_url instructions
+    keywords message obfuscation param sdp server_description server_label server_url speaker target_uri text
+    token tool_names transcript value version workflow_name
+    """.split()  # noqa: SIM905
+)
+"""Members that the protocol leaves to somebody's words, or to what is not sound at any rate."""
+
 _CODES = (("error", "code"), ("rate_limits", "name"))
 _CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
 
@@ -75,6 +84,11 @@ _ENUMERATED: dict[str, frozenset[str]] = {
         """.split()  # noqa: SIM905
     ),
 }
+
+
+def is_member(key: str) -> bool:
+    """Tell whether the protocol knows a member: one that it does not know may hold anything, also sound."""
+    return any(key in names for names in (PLACES, _NAMES, _WORDS, _ENUMERATED))
 
 
 def is_enumerated(key: str, value: str) -> bool:
