@@ -303,17 +303,17 @@ def test_all_text_is_what_is_not_the_protocols_own(tmp_path):
 
 
 def test_keys_that_become_the_same_keep_their_members():
-    event = {"type": "x", "metadata": {"ab": "1", "cd": "2"}, "said: hi": 5}
+    event = {"type": "error", "metadata": {"ab": "1", "cd": "2"}, "said: hi": 5}
     new = changed(
         "client", event, lambda value, kind, whose, ids: masked(value) if kind in ("text", "part") else value
     )
-    assert new == {"type": "x", "metadata": {"xx": "0", "xxx": "0"}, "xxxx: xx": 5}
+    assert new == {"type": "error", "metadata": {"xx": "0", "xxx": "0"}, "xxxx: xx": 5}
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the published examples are not here")
 def test_what_the_protocol_enumerates_and_its_ids_stay():
     def mask(value, kind, whose, ids):
-        return masked(value) if kind == "text" else value
+        return masked(value) if kind in ("text", "part") else value
 
     def ids(value, key=""):
         if isinstance(value, dict):
@@ -561,6 +561,31 @@ def test_words_that_became_x_do_not_pass_for_sound(tmp_path):
     wire.server("x.unknown", note="é" * 70)
     path = keep(tmp_path / "x.rtnb", wire)
     assert scrub(path, tmp_path / "y.rtnb", Rule(matching="é", voice="all")).left == []
+
+
+def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
+    wire = full()
+    names = ("status", "language", "object", "model", "role", "voice", "tool_choice")
+    said = {name: f"MARK{name}" for name in names}
+    numbers = {"phone": 4915112345678, "born": 1971.5, "much": 1e300, "yes": True, "none": None}
+    wire.server(
+        "x.unknown", item_id="item_z", **said, **numbers, error={"code": "so_it_is"}, item={"id": "i"}
+    )
+    wire.server("x.other", **{"": {"type": "MARK"}, "role": "user"})
+    schema = {"enum": [4915112345678], "minItems": 4}
+    session = {"tools": [{"type": "function", "name": "a", "parameters": schema}], "speed": 1.5}
+    wire.server("session.updated", session=session)
+    path = keep(tmp_path / "x.rtnb", wire)
+    assert scrub(path, tmp_path / "y.rtnb", Rule(text="all")).left == []
+    unknown, other, known = (entry.data for entry in rtnb.open(tmp_path / "y.rtnb").log[-3:])
+    kept = {"type": "x.unknown", "item_id": "item_z", "item": {"id": "i"}, "error": {"code": "xx_xx_xx"}}
+    gone = {"phone": 0, "born": 0.0, "much": 0.0, "yes": True, "none": None}
+    assert unknown == kept | gone | {name: masked(text) for name, text in said.items()}
+    assert other == {"type": "x.other", "": {"type": "xxxx"}, "role": "xxxx"}
+    assert known["session"]["speed"] == 1.5
+    assert known["session"]["tools"][0]["parameters"] == {"enum": [0], "minItems": 0}
+    scrub(path, tmp_path / "y.rtnb", Rule(text="user"))
+    assert rtnb.open(tmp_path / "y.rtnb").log[-3].frame == rtnb.open(path).log[-3].frame
 
 
 def sounds_of(path):

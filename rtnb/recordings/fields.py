@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event
+from ..wire.events import SOUND_DELTAS, Direction, Event
 from .masks import masked
-from .vocabulary import KEYWORDS, PLACES, is_enumerated, is_id, is_member, is_name
+from .vocabulary import EVENTS, KEYWORDS, PLACES, is_enumerated, is_id, is_member, is_name
 
 __all__ = ["Kind", "changed", "speaker_of"]
 
@@ -27,7 +27,6 @@ Change = Callable[[str, Kind, str, frozenset[str]], str]
 _SOUND_URL = re.compile(r"\s*data:audio/", re.IGNORECASE)
 _SOUND = re.compile(r"\s*[A-Za-z0-9+/_-]{64,}={0,2}\s*")
 
-_EVENTS = CLIENT_EVENTS | SERVER_EVENTS
 _WHOSE = {
     "user": "user",
     "assistant": "assistant",
@@ -61,7 +60,7 @@ def changed(direction: Direction, event: Event, change: Change) -> Event:
     type = str(event.get("type", ""))
     id = event.get("item_id")
     ids = frozenset({id if isinstance(id, str) else type})
-    top = _Place("", "", speaker_of(direction, type), ids, False)
+    top = _Place("", "", 0, speaker_of(direction, type), ids, False)
     return _Walk(direction, type, change).inside(event, top)
 
 
@@ -71,6 +70,7 @@ class _Place:
 
     key: str
     parent: str
+    depth: int
     whose: str
     ids: frozenset[str]
     foreign: bool
@@ -90,7 +90,13 @@ class _Walk:
                 text = bytes(value).decode("utf-8", "replace")  # of a log probability: the token once more
                 return value if self.change(text, "part", at.whose, at.ids) == text else None
             return [self.value(inner, at) for inner in value]
-        return self.string(value, at) if isinstance(value, str) else value
+        if isinstance(value, str):
+            return self.string(value, at)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if is_number and (at.foreign or self.type not in EVENTS):
+            text = str(value)  # whose meaning nobody knows: a year of birth, say
+            return value if self.change(text, "part", at.whose, at.ids) == text else type(value)(0)
+        return value
 
     def inside(self, value: dict[str, Any], at: _Place) -> dict[str, Any]:
         whose, ids, new = at.whose, at.ids, {}
@@ -101,7 +107,7 @@ class _Walk:
         for key, inner in value.items():
             owner = "session" if key in _OF_SESSION else whose
             foreign = at.foreign or (isinstance(inner, (dict, list)) and key not in PLACES)
-            place = _Place(key, at.key, owner, ids, foreign)
+            place = _Place(key, at.key, at.depth + 1, owner, ids, foreign)
             if (at.foreign and key not in KEYWORDS) or not _PLAIN.fullmatch(key):
                 key = self.change(key, "part", owner, ids)
                 while key in new:  # two keys may become the same: neither member is to be lost
@@ -115,18 +121,19 @@ class _Walk:
             if whose not in ("user", "assistant"):  # then it is the voice of the side that sends it
                 whose = "user" if self.direction == "client" else "assistant"
             return self.change(value, "sound", whose, at.ids)
-        if is_enumerated(at.key, value) and (at.key == "type" or not at.foreign):
+        of_protocol = self.type in EVENTS and not at.foreign
+        if is_enumerated(at.key, value) and (at.key == "type" or of_protocol):
             return value
         if is_id(at.key) and not at.foreign:
             return self.change(value, "name", at.whose, at.ids)
-        of_event = at.key == "type" and not at.parent  # the log names it so, whatever it is
-        if of_event or (not at.foreign and is_name(at.key, value, at.parent)):
-            if at.key != "object" and value not in _EVENTS:  # those are the protocol's own
+        of_event = at.key == "type" and at.depth == 1  # the log names it so, whatever it is
+        if of_event or (of_protocol and is_name(at.key, value, at.parent)):
+            if at.key != "object" and value not in EVENTS:  # those are the protocol's own
                 self.change(value, "name", at.whose, at.ids)
             return value
-        known = self.type in _EVENTS and is_member(at.key)
+        known = self.type in EVENTS and is_member(at.key)
         if _SOUND_URL.match(value) or (not known and _SOUND.fullmatch(value) and masked(value) != value):
             return self.change(value, "likely", at.whose, at.ids)
-        delta = at.key == "delta" and not at.parent and self.type.endswith(".delta")
+        delta = at.key == "delta" and at.depth == 1 and self.type.endswith(".delta")
         token = at.key == "token" and at.parent.endswith("logprobs")
         return self.change(value, "part" if delta or token else "text", at.whose, at.ids)

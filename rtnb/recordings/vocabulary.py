@@ -10,7 +10,24 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["KEYWORDS", "PLACES", "is_enumerated", "is_id", "is_member", "is_name", "is_plain"]
+from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS
+
+__all__ = ["EVENTS", "KEYWORDS", "PLACES", "is_enumerated", "is_id", "is_member", "is_name", "is_plain"]
+
+EVENTS = (
+    CLIENT_EVENTS
+    | SERVER_EVENTS
+    | frozenset(
+        """
+        response.audio.delta response.audio.done response.audio_transcript.delta
+        response.audio_transcript.done response.text.delta response.text.done session.close session.closed
+        session.input_audio_buffer.append session.input_transcript.delta session.output_audio.delta
+        session.output_transcript.delta transcription_session.created transcription_session.update
+        transcription_session.updated
+        """.split()  # noqa: SIM905
+    )
+)
+"""The events whose members are the protocol's: those of the beta, and of translations, too."""
 
 PLACES = frozenset(
     """
