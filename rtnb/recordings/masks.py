@@ -22,16 +22,20 @@ class Taken:
     """Texts that were taken out, found by how they begin: a recording has as many of them as words."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        self._by_start: dict[str, list[str]] = {}
+        # By length too: of the many that begin alike, one look tells whether any stands at a place.
+        self._by_start: dict[str, dict[int, set[str]]] = {}
         for text in texts:
             text = text.strip()
             if len(text) >= _LEAST and masked(text) != text:
-                self._by_start.setdefault(text[:_LEAST], []).append(text)
+                alike = self._by_start.setdefault(text[:_LEAST], {})
+                alike.setdefault(len(text), set()).add(text)
 
     def stand_in(self, text: str) -> bool:
         """Tell whether one of them stands anywhere in a text."""
+        if not self._by_start:
+            return False
         return any(
-            text.startswith(one, at)
+            text[at : at + length] in same
             for at in range(len(text) - _LEAST + 1)
-            for one in self._by_start.get(text[at : at + _LEAST], ())
+            for length, same in self._by_start.get(text[at : at + _LEAST], {}).items()
         )
