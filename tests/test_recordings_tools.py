@@ -1,6 +1,7 @@
 """Verifying, scrubbing, comparing and exporting a recording."""
 
 import re
+import time
 from pathlib import Path
 
 import orjson
@@ -586,6 +587,21 @@ def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
     assert known["session"]["tools"][0]["parameters"] == {"enum": [0], "minItems": 0}
     scrub(path, tmp_path / "y.rtnb", Rule(text="user"))
     assert rtnb.open(tmp_path / "y.rtnb").log[-3].frame == rtnb.open(path).log[-3].frame
+
+
+def test_many_texts_that_begin_alike_are_looked_for_as_quickly_as_one():
+    taken = Taken(f"lighthouse {number}" for number in range(5000))
+    began = time.perf_counter()
+    assert not taken.stand_in("lighthouse " * 20_000)
+    assert time.perf_counter() - began < 2  # one by one they took ten
+    assert taken.stand_in("lighthouse " * 20_000 + "4711")
+
+
+def test_what_is_measured_in_a_voice_goes_with_it(file, tmp_path):
+    before = rtnb.open(file)
+    assert any("first_sound" in turn.marks for turn in before.turns)
+    scrub(file, tmp_path / "y.rtnb", Rule(voice="assistant"))
+    assert not any("first_sound" in turn.marks for turn in rtnb.open(tmp_path / "y.rtnb").turns)
 
 
 def sounds_of(path):

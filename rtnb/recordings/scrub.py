@@ -1,9 +1,9 @@
 """Taking voice or words out of a recording, by rule, and proving that they are gone.
 
-Sound becomes silence of the same length, and words become "x" letter by letter, so that times, turns and
-tokens stay what they were. What is no event may hold anything: it goes whole. The proof reads the new file:
-each sound of the rule is silence, each text of it holds no letter but x, and none of the texts that were
-taken out stands anywhere else.
+Sound becomes silence of the same length, and words become "x" letter by letter, so that turns, tokens and
+the times of events stay what they were. What is no event may hold anything: it goes whole. The proof reads
+the new file: each sound of the rule is silence, each text of it holds no letter but x, and none of the texts
+that were taken out stands anywhere else.
 """
 
 from __future__ import annotations
@@ -50,7 +50,11 @@ class Rule:
 
     All text is that of tools and instructions too, and of all that the protocol does not know: only its own
     words stay. ``matching`` takes out all words of each item in whose text the pattern is found, as it ended
-    or as it came in parts, and their sound where the assistant spoke them. Raises ArgumentError for a
+    or as it came in parts, and their sound where the assistant spoke them.
+
+    What is measured in the sound goes with it: without the assistant's voice no turn has a ``first_sound``.
+    `rtnb.replay` answers the same code after ``voice``, or ``text`` of "assistant"; after ``text`` of "user"
+    or "all" that code says other words than the recording has, and is refused. Raises ArgumentError for a
     rule that takes out nothing, or cannot be read.
     """
 
