@@ -53,6 +53,7 @@ def speaker_of(direction: Direction, type: str) -> str:
 def changed(direction: Direction, event: Event, change: Change) -> Event:
     """Return the event with ``change(value, kind, whose, ids)`` in place of all its words and sound.
 
+    A number whose meaning nobody knows is shown to ``change`` as its digits, and is 0 where they change.
     A "name" that a machine gave is shown to ``change`` too, for what it may repeat; it stays, but for an id:
     that may be changed. ``ids`` are those of the items that it belongs to, or the event's type where it
     tells of no item.

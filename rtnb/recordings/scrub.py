@@ -48,9 +48,9 @@ _GONE = b"*"
 class Rule:
     """What is taken out: ``voice`` and ``text`` of "user", "assistant" or "all".
 
-    All text is that of tools and instructions too, and of all that the protocol does not know: only its own
-    words stay. ``matching`` takes out all words of each item in whose text the pattern is found, as it ended
-    or as it came in parts, and their sound where the assistant spoke them.
+    All text is that of tools and instructions too, and of all that the protocol does not know, with the
+    numbers in it: only its own words stay. ``matching`` takes out all words of each item in whose text the
+    pattern is found, as it ended or as it came in parts, and their sound where the assistant spoke them.
 
     What is measured in the sound goes with it: without the assistant's voice no turn has a ``first_sound``.
     `rtnb.replay` answers the same code after ``voice``, or ``text`` of "assistant"; after ``text`` of "user"
@@ -299,7 +299,7 @@ class _Work:
                 if self._named(value) != value:  # a type may be anything
                     found.append("may have words for its type")
             elif value and self._covers(value, kind, whose, ids) and not self._gone(direction, value, kind):
-                found.append(f"still holds {kind}")
+                found.append(f"still holds {'sound' if kind == 'sound' else 'text'}")
             if kind != "sound" and taken.stand_in(value):
                 found.append("repeats a text that was taken out elsewhere")
             return value
