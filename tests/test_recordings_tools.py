@@ -1,7 +1,6 @@
 """Verifying, scrubbing, comparing and exporting a recording."""
 
 import re
-import time
 from pathlib import Path
 
 import orjson
@@ -589,11 +588,10 @@ def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
     assert rtnb.open(tmp_path / "y.rtnb").log[-3].frame == rtnb.open(path).log[-3].frame
 
 
-def test_many_texts_that_begin_alike_are_looked_for_as_quickly_as_one():
-    taken = Taken(f"lighthouse {number}" for number in range(5000))
-    began = time.perf_counter()
+def test_many_texts_that_begin_alike_are_looked_for_together():
+    """One by one, fifty times as many as are quick here would take minutes, and the test be ended."""
+    taken = Taken(f"lighthouse {number}" for number in range(50_000))
     assert not taken.stand_in("lighthouse " * 20_000)
-    assert time.perf_counter() - began < 2  # one by one they took ten
     assert taken.stand_in("lighthouse " * 20_000 + "4711")
 
 
