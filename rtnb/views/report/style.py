@@ -75,7 +75,8 @@ code,pre{{font-family:var(--jp-code-font-family);font-size:.88em}}
 pre{{overflow-x:auto;background:var(--jp-layout-color2);padding:12px 14px;border-radius:6px;line-height:1.45;
 white-space:pre-wrap;overflow-wrap:anywhere;max-height:34em}}
 summary{{cursor:pointer;color:var(--jp-ui-font-color2)}}
-.transcript{{display:grid;grid-template-columns:auto auto minmax(0,1fr);gap:5px 16px;max-width:58rem;margin:0}}
+.transcript{{display:grid;grid-template-columns:auto auto minmax(0,1fr);gap:5px 16px;margin:0;
+max-width:58rem}}
 .transcript dt{{color:var(--jp-ui-font-color2);font-variant-numeric:tabular-nums;white-space:nowrap}}
 .transcript dt a{{text-decoration:none}}
 .transcript dd{{margin:0;overflow-wrap:anywhere}}
