@@ -131,7 +131,7 @@ def test_the_note_says_what_dollars_are_and_what_is_not_in_them() -> None:
     )
     held = budget(wire, 1, billed=False)
     assert held.gauges[0].note == (
-        "as at gpt-4o-realtime-preview, though nothing is billed, not in it: "
+        "at the prices of gpt-4o-realtime-preview, not billed, not in it: "
         "the service told no usage of 1 response, transcription by some-ears (price unknown)"
     )
     assert held.warnings() == [
@@ -408,7 +408,8 @@ def test_the_blocking_face() -> None:
     with pytest.raises(ArgumentError, match="a budget is"):
         rtnb.connect(engine="weightless", budget="plenty")
     with rtnb.connect(engine="weightless", budget="$0.001") as s:
-        assert repr(s.budget).startswith("<Budget $0.0000 of $0.0010 (0%), as at gpt-4o-realtime-preview")
+        told = "<Budget $0.0000 of $0.0010 (0%), at the prices of gpt-4o-realtime-preview"
+        assert repr(s.budget).startswith(told)
         with pytest.warns(BudgetWarning, match=r"of \$0\.0010"):
             s.send("hello there").wait()
         with pytest.raises(BudgetError, match=r"s\.budget = "):

@@ -265,7 +265,7 @@ def test_how_a_cost_prints():
     cost = Usage(input_text=1_000_000).cost("gpt-realtime", billed=False)
     as_of = models.find("gpt-realtime").as_of
     assert str(cost) == "$4.0000"
-    assert repr(cost) == f"$4.0000 (gpt-realtime, prices of {as_of}, nothing was billed)"
+    assert repr(cost) == f"$4.0000 (gpt-realtime, prices of {as_of}, not billed)"
     assert f"{cost:.2f}" == "4.00"
     assert cost.source == models.find("gpt-realtime").source
 

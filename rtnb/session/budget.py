@@ -181,7 +181,7 @@ class Budget:
         missing = {said for cost in known for said in cost.excludes} | {_unpriced(costs), self._untold()}
         absent = ", ".join(sorted(filter(None, missing)))
         notes = (
-            "" if self._billed else f"as at {self._record.row.id}, though nothing is billed",
+            "" if self._billed else f"at the prices of {self._record.row.id}, not billed",
             "at most, with tokens of unknown kind at the dearest price" if _at_most(costs) else "",
             f"not in it: {absent}" if absent else "",
         )

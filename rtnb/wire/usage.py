@@ -282,6 +282,6 @@ class Cost(float):
         return f"{'at most ' if self.at_most else ''}${float(self):.4f}"
 
     def __repr__(self) -> str:
-        bill = "" if self.billed else ", nothing was billed"
+        bill = "" if self.billed else ", not billed"
         gaps = f", without {', '.join(self.excludes)}" if self.excludes else ""
         return f"{self} ({self.model}, prices of {self.as_of}{bill}{gaps})"
