@@ -92,7 +92,10 @@ def money(turn: TurnView) -> str | None:
     cost = turn.cost
     if cost is None:
         return "unpriced"
-    amount = f"{dollars(cost)}, transcription unpriced" if cost.excludes else dollars(cost)
+    amount = dollars(cost)
+    if cost.excludes:
+        ears = all(said.startswith("transcription") for said in cost.excludes)
+        amount += ", transcription unpriced" if ears else ", not all of it priced"
     return amount if turn.billed else f"would cost {amount}"
 
 
