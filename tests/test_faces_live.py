@@ -440,6 +440,25 @@ def test_what_takes_its_time_is_told_in_the_cell(monkeypatch: pytest.MonkeyPatch
     assert "It &lt;b&gt;was" in place.bundles[-1]["text/html"]
 
 
+def test_what_fails_is_not_told_as_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    Place.made = []
+    clock = iter([0.0, 1.5, 3.2])
+    monkeypatch.setattr(display, "Place", Place)
+    monkeypatch.setattr(display, "_kernel_shell", object)
+    monkeypatch.setattr(display, "_batch", lambda: False)
+    monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
+
+    def fail() -> None:
+        with display.telling("It was there") as tell:
+            tell("so far")
+            raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        fail()
+    (place,) = Place.made
+    assert [bundle["text/plain"] for bundle in place.bundles] == ["so far", "It failed after 3 s."]
+
+
 def test_outside_of_a_kernel_nothing_is_told() -> None:
     with display.telling("over") as tell:
         assert tell is None

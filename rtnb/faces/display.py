@@ -43,8 +43,8 @@ class Place:
 def telling(over: str) -> Iterator[Callable[[str], None] | None]:
     """Give what tells the running cell how far something is that takes more than a second.
 
-    It is one line, quiet where stderr would be red, and is ``over`` and the seconds in the end. None outside
-    of a kernel; where a program runs the notebook nothing is told.
+    It is one line, quiet where stderr would be red, and is ``over`` and the seconds in the end, or that it
+    failed. None outside of a kernel; where a program runs the notebook nothing is told.
     """
     if _kernel_shell() is None:
         yield None
@@ -58,9 +58,13 @@ def telling(over: str) -> Iterator[Callable[[str], None] | None]:
         elif time.monotonic() - began > _SOON_SECONDS and not _batch():
             place = Place(_line(text))
 
-    yield tell
-    if place is not None:
-        place.replace(_line(f"{over} in {time.monotonic() - began:.0f} s."))
+    said = "It failed after"
+    try:
+        yield tell
+        said = f"{over} in"
+    finally:
+        if place is not None:
+            place.replace(_line(f"{said} {time.monotonic() - began:.0f} s."))
 
 
 def _line(text: str) -> dict[str, Any]:
@@ -124,7 +128,12 @@ def _show_still(turn: Turn) -> None:
         await turn
         place.replace(await turn.session.loop.run_in_executor(None, turn._repr_mimebundle_))
 
-    turn.session.call_soon(lambda: _tasks.add(asyncio.ensure_future(replace())))
+    def begin() -> None:
+        task = asyncio.ensure_future(replace())
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+
+    turn.session.call_soon(begin)
 
 
 def _batch() -> bool:
