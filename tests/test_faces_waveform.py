@@ -69,6 +69,7 @@ def test_the_page_gets_the_part_of_the_sound_that_it_asks_for():
     answer, data = asked(waveform, type="sound", part=1)
     assert (answer["part"], answer["begin"]) == (1, pytest.approx(4.92))
     assert Clip.from_bytes(data).seconds == pytest.approx(5.16, abs=0.05)
+    assert asked(waveform, type="sound", part=-1) is None
     assert asked(waveform, type="sound", part=3) is None
 
 

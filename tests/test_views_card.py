@@ -259,7 +259,7 @@ def test_the_embedded_engine_bills_nothing_and_tells_who_speaks():
 )
 def test_a_model_of_ones_own_is_named_without_its_path(engine, name):
     seen = page(written(billed=False, engine=engine))
-    assert f"{name} answered in place of gpt-realtime-2.1" in seen.text
+    assert f"{name} answered in place of gpt-realtime-2.1. Not billed." in seen.text
     assert "someone" not in turn_html(written(billed=False, engine=engine))
 
 
