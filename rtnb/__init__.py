@@ -18,6 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import transports
+    from .api.connect import connect
+    from .api.opened import open
+    from .api.replay import replay
+    from .api.session import Session
     from .audio import Clip
     from .errors import (
         ArgumentError,
@@ -40,24 +44,20 @@ if TYPE_CHECKING:
         TurnTimeout,
         WeightsError,
     )
-    from .faces.connect import connect
-    from .faces.doctor import doctor
-    from .faces.opened import open
-    from .faces.recorder import Recorder
-    from .faces.replay import replay
-    from .faces.session import Session
-    from .faces.waveform import Waveform
+    from .protocol import models
     from .recordings.recording import Recording
-    from .session.core import AsyncSession
+    from .session.async_session import AsyncSession
     from .session.tools import Tool, tool
     from .session.turn import Turn
-    from .wire import models
+    from .widgets.doctor import doctor
+    from .widgets.recorder import Recorder
+    from .widgets.waveform import Waveform
 
 __version__ = "0.1.0"
 
 _HOME = {
     "ArgumentError": ".errors",
-    "AsyncSession": ".session.core",
+    "AsyncSession": ".session.async_session",
     "AudioError": ".errors",
     "AuthError": ".errors",
     "BudgetError": ".errors",
@@ -69,25 +69,25 @@ _HOME = {
     "MicrophoneError": ".errors",
     "MissingPackageError": ".errors",
     "ProtocolError": ".errors",
-    "Recorder": ".faces.recorder",
+    "Recorder": ".widgets.recorder",
     "Recording": ".recordings.recording",
     "RecordingError": ".errors",
     "RemoteProtocolError": ".errors",
     "ReplayError": ".errors",
     "RtnbError": ".errors",
     "ServiceError": ".errors",
-    "Session": ".faces.session",
+    "Session": ".api.session",
     "SessionClosed": ".errors",
     "Tool": ".session.tools",
     "Turn": ".session.turn",
     "TurnTimeout": ".errors",
-    "Waveform": ".faces.waveform",
+    "Waveform": ".widgets.waveform",
     "WeightsError": ".errors",
-    "connect": ".faces.connect",
-    "doctor": ".faces.doctor",
-    "models": ".wire",
-    "open": ".faces.opened",
-    "replay": ".faces.replay",
+    "connect": ".api.connect",
+    "doctor": ".widgets.doctor",
+    "models": ".protocol",
+    "open": ".api.opened",
+    "replay": ".api.replay",
     "tool": ".session.tools",
     "transports": ".",
 }

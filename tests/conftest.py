@@ -29,14 +29,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A home of its own for the shared server processes, which end with the tests."""
-    from rtnb.server import process
+    from rtnb.server import launcher
 
     before = os.environ.get("RTNB_HOME")
     home = str(tmp_path_factory.mktemp("rtnb-home"))
     os.environ["RTNB_HOME"] = home
     yield home
-    for running in process.status():
-        process.stop(running.spec)
+    for running in launcher.status():
+        launcher.stop(running.spec)
     if before is None:
         del os.environ["RTNB_HOME"]
     else:
@@ -46,7 +46,7 @@ def server_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A kernel of this Python, with a home of its own and no keys."""
-    from rtnb.server import process
+    from rtnb.server import launcher
 
     monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RTNB_IDLE", "60")
@@ -66,4 +66,4 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     yield
-    process.stop_all(force=True)
+    launcher.stop_all(force=True)

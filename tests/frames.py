@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 import orjson
 
-from rtnb.wire.record import Record
+from rtnb.protocol.state import Record
 
 MS = 1_000_000
 WALL = 1_700_000_000_000 * MS

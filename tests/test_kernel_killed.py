@@ -13,7 +13,7 @@ from jupyter_client.manager import KernelManager
 
 import rtnb
 from rtnb.cli import main
-from rtnb.server import process
+from rtnb.server import launcher
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,7 +63,7 @@ def kernel(tmp_path, monkeypatch):
     client.stop_channels()
     manager.shutdown_kernel(now=True)
     manager.cleanup_resources()
-    process.stop("weightless")
+    launcher.stop("weightless")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the signal is POSIX's")

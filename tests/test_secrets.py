@@ -25,10 +25,10 @@ from nbclient import NotebookClient
 from support.process import serving
 
 import rtnb
+from rtnb.clean import clean_html
 from rtnb.cli import main
-from rtnb.recordings.spool import spools
-from rtnb.server import process
-from rtnb.views.clean import clean_html
+from rtnb.recordings.autosave import spools
+from rtnb.server import launcher
 
 PLANTS = {
     "header": "token-of-a-gateway-in-plain-words",
@@ -294,7 +294,7 @@ def test_the_embedded_server_and_the_notebook(folder, tmp_path):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         resources = {"metadata": {"path": str(tmp_path)}}
         NotebookClient(notebook, timeout=120, kernel_name="suite", resources=resources).execute()
-        process.stop("weightless")
+        launcher.stop("weightless")
     outputs = json.dumps([cell.outputs for cell in notebook.cells])
     assert PLANTS["said"] not in outputs
     assert "Mine is ****" in outputs

@@ -1,9 +1,9 @@
 """Sound: clips, PCM16 and G.711, files, resampling, peaks, and the static view of a clip."""
 
 from rtnb.audio.clip import Clip
-from rtnb.audio.pcm import Codec, wire_format
+from rtnb.audio.codecs import Codec, wire_format
 from rtnb.audio.peaks import Peaks
 from rtnb.audio.resample import Resampler
-from rtnb.audio.view import clip_html, waveform_svg
+from rtnb.render.audio_player import clip_html, waveform_svg
 
 __all__ = ["Clip", "Codec", "Peaks", "Resampler", "clip_html", "waveform_svg", "wire_format"]

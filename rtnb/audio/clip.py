@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtnb.audio import files, pcm
+from rtnb.audio import codecs, files
 from rtnb.audio.resample import resample
 from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_rate, short
-from rtnb.audio.view import clip_html, duration, loudness
 from rtnb.errors import AudioError
+from rtnb.render.audio_player import clip_html, duration, loudness
 
 __all__ = ["Clip"]
 
@@ -110,20 +110,20 @@ class Clip:
     @classmethod
     def from_pcm16(cls, data: bytes | bytearray | memoryview, rate: int = 24_000) -> Clip:
         """Take raw little-endian PCM16, two bytes a sample. Its inverse, `to_pcm16`, is exact."""
-        return cls(pcm.from_pcm16(data), rate)
+        return cls(codecs.from_pcm16(data), rate)
 
     @classmethod
     def from_ulaw(cls, data: bytes | bytearray | memoryview, rate: int = 8_000) -> Clip:
         """Take raw G.711 µ-law, one byte a sample."""
-        return cls(pcm.ulaw.decode(data), rate)
+        return cls(codecs.ulaw.decode(data), rate)
 
     @classmethod
     def from_alaw(cls, data: bytes | bytearray | memoryview, rate: int = 8_000) -> Clip:
         """Take raw G.711 A-law, one byte a sample."""
-        return cls(pcm.alaw.decode(data), rate)
+        return cls(codecs.alaw.decode(data), rate)
 
     @classmethod
-    def from_wire(cls, data: bytes | bytearray | memoryview, codec: pcm.Codec) -> Clip:
+    def from_wire(cls, data: bytes | bytearray | memoryview, codec: codecs.Codec) -> Clip:
         """Take raw sound as a session carries it, in the form of ``codec``."""
         return cls._adopt(codec.decode(data), codec.rate, {})
 
@@ -297,15 +297,15 @@ class Clip:
 
     def to_pcm16(self, rate: int | None = None) -> bytes:
         """Return raw little-endian PCM16, at ``rate`` if it is told, limited at full scale."""
-        return pcm.to_pcm16((self if rate is None else self.resample(rate))._samples)
+        return codecs.to_pcm16((self if rate is None else self.resample(rate))._samples)
 
     def to_ulaw(self, rate: int = 8_000) -> bytes:
         """Return raw G.711 µ-law, one byte a sample."""
-        return pcm.ulaw.encode(self.resample(rate)._samples)
+        return codecs.ulaw.encode(self.resample(rate)._samples)
 
     def to_alaw(self, rate: int = 8_000) -> bytes:
         """Return raw G.711 A-law, one byte a sample."""
-        return pcm.alaw.encode(self.resample(rate)._samples)
+        return codecs.alaw.encode(self.resample(rate)._samples)
 
     def to_bytes(self, format: str = "wav") -> bytes:
         """Return a whole sound file: ``"wav"``, ``"flac"`` (both 16 bit), ``"opus"`` (in Ogg), ``"webm"``.

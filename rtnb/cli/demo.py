@@ -18,8 +18,8 @@ from ..errors import AudioError, RtnbError, WeightsError
 from .terminal import tell
 
 if TYPE_CHECKING:
+    from ..api.session import Session
     from ..audio import Clip
-    from ..faces.session import Session
     from ..session.turn import Turn
 
 __all__ = ["add_parser", "run"]
@@ -73,13 +73,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         RtnbError: The file cannot be read, the answer not be written, the server not be reached.
     """
-    from ..audio import Clip
+    from ..audio import Clip, sample_clips
     from ..audio.voice import voice
-    from ..faces import samples
 
     screen = _Screen(sys.stderr if args.json else sys.stdout)
     reply = _writable(Path(args.out))
-    clip = Clip.read(args.file) if args.file else samples.read(samples.names()[0])
+    clip = Clip.read(args.file) if args.file else sample_clips.read(sample_clips.names()[0])
     heard = voice(clip)
     if heard is None:
         raise AudioError(f"{args.file!r} is silent: there is no speech to send")
@@ -154,7 +153,7 @@ def _writable(path: Path) -> Path:
 
 
 def _connected(args: argparse.Namespace, silence: float, screen: _Screen) -> Session:
-    from ..faces.connect import connect
+    from ..api.connect import connect
 
     def dial() -> Session:
         return connect(
@@ -341,19 +340,19 @@ class _Answer:
 
     def lines(self, pace: float) -> Iterator[str]:
         """Yield what is worth telling a person."""
-        from ..views import words
+        from ..analysis import labels
 
         turn, sound = self.turn, self.turn.sound
         if len(self.turns) > 1:
             yield f"The server made {len(self.turns)} turns of the file all the same; the last answer counts."
-        if (ending := words.ending(turn)) is not None:
+        if (ending := labels.ending(turn)) is not None:
             yield ending
         if turn.latency.first_audio is not None:
             yield (
                 f"First audio {turn.latency.first_audio:.0f} ms after the end of speech; for "
                 f"{self.silence * 1000 / pace:.0f} ms of that the server waited, to be sure of the end."
             )
-        for said in (words.tokens(turn.usage), words.money(turn), words.speaker(turn)):
+        for said in (labels.tokens(turn.usage), labels.money(turn), labels.speaker(turn)):
             if said:
                 yield said[0].upper() + said[1:]
         if sound is not None:

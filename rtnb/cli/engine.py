@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..server.process import Status
+    from ..server.launcher import Status
 
 __all__ = ["add_parser", "run"]
 
@@ -72,12 +72,12 @@ def _install(progress: bool) -> int:
 
 
 def _stop(force: bool) -> int:
-    from ..server import process
+    from ..server import launcher
 
-    stopped = process.stop_all(force=force)
+    stopped = launcher.stop_all(force=force)
     for server in stopped:
         print(f"Stopped {_line(server)}")
-    busy = process.status()
+    busy = launcher.status()
     for server in busy:
         print(f"Still in use: {_line(server)}")
     if busy:
@@ -94,9 +94,9 @@ def _line(server: Status) -> str:
 
 def _status(as_json: bool, verify: bool) -> int:
     from ..engines import weights
-    from ..server import process
+    from ..server import launcher
 
-    rows, packages, servers = weights.status(verify), _packages(), process.status()
+    rows, packages, servers = weights.status(verify), _packages(), launcher.status()
     whole = all(row.present and row.verified is not False for row in rows)
     ready = whole and all(packages.values())
     if as_json:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from .out import add_force, fresh, fresh_folder
+from .output import add_force, fresh, fresh_folder
 from .terminal import tell
 
 __all__ = ["add_parser", "run"]

@@ -42,8 +42,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _said(recording: Recording) -> list[tuple[str, str]]:
     """Return in words what is in it; where it comes from its provenance tells."""
-    from ..audio.view import duration
-    from ..views.usage.card import money
+    from ..render.audio_player import duration
+    from ..render.usage_card import money
 
     used, log, count = recording.usage, recording.log, len(recording.turns)
     turns = f"{count:,} turn{'' if count == 1 else 's'}"

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, RecordingError
-from .out import add_force, fresh
+from .output import add_force, fresh
 from .terminal import tell
 
 if TYPE_CHECKING:
-    from ..faces.session import Session
-    from ..session.contents import Content
+    from ..api.session import Session
+    from ..session.content import Content
 
 __all__ = ["add_parser", "run"]
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises RtnbError: a file cannot be read or written, or the server not be reached.
     """
-    from ..faces.connect import connect
+    from ..api.connect import connect
     from ..recordings.writer import named
 
     out = named(fresh(args.out, force=args.force))
@@ -89,9 +89,9 @@ def _keep(session: Session, out: Path, *, audio: str) -> None:
 
 def _script(args: argparse.Namespace) -> list[Content]:
     """Return what is to be said, all of it read: nothing is paid for before a file that cannot be."""
-    from ..faces import samples
-    from ..session.contents import contents
-    from ..wire import models
+    from ..audio import sample_clips
+    from ..protocol import models
+    from ..session.content import contents
 
     said = list(args.say)
     if args.script:
@@ -102,7 +102,7 @@ def _script(args: argparse.Namespace) -> list[Content]:
         said += [line for line in text.splitlines() if line.strip()]
     things: Iterable[object] = (Path(one[1:]) if one.startswith("@") else one for one in said)
     model = models.find(args.model or args.where or models.SEED)
-    return contents(things if said else [samples.read(samples.names()[0])], model)
+    return contents(things if said else [sample_clips.read(sample_clips.names()[0])], model)
 
 
 def _turn(session: Session, thing: Content) -> bool:

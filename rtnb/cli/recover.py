@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import RecordingError
-from .out import add_force, fresh
+from .output import add_force, fresh
 from .terminal import tell
 
 __all__ = ["add_parser", "run"]
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises RecordingError where there is nothing, or what was named cannot be read or written.
     """
-    from ..recordings.spool import folder, spools
+    from ..recordings.autosave import folder, spools
 
     if len(args.files) > 2:
         raise RecordingError("name one file to recover to, or two: what to recover, and where to")
@@ -83,7 +83,7 @@ def _moved(spool: Path, out: Path, *, force: bool) -> bool:
 
 
 def _recover(source: Path, out: Path) -> None:
-    from ..recordings.spool import recover
+    from ..recordings.autosave import recover
 
     reader, count = recover(source, out)
     tell(f"{out}: {count:,} events")

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .out import add_force, fresh
+from .output import add_force, fresh
 
 if TYPE_CHECKING:
-    from ..views.turn import TurnView
+    from ..analysis.turn import TurnView
 
 __all__ = ["add_parser", "run"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .out import add_force, fresh
+from .output import add_force, fresh
 from .terminal import tell
 
 __all__ = ["add_parser", "run"]

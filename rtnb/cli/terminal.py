@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from ..views.clean import plain
+from ..clean import plain
 
 __all__ = ["tell"]
 

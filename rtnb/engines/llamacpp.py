@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import EngineError, MissingPackageError
-from .pump import Pump
+from .threads import Pump
 
 __all__ = ["Runtime"]
 

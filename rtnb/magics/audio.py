@@ -12,9 +12,9 @@ from IPython.core import display_functions
 
 from ..audio import Clip
 from ..errors import AudioError, MicrophoneError
-from ..faces.display import Place
-from ..faces.notebook_audio import Shelf, Stored, notebook_path
-from .usage import Options, UsageError, one_line, unattended, variable
+from ..notebook.clip_store import Shelf, Stored, notebook_path
+from ..notebook.display import Place
+from .arguments import Options, UsageError, one_line, unattended, variable
 
 __all__ = ["AudioMagic"]
 
@@ -110,7 +110,7 @@ class AudioMagic:
                 "record in: run the cell in JupyterLab or Notebook 7, or give it a sound with --from FILE or "
                 "--say"
             )
-        from ..faces.recorder import Recorder
+        from ..widgets.recorder import Recorder
 
         recorder = Recorder(
             text,
@@ -178,7 +178,7 @@ def _made(args: Namespace, text: str) -> Clip | None:
             raise UsageError(f"there is no sound in {args.file!r}, it is 0 s long: give another file")
         return clip.with_info(source="file", file=Path(args.file).name, sha256=_digest(args.file))
     if args.say:
-        from ..faces.local_voice import speak
+        from ..notebook.text_to_speech import speak
 
         return speak(text, voice=args.voice or "")
     return None

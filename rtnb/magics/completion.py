@@ -7,10 +7,10 @@ from typing import Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from ..faces.session import Session
+from ..api.session import Session
+from ..protocol import models
 from ..server.fields import VOICES
-from ..wire import models
-from .usage import Options
+from .arguments import Options
 
 __all__ = ["install"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
-from ..faces.connect import connect
-from ..faces.session import Session
+from ..api.connect import connect
+from ..api.session import Session
 from ..session.turn import Turn
-from .usage import Options, UsageError, one_line, variable
+from .arguments import Options, UsageError, one_line, variable
 
 __all__ = ["SayMagic"]
 

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import Any
 
 from ..audio import Clip
-from ..wire.entries import LogView
+from ..protocol.entries import LogView
 from .recording import RecordedTurn, Recording
 
 __all__ = ["Differences", "diff"]

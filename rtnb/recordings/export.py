@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pybase64 import b64decode
 
+from ..analysis.labels import clock
 from ..audio import Clip
-from ..audio.pcm import wire_format
+from ..audio.codecs import wire_format
+from ..clean import plain
 from ..errors import RecordingError
-from ..views.clean import plain
-from ..views.words import clock
-from ..wire.entries import Entry
-from ..wire.items import Item
-from .fields import Kind, changed
+from ..protocol.entries import Entry
+from ..protocol.items import Item
 from .forms import TELLING, Forms
 from .recording import Recording
+from .scrub_rules import Kind, changed
 
 __all__ = ["export", "mix", "transcript"]
 

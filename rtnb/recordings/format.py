@@ -69,7 +69,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from ..wire.columns import SERVER, Columns
+from ..protocol.columns import SERVER, Columns
 
 __all__ = [
     "CHUNK",

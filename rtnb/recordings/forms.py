@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from ..audio.pcm import Codec, wire_format
+from ..audio.codecs import Codec, wire_format
 from ..errors import AudioError
-from ..wire.events import as_object
+from ..protocol.events import as_object
 from .sound import Lane
 
 __all__ = ["TELLING", "Forms"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ..wire.events import Event
+from ..protocol.events import Event
 
 __all__ = ["event_of", "readings", "repeats"]
 

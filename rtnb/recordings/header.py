@@ -9,8 +9,8 @@ from typing import Any
 
 from .. import __version__
 from ..errors import RtnbError
-from ..wire import models
-from ..wire.record import Record
+from ..protocol import models
+from ..protocol.state import Record
 from . import format
 
 __all__ = ["header"]

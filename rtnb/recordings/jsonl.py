@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..analysis.lines import read
 from ..errors import RecordingError
-from ..views.log.lines import read
-from ..wire.log import Log
+from ..protocol.log import Log
 
 __all__ = ["LinesReader", "are_lines", "refuse_lines"]
 

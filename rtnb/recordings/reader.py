@@ -18,8 +18,8 @@ import orjson
 from numpy.typing import NDArray
 
 from ..errors import RecordingError
-from ..wire.columns import Columns
-from ..wire.loaded import LoadedLog
+from ..protocol.columns import Columns
+from ..protocol.read_only_log import LoadedLog
 from . import format, sound
 from .format import Damaged
 

@@ -9,21 +9,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.events import Events
+from ..analysis.labels import moment
+from ..analysis.session import SessionView
+from ..analysis.turn import TurnView
 from ..audio import Clip
-from ..audio.view import duration
 from ..errors import ArgumentError, RecordingError
-from ..views.log.events import Events
-from ..views.overview import overview_html
-from ..views.session import SessionView
-from ..views.turn import TurnView
-from ..views.words import moment
-from ..wire.events import as_object
-from ..wire.record import HURRIED, Record
+from ..protocol.events import as_object
+from ..protocol.state import HURRIED, Record
+from ..render.audio_player import duration
+from ..render.overview import overview_html
 from .jsonl import LinesReader, are_lines
 from .reader import Reader
 
 if TYPE_CHECKING:
-    from ..views.report.provenance import Provenance
+    from ..analysis.provenance import Provenance
     from .diff import Differences
     from .scrub import Proof
     from .verify import Verdict

@@ -9,12 +9,12 @@ import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from ..analysis.provenance import Provenance
+from ..analysis.turn import TurnView
 from ..errors import ArgumentError, RecordingError
 from ..keys import known_keys
-from ..views.report.page import Report, Sound
-from ..views.report.provenance import Provenance
-from ..views.turn import TurnView
-from ..wire.redact import secrets
+from ..redaction import secrets
+from ..render.report import Report, Sound
 from .recording import Recording
 from .recording import open as open_recording
 from .writer import pieces, save

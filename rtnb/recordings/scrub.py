@@ -21,10 +21,9 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError
-from ..wire.columns import Columns
-from ..wire.entries import Entry
-from ..wire.events import SOUND_DELTAS, Direction, Event, as_object
-from .fields import Kind, changed, speaker_of
+from ..protocol.columns import Columns
+from ..protocol.entries import Entry
+from ..protocol.events import SOUND_DELTAS, Direction, Event, as_object
 from .forms import TELLING, Forms
 from .frames import event_of, readings, repeats
 from .header import header
@@ -32,6 +31,7 @@ from .masks import Taken, masked
 from .reader import Reader
 from .recording import Recording
 from .recording import open as open_recording
+from .scrub_rules import Kind, changed, speaker_of
 from .sound import silence
 from .vocabulary import is_plain
 from .writer import pieces, save, whole_frames

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..audio.codecs import from_pcm16, to_pcm16
 from ..audio.files import decode, encode
-from ..audio.pcm import from_pcm16, to_pcm16
 from ..errors import AudioError
 from .format import Damaged, head_of, pack, unpack, with_head
 

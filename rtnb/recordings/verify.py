@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 
-from ..wire.columns import SERVER
+from ..protocol.columns import SERVER
 from .jsonl import refuse_lines
 from .reader import Reader
 from .writer import pieces, split, whole_frames

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from ..wire.events import CLIENT_EVENTS, SERVER_EVENTS
+from ..protocol.events import CLIENT_EVENTS, SERVER_EVENTS
 
 __all__ = ["EVENTS", "KEYWORDS", "PLACES", "is_enumerated", "is_id", "is_member", "is_name", "is_plain"]
 

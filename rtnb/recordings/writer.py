@@ -15,10 +15,10 @@ from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError, RecordingError
 from ..keys import known_keys
-from ..wire.columns import SERVER, Columns
-from ..wire.events import Direction
-from ..wire.log import Log
-from ..wire.redact import redact
+from ..protocol.columns import SERVER, Columns
+from ..protocol.events import Direction
+from ..protocol.log import Log
+from ..redaction import redact
 from . import format, sound
 from .forms import TELLING, Forms
 

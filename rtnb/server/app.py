@@ -22,13 +22,13 @@ from websockets.typing import Subprotocol
 from .. import __version__
 from ..engines.base import Engine
 from ..errors import ArgumentError, ConnectionLost, EngineError, RemoteProtocolError
-from ..wire.ids import server_id
-from .config import DEFAULT_INSTRUCTIONS
-from .connection import serve
+from ..protocol.ids import server_id
 from .fields import VOICES
 from .handshake import HEALTH, Refusal, chosen_subprotocol, is_loopback, model_of, refused_over_http
 from .limits import TokenWindow, tokens_per_minute
-from .state import system_messages
+from .schema import DEFAULT_INSTRUCTIONS
+from .session import serve
+from .session_context import system_messages
 
 __all__ = ["App", "warm"]
 

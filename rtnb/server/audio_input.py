@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.pcm import Codec
+from ..audio.codecs import Codec
 from ..audio.resample import Resampler
 from ..engines.base import Samples
-from ..wire.events import Event
-from ..wire.ids import server_id
-from .drafts import Draft, reread
+from ..protocol.events import Event
+from ..protocol.ids import server_id
 from .faults import Fault
 from .items import decode_audio
-from .state import Memory, State
+from .session_context import Memory, State
+from .speculation import Draft, reread
 from .turn_detection import Edge, TurnDetector
 
 __all__ = ["AudioInput"]

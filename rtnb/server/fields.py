@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .checks import Check, array, boolean, decimal, integer, mapping, null_or, one_of, record, string
 from .faults import Fault, above_max, invalid_type, missing
+from .validation import Check, array, boolean, decimal, integer, mapping, null_or, one_of, record, string
 
 __all__ = [
     "MODALITIES",

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..engines.base import Call, Say
-from .prompts import Prompt
-from .state import State
-from .tokens import Segment
+from .prompt import Prompt
+from .session_context import State
+from .usage_meter import Segment
 
 __all__ = ["Begun", "Generation", "Request"]
 

@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from urllib.parse import parse_qs, urlsplit
 
-from ..wire.models import SEED, catalogue, find
+from ..protocol.models import SEED, catalogue, find
 from .faults import Fault, quoted
 
 __all__ = ["HEALTH", "Refusal", "chosen_subprotocol", "is_loopback", "model_of", "refused_over_http"]

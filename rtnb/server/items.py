@@ -7,10 +7,10 @@ from binascii import Error as Base64Error
 from binascii import a2b_base64
 from typing import Any
 
-from ..audio.pcm import Codec
-from ..wire.items import Item
-from .checks import Check, array, mapping, one_of, record, string
+from ..audio.codecs import Codec
+from ..protocol.items import Item
 from .faults import Fault, invalid_value, missing, quoted
+from .validation import Check, array, mapping, one_of, record, string
 
 __all__ = ["MAX_AUDIO_BYTES", "checked_item", "decode_audio", "wire_item"]
 

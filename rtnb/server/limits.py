@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from ..wire.models import SEED, find
+from ..protocol.models import SEED, find
 
 __all__ = ["TokenWindow", "tokens_per_minute"]
 

@@ -12,19 +12,19 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from ..audio.pcm import wire_format
+from ..audio.codecs import wire_format
 from ..engines.base import Call, Say
 from ..errors import RtnbError
-from ..wire.ids import server_id
-from ..wire.items import Item
-from . import tokens
-from .drafts import token_limit
+from ..protocol.ids import server_id
+from ..protocol.items import Item
+from . import usage_meter
 from .faults import Fault
 from .generation import Begun, Generation, Request
 from .items import wire_item
-from .outputs import FunctionCall, Output, SpokenMessage, WrittenMessage
-from .prompts import Prompt, entries, kept_share
-from .state import Memory, State
+from .output_items import FunctionCall, Output, SpokenMessage, WrittenMessage
+from .prompt import Prompt, entries, kept_share
+from .session_context import Memory, State
+from .speculation import token_limit
 
 __all__ = ["Response", "Responses"]
 
@@ -50,8 +50,8 @@ class Response:
         # An answer outside the conversation, or to items of its own, is never the one that was begun ahead.
         self._draft = state.take_draft() if items is None and self.in_conversation else None
         self._generation: Generation | None = None
-        self._segments: list[tokens.Segment] | None = None
-        self._cached: dict[tokens.Kind, int] = {"text": 0, "audio": 0}
+        self._segments: list[usage_meter.Segment] | None = None
+        self._cached: dict[usage_meter.Kind, int] = {"text": 0, "audio": 0}
         self._task: asyncio.Task[None] | None = None
         self._limit = token_limit(state, plan["max_output_tokens"])
 
@@ -111,10 +111,10 @@ class Response:
 
     def _usage(self, status: str) -> dict[str, Any]:
         if status == "failed" or self._segments is None:
-            return tokens.zero()
+            return usage_meter.zero()
         text = sum(output.text_tokens for output in self._outputs)
         audio = sum(output.audio_tokens for output in self._outputs)
-        return tokens.usage(self._segments, self._cached, text, audio)
+        return usage_meter.usage(self._segments, self._cached, text, audio)
 
     async def _run(self) -> None:
         try:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .state import State
-from .tokens import transcription_usage
+from .session_context import State
+from .usage_meter import transcription_usage
 
 __all__ = ["report"]
 

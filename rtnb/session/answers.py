@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from ..errors import ConnectionLost, RtnbError
-from ..wire.events import Event
+from ..protocol.events import Event
 
 __all__ = ["Answers"]
 

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..analysis.usage import Gauge
 from ..errors import ArgumentError
-from ..views.usage.view import Gauge
-from ..wire.models import Model
-from ..wire.record import Record
-from ..wire.usage import Cost, Usage
+from ..protocol.models import Model
+from ..protocol.state import Record
+from ..protocol.usage import Cost, Usage
 
 __all__ = ["WARN_AT", "Budget"]
 

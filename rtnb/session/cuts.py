@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..views.turn import TurnView
-from ..wire.conversation import UNHEARD
-from ..wire.events import Event
+from ..analysis.turn import TurnView
+from ..protocol.conversation import UNHEARD
+from ..protocol.events import Event
 
 __all__ = ["cuts"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import AuthError, ConnectionLost, RtnbError, ServiceError
-from ..wire.log import Log
+from ..protocol.log import Log
 
 __all__ = ["explained"]
 

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..errors import BudgetError, BudgetWarning, RtnbError
-from ..wire.events import Event
-from ..wire.record import Record
+from ..protocol.events import Event
+from ..protocol.state import Record
 from .budget import Budget
 
 __all__ = ["Guard"]

@@ -6,8 +6,8 @@ from base64 import b64encode
 from collections.abc import Iterable
 
 from ..audio import Clip, Codec
-from ..wire.events import Event
-from .contents import Content, Picture
+from ..protocol.events import Event
+from .content import Content, Picture
 
 __all__ = ["encoded", "grouped", "message"]
 

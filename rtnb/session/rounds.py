@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from ..errors import RemoteProtocolError
-from ..wire.events import Event
+from ..protocol.events import Event
 from .toolbox import Toolbox
 from .turn import Turn
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Iterable
 
+from ..analysis.turn import TOOL_ERROR, Call
 from ..errors import ArgumentError
-from ..views.turn import TOOL_ERROR, Call
 from .tools import Tool
 
 __all__ = ["Toolbox"]

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pybase64 import b64decode
 
+from ..analysis.turn import Input, TurnView
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, TurnTimeout
-from ..views.turn import Input, TurnView
-from ..wire.log import Entry
-from ..wire.turns import Turn as Fold
-from .contents import Content
+from ..protocol.log import Entry
+from ..protocol.turns import Turn as Fold
+from .content import Content
 from .signal import POLL, Signal
 
 if TYPE_CHECKING:
-    from .core import AsyncSession
+    from .async_session import AsyncSession
 
 __all__ = ["Delta", "Turn"]
 

@@ -22,9 +22,9 @@ import orjson
 
 from ..errors import ArgumentError, ConnectionLost, ReplayError
 from ..keys import known_keys
-from ..wire.entries import Entry, LogView
-from ..wire.log import Log
-from ..wire.redact import redact
+from ..protocol.entries import Entry, LogView
+from ..protocol.log import Log
+from ..redaction import redact
 
 __all__ = ["Replay"]
 

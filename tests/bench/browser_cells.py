@@ -5,11 +5,11 @@ import asyncio, json, statistics, threading, time
 import anywidget, ipywidgets, numpy as np, traitlets
 import rtnb
 from IPython.display import display
-from rtnb.audio.pcm import Codec, pcm16
-from rtnb.faces import loop
-from rtnb.faces.comms import pin
-from rtnb.faces.live import LiveWidget
-from rtnb.faces.player import Player
+from rtnb.audio.codecs import Codec, pcm16
+from rtnb.widgets import loop
+from rtnb.widgets.comms import pin
+from rtnb.widgets.live_turn import LiveWidget
+from rtnb.widgets.playback import Player
 
 TONE = (8000 * np.sin(np.arange(24_000 * 2) * 2 * np.pi * 440 / 24_000)).astype("<i2").tobytes()
 RESULT = {}
@@ -181,7 +181,7 @@ minute_of_noise = np.random.default_rng(7).standard_normal(60 * rate).astype(np.
 minute_of_noise *= np.abs(np.sin(np.arange(60 * rate) / rate * 2.1)) ** 3
 clip = rtnb.Clip(np.tile(minute_of_noise, 60), rate)
 samples = (clip.samples * 32767).astype("<i2")
-from rtnb.faces.waveform import Waveform
+from rtnb.widgets.waveform import Waveform
 
 
 class Raw(anywidget.AnyWidget):

@@ -117,7 +117,7 @@ async def bare(port: int, turns: int) -> float:
 
 async def rtnb(port: int, turns: int) -> float:
     """Receive, parse, log, fold, and decode the audio, turn by turn."""
-    from rtnb.session.core import AsyncSession
+    from rtnb.session.async_session import AsyncSession
     from rtnb.transports import websocket
 
     transport = await websocket.connect(f"ws://127.0.0.1:{port}/v1/realtime?model=m")

@@ -35,9 +35,9 @@ FIGURES = ("memory", "search", "first_view", "live")
 
 MAKE = """
 import time
-from rtnb.faces.display import install
-from rtnb.views.log.events import Events
-from rtnb.wire.log import Log
+from rtnb.notebook.display import install
+from rtnb.analysis.events import Events
+from rtnb.protocol.log import Log
 
 install()
 WHERE = '"response_id":"resp_%d","item_id":"item_%d","output_index":0,"content_index":0'
@@ -205,8 +205,8 @@ def log_of(count: int) -> tuple[Any, list[bytes]]:
 
 def memory(count: int) -> None:
     """Measure bytes per event."""
-    from rtnb.views.log.events import Events
-    from rtnb.views.log.rows import Rows
+    from rtnb.analysis.event_rows import Rows
+    from rtnb.analysis.events import Events
 
     log, frames = log_of(count)
     began = time.perf_counter()
@@ -228,8 +228,8 @@ def memory(count: int) -> None:
 
 def search(count: int) -> None:
     """Search in the kernel."""
-    from rtnb.views.log.events import Events
-    from rtnb.views.log.search import Search, pattern_finder, text_finder
+    from rtnb.analysis.event_search import Search, pattern_finder, text_finder
+    from rtnb.analysis.events import Events
 
     log, frames = log_of(count)
     events = Events(log)

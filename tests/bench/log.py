@@ -16,7 +16,7 @@ import time
 import tracemalloc
 from collections.abc import Callable
 
-from rtnb.wire.log import Log
+from rtnb.protocol.log import Log
 
 TURN = (
     ["response.create", "response.created", "response.output_item.added", "response.content_part.added"]

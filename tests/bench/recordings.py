@@ -27,17 +27,17 @@ import numpy as np
 import orjson
 
 from rtnb.audio import Clip
+from rtnb.protocol.ids import server_id
+from rtnb.protocol.state import Record
 from rtnb.recordings import open as open_recording
 from rtnb.recordings import save
+from rtnb.recordings.autosave import Spool
 from rtnb.recordings.header import header
 from rtnb.recordings.reader import Reader
-from rtnb.recordings.spool import Spool
 from rtnb.recordings.verify import verify
 from rtnb.recordings.writer import pieces
 from rtnb.session.signal import Signal
 from rtnb.transports import Replay, pair
-from rtnb.wire.ids import server_id
-from rtnb.wire.record import Record
 
 SPEECH = Path(__file__).parents[2].parent / "shared" / "speech"
 MS = 1_000_000
@@ -278,7 +278,7 @@ with rtnb.connect(engine="weightless", spool=sys.argv[1] == "on") as session:
 
 def living() -> None:
     """Compare how a session of an hour, as fast as it goes, grows in memory with its frames' bytes."""
-    from rtnb.server import process
+    from rtnb.server import launcher
 
     if sys.platform != "linux":
         return
@@ -288,7 +288,7 @@ def living() -> None:
             [sys.executable, "-c", LIVE, spool], capture_output=True, text=True, check=True
         ).stdout.split()
         grown[spool], frames = float(done[0]), float(done[1])
-    process.stop("weightless")
+    launcher.stop("weightless")
     what = "memory that a spooled session takes more after 60 minutes than after 10"
     say(what, grown["on"], "MB", "the bytes of its frames meanwhile", frames, 0.25)
     say(what, grown["on"], "MB", "the same without a spool", grown["off"], None)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import rtnb
 from rtnb.engines.weights import CARRIERS
-from rtnb.session.core import AsyncSession
+from rtnb.session.async_session import AsyncSession
 from rtnb.transports import websocket
 from rtnb.transports.base import Transport
 

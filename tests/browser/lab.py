@@ -238,7 +238,7 @@ class Jupyter:
                 process.kill()
                 process.wait(15)
         self._process = None
-        from rtnb.server import process as engines
+        from rtnb.server import launcher as engines
 
         before = os.environ.get("RTNB_HOME")
         os.environ["RTNB_HOME"] = str(self.rtnb_home)

@@ -4,7 +4,7 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-DOCTOR = "from rtnb.faces.doctor import doctor\nd = doctor()\nd"
+DOCTOR = "from rtnb.widgets.doctor import doctor\nd = doctor()\nd"
 READY = "() => document.querySelector('.rtnb-doctor [role=status]')?.textContent.includes('roblem')"
 
 

@@ -9,9 +9,9 @@ pytestmark = pytest.mark.browser
 
 BIG = """
 import orjson
-from rtnb.faces.display import install
-from rtnb.views.log.events import Events
-from rtnb.wire.log import Log
+from rtnb.notebook.display import install
+from rtnb.analysis.events import Events
+from rtnb.protocol.log import Log
 KINDS = ["response.created", "response.output_text.done", "conversation.item.done", "rate_limits.updated"]
 log = Log()
 for k in range(100_000):

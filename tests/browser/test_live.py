@@ -13,7 +13,7 @@ LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
 SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(15))"
 NASTY = "<script>window.bad = 1</script><img src=x onerror='window.bad = 2'>"
 CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
-WIDGET = "widget = rtnb.faces.live._shown[t].widget"
+WIDGET = "widget = rtnb.widgets.live_turn._shown[t].widget"
 PLAYING = """() => { const page = globalThis[Symbol.for("rtnb.page.1")];
     return [...(page?.players ?? [])].some((player) => player.playing && player.items
         && Object.values(player.items).some((item) => item.played_ms > 300)); }"""
@@ -140,7 +140,7 @@ BAD_CARD = f"""<style></style><div onclick="window.bad = 1"><p>kept</p>{NASTY}<i
 
 async def test_html_that_is_no_card_does_nothing_in_the_page(lab: Any) -> None:
     """Should a card ever hold what it must not, the page leaves it out."""
-    widget = "from rtnb.faces.live import LiveWidget\nw = LiveWidget(lambda message, buffers: None)"
+    widget = "from rtnb.widgets.live_turn import LiveWidget\nw = LiveWidget(lambda message, buffers: None)"
     page = await lab.open([f"{widget}\nw.finish({BAD_CARD!r})\nw"])
     await page.run(0)
     await page.wait("() => document.querySelector('.jp-OutputArea')?.innerText.includes('kept')")

@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from frames import full
 
-from rtnb.views.timing.spans import TurnTimes
-from rtnb.views.timing.timeline import Timeline
-from rtnb.views.turn import TurnView
+from rtnb.analysis.spans import TurnTimes
+from rtnb.analysis.timeline import Timeline
+from rtnb.analysis.turn import TurnView
 
 pytestmark = pytest.mark.browser
 

@@ -6,7 +6,7 @@ pytestmark = pytest.mark.browser
 
 HOUR = """
 import numpy as np, rtnb
-from rtnb.faces.waveform import Waveform
+from rtnb.widgets.waveform import Waveform
 rate = 24_000
 minute = np.random.default_rng(7).standard_normal(60 * rate).astype(np.float32) * 0.12
 minute *= np.abs(np.sin(np.arange(60 * rate) / rate * 2.1)) ** 3
@@ -16,7 +16,7 @@ w
 """
 TONE = """
 import rtnb
-from rtnb.faces.waveform import Waveform
+from rtnb.widgets.waveform import Waveform
 w = Waveform(rtnb.Clip.tone(440, 12.0), title="<b>tone</b>")
 w
 """

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { announceFinal, captionsAfter, newlyFinal, speakerName } from "../../rtnb/faces/static/captions.js";
+import { announceFinal, captionsAfter, newlyFinal, speakerName } from "../../rtnb/widgets/static/shared/captions.js";
 
 const line = (key, turn, who, text, final = false) => ({ key, turn, who, text, final });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { browserOf, frontEndOf } from "../../rtnb/faces/static/doctor.js";
+import { browserOf, frontEndOf } from "../../rtnb/widgets/static/doctor/doctor.js";
 
 test("front ends are told apart by what their pages have", () => {
   assert.equal(frontEndOf({ app: "JupyterLab", dataset: { jpThemeName: "x" } }), "JupyterLab");

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { deskOf } from "../../rtnb/faces/static/recorder-desk.js";
+import { deskOf } from "../../rtnb/widgets/static/recorder/recorder-desk.js";
 import { fakeMicrophone, settled } from "./fake-microphone.mjs";
 
 let count = 0;

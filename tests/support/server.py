@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from rtnb.audio.pcm import Codec, pcm16
+from rtnb.audio.codecs import Codec, pcm16
 from rtnb.engines.base import Engine
-from rtnb.engines.weightless import weightless
-from rtnb.server.connection import ServerSession
+from rtnb.engines.fake import weightless
+from rtnb.protocol.conversation import Conversation
 from rtnb.server.limits import TokenWindow
+from rtnb.server.session import ServerSession
 from rtnb.server.workers import lease
 from rtnb.transports.memory import MemoryEnd, pair
-from rtnb.wire.conversation import Conversation
 
 from .schema import check_server_event
 

@@ -1,0 +1,163 @@
+"""The sound around an event: that of its item, and where in it the event stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..audio import Clip
+from ..audio.codecs import Codec
+from ..errors import AudioError
+from ..protocol.columns import SERVER
+from ..protocol.conversation import Conversation
+from ..protocol.entries import Entry
+from ..protocol.events import SOUND_DELTAS
+from .event_rows import AUDIO, Rows
+from .event_text import carried
+from .formats import Formats
+
+__all__ = ["MOST_SECONDS", "Track", "Tracks"]
+
+MOST_SECONDS = 120.0
+"""Of sound, at most, in one track: what a page is sent at once. A longer item is cut around the event."""
+
+_APPEND = "input_audio_buffer.append"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A piece of sound. ``events`` are what it is made of, each with the second at which it begins."""
+
+    key: str
+    label: str
+    codec: Codec
+    events: list[int]
+    starts: list[float]
+    data: bytes
+    at: float
+    """Where the event that was asked about stands, in seconds."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.data) / self.codec.bytes_per_second
+
+    @property
+    def clip(self) -> Clip:
+        """The sound, in whole samples."""
+        return Clip.from_wire(self.data[: len(self.data) - len(self.data) % self.codec.width], self.codec)
+
+
+class Tracks:
+    """Finds the sound of events. ``conversation`` is asked for the sound of the user's items alone."""
+
+    def __init__(self, rows: Rows, formats: Formats, conversation: Callable[[], Conversation]) -> None:
+        self._rows = rows
+        self._conversation = conversation
+        self._formats = formats
+
+    def of(self, event: int) -> Track | None:
+        """Return the sound of an event's item; None where it has none."""
+        try:
+            return self._find(event)
+        except AudioError:
+            return None
+
+    def _find(self, event: int) -> Track | None:
+        rows = self._rows
+        entry = rows.events[event]
+        if entry.type == _APPEND:
+            return self._joined(event, self._appended(event), f"You, {_turn(entry.turn)}", "in")
+        item = rows.item_of(event)
+        if item:
+            pieces = self._pieces(rows.of_item(item))
+            if len(pieces):
+                return self._joined(event, pieces, f"Assistant, {_turn(entry.turn)}", "out")
+        own = carried(entry)
+        if own:
+            codec = self._formats.of(entry)
+            who = "Assistant" if entry.direction == "server" else "You"
+            return Track(f"own:{event}", f"{who}, {_turn(entry.turn)}", codec, [event], [0.0], own[0], 0.0)
+        return self._taken(event, entry)
+
+    def _pieces(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return those of some events that bring the answer's sound."""
+        source, kinds = self._rows.events.source, SOUND_DELTAS
+        about = np.array([self._rows.flags(int(event)) & AUDIO for event in events], bool)
+        found = events[about]
+        names = source.names
+        sorts = source.sorts(self._log_rows(found))[0].tolist()
+        right = [names[kind & ~SERVER] in kinds and bool(kind & SERVER) for kind in sorts]
+        pieces: NDArray[np.int64] = found[np.array(right, bool)]
+        return pieces
+
+    def _appended(self, event: int) -> NDArray[np.int64]:
+        """Return the appends around one, as far as they are of the same turn, or of none."""
+        rows = self._rows
+        turn = rows.turn_of(event)
+        kind = rows.events.source.filter(_APPEND, direction="client").rows
+        every = kind if rows.events.grows else np.flatnonzero(np.isin(rows.events.rows, kind))
+        every = every[every < rows.size]
+        turns = rows.row_turn[rows.row_of[every]]
+        place = int(np.searchsorted(every, event))
+        others = np.flatnonzero(turns != turn)
+        before, after = others[others < place], others[others > place]
+        start = int(before[-1]) + 1 if len(before) else 0
+        return every[start : int(after[0]) if len(after) else len(every)]
+
+    def _joined(self, event: int, pieces: NDArray[np.int64], label: str, lane: str) -> Track | None:
+        rows = self._rows
+        codec = self._formats.of(rows.events[int(pieces[0])])
+        place = int(np.searchsorted(pieces, event))
+        pieces, place = self._within(pieces, place, codec)
+        sounds = [self._sound(int(piece)) for piece in pieces]
+        ends = list(accumulate(len(sound) / codec.bytes_per_second for sound in sounds))
+        starts = [0.0, *ends[:-1]]
+        at = starts[place] if place < len(starts) else ends[-1]
+        if isinstance(cut := rows.events[event].data.get("audio_end_ms"), int):
+            at = min(max(cut / 1000, 0.0), ends[-1])
+        key = f"{lane}:{int(pieces[0])}:{int(pieces[-1])}"
+        return Track(key, label, codec, pieces.tolist(), starts, b"".join(sounds), at)
+
+    def _within(self, pieces: NDArray[np.int64], place: int, codec: Codec) -> tuple[NDArray[np.int64], int]:
+        """Return as many of the pieces around one as a track may have."""
+        most = int(MOST_SECONDS * codec.bytes_per_second)
+        sizes = np.maximum(self._rows.events.source.sound_sizes(self._log_rows(pieces)), 1)
+        ends = np.cumsum(sizes)
+        if int(ends[-1]) <= most:
+            return pieces, place
+        middle = int(ends[min(place, len(ends) - 1)])
+        start = int(np.searchsorted(ends, max(middle - most // 2, 0)))
+        stop = int(np.searchsorted(ends, ends[start] - sizes[start] + most, "right"))
+        return pieces[start:stop], place - start
+
+    def _sound(self, event: int) -> bytes:
+        row = int(self._log_rows(np.array([event]))[0])
+        cut = self._rows.events.source.sound(row)
+        return cut if cut is not None else b"".join(carried(self._rows.events[event]))
+
+    def _taken(self, event: int, entry: Entry) -> Track | None:
+        """Return the sound of the user's item that an event names, as the conversation has it."""
+        data = entry.data
+        held = data.get("item")
+        id = data.get("item_id") or (held.get("id") if isinstance(held, dict) else None)
+        item = self._conversation().items.get(id) if isinstance(id, str) else None
+        part = next((part for part in item.parts if part.codec and part.data), None) if item else None
+        if item is None or part is None or part.codec is None:
+            return None
+        who = "Assistant" if item.role == "assistant" else "You"
+        label = f"{who}, {_turn(entry.turn)}"
+        most = int(MOST_SECONDS * part.codec.bytes_per_second)
+        return Track(f"item:{item.id}", label, part.codec, [event], [0.0], part.data[:most], 0.0)
+
+    def _log_rows(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
+        rows: NDArray[np.int64] = events if self._rows.events.grows else self._rows.events.rows[events]
+        return rows
+
+
+def _turn(number: int) -> str:
+    return f"turn {number}" if number >= 0 else "between turns"

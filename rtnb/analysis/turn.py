@@ -1,0 +1,263 @@
+"""A turn to look at: everything a record says of it. The same for a live turn and for one from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ..audio import Clip
+from ..clean import clean_text
+from ..errors import RtnbError, ServiceError
+from ..protocol.items import Item
+from ..protocol.state import Record
+from ..protocol.turns import Response
+from ..protocol.turns import Turn as Fold
+from ..protocol.usage import Cost, Usage
+from .events import Events
+
+if TYPE_CHECKING:
+    from .latency import LatencyView
+    from .timeline import Timeline
+
+__all__ = ["TOOL_ERROR", "Call", "Input", "TurnView", "service_error"]
+
+
+class Input(str):
+    """What the user said, as text: the transcript of speech, or what was written. ``audio`` is the speech."""
+
+    __slots__ = ("audio",)
+    audio: Clip | None
+
+    def __new__(cls, text: str, audio: Clip | None = None) -> Input:
+        """Hold both."""
+        self = super().__new__(cls, text)
+        self.audio = audio
+        return self
+
+    @property
+    def text(self) -> str:
+        """The text as a plain str."""
+        return str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One function call of a turn. ``error`` is set where the tool raised; ``output`` is None until then."""
+
+    id: str
+    name: str
+    arguments: str
+    output: str | None
+    error: str | None
+
+
+class TurnView:
+    """One turn of a record. Nothing here waits: it says what is known now."""
+
+    def __init__(self, record: Record, fold: Fold, *, billed: bool = True, engine: str = "") -> None:
+        self._record = record
+        self._fold = fold
+        self._billed = billed
+        self._engine = engine
+
+    @property
+    def number(self) -> int:
+        """The turn's place in the session, from 0; its frames carry it in ``Entry.turn``."""
+        return self._fold.number
+
+    @property
+    def model(self) -> str:
+        """The model's id, as the server told it."""
+        return self._record.model
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine that answered in the model's place, such as "local"; "" for other servers."""
+        return self._engine
+
+    @property
+    def origin(self) -> str:
+        """Where the turn comes from, as a sentence, if it was replayed or read from a file; else ""."""
+        return self._record.origin
+
+    @property
+    def hurried(self) -> bool:
+        """Whether the turn was replayed at another speed than life's, so that its times tell nothing."""
+        return self._record.hurried
+
+    @property
+    def billed(self) -> bool:
+        """Whether anybody asks money for the turn."""
+        return self._billed
+
+    @property
+    def responses(self) -> Sequence[Response]:
+        """The turn's responses, in order: several where functions were called."""
+        return tuple(self._fold.responses)
+
+    @property
+    def items(self) -> list[Item]:
+        """All items of the answer: messages and function calls."""
+        return [self._record.conversation.items[id] for id in self._fold.outputs]
+
+    @property
+    def said(self) -> str:
+        """The answer's text so far."""
+        return " ".join(filter(None, (item.text.strip() for item in self.items if item.type == "message")))
+
+    @property
+    def sound(self) -> Clip | None:
+        """The answer's sound so far, heard or not; None where there is none."""
+        return _clip(self.items)
+
+    @property
+    def heard(self) -> float | None:
+        """Seconds of the answer that were heard before it was cut short; None where it was not cut."""
+        spoken = [item for item in self.items if item.type == "message"]
+        if not any(item.heard_ms is not None for item in spoken):
+            return None
+        parts = (
+            item.audio_ms if item.heard_ms is None else min(item.heard_ms, item.audio_ms) for item in spoken
+        )
+        return sum(parts) / 1000
+
+    @property
+    def input(self) -> Input:
+        """What the user said: a str (text or transcript) with ``audio``."""
+        known = (self._record.conversation.items[id] for id in self._fold.inputs)
+        items = [*self._fold.given, *known]
+        return Input(" ".join(filter(None, (item.text.strip() for item in items))), _clip(items))
+
+    @property
+    def untranscribed(self) -> bool:
+        """Whether the service was asked for the words of speech it took, and has not told them."""
+        conversation = self._record.conversation
+        items = (conversation.items[id] for id in self._fold.inputs)
+        return bool(conversation.input_settings.get("transcription")) and any(
+            item.committed and not item.transcribed for item in items
+        )
+
+    @property
+    def transcription_error(self) -> str | None:
+        """Why the user's speech has no transcript; None where nothing went wrong."""
+        items = (self._record.conversation.items[id] for id in self._fold.inputs)
+        return next((item.transcription_error for item in items if item.transcription_error), None)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The function calls of the turn, with their outputs."""
+        if not any(item.type == "function_call" for item in self.items):
+            return []
+        every = list(self._record.conversation.items.values())
+        outputs = {item.call_id: item.output for item in every if item.type == "function_call_output"}
+        return [
+            Call(item.call_id or item.id, item.name or "", item.arguments, output, _tool_error(output))
+            for item in self.items
+            if item.type == "function_call"
+            for output in (outputs.get(item.call_id),)
+        ]
+
+    @property
+    def status(self) -> str:
+        """in_progress, completed, cancelled, interrupted, incomplete or failed."""
+        return self._fold.status(self._record.conversation)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last response ended early, in the service's words, such as max_output_tokens."""
+        return self._fold.responses[-1].reason if self._fold.responses else None
+
+    @property
+    def error(self) -> RtnbError | None:
+        """What went wrong, as the service told it; None where nothing did."""
+        last = self._fold.responses[-1] if self._fold.responses else None
+        if last is not None and last.status == "failed":
+            return service_error(last.error or {})
+        if last is None and self._fold.errors:
+            return service_error(self._fold.errors[-1])
+        return None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all the turn's responses, as the service counted them."""
+        return self._fold.usage
+
+    @property
+    def cost(self) -> Cost | None:
+        """US dollars at the model's published prices; None where they, or the usage, are unknown.
+
+        What was used and is not in it is in ``cost.excludes``.
+        """
+        return self._fold.cost(self._record.row, billed=self._billed)
+
+    @property
+    def latency(self) -> LatencyView:
+        """How long the parts of the answer took, and by whose clock."""
+        from .latency import LatencyView
+
+        return LatencyView.of(self._fold.marks)
+
+    @property
+    def marks(self) -> dict[str, float]:
+        """When things happened, in seconds since the log began; the names are in ``timing.MARKS``."""
+        return dict(self._fold.marks)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The turn as a picture on one clock: who spoke, who waited, what was heard. As known now."""
+        from .spans import TurnTimes
+        from .timeline import Timeline
+
+        return Timeline([TurnTimes.of(self)])
+
+    @property
+    def events(self) -> Events:
+        """The turn's frames so far, both directions."""
+        record = self._record
+        about = {"engine": self.engine, "billed": self.billed, "model": self.model}
+        rows = record.log.rows(turn=self.number)
+        return Events(record.log, rows, record=lambda: record, about=about | {"stated_model": record.stated})
+
+    def _brief(self, note: str = "") -> str:
+        """Return the turn in a line: how it ended, what was said, and why where nothing was."""
+        said = clean_text(self.said)
+        said = repr(said if len(said) <= 60 else said[:59] + "…")
+        if said == "''" and self.error is not None:
+            said = clean_text(str(self.error))
+        sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
+        return f"<Turn {max(self.number, 0)} {self.status}{note}: {said}{sound}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        from ..render.turn_card import turn_html
+
+        return {"text/plain": repr(self), "text/html": turn_html(self)}
+
+
+def _clip(items: list[Item]) -> Clip | None:
+    parts = [part for item in items for part in item.parts if part.codec is not None and part.chunks]
+    clips = [
+        Clip.from_wire(b"".join(part.data for part in group), codec)
+        for codec, group in groupby(parts, key=lambda part: part.codec)
+        if codec is not None
+    ]
+    return clips[0] if len(clips) == 1 else Clip.join(clips) if clips else None
+
+
+def service_error(wire: dict[str, Any]) -> ServiceError:
+    """Return the exception for an ``error`` as the wire has it; what it lacks is None."""
+    return ServiceError(
+        str(wire.get("message") or wire.get("code") or "the service gave no reason"),
+        type=wire.get("type"),
+        code=wire.get("code"),
+        param=wire.get("param"),
+    )
+
+
+TOOL_ERROR = "error: "
+"""How a tool's failure begins in the text that goes to the model, and by which it is known again."""
+
+
+def _tool_error(output: str | None) -> str | None:
+    return output.removeprefix(TOOL_ERROR) if output is not None and output.startswith(TOOL_ERROR) else None

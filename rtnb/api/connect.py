@@ -1,0 +1,221 @@
+"""``rtnb.connect``: one door to the embedded engine, to OpenAI and Azure, and to any compatible server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..endpoints.endpoint import Target, locate
+from ..errors import ArgumentError, ConnectionLost
+from ..notebook.display import install, telling
+from ..protocol import models
+from ..protocol.events import Event
+from ..recordings.autosave import Spool, wanted
+from ..session import event_loop
+from ..session.async_session import AsyncSession
+from ..session.budget import Budget
+from ..session.keywords import checked
+from ..transports import websocket
+from ..transports.base import Transport
+from .session import Session
+
+__all__ = ["connect"]
+
+
+@checked
+def connect(
+    where: str | Transport | None = None,
+    *,
+    engine: str | None = None,
+    model: str | None = None,
+    api_key: str | None = None,
+    instructions: str | None = None,
+    voice: str | None = None,
+    modalities: str | Iterable[str] | None = None,
+    tools: Iterable[Callable[..., Any] | Mapping[str, Any] | Any] | None = None,
+    tool_choice: str | Event | None = None,
+    turn_detection: str | bool | Mapping[str, Any] | None = False,
+    transcription: str | bool | Mapping[str, Any] | None = True,
+    noise_reduction: str | bool | None = None,
+    input_format: str | Event | None = None,
+    output_format: str | Event | None = None,
+    max_output_tokens: int | str | None = None,
+    speed: float | None = None,
+    response_format: Any = None,
+    session: Mapping[str, Any] | None = None,
+    timeout: float = 30.0,
+    compression: bool = False,
+    spool: bool | str | None = None,
+    budget: float | str | Mapping[str, float] | None = None,
+) -> Session:
+    """Open a session and return it when the server is ready.
+
+    Parameters
+    ----------
+    where
+        Nothing: the embedded engine, started on demand in a process of its own and shared by all notebooks.
+        A model id, such as "gpt-realtime-2.1": OpenAI's service. "azure:DEPLOYMENT": Azure. An address that
+        begins with ws or http: any server that speaks the protocol. Or a transport of your own.
+    engine
+        For the embedded engine: "local" (the default: VAD, ASR, LLM and TTS on the CPU), "weightless"
+        (instant and deterministic), or with parts of your own: "local,llm=PATH.gguf", "local,llm=URL#MODEL".
+    model
+        The model to ask a server for, or that the embedded engine stands in for; by default the seed model.
+        For Azure, the model behind the deployment, by which it is priced: see ``rtnb.models.use``.
+    api_key
+        The key; else from ``OPENAI_API_KEY`` or ``AZURE_OPENAI_API_KEY``, each for its own service only.
+    modalities
+        "audio" (with its transcript) or "text".
+    tools
+        Typed functions, ``rtnb.tool`` objects, or dicts as the protocol has them.
+    turn_detection
+        False: ``send`` makes the turns. "server_vad", "semantic_vad" or a dict of one with its settings: the
+        server finds them in what is streamed.
+    transcription
+        The user's speech as text: True for a usual model, a model's name, a dict, or False.
+    noise_reduction
+        "near_field", "far_field" or False.
+    input_format, output_format
+        "pcm16" (24 kHz), "g711_ulaw" or "g711_alaw" (8 kHz).
+    max_output_tokens
+        1 to the model's maximum, or "inf".
+    speed
+        Of the voice, 0.25 to 1.5.
+    response_format
+        No realtime model has structured outputs: anything but "text" is refused with a sentence.
+    session
+        More fields for the ``session.update``, passed through as they are.
+    timeout
+        Seconds to wait for the server.
+    compression
+        Offer permessage-deflate: fewer bytes, 12 to 20 times the work.
+    spool
+        Keep the log on the disk as it grows, so that ``rtnb recover`` finds it after a crash: True, False,
+        or "keep" to leave it there after ``close``. By default what ``RTNB_SPOOL`` says, else True.
+    budget
+        What the session may use: dollars (0.5 or "$0.50"), "20,000 tokens", "10 minutes" since it was opened,
+        or a dict of ``usd``, ``tokens`` and ``minutes``. At 80 % a ``BudgetWarning`` is given; at the end no
+        further response begins, nor one that the server would begin by itself: ``send`` raises BudgetError.
+        What runs is not stopped, so the last response may pass it. The embedded engine costs nothing and
+        counts at the prices of the model that it stands in for. ``s.budget`` shows and changes it.
+
+    Raises
+    ------
+    ArgumentError
+        A request the model's row or the protocol does not allow, or a budget in dollars for a model without
+        known prices. Nothing was sent.
+    AuthError
+        No key, or one that was refused.
+    ConnectionLost
+        Nobody answered.
+    EngineError
+        The embedded engine cannot start; WeightsError where its weights are absent.
+    """
+    options: dict[str, Any] = {
+        "instructions": instructions,
+        "voice": voice,
+        "modalities": modalities,
+        "tools": tools,
+        "tool_choice": tool_choice,
+        "turn_detection": turn_detection,
+        "transcription": transcription,
+        "noise_reduction": noise_reduction,
+        "input_format": input_format,
+        "output_format": output_format,
+        "max_output_tokens": max_output_tokens,
+        "speed": speed,
+        "response_format": response_format,
+        "session": session,
+    }
+    spooling = wanted(spool)
+    Budget.allowed(budget)
+    if where is not None and engine is not None:
+        raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
+    if api_key is not None and not isinstance(where, str):
+        raise ArgumentError(
+            "a key is for a hosted model or a server: name it first, such as "
+            "rtnb.connect('gpt-realtime-2.1', api_key=…). The embedded engine needs none"
+        )
+    if engine is not None and not isinstance(engine, str):
+        raise ArgumentError(f"engine is a text such as 'local', not {type(engine).__name__}")
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
+        raise ArgumentError(f"timeout is a number of seconds above 0, not {timeout!r}")
+    if where is not None and not isinstance(where, str):
+        transport = where
+        if not all(hasattr(transport, verb) for verb in ("send", "recv", "close")):
+            raise ArgumentError(
+                "where is nothing, a model's name, an address, or a transport with send, recv and close, "
+                f"not {type(transport).__name__}"
+            )
+        aim = Target("a transport", "", model or models.SEED, billed=False, stated=model or "")
+        return event_loop.run(_open(lambda: _ready(transport), aim, options, timeout, spooling, budget))
+    target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
+
+    async def dial() -> Transport:
+        return await websocket.connect(
+            target.url, headers=target.headers, timeout=timeout, compression=compression
+        )
+
+    return event_loop.run(_open(dial, target, options, timeout, spooling, budget))
+
+
+async def _ready(transport: Transport) -> Transport:
+    return transport
+
+
+async def _open(
+    dial: Callable[[], Any],
+    target: Target,
+    options: dict[str, Any],
+    timeout: float,
+    spooling: str,
+    budget: Any,
+) -> Session:
+    AsyncSession.check(target.model, options)  # before anything is opened or sent
+    core = AsyncSession(
+        await dial(),
+        model=target.model,
+        billed=target.billed,
+        engine=target.engine,
+        explain=target.explain,
+    )
+    core.record.stated = target.stated
+    await core.open(options, budget=budget, timeout=timeout)
+    spool = _spool(core, target, keep=spooling == "keep") if spooling else None
+    install()
+    return Session(core, target.name, spool)
+
+
+def _spool(core: AsyncSession, target: Target, *, keep: bool) -> Spool:
+    return Spool(
+        core.record,
+        core.signal.wait,
+        keep=keep,
+        where=target.name,
+        engine=target.engine,
+        billed=target.billed,
+        model=target.model,
+    )
+
+
+def _embedded(engine: str | None, model: str | None) -> Target:
+    from ..server.launcher import ensure, last_words
+
+    with telling("The embedded engine was started") as progress:
+        endpoint = ensure(engine, progress=progress)
+
+    def explain(lost: ConnectionLost) -> ConnectionLost | None:
+        said = last_words(endpoint)
+        return None if said is None else ConnectionLost(said, code=lost.code, reason=lost.reason)
+
+    found = locate(endpoint.url, model=model, api_key=endpoint.key)
+    return Target(
+        f"the embedded engine ({endpoint.engine})",
+        found.url,
+        found.model,
+        found.headers,
+        billed=False,
+        engine=endpoint.engine,
+        stated=model or "",
+        explain=explain,
+    )

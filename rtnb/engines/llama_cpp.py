@@ -1,0 +1,212 @@
+"""The chat model of the local engine: SmolLM2 135M, or any GGUF file, on llama.cpp."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import EngineError
+from . import prompting, tool_calling, weights
+from .base import Call, Say
+from .chat_stream import fold, with_tools
+from .history import fit
+from .json_schema import fill, fits
+from .llamacpp import Runtime
+
+__all__ = ["llama"]
+
+_SMALL = 600_000_000  # parameters below which a model is led by the hand
+_CONTEXT = 2_048  # tokens for SmolLM2: it was trained on 8,192, but to read 2,000 takes a core 6 seconds
+_CONTEXT_OWN = 8_192  # tokens for a user's model, where it was trained on as many
+_RESERVE = 256  # tokens for the template and the turns that a small model is shown
+_LONGEST = 640  # tokens kept free for a small model's answer
+_CALL = 400  # tokens that the arguments of one call may take
+_ANSWER = 1_024  # tokens that a larger model's answer may take of its context
+_WARM = 4  # tools whose prompts are read ahead
+
+
+class _Llama:
+    eager = True
+
+    def __init__(self, path: Path, context: int, threads: int, name: str, about: str) -> None:
+        self._runtime = Runtime(path, context, threads)
+        self._count = lru_cache(maxsize=4096)(self._runtime.count)
+        self._small = self._runtime.parameters < _SMALL
+        self.name = name
+        self.about = about
+        self.context = self._runtime.context
+        self.close = self._runtime.close
+
+    def generate(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]],
+        tool_choice: str | dict[str, Any],
+        max_tokens: int,
+        stopped: Callable[[], bool],
+    ) -> Iterator[Say | Call]:
+        if isinstance(tool_choice, Mapping) and tool_choice.get("name") not in [t.get("name") for t in tools]:
+            raise EngineError(f"tool_choice names {tool_choice.get('name')!r}, which is not among the tools")
+        led = self._small or not self._runtime.knows_tools
+        tool = tool_calling.choose(messages, tools, tool_choice) if led else None
+        if tool is not None:
+            yield from self._call(tool, tool_calling.said(messages), max_tokens, stopped)
+        elif led and messages and messages[-1].get("role") == "tool":
+            yield from self._result(messages, max_tokens, stopped)
+        elif self._small:
+            yield from self._chat(messages, max_tokens, stopped)
+        else:
+            request = self._request(messages, () if led else tools, tool_choice, max_tokens)
+            yield from fold(self._runtime.stream(request, stopped))
+
+    def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
+        if self._small:
+            begun = any(m.get("role") != "system" for m in messages)  # then the tools' prompts were read
+            for tool in () if begun else tools[:_WARM]:
+                if tool.get("name"):
+                    self._read(prompting.call_prompt(tool, tool_calling.example(tool), ""))
+            self._read(self._small_prompt(messages))
+        else:
+            offered = tools if self._runtime.knows_tools else ()
+            self._drain(self._request(messages, offered, "auto", 1))
+
+    def count(self, text: str) -> int:
+        return self._count(text)
+
+    def _request(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]],
+        tool_choice: str | dict[str, Any],
+        max_tokens: int,
+    ) -> dict[str, Any]:
+        if isinstance(tool_choice, Mapping):  # llama.cpp knows no named choice
+            tools = [t for t in tools if t.get("name") == tool_choice.get("name")]
+            tool_choice = "required"
+        offer = with_tools(tools, tool_choice)
+        answer = min(max_tokens, _ANSWER, self.context // 2)
+        room = self.context - answer - _RESERVE - self._count(json.dumps(offer))
+        return {"messages": _open(fit(messages, room, self._count)), "max_tokens": answer, **offer}
+
+    def _small_prompt(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        room = self.context - _LONGEST - _RESERVE
+        return prompting.chat_prompt(fit(messages, room, self._count))
+
+    def _chat(
+        self, messages: Sequence[dict[str, Any]], max_tokens: int, stopped: Callable[[], bool]
+    ) -> Iterator[Say | Call]:
+        cap = prompting.cap(tool_calling.said(messages))
+        prompt = _open(self._small_prompt(messages))
+        yield from self._pieces(prompt, cap, max_tokens, stopped)
+
+    def _pieces(
+        self, prompt: list[dict[str, Any]], cap: prompting.Cap, max_tokens: int, stopped: Callable[[], bool]
+    ) -> Iterator[Say]:
+        request = {
+            "messages": prompt,
+            "max_tokens": min(max_tokens, cap.tokens, _LONGEST),
+            **prompting.SAMPLING,
+        }
+        for piece in prompting.unlabelled(fold(self._runtime.stream(request, stopped))):
+            if cap.full(piece.text):
+                return
+            yield piece
+
+    def _call(
+        self, tool: Mapping[str, Any], text: str, max_tokens: int, stopped: Callable[[], bool]
+    ) -> Iterator[Say | Call]:
+        schema = tool.get("parameters")
+        limit = min(max_tokens, _CALL)
+        request = {
+            "messages": prompting.call_prompt(tool, tool_calling.example(tool), text[-2000:]),
+            "max_tokens": limit,
+            "temperature": 0,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"schema": tool_calling.grounded(tool, text)},
+            },
+        }
+        pieces: list[str] = []
+        try:
+            pieces += [p.text for p in fold(self._runtime.stream(request, stopped)) if isinstance(p, Say)]
+            value = json.loads("".join(pieces))
+        except (EngineError, ValueError):  # a schema beyond llama.cpp's grammar, or an answer that was cut
+            value = None
+        if stopped():
+            return
+        if len(pieces) >= max_tokens:
+            yield Say("", max_tokens)
+            return
+        if not fits(value, schema):
+            try:
+                value = fill(schema, text)
+            except ValueError as error:
+                raise EngineError(f"the parameters of {tool['name']!r} cannot be filled: {error}") from None
+        yield Call(str(tool["name"]), json.dumps(value, ensure_ascii=False), len(pieces))
+
+    def _result(
+        self, messages: Sequence[dict[str, Any]], max_tokens: int, stopped: Callable[[], bool]
+    ) -> Iterator[Say]:
+        outputs: list[str] = []
+        for message in reversed(messages):
+            if message.get("role") != "tool":
+                break
+            outputs.insert(0, str(message.get("content") or ""))
+        output, text = "\n".join(outputs), tool_calling.said(messages)
+        pieces: list[Say] = []
+        if not any(prompting.failure(o) for o in outputs):
+            prompt = prompting.result_prompt(text[-1000:], output)
+            pieces = list(self._pieces(prompt, prompting.Cap(1, 80), max_tokens, stopped))
+        answer = "".join(p.text for p in pieces)
+        if not (answer and all(prompting.true_to(answer, o, text) for o in outputs)):
+            answer = " ".join(prompting.spoken_result(o) for o in outputs)
+            pieces = [Say(w if i == 0 else f" {w}") for i, w in enumerate(answer.split())]
+        for piece in pieces[:max_tokens]:
+            if stopped():
+                return
+            yield piece
+
+    def _read(self, prompt: list[dict[str, Any]]) -> None:
+        self._drain({"messages": _open(prompt), "max_tokens": 1, "temperature": 0})
+
+    def _drain(self, request: dict[str, Any]) -> None:
+        for _ in self._runtime.stream(request, lambda: False):
+            pass
+
+
+def _open(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return ``messages`` with a user's turn or a function's output at the end, which templates need."""
+    if messages and messages[-1].get("role") in ("user", "tool"):
+        return messages
+    begun = any(m.get("role") == "assistant" for m in messages)
+    return [*messages, {"role": "user", "content": "Go on." if begun else "Hello."}]
+
+
+def _threads() -> int:
+    chosen = os.environ.get("RTNB_LLM_THREADS", "").strip() or "1"
+    if not (chosen.isdecimal() and int(chosen) >= 1):
+        raise EngineError(f"RTNB_LLM_THREADS is a whole number from 1 on, not {chosen!r}")
+    return int(chosen)
+
+
+def llama(setting: str = "") -> _Llama:
+    """Return the model; ``setting`` is the path of a GGUF file of the user's own.
+
+    ``RTNB_LLM_THREADS`` gives it more than one thread: faster where cores are idle, and slower by seconds
+    where they are not.
+
+    Raises:
+        WeightsError: The default model is not installed.
+        MissingPackageError: xllamacpp is not installed.
+        EngineError: The file is absent or no model, or the number of threads is none.
+    """
+    threads = _threads()
+    if setting:
+        path = Path(setting).expanduser()
+        return _Llama(path, _CONTEXT_OWN, threads, path.stem, f"{path.name}, your own, on llama.cpp (MIT)")
+    about = "SmolLM2 135M Instruct (Apache-2.0) on llama.cpp (MIT), a 135M model: fluent and often silly"
+    return _Llama(weights.path("smollm2"), _CONTEXT, threads, "SmolLM2-135M-Instruct", about)

@@ -1,0 +1,408 @@
+"""The conversation, folded from frames: items in order, with their text and their sound.
+
+Client and server fold the same frames, so after any legal exchange both sides' conversations are equal.
+Items are ordered by ``previous_item_id`` and joined by ``item_id``, never by time of arrival: a transcript of
+the user's words may come after the answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from pybase64 import b64decode
+
+from ..audio.codecs import Codec, wire_format
+from .events import Direction, Event, as_object
+from .input_buffer import InputBuffer, Mark
+from .items import Item
+from .sound import Sound
+
+__all__ = ["UNHEARD", "Conversation", "unheard"]
+
+_KEEP_SECONDS = 120
+"""How much unspoken input a hands-free session keeps; far more than any prefix padding."""
+
+
+UNHEARD = "unheard"
+"""How the event id of a ``conversation.item.delete`` begins that removes an answer because nothing of it was
+heard. The protocol has no truncation to nothing, and a deletion may have any other reason; so the log says
+it, and a recording knows it too."""
+
+
+def unheard(event: Event) -> bool:
+    """Tell whether a client's ``conversation.item.delete`` says that nothing of the item was heard."""
+    return str(event.get("event_id") or "").startswith(f"{UNHEARD}_")
+
+
+def _text(value: Any) -> str:
+    """Return ``value``; raise TypeError if it is no text, so that nothing else is kept in an item."""
+    if not isinstance(value, str):
+        raise TypeError(f"text was promised, not {type(value).__name__}")
+    return value
+
+
+def _sound(text: Any) -> Sound | None:
+    """Return the sound of base64; None for what is none: the server will refuse it."""
+    try:
+        return Sound(b64decode(text, validate=True)) if text else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _kind(wire_type: str) -> str:
+    """Return text, audio or image for ``input_text``, ``output_audio``, ``text``, …"""
+    return wire_type.rsplit("_", 1)[-1]
+
+
+class Conversation:
+    """The fold. ``apply`` takes each frame once, in order of the log.
+
+    ``items`` holds all items ever seen, those of out-of-band responses too; ``order`` the ids that are in
+    the conversation now.
+    """
+
+    def __init__(self) -> None:
+        self.items: dict[str, Item] = {}
+        self.order: list[str] = []
+        self._placed: set[str] = set()  # what is in it
+        self.session: Event = {}
+        self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
+        self.output_codec = self.input_codec
+        self.sound: tuple[str, Sound] | None = None
+        """The sound that the last event brought: its base64, and the bytes of it."""
+        self._input = InputBuffer()
+        # item.create on its way: event id, item, and the sound of each of its parts
+        self._sent: deque[tuple[str | None, Event, list[Sound | None]]] = deque()
+        self._codecs: dict[str, Codec] = {}  # response id → its own output format
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield the items in order."""
+        return (self.items[id] for id in self.order)
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Conversation):
+            return NotImplemented
+        return self.order == other.order and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # it changes
+
+    def apply(self, direction: Direction, event: Event) -> None:
+        """Fold one event in. Events that say nothing of the conversation are passed over.
+
+        Raises KeyError, TypeError or ValueError for an event that lacks what its type promises.
+        """
+        self.sound = None
+        handlers = _CLIENT if direction == "client" else _SERVER
+        handler = handlers.get(event["type"])
+        if handler is not None:
+            handler(self, event)
+
+    # The session's configuration, as far as the folds need it.
+
+    @property
+    def input_settings(self) -> Event:
+        """``session.audio.input``; {} where the server has not told it."""
+        return as_object(as_object(self.session.get("audio")).get("input"))
+
+    @property
+    def turn_detection(self) -> Event | None:
+        """The settings by which the server detects turns; None where the client commits them."""
+        return as_object(self.input_settings.get("turn_detection")) or None
+
+    def _on_session(self, event: Event) -> None:
+        session = event["session"]
+        if not isinstance(session, dict):
+            raise TypeError(f"a session is an object, not {type(session).__name__}")
+        self.session = session
+        if form := self.input_settings.get("format"):
+            self._change_input(wire_format(form))
+        if form := as_object(as_object(session.get("audio")).get("output")).get("format"):
+            self.output_codec = wire_format(form)
+
+    def _change_input(self, codec: Codec) -> None:
+        mark = self._pop_mark("update")
+        if codec != self.input_codec:
+            self._input.change_codec(mark.position if mark else self._input.end, self.input_codec, codec)
+            self.input_codec = codec
+
+    # What the client says.
+
+    def _on_append(self, event: Event) -> None:
+        buffer = self._input
+        sound = Sound(b64decode(event["audio"], validate=True))
+        self.sound = event["audio"], sound
+        buffer.append(sound)
+        limit = _KEEP_SECONDS * self.input_codec.bytes_per_second
+        if self.turn_detection and not buffer.speech and buffer.end - buffer.start > 2 * limit:
+            buffer.drop_to(buffer.end - limit)
+
+    def _on_mark(self, event: Event) -> None:
+        verb = event["type"].rsplit(".", 1)[-1]
+        self._input.marks.append(Mark(verb, self._input.end, event.get("event_id")))
+
+    def _on_create(self, event: Event) -> None:
+        item = event["item"]
+        if not isinstance(item, dict):
+            raise TypeError(f"an item is an object, not {type(item).__name__}")
+        contents = item.get("content")
+        listed = contents if isinstance(contents, list) else []
+        texts: list[Any] = [as_object(content).get("audio") for content in listed]
+        sounds = [_sound(text) for text in texts]
+        self._sent.append((event.get("event_id"), item, sounds))
+        heard = [(text, sound) for text, sound in zip(texts, sounds, strict=True) if sound is not None]
+        self.sound = heard[0] if heard else None
+
+    def _on_delete(self, event: Event) -> None:
+        item = self.items.get(event["item_id"])
+        if item is not None and item.heard_ms is None and unheard(event):
+            item.heard_ms = 0
+
+    # What the server says.
+
+    def _on_error(self, event: Event) -> None:
+        culprit = event["error"].get("event_id")
+        if culprit is None:
+            if event["error"].get("code") == "input_audio_buffer_commit_empty":
+                self._pop_mark("commit")
+            return
+        self._input.marks = deque(mark for mark in self._input.marks if mark.event_id != culprit)
+        self._sent = deque(sent for sent in self._sent if sent[0] != culprit)
+
+    def _on_speech(self, event: Event) -> None:
+        span = self._input.speech.setdefault(event["item_id"], [None, None])
+        if "audio_start_ms" in event:
+            span[0] = float(event["audio_start_ms"])
+        if "audio_end_ms" in event:
+            span[1] = float(event["audio_end_ms"])
+
+    def _on_cleared(self, event: Event) -> None:
+        mark = self._pop_mark("clear")
+        self._input.drop_to(mark.position if mark else self._input.end)
+        self._input.speech.clear()
+
+    def _on_committed(self, event: Event) -> None:
+        span = self._input.speech.pop(event["item_id"], None)
+        buffer = self._input
+        if span is not None and span[1] is not None:
+            per_ms = self.input_codec.bytes_per_second / 1000
+            width = self.input_codec.width
+            first = int((span[0] or 0) * per_ms) // width * width
+            last = int(span[1] * per_ms) // width * width
+            chunks = buffer.take(first, last)
+        else:
+            mark = self._pop_mark("commit")
+            chunks = buffer.take(buffer.start, mark.position if mark else buffer.end)
+        item = self._item(event["item_id"])
+        item.type, item.role, item.committed = "message", "user", True
+        item.part(0, "audio").codec = self.input_codec
+        item.parts[0].chunks = chunks
+        self._place(item, event)
+
+    def _pop_mark(self, verb: str) -> Mark | None:
+        for mark in self._input.marks:
+            if mark.verb == verb:
+                self._input.marks.remove(mark)
+                return mark
+        return None
+
+    def _on_item(self, event: Event) -> None:
+        """Take conversation.item.added, .done and .created."""
+        wire = event["item"]
+        new = wire["id"] not in self.items
+        item = self._item(wire["id"])
+        if new:
+            self._adopt(item, wire)
+        self._merge(item, wire)
+        if event["type"] != "conversation.item.done" or new:
+            self._place(item, event)
+
+    def _adopt(self, item: Item, wire: Event) -> None:
+        """Give a created item the content that the client sent: the server's echo has no sound."""
+        for sent in self._sent:
+            named = sent[1].get("id")
+            if named == item.id or (named is None and sent[1].get("role") == wire.get("role")):
+                self._sent.remove(sent)
+                self._merge(item, {**sent[1], "id": item.id})
+                for part, sound in zip(item.parts, sent[2], strict=False):
+                    if sound is not None:
+                        part.codec = self.input_codec
+                        part.chunks = [sound]
+                return
+
+    def aside(self, given: Any) -> list[Item]:
+        """Return what the user says in the ``input`` of a response out of band; it joins no conversation."""
+        found = []
+        for wire in map(as_object, given if isinstance(given, list) else ()):
+            item = Item("")
+            with suppress(KeyError, TypeError, ValueError):  # the server will refuse what is odd
+                self._merge(item, wire)
+                for part, content in zip(item.parts, wire["content"], strict=True):
+                    if (sound := _sound(content.get("audio"))) is not None:
+                        part.codec, part.chunks = self.input_codec, [sound]
+                if item.role == "user":
+                    found.append(item)
+        return found
+
+    def _on_output_item(self, event: Event) -> None:
+        item = self._item(event["item"]["id"])
+        if event.get("response_id") is not None:
+            item.response_id = _text(event["response_id"])
+        self._merge(item, event["item"])
+
+    def _merge(self, item: Item, wire: Event) -> None:
+        """Take over what ``wire`` says; what it leaves out or has lost stays as it was."""
+        for name in ("type", "role", "status", "call_id", "name", "arguments"):
+            if value := wire.get(name):
+                setattr(item, name, _text(value))
+        if wire.get("output") is not None:
+            item.output = _text(wire["output"])
+        for index, content in enumerate(wire.get("content") or ()):
+            part = item.part(index, _kind(content["type"]))
+            part.text = _text(content.get("text") or content.get("transcript") or part.text)
+            if url := content.get("image_url"):
+                part.image_url = _text(url)
+        item.raw = wire
+
+    def _on_part(self, event: Event) -> None:
+        wire = event["part"]
+        part = self._item(event["item_id"]).part(event["content_index"], _kind(wire["type"]))
+        part.text = _text(wire.get("text") or wire.get("transcript") or part.text)
+
+    def _on_response_created(self, event: Event) -> None:
+        response = event["response"]
+        form = as_object(as_object(response.get("audio")).get("output")).get("format")
+        if form:
+            self._codecs[response["id"]] = wire_format(form)
+
+    def _on_response_done(self, event: Event) -> None:
+        response = event["response"]
+        self._codecs.pop(response["id"], None)
+        for wire in response.get("output") or ():
+            if wire.get("id") in self.items:
+                self._merge(self.items[wire["id"]], wire)
+
+    def _on_text(self, event: Event) -> None:
+        self._item(event["item_id"]).part(event["content_index"], "text").text += event["delta"]
+
+    def _on_text_done(self, event: Event) -> None:
+        part = self._item(event["item_id"]).part(event["content_index"], "text")
+        part.text = _text(event["text"] or part.text)
+
+    def _on_transcript(self, event: Event) -> None:
+        self._item(event["item_id"]).part(event["content_index"], "audio").text += event["delta"]
+
+    def _on_transcript_done(self, event: Event) -> None:
+        part = self._item(event["item_id"]).part(event["content_index"], "audio")
+        part.text = _text(event["transcript"] or part.text)
+
+    def _on_audio(self, event: Event) -> None:
+        part = self._item(event["item_id"]).part(event["content_index"], "audio")
+        if part.codec is None:
+            part.codec = self._codecs.get(event["response_id"], self.output_codec)
+        sound = Sound(b64decode(event["delta"], validate=True))
+        self.sound = event["delta"], sound
+        part.chunks.append(sound)
+
+    def _on_arguments(self, event: Event) -> None:
+        self._item(event["item_id"]).arguments += event["delta"]
+
+    def _on_arguments_done(self, event: Event) -> None:
+        item = self._item(event["item_id"])
+        item.type = "function_call"
+        item.arguments = _text(event["arguments"])
+        if event.get("call_id"):
+            item.call_id = _text(event["call_id"])
+        if event.get("name"):
+            item.name = _text(event["name"])
+
+    def _on_transcription(self, event: Event) -> None:
+        self._item(event["item_id"]).part(event["content_index"], "audio").text += event.get("delta") or ""
+
+    def _on_transcription_done(self, event: Event) -> None:
+        item = self._item(event["item_id"])
+        item.part(event["content_index"], "audio").text = _text(event["transcript"])
+        item.transcribed = True
+
+    def _on_transcription_failed(self, event: Event) -> None:
+        error = event["error"]
+        message = error.get("message") or error.get("code") or "transcription failed"
+        item = self._item(event["item_id"])
+        item.transcription_error = _text(message)
+        item.transcribed = True
+
+    def _on_truncated(self, event: Event) -> None:
+        self._item(event["item_id"]).heard_ms = max(int(event["audio_end_ms"]), 0)
+
+    def _on_deleted(self, event: Event) -> None:
+        if event["item_id"] in self._placed:
+            self._placed.remove(event["item_id"])
+            self.order.remove(event["item_id"])
+
+    def _item(self, id: str) -> Item:
+        item = self.items.get(id)
+        if item is None:
+            item = self.items[_text(id)] = Item(id)
+        return item
+
+    def _place(self, item: Item, event: Event) -> None:
+        """Put an item where the event says: after ``previous_item_id``, or first where that is null."""
+        if item.id in self._placed:
+            return
+        previous = event.get("previous_item_id", "")
+        if previous is None:
+            self.order.insert(0, item.id)
+        elif isinstance(previous, str) and previous in self._placed and previous != self.order[-1]:
+            self.order.insert(self.order.index(previous) + 1, item.id)
+        else:  # after the last; or not said, or a neighbour never seen, as in a log that was joined late
+            self.order.append(item.id)
+        self._placed.add(item.id)
+
+
+_Handler = Callable[[Conversation, Any], None]
+
+_CLIENT: dict[str, _Handler] = {
+    "input_audio_buffer.append": Conversation._on_append,
+    "input_audio_buffer.commit": Conversation._on_mark,
+    "input_audio_buffer.clear": Conversation._on_mark,
+    "conversation.item.create": Conversation._on_create,
+    "conversation.item.delete": Conversation._on_delete,
+    "session.update": Conversation._on_mark,
+}
+
+_SERVER: dict[str, _Handler] = {
+    "session.created": Conversation._on_session,
+    "session.updated": Conversation._on_session,
+    "error": Conversation._on_error,
+    "input_audio_buffer.speech_started": Conversation._on_speech,
+    "input_audio_buffer.speech_stopped": Conversation._on_speech,
+    "input_audio_buffer.timeout_triggered": Conversation._on_speech,
+    "input_audio_buffer.cleared": Conversation._on_cleared,
+    "input_audio_buffer.committed": Conversation._on_committed,
+    "conversation.item.added": Conversation._on_item,
+    "conversation.item.created": Conversation._on_item,
+    "conversation.item.done": Conversation._on_item,
+    "conversation.item.truncated": Conversation._on_truncated,
+    "conversation.item.deleted": Conversation._on_deleted,
+    "conversation.item.input_audio_transcription.delta": Conversation._on_transcription,
+    "conversation.item.input_audio_transcription.completed": Conversation._on_transcription_done,
+    "conversation.item.input_audio_transcription.failed": Conversation._on_transcription_failed,
+    "response.created": Conversation._on_response_created,
+    "response.done": Conversation._on_response_done,
+    "response.output_item.added": Conversation._on_output_item,
+    "response.output_item.done": Conversation._on_output_item,
+    "response.content_part.added": Conversation._on_part,
+    "response.content_part.done": Conversation._on_part,
+    "response.output_text.delta": Conversation._on_text,
+    "response.output_text.done": Conversation._on_text_done,
+    "response.output_audio_transcript.delta": Conversation._on_transcript,
+    "response.output_audio_transcript.done": Conversation._on_transcript_done,
+    "response.output_audio.delta": Conversation._on_audio,
+    "response.function_call_arguments.delta": Conversation._on_arguments,
+    "response.function_call_arguments.done": Conversation._on_arguments_done,
+}

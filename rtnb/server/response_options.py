@@ -1,0 +1,82 @@
+"""What one response may override: the session's settings under those of ``response.create``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from typing import Any
+
+from .faults import Fault, invalid_value
+from .fields import (
+    format_field,
+    instructions_field,
+    max_output_tokens_field,
+    metadata_field,
+    modalities_field,
+    prompt_field,
+    reasoning_field,
+    tool_choice_field,
+    tools_field,
+    voice_field,
+)
+from .schema import voice_is_fixed
+from .validation import Check, array, boolean, mapping, null_or, one_of, record
+
+__all__ = ["plan_response"]
+
+
+def plan_response(
+    session: Mapping[str, Any], overrides: Any, *, voices: Iterable[str], voice_fixed: bool
+) -> dict[str, Any]:
+    """Return the plan of one response: the session's settings under the overrides of ``response.create``.
+
+    Keys: output_modalities, instructions, tools, tool_choice, max_output_tokens, format, voice, speed,
+    conversation ("auto" or "none"), metadata, input (raw items, or None for the whole conversation).
+
+    Raises:
+        Fault: An override is unknown or invalid.
+    """
+    output = session["audio"]["output"]
+    fields: dict[str, Check] = {
+        "output_modalities": modalities_field,
+        "instructions": instructions_field,
+        "audio": record({"output": record({"format": format_field, "voice": voice_field(voices)})}),
+        "tools": tools_field,
+        "tool_choice": tool_choice_field,
+        "parallel_tool_calls": boolean,
+        "reasoning": null_or(reasoning_field),
+        "max_output_tokens": max_output_tokens_field,
+        "conversation": one_of(("auto", "none")),
+        "metadata": null_or(metadata_field),
+        "prompt": prompt_field,
+        "input": null_or(array(mapping)),
+    }
+    given = record(fields)({} if overrides is None else overrides, "response")
+    spoken = given.get("audio", {}).get("output", {})
+    conversation = given.get("conversation", "auto")
+    plan: dict[str, Any] = {
+        **{key: deepcopy(session[key]) for key in ("output_modalities", "instructions", "tools")},
+        "tool_choice": session["tool_choice"],
+        "max_output_tokens": session["max_output_tokens"],
+        "metadata": None,
+        "input": None,
+        "format": output["format"],
+        "voice": output["voice"],
+        "speed": output["speed"],
+        **{key: value for key, value in given.items() if key not in ("audio", "prompt")},
+        **spoken,
+        "conversation": conversation,
+    }
+    if voice_fixed and conversation == "auto" and plan["voice"] != output["voice"]:
+        raise voice_is_fixed("response.audio.output.voice")
+    choice = plan["tool_choice"]
+    if isinstance(choice, dict) and choice["name"] not in {tool["name"] for tool in plan["tools"]}:
+        offered = [tool["name"] for tool in plan["tools"]]
+        if not offered:
+            raise Fault(
+                "invalid_value",
+                f"Invalid value: '{choice['name']}'. No tools are offered to this response.",
+                "response.tool_choice",
+            )
+        raise invalid_value("response.tool_choice", choice["name"], offered)
+    return plan

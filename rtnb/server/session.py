@@ -1,0 +1,284 @@
+"""One connection of the local protocol server: client events in, server events out.
+
+The session's conversation is the same fold of the same frames that a client makes, so that both sides agree;
+what only the server knows is in ``state.Memory``.
+
+What is open, and who closes it, all in :meth:`ServerSession.run`:
+
+======================  ==============================================================
+the transport           closed at the end of ``run``
+the engine's threads    leased from ``workers``; the last session to leave ends them
+the sending task        cancelled once what is queued was sent
+responses               abandoned: their model stops within a token
+transcription tasks     cancelled
+the engine              stays open: it is the caller's
+======================  ==============================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+
+from ..engines.base import Engine
+from ..errors import ConnectionLost, RemoteProtocolError
+from ..protocol.events import CLIENT_EVENTS, Event
+from ..protocol.ids import server_id
+from ..protocol.items import Item
+from ..protocol.models import SEED, find
+from ..transports.base import Transport
+from . import transcription
+from .audio_input import AudioInput
+from .conversation import Conversations
+from .faults import Fault, invalid_type, invalid_value
+from .limits import TokenWindow, tokens_per_minute
+from .response_options import plan_response
+from .responses import Responses
+from .schema import defaults, update
+from .session_context import State
+from .validation import Check, integer, mapping, null_or, record, string
+from .workers import Workers, lease
+
+__all__ = ["CAP_SECONDS", "ServerSession", "serve"]
+
+_log = logging.getLogger(__name__)
+
+CAP_SECONDS = 3_600
+"""How long a session may last (Realtime API guide: 60 minutes)."""
+
+_CAP_REASON = "Your session hit the maximum duration of 60 minutes."
+_LONGEST_EVENT_ID = 512
+_FLUSH_SECONDS = 5.0
+
+_any: Check = lambda value, path: value  # noqa: E731
+_EVENTS: dict[str, Check] = {
+    type: record({"type": string, "event_id": _any, **fields}, required)
+    for type, fields, required in (
+        ("session.update", {"session": _any}, ("session",)),
+        ("input_audio_buffer.append", {"audio": string}, ("audio",)),
+        ("input_audio_buffer.commit", {}, ()),
+        ("input_audio_buffer.clear", {}, ()),
+        ("conversation.item.create", {"item": mapping, "previous_item_id": null_or(string)}, ("item",)),
+        ("conversation.item.retrieve", {"item_id": string}, ("item_id",)),
+        (
+            "conversation.item.truncate",
+            {"item_id": string, "content_index": integer(0), "audio_end_ms": integer(0)},
+            ("item_id", "content_index", "audio_end_ms"),
+        ),
+        ("conversation.item.delete", {"item_id": string}, ("item_id",)),
+        ("response.create", {"response": null_or(mapping)}, ()),
+        ("response.cancel", {"response_id": null_or(string)}, ()),
+        ("output_audio_buffer.clear", {}, ()),
+    )
+}
+
+
+async def serve(
+    transport: Transport,
+    engine: Engine,
+    *,
+    model: str = SEED,
+    limits: TokenWindow | None = None,
+    cap_seconds: float = CAP_SECONDS,
+) -> None:
+    """Serve one client over ``transport`` until either side closes; the engine stays open.
+
+    ``model`` is the name that the session shows and is limited by; ``limits`` a window to share between
+    sessions. Returns when the connection has ended; errors of a client become error events.
+    """
+    with lease(engine) as workers:
+        window = limits or TokenWindow(tokens_per_minute(model))
+        await ServerSession(transport, engine, workers, model, window, cap_seconds).run()
+
+
+class ServerSession:
+    """One session: its handlers run one at a time, in the order of the client's events."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        engine: Engine,
+        workers: Workers,
+        model: str,
+        limits: TokenWindow,
+        cap_seconds: float,
+    ) -> None:
+        self._transport = transport
+        self._cap_seconds = cap_seconds
+        session = defaults(server_id("sess"), model, int(time.time() + cap_seconds))
+        self.state = State(engine, workers, session, limits)
+        self.responses = Responses(self.state)
+        self.items = Conversations(self.state, model=model, images=bool(find(model).supports("image")))
+        self.input = AudioInput(self.state, on_speech=self._on_speech, on_item=self._on_item)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handlers: dict[str, Callable[[Event], Coroutine[Any, Any, None] | None]] = {
+            "session.update": self._update,
+            "input_audio_buffer.append": self.input.append,
+            "input_audio_buffer.commit": self.input.commit,
+            "input_audio_buffer.clear": self.input.clear,
+            "conversation.item.create": self._create_item,
+            "conversation.item.retrieve": self.items.retrieve,
+            "conversation.item.truncate": self.items.truncate,
+            "conversation.item.delete": self.items.delete,
+            "response.create": self._respond,
+            "response.cancel": self._cancel,
+            "output_audio_buffer.clear": self._clear_output,
+        }
+
+    async def run(self) -> None:
+        """Serve until the connection ends."""
+        state = self.state
+        sender = asyncio.create_task(state.outbox.send_all(self._transport.send))
+        code, reason = 1000, ""
+        try:
+            state.emit("session.created", session=state.session)
+            state.prefill()
+            async with asyncio.timeout(self._cap_seconds):
+                await self._read()
+        except TimeoutError:
+            code, reason = 1001, _CAP_REASON
+        except ConnectionLost:
+            pass
+        finally:
+            self.responses.abandon()
+            self.input.end()
+            state.end()
+            for task in self._tasks:
+                task.cancel()
+            flushed = asyncio.create_task(state.outbox.flushed())
+            if code != 1000:
+                await asyncio.wait(
+                    {flushed, sender}, timeout=_FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+            for task in (flushed, sender):
+                task.cancel()
+            await asyncio.gather(flushed, sender, *self._tasks, return_exceptions=True)
+            with contextlib.suppress(ConnectionLost):
+                await self._transport.close(code, reason)
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                frame = await self._transport.recv()
+            except RemoteProtocolError as error:  # not a text frame; the connection lives on
+                self._refuse(Fault("invalid_event", str(error)), None)
+                continue
+            await self._take(frame)
+
+    async def _take(self, frame: bytes) -> None:
+        event_id: str | None = None
+        try:
+            event = _parse(frame)
+            given = event.get("event_id")
+            if given is not None and not isinstance(given, str):
+                raise invalid_type("event_id", "a string", given)
+            if given is not None and len(given) > _LONGEST_EVENT_ID:
+                raise Fault(
+                    "string_above_max_length",
+                    f"Invalid 'event_id': string too long. Expected a string with maximum length"
+                    f" {_LONGEST_EVENT_ID}, but got a string with length {len(given)} instead.",
+                    "event_id",
+                )
+            event_id = given
+            type = event["type"]
+            if type not in CLIENT_EVENTS:
+                raise invalid_value("type", type, sorted(CLIENT_EVENTS))
+            _EVENTS[type](event, "")
+            if (waiting := self._handlers[type](event)) is not None:
+                await waiting
+        except Fault as fault:
+            self._refuse(fault, event_id)
+        except Exception:
+            _log.exception("a client event could not be handled")
+            message = "The server had an error while processing your request."
+            self._refuse(Fault(None, message, type="server_error"), event_id)
+
+    def _refuse(self, fault: Fault, event_id: str | None) -> None:
+        self.state.emit("error", error=fault.wire(event_id))
+
+    # Settings
+
+    def _update(self, event: Event) -> None:
+        state, before = self.state, self.state.session
+        state.session = update(
+            before, event["session"], voices=state.engine.tts.voices, voice_fixed=state.spoke
+        )
+        state.conversation.apply("client", event)
+        state.emit("session.updated", session=state.session)
+        self.input.configure()
+        if any(before[key] != state.session[key] for key in ("instructions", "tools")):
+            state.prefill()
+
+    # Sound
+
+    def _clear_output(self, event: Event) -> None:
+        raise Fault(
+            "invalid_value",
+            "output_audio_buffer.clear is for WebRTC and SIP: over a WebSocket the sound is buffered by the"
+            " client, who stops it and sends conversation.item.truncate.",
+            "type",
+        )
+
+    def _on_speech(self) -> None:
+        detection = self.state.session["audio"]["input"]["turn_detection"]
+        if detection and detection["interrupt_response"]:
+            self.responses.interrupt()
+
+    def _on_item(self, id: str, ms: float, words: asyncio.Future[str], by_turn: bool) -> None:
+        self._transcribe(id, 0, ms, words)
+        detection = self.state.session["audio"]["input"]["turn_detection"]
+        if by_turn and detection and detection["create_response"]:
+            try:
+                self._respond({"type": "response.create"})
+            except Fault as fault:
+                self._refuse(fault, None)
+
+    def _transcribe(self, id: str, index: int, ms: float, words: asyncio.Future[str]) -> None:
+        settings = self.state.session["audio"]["input"]["transcription"]
+        if settings is not None:
+            task = asyncio.create_task(transcription.report(self.state, settings, id, index, ms, words))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    # Items and responses
+
+    def _create_item(self, event: Event) -> None:
+        item: Item = self.items.create(event)
+        for index, words in self.state.memory[item.id].words.items():
+            self._transcribe(item.id, index, item.parts[index].ms, words)
+
+    def _respond(self, event: Event) -> None:
+        state = self.state
+        plan = plan_response(
+            state.session,
+            event.get("response"),
+            voices=state.engine.tts.voices,
+            voice_fixed=state.spoke,
+        )
+        given = None if plan["input"] is None else self.items.given(plan["input"])
+        self.responses.create(plan, given)
+
+    def _cancel(self, event: Event) -> None:
+        self.responses.cancel(event.get("response_id"))
+
+
+def _parse(frame: bytes) -> Event:
+    try:
+        event = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        raise Fault(
+            "invalid_json", "The message is not valid JSON: send one JSON object per text message."
+        ) from None
+    if not isinstance(event, dict):
+        raise Fault("invalid_event", "An event is a JSON object with a 'type'.")
+    if event.get("type") is None:
+        raise Fault("invalid_event", "The 'type' field is missing.")
+    if not isinstance(event["type"], str):
+        raise invalid_type("type", "a string", event["type"])
+    return event

@@ -1,0 +1,140 @@
+"""The line: one connection and the record of it. What is sent is kept first; what arrives is kept, then told.
+
+The reader ends when the connection does; then ``problem`` says why, unless this side hung up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import orjson
+
+from ..errors import ArgumentError, ConnectionLost, RemoteProtocolError, RtnbError
+from ..protocol.events import Direction, Event
+from ..protocol.ids import ClientIds
+from ..protocol.state import Record
+from ..transports.base import Transport
+from .farewell import explained
+from .signal import Signal
+
+__all__ = ["Line", "Listener"]
+
+_log = logging.getLogger("rtnb")
+
+Listener = Callable[[Event, int], None]
+
+Explain = Callable[[ConnectionLost], RtnbError | None]
+
+
+class Line:
+    """Sends and receives events, and keeps every frame.
+
+    ``react(event, turn number)`` is called for each of the server's events after it was folded, ``ended()``
+    once when the connection is over and this side did not close it. ``explain`` may know better than the
+    close frame why that was.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        react: Listener,
+        ended: Callable[[], None],
+        explain: Explain | None = None,
+    ) -> None:
+        self.record = Record()
+        self.signal = Signal()
+        self.ids = ClientIds()
+        self.problem: RtnbError | None = None
+        self.closed = False
+        self._transport = transport
+        self._react = react
+        self._ended = ended
+        self._explain = explain
+        self._listeners: list[Listener] = []
+        self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to read and to write."""
+        self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
+
+    async def close(self) -> None:
+        """Hang up. Closing twice is allowed."""
+        if self.closed:
+            return
+        self.closed = True
+        await self._transport.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener(event, turn number)`` for each frame, both directions; return the end of it."""
+        if not callable(listener):
+            raise ArgumentError(f"a listener is called with (event, turn number); got {listener!r:.80}")
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+
+    def emit(self, event: Event) -> int:
+        """Keep an event, send it soon, and return the number of its turn. An ``event_id`` is added."""
+        if event["type"] != "input_audio_buffer.append":
+            event.setdefault("event_id", self.ids("event"))
+        frame = orjson.dumps(event)
+        number = self._keep(frame, "client", event)[1]
+        self._outbox.put_nowait(frame)
+        return number
+
+    async def _write(self) -> None:
+        while True:
+            frame = await self._outbox.get()
+            try:
+                await self._transport.send(frame)
+            except ConnectionLost:
+                return  # the reader hears of it too, with the server's last words
+            except Exception as error:
+                self._fail(RtnbError(f"sending failed: {type(error).__name__}: {error}"))
+                return
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                frame = await self._transport.recv()
+            except ConnectionLost as lost:
+                self._fail((self._explain and self._explain(lost)) or explained(lost, self.record.log))
+                return
+            except Exception as error:
+                self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))
+                return
+            event, number = self._keep(frame, "server")
+            if event is None:
+                continue
+            try:
+                self._react(event, number)
+            except Exception as error:  # one odd event must not end what the next ones could go on with
+                _log.exception("the server's event %.80r could not be acted on", event["type"])
+                said = RemoteProtocolError(f"{event['type']:.80} made no sense here: {error!r}")
+                self.record.problems.append((len(self.record.log) - 1, str(said)))
+
+    def _fail(self, problem: RtnbError) -> None:
+        if not self.closed and self.problem is None:
+            self.problem = problem
+            self._ended()
+
+    def _keep(
+        self, frame: bytes, direction: Direction, event: Event | None = None
+    ) -> tuple[Event | None, int]:
+        event, number = self.record.append(
+            frame, direction, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(), event=event
+        )
+        if event is not None and self._listeners:
+            for listener in tuple(self._listeners):
+                try:
+                    listener(event, number)
+                except Exception:
+                    _log.exception("a listener of the session failed")
+        self.signal.fire()
+        return event, number

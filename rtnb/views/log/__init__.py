@@ -1,1 +1,0 @@
-"""The log: every frame, filtered, searched, told in lines and shown."""

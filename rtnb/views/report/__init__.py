@@ -1,1 +1,0 @@
-"""The report: one page that holds a recording and works offline."""

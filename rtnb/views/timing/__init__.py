@@ -1,1 +1,0 @@
-"""Timing: what took how long, as marks, spans and pictures."""

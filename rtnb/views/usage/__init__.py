@@ -1,1 +1,0 @@
-"""Tokens, money and limits: by turn, in sum, over turns."""

@@ -1,0 +1,316 @@
+"""The commands for recordings: each does its work, and says in a sentence where it cannot."""
+
+import json
+import os
+import shutil
+import unicodedata
+
+import pytest
+from frames import full
+
+import rtnb
+from rtnb.api.session import Session
+from rtnb.cli import main, record
+from rtnb.errors import RecordingError, TurnTimeout
+from rtnb.recordings import save
+from rtnb.recordings.autosave import Spool, spools
+from rtnb.recordings.header import header
+from rtnb.recordings.reader import Reader
+from rtnb.recordings.writer import pieces
+from rtnb.server import launcher
+from rtnb.session.signal import Signal
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    whole = full().record
+    save(pieces(whole.log), header(whole, where="a test"), "x.rtnb")
+    return tmp_path
+
+
+def said(capsys):
+    out = capsys.readouterr()
+    assert "Traceback" not in out.err
+    return out.out + out.err
+
+
+def test_record_then_replay_and_all_the_rest(folder, capsys):
+    rtnb.Clip.tone(300, 1.0).write(folder / "tone.wav")
+    (folder / "script.txt").write_text("and again\n\nthanks\n")
+    try:
+        command = ["record", "s.rtnb", "hello there", "@tone.wav", "--script", "script.txt"]
+        assert main([*command, "--engine", "weightless"]) == 0
+    finally:
+        launcher.stop("weightless")
+    told = said(capsys)
+    assert "Assistant: You said: hello there" in told
+    assert "You: (speech, 1.0 seconds)" in told
+    assert "Recorded: s.rtnb" in told
+    assert main(["replay", "s.rtnb", "--speed", "max"]) == 0
+    told = said(capsys)
+    assert "You: hello there\nAssistant: You said: hello there\n" in told
+    assert "You: (speech, 1.0 seconds)" in told
+    assert "Assistant: You said: thanks" in told
+    assert main(["info", "s.rtnb"]) == 0
+    assert "the embedded engine (weightless)" in said(capsys)
+    assert main(["info", "s.rtnb", "--json"]) == 0
+    told = json.loads(said(capsys))
+    assert (told["turns"], told["billed"], told["problem"]) == (4, False, None)
+    assert told["cost_usd"] > 0
+    assert told["prices"].startswith("gpt-4o-realtime-preview as of 20")
+    assert told["context"].endswith("%)")
+    assert "cached" in told["tokens_by_kind"]
+    assert told["disagreements"] == []
+    assert main(["verify", "s.rtnb"]) == 0
+    assert "s.rtnb: good: " in said(capsys)
+    assert main(["diff", "s.rtnb", "s.rtnb"]) == 0
+    assert "The same" in said(capsys)
+    assert main(["diff", "s.rtnb", "x.rtnb"]) == 1
+    assert "turn 0, assistant: 'You said: hello there' | 'Good day.'" in said(capsys)
+    assert main(["export", "s.rtnb", "s.txt"]) == 0
+    assert said(capsys) == "s.txt\n"
+    assert main(["scrub", "s.rtnb", "t.rtnb", "--voice", "all", "--text", "all"]) == 0
+    out = said(capsys)
+    assert out.startswith("t.rtnb was read again: ")
+    assert "taken out: nothing of it is left." in out
+    assert main(["scrub", "s.rtnb", "u.rtnb", "--text", "user"]) == 1
+    assert "NOT all of it is gone" in said(capsys)
+    (folder / "cut.rtnb").write_bytes((folder / "s.rtnb").read_bytes()[:-20])
+    assert main(["scrub", "cut.rtnb", "v.rtnb", "--voice", "all"]) == 0
+    assert "\n  Note: 'cut.rtnb' was cut: " in said(capsys)
+
+
+@pytest.fixture
+def weightless(folder, monkeypatch):
+    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.setenv("RTNB_SPOOL", "1")
+    yield folder
+    launcher.stop("weightless")
+
+
+def test_record_reads_all_that_is_to_be_said_before_it_connects(folder, capsys):
+    (folder / "text.wav").write_text("no sound")
+    for given in ("@none.wav", "@text.wav", " "):
+        assert main(["record", "s.rtnb", "hello", given, "--where", "ws://127.0.0.1:9"]) == 1
+        assert "127.0.0.1" not in said(capsys)
+    assert not (folder / "s.rtnb").exists()
+
+
+@pytest.mark.parametrize(("end", "status"), [(TurnTimeout("too long"), 1), (KeyboardInterrupt(), 130)])
+def test_record_keeps_a_conversation_that_ends_early(weightless, capsys, monkeypatch, end, status):
+    def turn(session, thing):
+        if thing == "and":
+            raise end
+        return heard(session, thing)
+
+    heard = record._turn
+    monkeypatch.setattr(record, "_turn", turn)
+    assert main(["record", "s.rtnb", "hello", "and", "never"]) == status
+    assert "Recorded: s.rtnb" in said(capsys)
+    assert [turn.said for turn in rtnb.open("s.rtnb").turns] == ["You said: hello"]
+    assert spools() == []
+
+
+def test_record_leaves_the_spool_where_it_cannot_save(weightless, capsys, monkeypatch):
+    def full_disk(*_, **__):
+        raise RecordingError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "save", full_disk)
+        assert main(["record", "s.rtnb", "hello"]) == 1
+    assert "no space left. What the spool has of it:  rtnb recover OTHER.rtnb" in said(capsys)
+    assert main(["recover", "other.rtnb"]) == 0
+    assert [turn.said for turn in rtnb.open("other.rtnb").turns] == ["You said: hello"]
+
+
+def test_recover(folder, capsys):
+    assert main(["recover"]) == 1
+    assert "there is nothing to recover in" in said(capsys)
+    for _ in range(2):
+        Spool(full().record, Signal().wait).close(discard=False)
+    assert main(["recover", "--list"]) == 0
+    assert "2 in " in said(capsys)
+    assert main(["recover", "one.rtnb"]) == 0
+    assert said(capsys) == "one.rtnb: 66 events\n"
+    assert main(["recover"]) == 0
+    assert "recovered-" in said(capsys)
+    assert main(["recover"]) == 1
+    running = Spool(full().record, Signal().wait)
+    while not running.written:
+        pass
+    assert main(["recover"]) == 1
+    assert "1 of running sessions" in said(capsys)
+    running.close()
+    assert len(rtnb.open("one.rtnb").log) == 66
+    data = bytearray((folder / "x.rtnb").read_bytes())
+    data[len(data) // 3] ^= 1
+    (folder / "x.rtnb").write_bytes(data)
+    assert main(["verify", "x.rtnb"]) == 1
+    assert "x.rtnb: damaged: " in said(capsys)
+    assert main(["recover", "x.rtnb", "y.rtnb"]) == 0
+    assert "Left out: it has a " in said(capsys)
+    assert main(["verify", "y.rtnb"]) == 0
+    assert main(["recover", "a", "b", "c"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (["info", "none.rtnb"], "No such file"),
+        (["info", "text.txt"], "is no rtnb recording: it begins with b'hell'"),
+        (["verify", "text.txt"], "is no rtnb recording"),
+        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which holds no hash"),
+        (["recover", "x.jsonl", "y.rtnb"], "What works on it: rtnb info, replay, diff"),
+        (["replay", "x.rtnb", "--speed", "fast"], "--speed is a number above 0"),
+        (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
+        (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
+        (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
+        (["export", "x.rtnb", ""], "name what to export to"),
+        (["diff", "x.rtnb", "none.rtnb"], "No such file"),
+        (["recover", "none.rtnb", "y.rtnb"], "No such file"),
+        (["record", "new.rtnb", "--script", "none.txt"], "the script 'none.txt' cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
+    (folder / "text.txt").write_text("hello")
+    rtnb.open("x.rtnb").export("x.jsonl")
+    assert main(command) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("rtnb: ")
+    assert sentence in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["record", "there.rtnb", "hello"],
+        ["scrub", "x.rtnb", "there.rtnb", "--voice", "all"],
+        ["export", "x.rtnb", "there.jsonl"],
+        ["report", "x.rtnb", "there.html"],
+        ["recover", "there.rtnb"],
+        ["recover", "x.rtnb", "there.rtnb"],
+    ],
+    ids=" ".join,
+)
+def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, command):
+    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    Spool(full().record, Signal().wait).close(discard=False)
+    there = next(folder / name for name in command[1:] if name.startswith("there."))
+    there.write_bytes(b"mine")
+    assert main(command) == 1
+    refusal = f"rtnb: '{there.name}' is there already: name another, or write over it with --force"
+    assert refusal in said(capsys)
+    assert there.read_bytes() == b"mine"
+    assert main(["recover", "--list"]) == 0
+    assert said(capsys).count("kB") == 1
+    try:
+        assert main([*command, "--force"]) == 0
+    finally:
+        launcher.stop("weightless")
+    assert there.read_bytes() != b"mine"
+    os.chdir("/")
+    missing = ["/no/such/" + name if name == there.name else name for name in command]
+    assert main([str(folder / name) if name == "x.rtnb" else name for name in missing]) == 1
+    assert "cannot be written: '/no/such' is no folder" in said(capsys)
+
+
+def test_whoever_means_to_repair_a_file_is_told_how(folder, capsys):
+    Spool(full().record, Signal().wait).close(discard=False)
+    assert main(["recover", "x.rtnb"]) == 1
+    assert "To repair that file:  rtnb recover x.rtnb REPAIRED.rtnb\n" in said(capsys)
+
+
+def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
+    for _ in range(2):
+        Spool(full().record, Signal().wait).close(discard=False)
+    place = folder / "home" / "spool"
+    whole = min(place.glob("*.rtnb"))
+    for number, name in enumerate(("bad.rtnb", "bare.rtnb")):
+        shutil.copy(whole, place / name)
+        os.utime(place / name, (whole.stat().st_mtime + 10 + number,) * 2)
+    (place / "bad.rtnb").write_bytes(b"no recording at all")
+    with open(place / "bare.rtnb", "r+b") as file:
+        file.truncate(Reader(whole).chunks[0].end)
+    assert main(["recover", "one.rtnb"]) == 0
+    out = said(capsys)
+    assert out.startswith("one.rtnb: 66 events\n")
+    assert "bare.rtnb stays: 'bare.rtnb': nothing of it is whole" in out
+    assert main(["recover"]) == 1
+    out = said(capsys)
+    assert "bad.rtnb stays: 'bad.rtnb' is no rtnb recording" in out
+    assert len(list(folder.glob("recovered-*.rtnb"))) == 1
+    assert sorted(path.name for path in place.iterdir()) == ["bad.rtnb", "bare.rtnb"]
+    assert main(["recover", "two.rtnb"]) == 1
+
+
+def test_a_folder_with_files_is_written_into_by_force_alone(folder, capsys):
+    (folder / "sounds").mkdir()
+    assert main(["export", "x.rtnb", "sounds"]) == 0
+    [first, *_] = sorted((folder / "sounds").iterdir())
+    first.write_bytes(b"mine")
+    assert main(["export", "x.rtnb", "sounds"]) == 1
+    assert "'sounds' has files in it" in capsys.readouterr().err
+    assert first.read_bytes() == b"mine"
+    assert main(["export", "x.rtnb", "sounds", "--force"]) == 0
+    assert first.read_bytes() != b"mine"
+
+
+def test_a_cut_recording_is_exported_and_its_cut_told(folder, capsys):
+    os.truncate("x.rtnb", os.stat("x.rtnb").st_size - 30)
+    assert main(["export", "x.rtnb", "x.txt"]) == 0
+    out = capsys.readouterr()
+    assert out.out == "x.txt\n"
+    assert out.err.startswith("rtnb: 'x.rtnb' was cut: ")
+
+
+def controls(text):
+    return [sign for sign in text if unicodedata.category(sign) == "Cc" and sign not in "\n\t"]
+
+
+HOSTILE = "hi\x1b]0;title\x07 \x1b[31mred\rover \x9b2J\x7f"
+
+
+def test_what_a_terminal_would_obey_is_neither_printed_nor_written_as_text(folder, capsys):
+    wire = full()
+    wire.text("u_9", HOSTILE)
+    wire.ask()
+    wire.begin("resp_9", "a_9")
+    wire.delta("output_text", HOSTILE, "resp_9", "a_9")
+    answer = {"id": "a_9", "type": "message", "role": "assistant"}
+    wire.end("resp_9", answer | {"content": [{"type": "output_text", "text": HOSTILE}]})
+    wire.server("error", error={"type": "x", "message": HOSTILE})
+    save(pieces(wire.record.log), header(wire.record, where=HOSTILE), "esc.rtnb")
+    (folder / "bad\x1b[2J.rtnb").write_bytes(b"no recording")
+    for command in (
+        ["replay", "esc.rtnb", "--speed", "max"],
+        ["info", "esc.rtnb"],
+        ["info", "esc.rtnb", "--json"],
+        ["diff", "esc.rtnb", "x.rtnb"],
+        ["verify", "bad\x1b[2J.rtnb"],
+        ["export", "esc.rtnb", "esc.txt"],
+    ):
+        main(command)
+        out = capsys.readouterr()
+        text = out.out + out.err
+        assert text
+        assert controls(text) == []
+    text = (folder / "esc.txt").read_text("utf-8")
+    assert text.count("\ufffd[31mred\ufffdover") == 2
+    assert controls(text) == []
+
+
+def test_an_item_whose_content_is_no_list_says_nothing(folder, capsys):
+    wire = full()
+    wire.client("conversation.item.create", item={"type": "message", "role": "user", "content": True})
+    save(pieces(wire.record.log), header(wire.record), "odd.rtnb")
+    assert main(["replay", "odd.rtnb", "--speed", "max"]) == 0
+    assert "You: " in said(capsys)
+
+
+def test_a_folder_is_no_recording(folder, capsys):
+    os.mkdir("d.rtnb")
+    assert main(["info", "d.rtnb"]) == 1
+    assert "cannot be read" in said(capsys)

@@ -1,0 +1,354 @@
+"""Nothing is lost: what the spool has written is there after any end of the process."""
+
+import gc
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from frames import full
+
+import rtnb
+from rtnb.errors import ArgumentError, RecordingError
+from rtnb.recordings import autosave as spool
+from rtnb.recordings.autosave import Spool, recover, spools, wanted
+from rtnb.server import launcher
+from rtnb.session.signal import Signal
+
+# Appends frames of all sizes without end and says, of each spooled count that it sees, how many are safe.
+CHILD = """
+import itertools, sys, time
+from rtnb.recordings.autosave import Spool
+from rtnb.session.signal import Signal
+from rtnb.protocol.state import Record
+sys.path.insert(0, "tests")
+from recordings.test_autosave import frame
+
+record, signal = Record(), Signal()
+kept = Spool(record, signal.wait, where="a test", engine="weightless", billed=False)
+told = 0
+for number in itertools.count():
+    data, direction = frame(number)
+    record.append(data, direction, mono_ns=number, wall_ns=number)
+    signal.fire()
+    if number % 7 == 0:
+        time.sleep(0.001)
+    if kept.written != told:
+        told = kept.written
+        print(told, flush=True)
+"""
+
+
+def frame(number):
+    from frames import b64, tone
+
+    if number % 3 == 0:
+        data = (
+            b'{"type":"input_audio_buffer.append","audio":"%s"}' % b64(tone(40, 100 + number % 900)).encode()
+        )
+        return data, "client"
+    return b'{"type":"response.output_text.delta","n":%d,"delta":"%s"}' % (
+        number,
+        b"x" * (number % 500),
+    ), "server"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
+    return tmp_path
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the signal is POSIX's")
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_any_moment(home, seed):
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
+    try:
+        told = int(child.stdout.readline())
+        end = time.monotonic() + random.Random(seed).uniform(0, 0.4)
+        while time.monotonic() < end:
+            told = int(child.stdout.readline())
+    finally:
+        child.kill()
+        rest, _ = child.communicate()
+    told = int(rest.split("\n")[-2]) if rest.count("\n") else told
+    [(path, live)] = spools()
+    assert not live
+    assert "never ended" in rtnb.open(path).problem
+    _, count = recover(path, home / "out.rtnb")
+    recording = rtnb.open(home / "out.rtnb")
+    assert count >= told
+    assert len(recording.log) == count
+    assert [(e.frame, e.direction) for e in recording.log] == [frame(number) for number in range(count)]
+    assert recording.problem is None
+    assert "ended with its process" in recording.header["end"]["why"]
+    assert (recording.where, recording.engine, recording.billed) == ("a test", "weightless", False)
+
+
+def test_it_follows_and_is_gone_after_close(home):
+    record, signal = full().record, Signal()
+    kept = Spool(record, signal.wait, where="x")
+    until(lambda: kept.written == len(record.log))
+    assert spools() == [(kept.path, True)]
+    assert [e.frame for e in rtnb.open(kept.path).log] == [e.frame for e in record.log]
+    assert oct(kept.path.stat().st_mode & 0o777) in ("0o600", "0o666")
+    kept.close()
+    kept.close()
+    assert spools() == []
+    assert list((home / "home" / "spool").iterdir()) == []
+
+
+@pytest.mark.parametrize(("keep", "discard"), [(True, True), (False, False)])
+def test_it_stays_where_it_is_to_be_kept(keep, discard):
+    record, signal = full().record, Signal()
+    kept = Spool(record, signal.wait, keep=keep)
+    kept.close(discard=discard)
+    assert kept.written == len(record.log)
+    assert spools() == [(kept.path, False)]
+
+
+def test_of_a_session_without_a_turn_nothing_stays():
+    from rtnb.protocol.state import Record
+
+    kept = Spool(Record(), Signal().wait)
+    kept.close(discard=False)
+    assert spools() == []
+
+
+def test_a_folder_that_cannot_be_made_disturbs_nobody(home, caplog):
+    (home / "home").write_text("in the way")
+    kept = Spool(full().record, Signal().wait)
+    kept.close()
+    assert "no longer spooled" in kept.problem
+    assert "no longer spooled" in caplog.text
+    assert spools() == []
+
+
+def test_old_spools_and_too_many_are_removed(monkeypatch):
+    place = spool.folder()
+    place.mkdir(parents=True)
+    for number in range(4):
+        (place / f"{number}.rtnb").write_bytes(b"x" * 1000)
+        os.utime(place / f"{number}.rtnb", (time.time() - 100 + number,) * 2)
+    os.utime(place / "3.rtnb", (0, 0))
+    monkeypatch.setattr(spool, "_MOST_BYTES", 2500)
+    spool._tidy(place)
+    assert sorted(path.name for path in place.iterdir()) == ["1.rtnb", "2.rtnb"]
+
+
+def test_no_key_lies_in_a_spool(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "plain-secret-words")
+    wire = full()
+    wire.server("error", error={"message": "Incorrect API key: sk-abcdefghijklmnop1234 plain-secret-words"})
+    kept = Spool(wire.record, Signal().wait, where="ws://x?api-key=abcdef123456")
+    kept.close(discard=False)
+    data = kept.path.read_bytes()
+    assert not any(key in data for key in (b"sk-abcdefgh", b"plain-secret-words", b"abcdef123456"))
+
+
+def test_what_the_switch_takes(monkeypatch):
+    assert (wanted(True), wanted(False), wanted("keep"), wanted(None)) == ("on", "", "keep", "")
+    for text, means in (("", "on"), ("1", "on"), ("off", ""), ("0", ""), ("keep", "keep")):
+        monkeypatch.setenv("RTNB_SPOOL", text)
+        assert wanted(None) == means
+    with pytest.raises(ArgumentError, match='True, False or "keep"'):
+        wanted("always")
+
+
+def test_a_session_is_spooled(home):
+    try:
+        with rtnb.connect(engine="weightless", spool=True) as session:
+            assert session.send("hello").text == "You said: hello"
+            until(spools)
+            [(path, live)] = spools()
+            assert live
+            until(lambda: len(rtnb.open(path).log) == len(session.log))
+            recording = rtnb.open(path)
+            assert recording.turns[0].text == "You said: hello"
+            assert recording.engine == "weightless"
+        assert spools() == []
+        with rtnb.connect(engine="weightless") as session:
+            assert spools() == []
+    finally:
+        launcher.stop("weightless")
+
+
+def test_a_damaged_recording_is_recovered(home):
+    from rtnb.recordings import save
+    from rtnb.recordings.writer import pieces
+
+    log = full().record.log
+    save(pieces(log), {"format": 1, "model": "m", "rtnb": "0"}, home / "x.rtnb")
+    data = bytearray((home / "x.rtnb").read_bytes())
+    sound = rtnb.open(home / "x.rtnb")._reader.chunks[1]
+    assert sound.kind == b"SOND"
+    data[sound.at + 900] ^= 1
+    (home / "x.rtnb").write_bytes(data)
+    reader, count = recover(home / "x.rtnb", home / "y.rtnb")
+    assert count == len(log)
+    assert "SOND chunk at byte" in reader.lost[0]
+    assert [len(e.frame) for e in rtnb.open(home / "y.rtnb").log] == [len(e.frame) for e in log]
+    with pytest.raises(RecordingError, match="the file itself"):
+        recover(home / "y.rtnb", home / "y.rtnb")
+
+
+@pytest.mark.parametrize("audio", ["lossless", "opus"])
+def test_what_is_recovered_says_of_its_sound_what_the_cut_file_said(home, audio):
+    from rtnb.recordings import save
+    from rtnb.recordings.writer import pieces
+
+    save(pieces(full().record.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio=audio)
+    whole = (home / "x.rtnb").read_bytes()
+    (home / "x.rtnb").write_bytes(whole[:-30])
+    recover(home / "x.rtnb", home / "y.rtnb")
+    recording = rtnb.open(home / "y.rtnb")
+    assert recording.header["capture"] == {"audio": audio, "spool": False}
+    assert (recording.frames_sha256 is None) == (audio == "opus")
+    assert [e.frame for e in recording.log] == [e.frame for e in rtnb.open(home / "x.rtnb").log]
+    assert recording.verify().faults == []
+    assert (home / "y.rtnb").stat().st_size < 1.2 * len(whole) + 500
+
+
+def test_opus_that_does_not_unpack_is_not_copied(home):
+    from rtnb.recordings import format, save
+    from rtnb.recordings.writer import pieces
+
+    save(pieces(full().record.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio="opus")
+    data, at, junked = (home / "x.rtnb").read_bytes(), len(format.MAGIC), 0
+    out = [data[:at]]
+    while at < len(data):
+        kind, length, _ = format.CHUNK.unpack_from(data, at)
+        payload = data[at + format.CHUNK.size : at + format.CHUNK.size + length]
+        at += format.CHUNK.size + length
+        start = format.head_of(payload)[1] if kind == b"SOND" else 0
+        if kind == b"SOND" and b'"opus"' in payload[:start]:
+            payload, junked = payload[:start] + b"junk" * 9, junked + 1
+        out.append(format.chunk(kind, payload))
+    assert junked
+    (home / "x.rtnb").write_bytes(b"".join(out))
+    recover(home / "x.rtnb", home / "y.rtnb")
+    recording = rtnb.open(home / "y.rtnb")
+    assert any(turn.sound is not None for turn in recording.turns)
+    assert len(recording.log) == len(full().record.log)
+
+
+def test_a_spool_that_was_never_begun_is_passed_over():
+    place = spool.folder()
+    place.mkdir(parents=True)
+    (place / "x.rtnb").touch()
+    assert spools() == []
+    assert [path.name for path, _ in spools(empty=True)] == ["x.rtnb"]
+    os.utime(place / "x.rtnb", (0, 0))
+    spool._tidy(place)
+    assert list(place.iterdir()) == []
+
+
+def spoken(record, signal, seconds, *, keyed=False):
+    """Append a spoken session, 40 ms in and 100 ms out at a time, and return its frames."""
+    from frames import b64, tone
+
+    frames = []
+
+    def say(direction, type, **fields):
+        frame = orjson.dumps({"type": type, **fields})
+        frames.append(frame)
+        record.append(frame, direction, mono_ns=len(frames), wall_ns=len(frames))
+
+    where = {"response_id": "r", "item_id": "answer", "output_index": 0, "content_index": 0}
+    say("server", "response.created", response={"id": "r", "status": "in_progress", "output": []})
+    for number in range(int(seconds * 10)):
+        say("server", "response.output_audio.delta", **where, delta=b64(tone(100, 100 + number)))
+        say("server", "response.output_text.delta", **where, delta="and " * 40)
+        for part in (1, 2):
+            say("client", "input_audio_buffer.append", audio=b64(tone(40, 100 + number * part)))
+        if keyed and number % 500 == 499:
+            say("server", "error", error={"message": "wrong: sk-abcdefghijklmnop1234"})
+        signal.fire()
+    say("client", "input_audio_buffer.commit")
+    say("server", "input_audio_buffer.committed", item_id="question", previous_item_id=None)
+    signal.fire()
+    return frames
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
+@pytest.mark.parametrize("keyed", [False, True])
+def test_what_lies_in_the_spool_is_not_held_in_memory(keyed):
+    from rtnb.protocol.state import Record
+    from rtnb.recordings.writer import pieces
+
+    record, signal = Record(), Signal()
+    kept = Spool(record, signal.wait, where="x")
+    frames = spoken(record, signal, 600, keyed=keyed)
+    until(lambda: kept.written == len(frames))
+    assert record.log.bytes > 70_000_000
+    assert record.log.nbytes < (6_000_000 if keyed else 4_000_000)
+    kept.close()
+    assert not kept.path.exists()
+    assert [entry.frame for entry in record.log] == frames
+    answer, question = (record.conversation.items[name].parts[0] for name in ("answer", "question"))
+    assert (len(answer.data), len(question.data)) == (600 * 48_000, 480 * 48_000)
+    again = Record()
+    for entry in record.log:
+        again.append(entry.frame, entry.direction, mono_ns=entry.index, wall_ns=entry.index)
+    assert again.conversation == record.conversation
+    assert b"".join(piece.frames for piece in pieces(record.log)) == b"".join(
+        piece.frames for piece in pieces(again.log)
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
+def test_what_lies_in_the_spool_is_there_until_the_process_ends(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    code = (
+        "import atexit, sys\n"
+        "from pathlib import Path\n"
+        "from rtnb.recordings.autosave import _Opened\n"
+        "atexit.register(lambda: print(opened.read(1, 2)))  # registered first, it runs last\n"
+        "opened = _Opened(Path(sys.argv[1]))\n"
+    )
+    told = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "b'bc'"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
+def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
+    from rtnb.protocol.state import Record
+
+    record, signal = Record(), Signal()
+    kept = Spool(record, signal.wait, where="x")
+    frames = spoken(record, signal, 60)
+    until(lambda: kept.written == len(frames))
+    opened = Path("/proc/self/fd")  # the writer, the reader, and the lock
+    links = [link for link in opened.iterdir() if str(kept.path) in os.path.realpath(link)]
+    assert len(links) == 3
+    os.truncate(kept.path, 1000)
+    with pytest.raises(RecordingError, match="was cut while its session still needs it"):
+        list(record.log)
+    kept.close()
+    name = kept.path.name
+    record = kept = None
+    gc.collect()
+    assert not [link for link in opened.iterdir() if name in os.path.realpath(link)]
+
+
+def test_what_never_held_an_event_is_not_recovered(home):
+    spool = Spool(full().record, Signal().wait)
+    spool.close(discard=False)
+    [(path, _)] = spools()
+    whole = path.read_bytes()
+    (home / "x.rtnb").write_bytes(whole[: whole.index(b"SOND") + 9])
+    with pytest.raises(RecordingError, match="nothing of it is whole"):
+        recover(home / "x.rtnb", home / "y.rtnb")
+    assert not (home / "y.rtnb").exists()

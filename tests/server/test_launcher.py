@@ -1,0 +1,225 @@
+"""Server processes: the command, and the one that notebooks share."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+from support.process import ROOT, serving
+from websockets.sync.client import connect
+
+from rtnb.errors import EngineError, WeightsError
+from rtnb.server import launcher, state_files
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("RTNB_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path))
+    yield tmp_path / "servers"
+    launcher.stop("weightless")
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "rtnb", "serve", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_the_command_says_where_and_ends_on_a_signal():
+    with serving() as address, connect(f"ws://{address}/v1/realtime", proxy=None) as socket:
+        assert json.loads(socket.recv())["type"] == "session.created"
+
+
+def test_the_command_ends_when_nobody_comes():
+    ended = command("--port", "0", "--engine", "weightless", "--idle", "0.2")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("ws://127.0.0.1:")
+    assert ended.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--engine", "weightless", "--port", "70000"], "a port is a number from 0 to 65535"),
+        (["--engine", "weightless", "--idle", "0"], "--idle is a number of seconds above 0"),
+        (["--engine", "weightless", "--host", "0.0.0.0"], "opens only to this machine"),
+        (["--engine", "nonsense"], "there is no engine 'nonsense'"),
+    ],
+)
+def test_what_the_command_refuses_in_one_sentence(arguments, said):
+    ended = command(*arguments)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    (line,) = ended.stderr.strip().splitlines()
+    assert line.startswith("rtnb: ")
+    assert said in line
+
+
+def test_a_port_in_use():
+    with serving() as address:
+        ended = command("--engine", "weightless", "--port", address.rpartition(":")[2])
+        assert ended.returncode == 1
+        assert "it is in use" in ended.stderr
+
+
+def test_one_process_is_shared_and_can_be_stopped(home):
+    told: list[str] = []
+    first = launcher.ensure("weightless", progress=told.append)
+    assert launcher.ensure(" weightless ") == first
+    assert first.key not in repr(first)
+    assert first.engine == "weightless"
+    (running,) = launcher.status()
+    assert (running.spec, running.url, running.sessions) == ("weightless", first.url, 0)
+    (state_file,) = home.glob("*.json")
+    if os.name == "posix":
+        assert stat.S_IMODE(state_file.stat().st_mode) == 0o600
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert first.key not in "".join(file.read_text() for file in home.glob("*.log"))
+    headers = {"Authorization": f"Bearer {first.key}"}
+    with connect(first.url, additional_headers=headers, proxy=None) as socket:
+        assert json.loads(socket.recv())["type"] == "session.created"
+    with connect(first.url, proxy=None) as socket:
+        assert json.loads(socket.recv())["type"] == "error"
+    assert launcher.stop("weightless")
+    assert not launcher.stop("weightless")
+    assert launcher.status() == []
+
+
+def test_a_process_that_died_is_started_again(home):
+    first = launcher.ensure("weightless")
+    (running,) = launcher.status()
+    os.kill(running.pid, 9)
+    second = launcher.ensure("weightless")
+    assert second.key != first.key
+    assert [found.url for found in launcher.status()] == [second.url]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', '{"pid": 1}'])
+def test_a_state_file_that_makes_no_sense_is_written_anew(home, text):
+    launcher.ensure("weightless")
+    launcher.stop("weightless")
+    state_files.place("weightless").state.write_text(text)
+    assert launcher.status() == []
+    assert launcher.ensure("weightless").url
+
+
+def test_another_program_at_the_port_is_not_taken_for_ours(home):
+    launcher.ensure("weightless")
+    (state_file,) = home.glob("*.json")
+    state = json.loads(state_file.read_text())
+    state_file.write_text(json.dumps({**state, "pid": os.getpid()}))
+    other = launcher.ensure("weightless")
+    assert other.url != state["url"]
+    os.kill(state["pid"], 15)
+
+
+def test_an_engine_that_cannot_start_says_why(home):
+    with pytest.raises(EngineError, match="there is no engine 'nonsense'"):
+        launcher.ensure("nonsense")
+    assert not list(home.glob("*.json"))
+
+
+@pytest.mark.parametrize("idle", ["abc", "0", "-1", "nan"])
+def test_an_idle_time_that_is_none_is_one_sentence(home, monkeypatch, idle):
+    monkeypatch.setenv("RTNB_IDLE", idle)
+    said = f"RTNB_IDLE is a number of seconds above 0, such as 600, not {idle!r}"
+    with pytest.raises(EngineError, match=f"^{said}$"):
+        launcher.ensure("weightless")
+
+
+def touch_the_code(monkeypatch):
+    """Let the code be of another version from now on, without touching it."""
+    newest = state_files._newest
+    monkeypatch.setattr(state_files, "_newest", lambda folder: newest(folder) + 1)
+    monkeypatch.setattr(state_files, "installed", lambda: False)
+
+
+def test_a_server_of_older_code_is_ended_when_nobody_uses_it(home, monkeypatch):
+    monkeypatch.setattr(state_files, "installed", lambda: False)
+    first = launcher.ensure("weightless")
+    touch_the_code(monkeypatch)
+    headers = {"Authorization": f"Bearer {first.key}"}
+    with connect(first.url, additional_headers=headers, proxy=None) as socket:
+        socket.recv()
+        second = launcher.ensure("weightless")
+        assert second.pid != first.pid
+        assert {found.pid: found.sessions for found in launcher.status()} == {first.pid: 1, second.pid: 0}
+    touch_the_code(monkeypatch)
+    third = launcher.ensure("weightless")
+    assert [found.pid for found in launcher.status()] == [third.pid]
+    assert launcher.stop("weightless")
+    assert launcher.status() == []
+
+
+def test_old_logs_are_removed(home, monkeypatch):
+    place = state_files.place("weightless")
+    for number in range(9):
+        place.state.with_name(f"{place.state.stem}-{number}.log").write_text("old")
+    assert launcher.ensure("weightless").log in place.logs()
+    assert len(place.logs()) == 5
+
+
+def test_all_servers_are_stopped_but_those_in_use(home):
+    first = launcher.ensure("weightless")
+    assert launcher.last_words(first) is None
+    headers = {"Authorization": f"Bearer {first.key}"}
+    with connect(first.url, additional_headers=headers, proxy=None) as socket:
+        socket.recv()
+        assert launcher.stop_all() == []
+        assert [found.pid for found in launcher.status()] == [first.pid]
+        (ended,) = launcher.stop_all(force=True)
+        assert (ended.pid, ended.sessions) == (first.pid, 1)
+    assert launcher.status() == launcher.stop_all() == []
+    assert launcher.last_words(first).startswith("the process of the engine 'weightless' ended")
+
+
+def test_the_last_words_of_a_process_name_its_log(home):
+    first = launcher.ensure("weightless")
+    first.log.write_text("noise\nassertion failed: n_ctx > 0\n")
+    os.kill(first.pid, 9)
+    said = launcher.last_words(first)
+    by = "by signal 9" if os.name == "posix" else "with status 9"
+    assert said == (
+        f"the process of the engine 'weightless' ended {by} (its log: {first.log});"
+        " it said at last 'assertion failed: n_ctx > 0'"
+    )
+    second = launcher.ensure("weightless")
+    assert second.log != first.log
+    assert first.log.exists()
+    assert launcher.last_words(first) == said.replace(f" {by}", "")  # nobody remembers how
+
+
+def test_a_home_that_cannot_be_written_to(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with monkeypatch.context() as patch:
+        patch.setenv("RTNB_HOME", str(tmp_path / "file"))
+        with pytest.raises(EngineError, match="set RTNB_HOME"):
+            launcher.ensure("weightless")
+
+
+def test_missing_weights_keep_their_kind(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("noise\nrtnb: the weights are not installed\n")
+    error = launcher._failed("local", 3, log)
+    assert isinstance(error, WeightsError)
+    assert str(error) == "the weights are not installed"
+    log.write_text("")
+    assert "said nothing" in str(launcher._failed("local", 1, log))
+
+
+def test_paths_in_a_spec_do_not_depend_on_the_folder(tmp_path, monkeypatch):
+    (tmp_path / "model.gguf").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert launcher._absolute("local,llm=model.gguf") == f"local,llm=llama:{tmp_path / 'model.gguf'}"
+    assert launcher._absolute("local,llm=http://127.0.0.1:1/v1#m") == "local,llm=chat:http://127.0.0.1:1/v1#m"

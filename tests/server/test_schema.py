@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+from rtnb.server.faults import Fault
+from rtnb.server.schema import defaults, update
+
+START = defaults("sess_1", "gpt-4o-realtime-preview", 1_800_000_000)
+TOOL = {"type": "function", "name": "look", "description": "Look.", "parameters": {"type": "object"}}
+
+
+def changed(change: Any, before: Any = START, *, fixed: bool = False) -> dict[str, Any]:
+    return update(before, {"type": "realtime", **change}, voices=("heart",), voice_fixed=fixed)
+
+
+def audio_in(**fields: Any) -> dict[str, Any]:
+    return {"audio": {"input": fields}}
+
+
+def test_an_update_is_partial():
+    before = deepcopy(START)
+    after = changed({"instructions": "Be kind.", "audio": {"output": {"voice": "heart"}}})
+    assert before == START
+    assert after["audio"]["output"] == {**START["audio"]["output"], "voice": "heart"}
+    assert after["audio"]["input"] == START["audio"]["input"]
+    assert {**after, "instructions": START["instructions"], "audio": START["audio"]} == START
+
+
+def test_what_clears():
+    full = changed(
+        {
+            "instructions": "x",
+            "tools": [TOOL],
+            "max_output_tokens": 7,
+            "reasoning": {"effort": "low"},
+            **audio_in(transcription={"model": "whisper-1"}, noise_reduction={"type": "near_field"}),
+        }
+    )
+    assert full["tools"] == [TOOL]
+    assert full["reasoning"] == {"effort": "low"}
+    cleared = changed(
+        {
+            "instructions": "",
+            "tools": [],
+            "max_output_tokens": "inf",
+            "reasoning": None,
+            **audio_in(transcription=None, noise_reduction=None, turn_detection=None),
+        },
+        full,
+    )
+    assert cleared["instructions"] == ""
+    assert cleared["tools"] == []
+    assert "reasoning" not in cleared
+    assert [cleared["audio"]["input"][k] for k in ("transcription", "noise_reduction", "turn_detection")] == [
+        None
+    ] * 3
+
+
+def test_turn_detection_keeps_what_is_not_said():
+    once = changed(audio_in(turn_detection={"type": "server_vad", "threshold": 0.8}))
+    twice = changed(audio_in(turn_detection={"type": "server_vad", "silence_duration_ms": 700}), once)
+    assert twice["audio"]["input"]["turn_detection"] == {
+        **START["audio"]["input"]["turn_detection"],
+        "threshold": 0.8,
+        "silence_duration_ms": 700,
+    }
+    semantic = changed(audio_in(turn_detection={"type": "semantic_vad"}), twice)
+    assert semantic["audio"]["input"]["turn_detection"] == {
+        "type": "semantic_vad",
+        "eagerness": "auto",
+        "create_response": True,
+        "interrupt_response": True,
+    }
+
+
+def test_the_model_is_taken_and_stays():
+    assert changed({"model": "gpt-realtime-2.1"})["model"] == START["model"]
+
+
+def test_the_fixed_voice():
+    with pytest.raises(Fault, match="Cannot update"):
+        changed({"audio": {"output": {"voice": "ash"}}}, fixed=True)
+    assert changed({"audio": {"output": {"voice": "alloy"}}}, fixed=True)

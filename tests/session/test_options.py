@@ -1,0 +1,268 @@
+import copy
+
+import pytest
+
+from rtnb.errors import ArgumentError
+from rtnb.protocol import models
+from rtnb.session import options as config
+from rtnb.session.options import FORMATS, OFF, response_options, session_options
+
+SEED = models.find(models.SEED)
+NEWER = models.find("gpt-realtime-2.1")
+STRANGER = models.find("my-own-model")
+
+TOOL = {"type": "function", "name": "weather", "parameters": {}}
+
+
+def test_nothing_given_nothing_said():
+    assert session_options(SEED) == {"type": "realtime"}
+    assert response_options(SEED) == {}
+
+
+def test_everything():
+    made = session_options(
+        SEED,
+        instructions="Be short.",
+        voice="alloy",
+        modalities=["audio", "text"],
+        tools=[TOOL],
+        tool_choice="weather",
+        turn_detection={"type": "server_vad", "threshold": 0.6},
+        transcription="gpt-realtime-whisper",
+        noise_reduction="near_field",
+        input_format="g711_ulaw",
+        output_format={"type": "audio/pcm", "rate": 24000},
+        max_output_tokens=500,
+        speed=1.25,
+        response_format="text",
+        session={"tracing": "auto", "audio": {"input": {"transcription": {"language": "it"}}}},
+    )
+    assert made == {
+        "type": "realtime",
+        "instructions": "Be short.",
+        "output_modalities": ["audio"],
+        "tools": [TOOL],
+        "tool_choice": {"type": "function", "name": "weather"},
+        "max_output_tokens": 500,
+        "tracing": "auto",
+        "audio": {
+            "input": {
+                "format": {"type": "audio/pcmu"},
+                "turn_detection": {"type": "server_vad", "threshold": 0.6},
+                "transcription": {"model": "gpt-realtime-whisper", "language": "it"},
+                "noise_reduction": {"type": "near_field"},
+            },
+            "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "alloy", "speed": 1.25},
+        },
+    }
+
+
+def test_what_can_be_turned_off():
+    made = session_options(
+        SEED, turn_detection=OFF, transcription=False, noise_reduction=False, instructions=""
+    )
+    assert made["audio"]["input"] == {"turn_detection": None, "transcription": None, "noise_reduction": None}
+    assert made["instructions"] == ""
+    assert session_options(SEED, tools=[])["tools"] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        (True, {"type": "server_vad"}),
+        ("server_vad", {"type": "server_vad"}),
+        ("semantic_vad", {"type": "semantic_vad"}),
+        ({"threshold": 0.4}, {"type": "server_vad", "threshold": 0.4}),
+        ({"type": "semantic_vad", "eagerness": "low"}, {"type": "semantic_vad", "eagerness": "low"}),
+        ({}, {"type": "server_vad"}),
+    ],
+)
+def test_turn_detection(given, made):
+    assert session_options(SEED, turn_detection=given)["audio"]["input"]["turn_detection"] == made
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        (True, {"model": "gpt-4o-mini-transcribe"}),
+        ("whisper-1", {"model": "whisper-1"}),
+        (
+            {"model": "whisper-1", "language": "it", "new": 1},
+            {"model": "whisper-1", "language": "it", "new": 1},
+        ),
+    ],
+)
+def test_transcription(given, made):
+    assert session_options(SEED, transcription=given)["audio"]["input"]["transcription"] == made
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("audio", ["audio"]),
+        ("text", ["text"]),
+        (["text"], ["text"]),
+        (("text", "audio"), ["audio"]),
+        ({"audio"}, ["audio"]),
+    ],
+)
+def test_modalities(given, made):
+    assert session_options(SEED, modalities=given)["output_modalities"] == made
+
+
+@pytest.mark.parametrize("given", ["auto", "none", "required", {"type": "mcp", "server_label": "x"}])
+def test_tool_choices_that_go_as_they_are(given):
+    assert session_options(SEED, tool_choice=given)["tool_choice"] == given
+
+
+@pytest.mark.parametrize(
+    ("model", "limit"),
+    [(SEED, 1), (SEED, 4096), (SEED, "inf"), (NEWER, 32_000), (STRANGER, 100_000)],
+)
+def test_limits_of_the_answer(model, limit):
+    assert session_options(model, max_output_tokens=limit)["max_output_tokens"] == limit
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"instructions": 5}, "instructions is text, not int"),
+        ({"voice": ["alloy"]}, "voice is text, not list"),
+        ({"modalities": "video"}, "modalities is 'audio' or 'text', not 'video'"),
+        ({"modalities": []}, "modalities is 'audio' or 'text', not []"),
+        ({"modalities": 5}, "modalities is 'audio' or 'text', not 5"),
+        ({"modalities": [["audio"]]}, "modalities is 'audio' or 'text'"),
+        ({"tools": [TOOL, TOOL]}, "two tools are named 'weather'"),
+        ({"tool_choice": 5}, "tool_choice is 'auto', 'none', 'required' or a tool's name, not int"),
+        (
+            {"turn_detection": "vad"},
+            "turn_detection is 'server_vad', 'semantic_vad', a dict of one, or False, not 'vad'",
+        ),
+        ({"turn_detection": 5}, "turn_detection is 'server_vad'"),
+        ({"turn_detection": {"type": None}}, "turn_detection is 'server_vad'"),
+        ({"turn_detection": {"type": ["server_vad"]}}, "turn_detection is 'server_vad'"),
+        (
+            {"turn_detection": {"treshold": 0.5}},
+            "server_vad has no setting 'treshold': did you mean 'threshold'?",
+        ),
+        (
+            {"turn_detection": {"type": "semantic_vad", "threshold": 1}},
+            "semantic_vad has no setting 'threshold'",
+        ),
+        ({"turn_detection": {5: 5}}, "server_vad has no setting 5"),
+        ({"transcription": 5}, "transcription is True, False, a model's name or a dict, not int"),
+        ({"noise_reduction": "far"}, "noise_reduction is 'near_field', 'far_field' or False, not 'far'"),
+        ({"noise_reduction": True}, "not True"),
+        ({"input_format": "mp3"}, "input_format is one of pcm16, g711_ulaw, g711_alaw, not 'mp3'"),
+        ({"output_format": {"type": "audio/pcm", "rate": 8000}}, "output_format is one of pcm16"),
+        ({"output_format": 5}, "output_format is one of pcm16"),
+        (
+            {"max_output_tokens": 0},
+            "max_output_tokens is 1 to 4,096 for gpt-4o-realtime-preview, or 'inf', not 0",
+        ),
+        ({"max_output_tokens": 4097}, "1 to 4,096"),
+        ({"max_output_tokens": True}, "not True"),
+        ({"max_output_tokens": "many"}, "not 'many'"),
+        ({"max_output_tokens": 5.5}, "not 5.5"),
+        ({"speed": 2}, "speed is 0.25 to 1.5, not 2"),
+        ({"speed": "fast"}, "speed is 0.25 to 1.5, not 'fast'"),
+        ({"speed": float("nan")}, "speed is 0.25 to 1.5, not nan"),
+        ({"speed": True}, "speed is 0.25 to 1.5, not True"),
+        ({"response_format": {"type": "json_schema"}}, "gpt-4o-realtime-preview has no structured outputs"),
+        ({"session": ["tracing"]}, "session is a dict of fields, not list"),
+    ],
+    ids=range(32),
+)
+def test_what_is_refused(options, sentence):
+    with pytest.raises(ArgumentError) as raised:
+        session_options(SEED, **options)
+    assert sentence in str(raised.value)
+
+
+def test_a_strangers_limits_are_unknown_and_not_made_up():
+    with pytest.raises(ArgumentError, match="max_output_tokens is 1 or more, or 'inf', not 0"):
+        session_options(STRANGER, max_output_tokens=0)
+    with pytest.raises(ArgumentError, match="my-own-model has no structured outputs"):
+        session_options(STRANGER, response_format={"type": "json_schema"})
+
+
+def test_a_model_without_functions_takes_none():
+    from dataclasses import replace
+
+    mute = replace(SEED, features={"function_calling": False})
+    assert session_options(mute, tools=[]) == {"type": "realtime", "tools": []}
+    with pytest.raises(ArgumentError, match="cannot call functions"):
+        session_options(mute, tools=[TOOL])
+
+
+def test_merging_changes_nothing_that_was_given():
+    formats = copy.deepcopy(FORMATS)
+    choice = {"type": "function", "name": "weather"}
+    more = {"audio": {"input": {"format": {"rate": 16_000}}}, "tool_choice": {"name": "other"}}
+    before = copy.deepcopy(more)
+    made = session_options(SEED, input_format="pcm16", tool_choice=choice, session=more)
+    assert made["audio"]["input"]["format"] == {"type": "audio/pcm", "rate": 16_000}
+    assert made["tool_choice"] == {"type": "function", "name": "other"}
+    assert formats == FORMATS
+    assert config.FORMATS["pcm16"]["rate"] == 24_000
+    assert choice["name"] == "weather"
+    assert more == before
+
+
+def test_more_fields_replace_and_add():
+    more = {"type": "transcription", "audio": {"output": None}, "unknown": {"a": 1}}
+    made = session_options(SEED, voice="alloy", session=more)
+    assert made == {"type": "transcription", "audio": {"output": None}, "unknown": {"a": 1}}
+
+
+def test_a_response():
+    made = response_options(
+        SEED,
+        instructions="Once.",
+        modalities="text",
+        tools=[TOOL],
+        tool_choice="none",
+        max_output_tokens="inf",
+        output_format="g711_alaw",
+        voice="ash",
+        metadata={"topic": "sea"},
+        conversation="none",
+    )
+    assert made == {
+        "instructions": "Once.",
+        "output_modalities": ["text"],
+        "tools": [TOOL],
+        "tool_choice": "none",
+        "max_output_tokens": "inf",
+        "audio": {"output": {"format": {"type": "audio/pcma"}, "voice": "ash"}},
+        "metadata": {"topic": "sea"},
+        "conversation": "none",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"metadata": ["a"]}, "metadata is a dict of texts, not list"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "metadata has at most 16 pairs, not 17"),
+        ({"metadata": {"a": 5}}, "metadata is text"),
+        ({"metadata": {5: "a"}}, "metadata is text"),
+        ({"metadata": {"k" * 65: "a"}}, "keys up to 64 signs"),
+        ({"metadata": {"k": "v" * 513}}, "values up to 512"),
+        ({"conversation": "side"}, "conversation is 'auto' or 'none', not 'side'"),
+        ({"response_format": "json"}, "no structured outputs"),
+    ],
+    ids=range(8),
+)
+def test_what_a_response_refuses(options, sentence):
+    with pytest.raises(ArgumentError) as raised:
+        response_options(SEED, **options)
+    assert sentence in str(raised.value)
+    assert len(str(raised.value)) < 250
+
+
+def test_the_metadata_is_a_copy():
+    metadata = {"a": "b"}
+    made = response_options(SEED, metadata=metadata)
+    metadata["a"] = "c"
+    assert made["metadata"] == {"a": "b"}
