@@ -117,7 +117,7 @@ class Events(LogView):
         Every frame comes back byte for byte, but for keys, which are made unreadable. Raises RecordingError
         where it cannot be written.
         """
-        from .lines import write
+        from .event_jsonl import write
 
         return write(self, path, self.about)
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..analysis.lines import read
+from ..analysis.event_jsonl import read
 from ..errors import RecordingError
 from ..protocol.log import Log
 

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.analysis.event_audio import MOST_SECONDS, Tracks
 from rtnb.analysis.event_filter import Selection, Wanted
+from rtnb.analysis.event_jsonl import lines, read
 from rtnb.analysis.event_rows import Rows
 from rtnb.analysis.event_search import Search, pattern_finder, text_finder
 from rtnb.analysis.event_text import as_json, as_python, carried, shown, sound_words, summary
 from rtnb.analysis.events import Events
 from rtnb.analysis.formats import Formats
 from rtnb.analysis.labels import clock
-from rtnb.analysis.lines import lines, read
 from rtnb.analysis.told import Teller
 from rtnb.analysis.turn import TurnView
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError

@@ -9,7 +9,7 @@ import soundfile
 from frames import b64, full, tone
 
 import rtnb
-from rtnb.analysis.lines import lines
+from rtnb.analysis.event_jsonl import lines
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import save
 from rtnb.recordings.autosave import recover
