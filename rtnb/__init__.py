@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import transports
-    from .api.connect import connect
-    from .api.opened import open
+    from .api.connect import connect, open
     from .api.replay import replay
     from .api.session import Session
     from .audio import Clip
@@ -86,7 +85,7 @@ _HOME = {
     "connect": ".api.connect",
     "doctor": ".widgets.doctor",
     "models": ".protocol",
-    "open": ".api.opened",
+    "open": ".api.connect",
     "replay": ".api.replay",
     "tool": ".session.tools",
     "transports": ".",

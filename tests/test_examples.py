@@ -8,7 +8,6 @@ MODULES = (
     "audio.codecs",
     "audio.files",
     "audio.peaks",
-    "audio.resample",
     "audio.samples",
     "render.audio_player",
 )

@@ -25,9 +25,9 @@ from nbclient import NotebookClient
 from support.process import serving
 
 import rtnb
-from rtnb.clean import clean_html
 from rtnb.cli import main
 from rtnb.recordings.autosave import spools
+from rtnb.redaction import clean_html
 from rtnb.server import launcher
 
 PLANTS = {

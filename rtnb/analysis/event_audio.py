@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from ..audio import Clip
 from ..audio.codecs import Codec
 from ..errors import AudioError
-from ..protocol.columns import SERVER
 from ..protocol.conversation import Conversation
-from ..protocol.entries import Entry
+from ..protocol.entries import SERVER, Entry
 from ..protocol.events import SOUND_DELTAS
+from .event_codecs import Formats
 from .event_rows import AUDIO, Rows
 from .event_text import carried
-from .formats import Formats
 
 __all__ = ["MOST_SECONDS", "Track", "Tracks"]
 

@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 from pybase64 import b64decode
 
-from ..clean import clean
 from ..errors import RecordingError
 from ..protocol.entries import Entry
 from ..protocol.state import Record
+from ..redaction import clean
 
 __all__ = ["lines", "read", "write"]
 

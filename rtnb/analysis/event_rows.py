@@ -14,8 +14,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocol.columns import SERVER
-from ..protocol.entries import LogView
+from ..protocol.entries import SERVER, LogView
 from ..protocol.events import family, is_delta
 
 __all__ = ["AUDIO", "CHIPS", "ERROR", "LIMITS", "TEXT", "TOOL", "Rows", "failed"]

@@ -11,14 +11,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..clean import clean
 from ..errors import ArgumentError
 from ..protocol.entries import LogView
 from ..protocol.log import Log
 from ..protocol.state import Record
+from ..redaction import clean
+from .event_codecs import Formats
 from .event_search import Search, pattern_finder, text_finder
 from .event_text import shown_frame
-from .formats import Formats
 
 __all__ = ["Events"]
 
@@ -94,7 +94,7 @@ class Events(LogView):
 
         Raises ArgumentError for another ``kind``, MissingPackageError where its package is not installed.
         """
-        from .event_frame import events_frame
+        from .dataframe import events_frame
 
         now = self._of(self.rows)  # what arrives meanwhile is in no column, or it would be in some
         return events_frame(now, kind, now._texts(sound))

@@ -8,13 +8,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
-from ..clean import clean_text
 from ..errors import RtnbError, ServiceError
 from ..protocol.items import Item
 from ..protocol.state import Record
 from ..protocol.turns import Response
 from ..protocol.turns import Turn as Fold
 from ..protocol.usage import Cost, Usage
+from ..redaction import clean_text
 from .events import Events
 
 if TYPE_CHECKING:

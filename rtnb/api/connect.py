@@ -2,24 +2,45 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from .. import recordings
 from ..endpoints.endpoint import Target, locate
 from ..errors import ArgumentError, ConnectionLost
 from ..notebook.display import install, telling
 from ..protocol import models
 from ..protocol.events import Event
 from ..recordings.autosave import Spool, wanted
+from ..recordings.recording import Recording
 from ..session import event_loop
 from ..session.async_session import AsyncSession
 from ..session.budget import Budget
-from ..session.keywords import checked
+from ..session.options import checked
 from ..transports import websocket
 from ..transports.base import Transport
 from .session import Session
 
-__all__ = ["connect"]
+__all__ = ["connect", "open"]
+
+
+def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
+    """Open a recording. It needs no key, no engine and no network, and reads nothing that is not looked at.
+
+    A file that was cut, or a spool that was never ended, opens with what is whole of it and says so in
+    ``problem``. ``repair`` opens a damaged one too, without what is damaged. JSON Lines (``.jsonl``, as
+    ``s.log.to_jsonl`` writes them) open too, read as a whole.
+
+    Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb.
+    """
+    recording = recordings.open(path, repair=repair)
+    if "IPython" in sys.modules:
+        from ..notebook.display import install
+
+        install()
+    return recording
 
 
 @checked

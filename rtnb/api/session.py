@@ -114,7 +114,7 @@ class Session(SessionView):
 
         Raises SessionClosed.
         """
-        from ..widgets.sounding import talking
+        from ..widgets.playback import talking
         from ..widgets.talk import Talk
 
         if self.closed:
@@ -160,8 +160,7 @@ class Session(SessionView):
         Raises ArgumentError for another ``audio`` or the name of another kind of file, RecordingError where
         the file cannot be written.
         """
-        from ..recordings.header import header
-        from ..recordings.writer import pieces, save
+        from ..recordings.writer import header, pieces, save
 
         core = self._core
         head = header(
@@ -187,7 +186,7 @@ class Session(SessionView):
         does not end in .html.
         """
         from ..recordings import open as open_recording
-        from ..recordings.report import write_report
+        from ..recordings.export import write_report
 
         with TemporaryDirectory(prefix="rtnb-") as folder:
             recording = open_recording(self.save(Path(folder) / "session.rtnb"))
@@ -280,7 +279,7 @@ class Session(SessionView):
         return {"text/plain": repr(self), "text/html": self._html()}
 
     def _html(self) -> str:
-        from ..render.overview import overview_html
+        from ..render.turn_card import overview_html
 
         conversation = self.record.conversation
         output = as_object(as_object(conversation.session.get("audio")).get("output"))

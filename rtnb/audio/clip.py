@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtnb.audio import codecs, files
-from rtnb.audio.resample import resample
-from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_rate, short
+from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_rate, resample, short
 from rtnb.errors import AudioError
 from rtnb.render.audio_player import clip_html, duration, loudness
 

@@ -18,8 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from rtnb.audio.codecs import to_int16
-from rtnb.audio.resample import Resampler, resample
-from rtnb.audio.samples import Samples, as_number, as_rate, check, mix, short, to_float
+from rtnb.audio.samples import Resampler, Samples, as_number, as_rate, check, mix, resample, short, to_float
 from rtnb.errors import AudioError
 
 __all__ = ["FORMATS", "MAX_SECONDS", "Source", "decode", "encode", "format_of"]

@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
         RtnbError: The file cannot be read, the answer not be written, the server not be reached.
     """
     from ..audio import Clip, sample_clips
-    from ..audio.voice import voice
+    from ..audio.speech_activity import voice
 
     screen = _Screen(sys.stderr if args.json else sys.stdout)
     reply = _writable(Path(args.out))

@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return 0 for equal sessions, else 1. Raises RecordingError for a bad file."""
     from ..recordings import open
-    from ..recordings.diff import diff
+    from ..recordings.verify import diff
 
     found = diff(open(args.first), open(args.second))
     tell(found)

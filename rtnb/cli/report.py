@@ -17,7 +17,7 @@ __all__ = ["add_parser", "run"]
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command and return its parser."""
-    from ..recordings.report import MAX_MB
+    from ..recordings.export import MAX_MB
 
     parser = subparsers.add_parser(
         "report",
@@ -45,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return 0. Raises RecordingError or ArgumentError for what cannot be done."""
     from ..recordings import open
-    from ..recordings.report import write_report
+    from ..recordings.export import write_report
 
     page = write_report(
         open(args.file),

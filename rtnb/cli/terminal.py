@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from ..clean import plain
+from ..redaction import plain
 
 __all__ = ["tell"]
 

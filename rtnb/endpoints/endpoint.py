@@ -9,8 +9,8 @@ from difflib import get_close_matches
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from ..errors import ArgumentError, AuthError, ConnectionLost, RtnbError
-from ..keys import remember
 from ..protocol import models
+from ..redaction import remember
 
 __all__ = ["Target", "locate"]
 

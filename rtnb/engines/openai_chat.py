@@ -14,7 +14,7 @@ from urllib.parse import urldefrag, urlsplit
 from ..errors import EngineError, MissingPackageError
 from .base import Call, Say
 from .chat_stream import estimate, fold, with_tools
-from .history import fit
+from .prompting import fit
 from .threads import Pump
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ __all__ = ["load"]
 
 def load(ipython: Any) -> None:
     """Register the magics and their completion with an IPython shell. Loading again changes nothing."""
+    from .arguments import install
     from .audio import AudioMagic
-    from .completion import install
     from .say import SayMagic
 
     magics: dict[str, Any] = {"audio": AudioMagic(ipython), "say": SayMagic(ipython)}

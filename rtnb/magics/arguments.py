@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import keyword
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
 
+from ..api.session import Session
 from ..errors import RtnbError
+from ..protocol import models
+from ..server.schema import VOICES
 
-__all__ = ["Options", "UsageError", "one_line", "unattended", "variable"]
+__all__ = ["Options", "UsageError", "install", "one_line", "unattended", "variable"]
 
 
 class Options(argparse.ArgumentParser):
@@ -55,3 +59,52 @@ def unattended(shell: Any) -> bool:
     """Tell whether the cell was sent by a program: only a reader's front end can be asked for input."""
     kernel = getattr(shell, "kernel", None)
     return kernel is None or not getattr(kernel, "_allow_stdin", True)
+
+
+def install(ipython: Any, magics: Mapping[str, Options]) -> None:
+    """Complete these magics in a shell; a second time replaces the first."""
+    matchers = ipython.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if not hasattr(matcher, "rtnb")]
+
+    def complete(context: CompletionContext) -> SimpleMatcherResult:
+        words = context.text_until_cursor.split()
+        name = words[0].lstrip("%") if words and words[0].startswith("%") else ""
+        token = context.token
+        before = words[1:-1] if token else words[1:]
+        if name not in magics or (token and len(words) == 1):
+            return SimpleMatcherResult(completions=[])
+        found = _choices(ipython, magics[name], before[-1] if before else "", token)
+        return SimpleMatcherResult(
+            completions=[SimpleCompletion(text, type="param") for text in found if text.startswith(token)],
+            suppress=bool(found),
+        )
+
+    matcher: Any = context_matcher()(complete)
+    matcher.rtnb = True
+    matchers.append(matcher)
+
+
+def _choices(ipython: Any, options: Options, before: str, token: str) -> list[str]:
+    """Return what can stand here: values after an option that takes some, else the options."""
+    actions = [action for action in options._actions if action.option_strings]
+    for action in actions:
+        if before in action.option_strings and action.nargs != 0:
+            values = _values(ipython, action)
+            if values or action.nargs is None:
+                return values
+    if token and not token.startswith("-"):
+        return []
+    return sorted(option for action in actions for option in action.option_strings)
+
+
+def _values(ipython: Any, action: Any) -> list[str]:
+    if action.choices:
+        return [str(choice) for choice in action.choices]
+    if action.dest == "session":
+        space = ipython.user_ns
+        return sorted(name for name, value in list(space.items()) if isinstance(value, Session))
+    if action.dest == "voice":
+        return sorted(VOICES)
+    if action.dest in ("model", "where"):
+        return sorted(model.id for model in models.catalogue())
+    return []

@@ -11,7 +11,7 @@ from ..audio import Clip
 from ..engines import registry
 from ..errors import ArgumentError
 from ..server.clauses import Clauses
-from ..server.fields import VOICES
+from ..server.schema import VOICES
 
 __all__ = ["speak"]
 

@@ -16,7 +16,41 @@ from .events import Direction
 if TYPE_CHECKING:
     from .log import Log
 
-__all__ = ["NO_TURN", "Entry", "LogView", "Look", "Numbered", "WhichTurns"]
+__all__ = ["NO_TURN", "SERVER", "Columns", "Entry", "LogView", "Look", "WhichTurns"]
+
+SERVER = 0x8000
+"""The bit of a kind that says that the server sent the frame; the rest is the type's place in names."""
+
+
+@dataclass(slots=True)
+class Columns:
+    """``n`` events of a log from the index ``first`` on, ``m`` of them with their sound cut out.
+
+    ``kinds``, ``turns``, ``times`` (ns since the log's first event) and ``lengths`` (bytes of each frame as
+    it is kept) have shape ``(n,)``; ``sound_rows`` (counted from ``first``), ``sound_cuts`` (where in the
+    frame the base64 stood) and ``sound_lengths`` (decoded bytes) shape ``(m,)``. From ``wall_rows`` on,
+    ``walls`` + time is the wall clock in ns since 1970.
+    """
+
+    first: int
+    names: list[str]
+    kinds: NDArray[np.uint16]
+    turns: NDArray[np.int32]
+    times: NDArray[np.int64]
+    lengths: NDArray[np.uint32]
+    sound_rows: NDArray[np.uint32]
+    sound_cuts: NDArray[np.uint32]
+    sound_lengths: NDArray[np.uint32]
+    wall_rows: NDArray[np.uint32]
+    walls: NDArray[np.int64]
+    frames: bytes = b""
+    """The frames end to end, without the base64 that was cut out."""
+    sounds: Sequence[bytes] = ()
+    """What the base64 decodes to, one for each of ``sound_rows``."""
+
+    def __len__(self) -> int:
+        return len(self.kinds)
+
 
 NO_TURN = -1
 """The turn of a frame that belongs to none: session events, limits, silence between turns."""

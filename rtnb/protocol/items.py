@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ..audio.codecs import Codec
 from .events import Event
-from .sound import Chunk
+from .log_storage import Chunk
 
 __all__ = ["Item", "Part"]
 

@@ -25,12 +25,10 @@ from pybase64 import b64encode
 
 from ..errors import ArgumentError
 from ..redaction import redact
-from .columns import SERVER as _SERVER
-from .columns import Columns
-from .entries import NO_TURN, Entry, LogView, Look, WhichTurns
+from .entries import NO_TURN, Columns, Entry, LogView, Look, WhichTurns
+from .entries import SERVER as _SERVER
 from .events import BINARY, Direction
-from .log_storage import FiledBlock, Filing
-from .sound import Chunk, Sound, Store
+from .log_storage import Chunk, FiledBlock, Filing, Sound, Store
 
 __all__ = ["NO_TURN", "Entry", "Log", "LogView", "Look"]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import numpy as np
 
 from ..errors import ArgumentError
-from .columns import SERVER, Columns
+from .entries import SERVER, Columns
 from .log import Log
-from .sound import Chunk, Sound
+from .log_storage import Chunk, Sound
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

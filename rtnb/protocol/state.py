@@ -9,9 +9,9 @@ import orjson
 from .conversation import Conversation
 from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
+from .log_storage import Sound
 from .models import Model, named
 from .read_only_log import LoadedLog
-from .sound import Sound
 from .turns import Turns
 from .usage import Usage
 

@@ -27,13 +27,11 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from ..errors import ArgumentError, RecordingError
-from ..keys import known_keys
 from ..protocol.events import as_object
 from ..protocol.state import Record
-from .header import header
-from .jsonl import refuse_lines
-from .reader import Reader
-from .writer import Writer, pieces, save
+from ..redaction import known_keys
+from .reader import Reader, refuse_lines
+from .writer import Writer, header, pieces, save
 
 __all__ = ["Spool", "folder", "recover", "spools", "wanted"]
 

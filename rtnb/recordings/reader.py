@@ -17,13 +17,51 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from ..analysis.event_jsonl import read
 from ..errors import RecordingError
-from ..protocol.columns import Columns
+from ..protocol.entries import Columns
+from ..protocol.log import Log
 from ..protocol.read_only_log import LoadedLog
-from . import format, sound
+from . import format
 from .format import Damaged
 
-__all__ = ["Reader"]
+__all__ = ["LinesReader", "Reader", "are_lines", "refuse_lines"]
+
+_SUFFIXES = (".jsonl", ".ndjson")
+_TOLD = {"where": str, "engine": str, "billed": bool, "model": str, "stated_model": str}
+
+
+def are_lines(path: str | os.PathLike[str]) -> bool:
+    """Tell whether a file is JSON Lines, by its name."""
+    return Path(path).suffix.lower() in _SUFFIXES
+
+
+def refuse_lines(path: str | os.PathLike[str], why: str) -> None:
+    """Raise RecordingError for JSON Lines, where only a recording's own file will do."""
+    if are_lines(path):
+        raise RecordingError(
+            f"{Path(path).name!r} is JSON Lines, {why}. What works on it: "
+            "rtnb info, replay, diff, export, report and scrub"
+        )
+
+
+class LinesReader:
+    """What a `Reader` is to a recording, for a file of JSON Lines. Raises RecordingError."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+        self.record, told = read(path)
+        self.head: dict[str, Any] = {
+            name: told[name] for name, kind in _TOLD.items() if isinstance(told.get(name), kind)
+        }
+        self.problem: str | None = None
+        self.redacted: list[int] = []
+
+    @property
+    def log(self) -> Log:
+        """Every frame, both directions."""
+        return self.record.log
+
 
 _KEPT = 6  # groups whose frames, and whose sound, stay unpacked
 _ANY = re.compile(b"|".join(format.KINDS))
@@ -254,13 +292,13 @@ class Reader:
         ends = accumulate((len(piece) for _, piece in self._groups), initial=0)
         return (self.log.columns(start, end) for start, end in pairwise(ends))
 
-    def copies(self) -> sound.Copies:
+    def copies(self) -> format.Copies:
         """Return the sound that is stored as Opus, to be copied as it is. Raises RecordingError."""
         found = {}
         for piece in (piece for lane in self._lanes.values() for piece in lane.pieces):
             try:
                 payload = self._read(piece.chunk)
-                head, data = sound.unpacked(payload)
+                head, data = format.unpacked(payload)
             except Damaged:
                 self._load_sound(piece)  # which says so, or takes silence for it
                 continue
@@ -276,17 +314,17 @@ class Reader:
         piece = lane.pieces[at] if at >= 0 else None
         if piece is None or place + size > piece.offset + piece.size:
             if self.repair:
-                return sound.silence(piece.type if piece is not None else "audio/pcm", size)
+                return format.silence(piece.type if piece is not None else "audio/pcm", size)
             raise RecordingError(f"{self._name} is damaged: the sound of some events is not in it")
         data = _kept(self._sounds, piece.chunk.at, lambda: self._load_sound(piece))
         return data[place - piece.offset : place - piece.offset + size]
 
     def _load_sound(self, piece: _Piece) -> bytes:
         try:
-            return sound.unpacked(self._read(piece.chunk))[1]
+            return format.unpacked(self._read(piece.chunk))[1]
         except Damaged as error:
             if self.repair:
-                return sound.silence(piece.type, piece.size)
+                return format.silence(piece.type, piece.size)
             raise RecordingError(
                 f"{self._name} is damaged: the SOND chunk at byte {piece.chunk.at:,} {error}. "
                 f"What is whole of it:  rtnb recover {self.path.name} OUT.rtnb"

@@ -18,15 +18,13 @@ from ..errors import ArgumentError, RecordingError
 from ..protocol.events import as_object
 from ..protocol.state import HURRIED, Record
 from ..render.audio_player import duration
-from ..render.overview import overview_html
-from .jsonl import LinesReader, are_lines
-from .reader import Reader
+from ..render.turn_card import overview_html
+from .reader import LinesReader, Reader, are_lines
 
 if TYPE_CHECKING:
     from ..analysis.provenance import Provenance
-    from .diff import Differences
     from .scrub import Proof
-    from .verify import Verdict
+    from .verify import Differences, Verdict
 
 __all__ = ["RecordedTurn", "Recording", "open"]
 
@@ -140,7 +138,7 @@ class Recording(SessionView):
     @cached_property
     def provenance(self) -> Provenance:
         """Where it comes from: who answered, when, made by what, and the hashes of the file."""
-        from .report import provenance
+        from .export import provenance
 
         return provenance(self)
 
@@ -165,7 +163,7 @@ class Recording(SessionView):
 
         Raises RecordingError for a file that cannot be read.
         """
-        from .diff import diff
+        from .verify import diff
 
         return diff(self, other if isinstance(other, Recording) else open(other))
 
@@ -186,7 +184,7 @@ class Recording(SessionView):
         ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. Raises
         RecordingError where it cannot be written, ArgumentError for a name that does not end in .html.
         """
-        from .report import write_report
+        from .export import write_report
 
         return write_report(self, out, title=title, audio=audio, max_mb=max_mb)
 

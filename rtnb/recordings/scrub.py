@@ -21,20 +21,14 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError
-from ..protocol.columns import Columns
-from ..protocol.entries import Entry
+from ..protocol.entries import Columns, Entry
 from ..protocol.events import SOUND_DELTAS, Direction, Event, as_object
-from .forms import TELLING, Forms
-from .frames import event_of, readings, repeats
-from .header import header
-from .masks import Taken, masked
+from .format import silence
 from .reader import Reader
 from .recording import Recording
 from .recording import open as open_recording
-from .scrub_rules import Kind, changed, speaker_of
-from .sound import silence
-from .vocabulary import is_plain
-from .writer import pieces, save, whole_frames
+from .scrub_rules import Kind, Taken, changed, event_of, is_plain, masked, readings, repeats, speaker_of
+from .writer import TELLING, Forms, header, pieces, save, whole_frames
 
 __all__ = ["Proof", "Rule", "scrub"]
 

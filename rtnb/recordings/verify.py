@@ -4,14 +4,116 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
 
-from ..protocol.columns import SERVER
-from .jsonl import refuse_lines
-from .reader import Reader
+from ..audio import Clip
+from ..protocol.entries import SERVER, LogView
+from .reader import Reader, refuse_lines
+from .recording import RecordedTurn, Recording
 from .writer import pieces, split, whole_frames
 
-__all__ = ["Verdict", "verify"]
+__all__ = ["Differences", "Verdict", "diff", "verify"]
+
+_HEAD = ("model", "where", "engine", "billed", "rtnb")
+_IDS = frozenset({"audio", "call_id", "event_id", "id", "item_id", "previous_item_id", "response_id"})
+_LONG = 60
+_QUIET_DB = -80.0
+
+
+class Differences(list[str]):
+    """How two recordings differ, a line each. Empty, and so false, where they do not."""
+
+    def __repr__(self) -> str:
+        return "\n".join(self) or "The same, but for ids, samples and times."
+
+
+def diff(a: Recording, b: Recording) -> Differences:
+    """Return the differences: first | second. Ids, samples and times do not count; silence for sound does."""
+    return Differences(_differences(a, b))
+
+
+def _differences(a: Recording, b: Recording) -> Iterator[str]:
+    for name in _HEAD:
+        if a.header.get(name) != b.header.get(name):
+            yield f"{name}: {_short(a.header.get(name))} | {_short(b.header.get(name))}"
+    taken = [", ".join(map(str, one.header.get("scrubbed") or ())) or "nothing" for one in (a, b)]
+    if taken[0] != taken[1]:
+        yield "taken out: {} | {}".format(*taken)
+    yield from _session(a.record.session, b.record.session, "session")
+    for number, (one, other) in enumerate(zip_longest(a.turns, b.turns)):
+        if one is None or other is None:
+            yield f"turn {number}: only in the {'second' if one is None else 'first'}"
+        else:
+            yield from _turn(number, one, other)
+    counts, others = a.log.counts(), b.log.counts()
+    for name in sorted({*counts, *others}):
+        if counts[name] != others[name]:
+            yield f"{name}: {counts[name]} | {others[name]} events"
+    first = _first(a.log, b.log)
+    if first is not None:
+        yield first
+
+
+def _turn(number: int, one: RecordedTurn, other: RecordedTurn) -> Iterator[str]:
+    for name, left, right in (
+        ("you", one.input.text, other.input.text),
+        ("assistant", one.said, other.said),
+        ("status", one.status, other.status),
+        ("calls", [(c.name, c.arguments, c.output) for c in one.calls],
+         [(c.name, c.arguments, c.output) for c in other.calls]),
+        ("tokens", one.usage.total_tokens, other.usage.total_tokens),
+    ):  # fmt: skip
+        if left != right:
+            yield f"turn {number}, {name}: {_short(left)} | {_short(right)}"
+    for name, clips in (
+        ("your sound", (one.input.audio, other.input.audio)),
+        ("the answer's sound", (one.sound, other.sound)),
+    ):
+        left, right = map(_heard, clips)
+        if left != right:
+            yield f"turn {number}, {name}: {left} | {right}"
+
+
+def _heard(clip: Clip | None) -> str:
+    if clip is None:
+        return "none"
+    return f"{clip.seconds:.2f} s of {'silence' if clip.peak_db < _QUIET_DB else 'sound'}"
+
+
+def _session(one: Any, other: Any, path: str) -> Iterator[str]:
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted({*one, *other}):
+            if key not in ("id", "expires_at"):
+                yield from _session(one.get(key), other.get(key), f"{path}.{key}")
+    elif one != other:
+        yield f"{path}: {_short(one)} | {_short(other)}"
+
+
+def _first(a: LogView, b: LogView) -> str | None:
+    """Return the first event that differs; None where all are alike."""
+    for one, other in zip_longest(a, b):
+        if one is None or other is None:
+            left = one or other
+            return f"event {left.index} ({left.type}): only in the {'second' if one is None else 'first'}"
+        if (one.direction, one.type) != (other.direction, other.type):
+            return f"event {one.index} is the first that differs: {one.type} | {other.type}"
+        if one.frame != other.frame and _bare(one.data) != _bare(other.data):
+            return f"event {one.index} ({one.type}) is the first whose contents differ"
+    return None
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _bare(inner) for key, inner in value.items() if key not in _IDS}
+    return [_bare(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -13,16 +16,116 @@ import numpy as np
 import orjson
 from pybase64 import b64decode, b64encode
 
-from ..errors import ArgumentError, RecordingError
-from ..keys import known_keys
-from ..protocol.columns import SERVER, Columns
-from ..protocol.events import Direction
+from .. import __version__
+from ..audio.codecs import Codec, wire_format
+from ..errors import ArgumentError, AudioError, RecordingError, RtnbError
+from ..protocol import models
+from ..protocol.entries import SERVER, Columns
+from ..protocol.events import Direction, as_object
 from ..protocol.log import Log
-from ..redaction import redact
-from . import format, sound
-from .forms import TELLING, Forms
+from ..protocol.state import Record
+from ..redaction import known_keys, redact
+from . import format
+from .format import Lane
 
-__all__ = ["Writer", "Written", "named", "pieces", "save", "split", "whole_frames"]
+__all__ = ["TELLING", "Forms", "Writer", "header", "named", "pieces", "save", "split", "whole_frames"]
+
+TELLING = frozenset({"session.created", "session.updated", "response.created"})
+"""The server's events that tell a format."""
+
+
+class Forms:
+    """The format of each direction, as the server last told it. A wrong guess costs size and nothing else."""
+
+    def __init__(self) -> None:
+        pcm = wire_format({"type": "audio/pcm", "rate": 24000})
+        self._session = {"client": pcm, "server": pcm}
+        self._now = dict(self._session)
+
+    def lane(self, direction: str) -> Lane:
+        """Return the lane of sound that goes this way now."""
+        codec = self._now[direction]
+        return Lane(direction, codec.type, codec.rate)
+
+    def hear(self, type: str, frame: bytes) -> None:
+        """Take an event of the ``TELLING`` types."""
+        try:
+            event = as_object(orjson.loads(frame))
+        except orjson.JSONDecodeError:
+            return
+        if type == "response.created":
+            self._now["server"] = _told(event.get("response"), "output") or self._session["server"]
+            return
+        for direction, name in (("client", "input"), ("server", "output")):
+            told = _told(event.get("session"), name)
+            if told is not None:
+                self._now[direction] = self._session[direction] = told
+
+
+def _told(where: Any, name: str) -> Codec | None:
+    """Return the format that a session or a response tells; None where it is none, whatever stands there."""
+    form: Any = as_object(as_object(as_object(where).get("audio")).get(name)).get("format")
+    try:
+        return wire_format(form)
+    except AudioError:
+        return None
+
+
+_LIBRARIES = ("numpy", "orjson", "soundfile", "av", "websockets", "hibari-tts", "onnxruntime", "xllamacpp")
+
+
+def header(
+    record: Record,
+    *,
+    where: str = "",
+    engine: str = "",
+    billed: bool = True,
+    model: str = "",
+    problem: RtnbError | None = None,
+    spool: bool = False,
+) -> dict[str, Any]:
+    """Return the ``HEAD`` of a session: see ``rtnb.recordings.format``.
+
+    The date is that of the first frame, so that the same session saved twice is the same file.
+    """
+    log = record.log
+    wall = log[0].wall if len(log) else None
+    began = datetime.now(UTC) if wall is None else datetime.fromtimestamp(wall, UTC)
+    name = record.model or model
+    code = getattr(problem, "code", None)
+    return {
+        "format": format.VERSION,
+        "rtnb": __version__,
+        "created": began.isoformat(timespec="milliseconds"),
+        "model": name,
+        "stated_model": record.stated,
+        "dialect": "ga",
+        "where": where,
+        "engine": engine,
+        "billed": billed,
+        "hurried": record.hurried,
+        "session": record.session,
+        "libraries": _libraries(),
+        "clocks": {"wall_ns": None if wall is None else round(wall * 1e9), "monotonic": "seconds since it"},
+        "prices_as_of": record.row.as_of or models.find(name).as_of,
+        "capture": {"audio": "lossless", "spool": spool},
+        "open_turns": sum(turn.active for turn in record.turns.all),
+        "end": None
+        if problem is None
+        else {"code": code, "reason": getattr(problem, "reason", ""), "why": str(problem)},
+        "scrubbed": [],
+    }
+
+
+def _libraries() -> dict[str, str]:
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in _LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
 
 _ROWS = 2048
 """Events in a group: few enough to look at one quickly, enough to pack well."""
@@ -66,7 +169,7 @@ class Writer:
         opus: bool = False,
         keys: Iterable[str] = (),
         redacted: Iterable[int] = (),
-        copies: sound.Copies | None = None,
+        copies: format.Copies | None = None,
         digest: bool = True,
     ) -> None:
         self._file = file
@@ -75,7 +178,7 @@ class Writer:
         self._copies = copies
         self._keys = tuple(keys)
         self._forms = Forms()
-        self._lanes: dict[sound.Lane, int] = {}
+        self._lanes: dict[format.Lane, int] = {}
         self._ends: dict[int, int] = {}
         self._digests = (hashlib.sha256(), hashlib.sha256()) if digest else None
         self.events = 0
@@ -116,7 +219,7 @@ class Writer:
         for number, parts in joined.items():
             data = b"".join(parts)
             lane = next(lane for lane, known in self._lanes.items() if known == number)
-            payload = sound.packed(
+            payload = format.packed(
                 number,
                 lane,
                 first[number],
@@ -307,7 +410,7 @@ def save(
     *,
     audio: str = "lossless",
     redacted: Iterable[int] = (),
-    copies: sound.Copies | None = None,
+    copies: format.Copies | None = None,
 ) -> dict[str, Any]:
     """Write a whole recording, or nothing: a file that was there stays until the new one is complete.
 

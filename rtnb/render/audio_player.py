@@ -16,8 +16,7 @@ import numpy as np
 
 from rtnb.audio.files import encode
 from rtnb.audio.peaks import peaks
-from rtnb.audio.resample import resample
-from rtnb.audio.samples import Samples, as_number
+from rtnb.audio.samples import Samples, as_number, resample
 from rtnb.errors import AudioError
 
 if TYPE_CHECKING:

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from ..analysis.event_codecs import Formats
 from ..analysis.event_filter import Selection, Wanted
 from ..analysis.event_rows import Rows, failed
-from ..analysis.event_text import data_of, shown
-from ..analysis.formats import Formats
+from ..analysis.event_text import Teller, Told, data_of, shown
 from ..analysis.labels import clock
-from ..analysis.told import Teller, Told
-from ..clean import clean
+from ..redaction import clean
 from .audio_player import duration
 from .style import sheet
 

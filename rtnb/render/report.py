@@ -21,9 +21,9 @@ from ..analysis.spans import TurnTimes
 from ..analysis.timeline import TIMELINE_STYLE, Timeline
 from ..analysis.turn import TurnView
 from ..audio import Clip
-from ..clean import clean, clean_html
 from ..protocol.events import as_object
 from ..protocol.usage import Cost
+from ..redaction import clean, clean_html
 from .audio_player import data_uri, duration, opus, waveform_html
 from .event_table import events_html
 from .report_style import CSS, POLICY, SCRIPT

@@ -7,21 +7,73 @@ their data in their own ``src``, which a notebook keeps even where it is not tru
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
+from textwrap import shorten
 from typing import Protocol
 
 import orjson
 
 from ..analysis import labels
+from ..analysis.session import SessionView
 from ..analysis.turn import Call, TurnView
+from ..analysis.usage import Row
 from ..audio import Clip
-from ..clean import clean_text
+from ..redaction import clean_text
 from .audio_player import MAX_INLINE_SECONDS, duration, player_html, waveform_html
-from .style import STYLE
+from .style import STYLE, TABLES
 
-__all__ = ["MAX_TOTAL_SECONDS", "Sounds", "card_html", "turn_html", "turns_html"]
+__all__ = ["MAX_TOTAL_SECONDS", "card_html", "overview_html", "turn_html", "turns_html"]
+
+_MOST_TURNS = 50
+_LETTERS = 160
+
+
+def overview_html(
+    view: SessionView, title: str, facts: Iterable[str], *, problem: str | None = None, rest: str = ""
+) -> str:
+    """Return a card of the ``title``, the ``facts`` that are not empty, and the turns.
+
+    ``rest`` is HTML that comes last.
+    """
+    bad = f'<p class="rtnb-bad">{escape(problem)}</p>' if problem else ""
+    return (
+        f'{STYLE}{TABLES}<div class="rtnb-turn" role="group" aria-label="{escape(title)}">'
+        f'<div class="rtnb-side"><p><b>{escape(title)}</b></p>'
+        f'<p class="rtnb-none">{escape(" · ".join(filter(None, facts)))}</p>{bad}{_turns(view)}</div>'
+        f"{rest}</div>"
+    )
+
+
+def _turns(view: SessionView) -> str:
+    turns = view.turns
+    if not turns:
+        return ""
+    used = view.usage.turns
+    rows = "".join(
+        f'<tr><td class="rtnb-n">{place}</td><td dir="auto">{_short(turn.input.text)}</td>'
+        f'<td dir="auto">{_short(turn.said)}</td><td>{escape(turn.status.replace("_", " "))}</td>'
+        f'<td class="rtnb-n">{_tokens(used[turn.number]) if 0 <= turn.number < len(used) else ""}</td></tr>'
+        for place, turn in enumerate(turns[:_MOST_TURNS])
+    )
+    head = '<tr><th class="rtnb-n">turn</th><th>you</th><th>assistant</th><th>ended</th>'
+    head += '<th class="rtnb-n">tokens</th></tr>'
+    more = len(turns) - _MOST_TURNS
+    left = f'<p class="rtnb-none">… and {more:,} more turns</p>' if more > 0 else ""
+    return (
+        f'<div class="rtnb-table rtnb-overview"><table><thead>{head}</thead><tbody>{rows}</tbody></table>'
+        f"</div>{left}"
+    )
+
+
+def _tokens(row: Row) -> str:
+    return f"{row.usage.total_tokens:,}" if row.known or not row.responses else "unknown"
+
+
+def _short(text: str) -> str:
+    return escape(shorten(clean_text(text), _LETTERS, placeholder=" …"))
+
 
 MAX_TOTAL_SECONDS = 900.0
 """Of the sound of several turns in one output, what is put into the notebook: about 3.6 MB."""

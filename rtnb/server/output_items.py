@@ -11,11 +11,11 @@ from base64 import b64encode
 from typing import Any
 
 from ..audio.codecs import Codec
-from ..audio.resample import Resampler
+from ..audio.samples import Resampler
 from ..engines.base import Call
-from ..protocol.ids import server_id
+from ..protocol.events import server_id
 from .clauses import Clause, Clauses, heard_text, pieces
-from .items import wire_item
+from .conversation import wire_item
 from .session_context import Memory, State
 from .usage_meter import assistant_audio
 

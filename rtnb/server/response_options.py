@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from .faults import Fault, invalid_value
-from .fields import (
+from .schema import (
     format_field,
     instructions_field,
     max_output_tokens_field,
@@ -18,9 +17,9 @@ from .fields import (
     tool_choice_field,
     tools_field,
     voice_field,
+    voice_is_fixed,
 )
-from .schema import voice_is_fixed
-from .validation import Check, array, boolean, mapping, null_or, one_of, record
+from .validation import Check, Fault, array, boolean, invalid_value, mapping, null_or, one_of, record
 
 __all__ = ["plan_response"]
 

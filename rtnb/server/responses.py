@@ -15,16 +15,15 @@ from typing import Any
 from ..audio.codecs import wire_format
 from ..engines.base import Call, Say
 from ..errors import RtnbError
-from ..protocol.ids import server_id
+from ..protocol.events import server_id
 from ..protocol.items import Item
 from . import usage_meter
-from .faults import Fault
-from .generation import Begun, Generation, Request
-from .items import wire_item
+from .conversation import wire_item
+from .generation import Begun, Generation, Request, token_limit
 from .output_items import FunctionCall, Output, SpokenMessage, WrittenMessage
 from .prompt import Prompt, entries, kept_share
 from .session_context import Memory, State
-from .speculation import token_limit
+from .validation import Fault
 
 __all__ = ["Response", "Responses"]
 

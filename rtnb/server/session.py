@@ -28,21 +28,19 @@ import orjson
 
 from ..engines.base import Engine
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.events import CLIENT_EVENTS, Event
-from ..protocol.ids import server_id
+from ..protocol.events import CLIENT_EVENTS, Event, server_id
 from ..protocol.items import Item
 from ..protocol.models import SEED, find
 from ..transports.base import Transport
-from . import transcription
+from . import session_context
 from .audio_input import AudioInput
 from .conversation import Conversations
-from .faults import Fault, invalid_type, invalid_value
-from .limits import TokenWindow, tokens_per_minute
 from .response_options import plan_response
 from .responses import Responses
 from .schema import defaults, update
 from .session_context import State
-from .validation import Check, integer, mapping, null_or, record, string
+from .usage_meter import TokenWindow, tokens_per_minute
+from .validation import Check, Fault, integer, invalid_type, invalid_value, mapping, null_or, record, string
 from .workers import Workers, lease
 
 __all__ = ["CAP_SECONDS", "ServerSession", "serve"]
@@ -242,7 +240,7 @@ class ServerSession:
     def _transcribe(self, id: str, index: int, ms: float, words: asyncio.Future[str]) -> None:
         settings = self.state.session["audio"]["input"]["transcription"]
         if settings is not None:
-            task = asyncio.create_task(transcription.report(self.state, settings, id, index, ms, words))
+            task = asyncio.create_task(session_context.report(self.state, settings, id, index, ms, words))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,21 +15,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from ..audio.codecs import Codec
-from ..audio.resample import resample
+from ..audio.samples import resample
 from ..engines.base import Engine, Samples
 from ..protocol.conversation import Conversation
-from ..protocol.events import Event
-from ..protocol.ids import server_id
+from ..protocol.events import Event, server_id
 from ..protocol.items import Item
 from .clauses import Clause
-from .limits import TokenWindow
-from .usage_meter import Ledger
+from .usage_meter import Ledger, TokenWindow, transcription_usage
 from .workers import Workers
 
 if TYPE_CHECKING:
-    from .speculation import Draft
+    from .generation import Draft
 
-__all__ = ["Memory", "Outbox", "State"]
+__all__ = ["Memory", "State", "report"]
 
 _log = logging.getLogger(__name__)
 
@@ -199,3 +198,63 @@ def system_messages(instructions: str) -> list[dict[str, Any]]:
 def _retrieve(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()  # whoever needs the words will see it; nobody may need them
+
+
+_DEFAULT_MODEL = "gpt-4o-mini-transcribe"
+_EVENT = "conversation.item.input_audio_transcription"
+
+
+async def report(
+    state: State,
+    settings: Mapping[str, Any],
+    item_id: str,
+    content_index: int,
+    ms: float,
+    words: asyncio.Future[str],
+) -> None:
+    """Send the transcript of one content part of ``ms`` milliseconds, once ``words`` is known.
+
+    ``settings`` is the session's ``transcription`` as it was when the sound was committed.
+    """
+    at = {"item_id": item_id, "content_index": content_index}
+    model = settings.get("model") or _DEFAULT_MODEL
+    asked = [code for code in (settings.get("language"), *settings.get("languages", ())) if code]
+    offered = state.engine.asr.languages
+    try:
+        transcript = await asyncio.shield(words)
+    except Exception as error:
+        _log.exception("the speech recogniser failed")
+        _fail(state, at, "server_error", None, f"The speech recogniser failed: {error}")
+        return
+    if asked and not any(_primary(code) in offered for code in asked):
+        _fail(
+            state,
+            at,
+            "invalid_request_error",
+            "unsupported_language",
+            f"The engine's speech recogniser knows {_list(offered)}; the session asks for {_list(asked)}.",
+        )
+        return
+    if not transcript:
+        message = "The audio could not be transcribed: no words were understood in it."
+        _fail(state, at, "transcription_error", "audio_unintelligible", message)
+        return
+    # whisper-1 sends its text in one piece (digest of wire logs); the others word by word.
+    deltas = [transcript] if model == "whisper-1" else re.findall(r"\s*\S+", transcript)
+    for delta in deltas:
+        state.emit(f"{_EVENT}.delta", **at, delta=delta)
+    usage = transcription_usage(model, ms, transcript, settings.get("prompt") or "")
+    state.emit(f"{_EVENT}.completed", **at, transcript=transcript, usage=usage)
+
+
+def _fail(state: State, at: Mapping[str, Any], type: str, code: str | None, message: str) -> None:
+    error = {"type": type, "code": code, "message": message, "param": None}
+    state.emit(f"{_EVENT}.failed", **at, error=error)
+
+
+def _primary(code: str) -> str:
+    return re.split(r"[-_]", code.lower(), maxsplit=1)[0]
+
+
+def _list(codes: Iterable[str]) -> str:
+    return ", ".join(f"'{code:.20}'" for code in codes)

@@ -28,19 +28,14 @@ from ..protocol.events import Event
 from ..protocol.state import Record
 from ..transports.base import Transport
 from . import options as config
-from .answers import Answers
-from .budget import Budget
-from .connection import Explain, Line, Listener
-from .content import Content, contents
-from .cuts import cuts
-from .guard import Guard
+from .budget import Budget, Guard
+from .connection import Answers, Explain, Line, Listener
+from .content import Content, contents, grouped, message
+from .event_loop import Signal
 from .input_buffer import LEAST_SECONDS, Feed
-from .keywords import check_names
-from .messages import grouped, message
-from .rounds import Rounds
-from .signal import Signal
-from .tools import Tool, tools_of
-from .turn import Turn
+from .options import check_names
+from .tools import Rounds, Tool, tools_of
+from .turn import Turn, cuts
 from .turn_queue import Promises
 
 __all__ = ["AsyncSession"]

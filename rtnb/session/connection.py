@@ -8,19 +8,88 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
 
 import orjson
 
-from ..errors import ArgumentError, ConnectionLost, RemoteProtocolError, RtnbError
-from ..protocol.events import Direction, Event
-from ..protocol.ids import ClientIds
+from ..errors import ArgumentError, AuthError, ConnectionLost, RemoteProtocolError, RtnbError, ServiceError
+from ..protocol.events import ClientIds, Direction, Event
+from ..protocol.log import Log
 from ..protocol.state import Record
 from ..transports.base import Transport
-from .farewell import explained
-from .signal import Signal
+from .event_loop import Signal
 
-__all__ = ["Line", "Listener"]
+__all__ = ["Answers", "Line", "Listener"]
+
+
+def explained(lost: ConnectionLost, log: Log) -> RtnbError:
+    """Return what to tell the user. An ``error`` event alone is never fatal; the close after it is.
+
+    Close codes as the hosted service uses them: 3000 for keys, 4000 for requests (the reason is
+    ``type.code``), 1001 for the session's maximum duration.
+    """
+    errors = log.filter("error", direction="server")
+    last = (errors[-1].data.get("error") or {}) if len(errors) else {}
+    code = lost.reason.rpartition(".")[2] or last.get("code")
+    said = f": {last['message']}" if last.get("message") and lost.code in (3000, 4000) else ""
+    if lost.code == 3000:
+        return AuthError(f"the service refused the key ({code or 'invalid_api_key'}){said}")
+    if code == "beta_api_shape_disabled":
+        return ServiceError(
+            "this service no longer speaks the beta protocol: connect without the OpenAI-Beta header",
+            code=code,
+        )
+    if lost.code == 4000:
+        return ServiceError(f"the service ended the session ({code}){said}", code=code)
+    if lost.code == 1001 and "maximum duration" in lost.reason:
+        return ConnectionLost(f"{lost.reason} Connect again to go on", code=1001, reason=lost.reason)
+    return lost
+
+
+class Answers:
+    """Requests on their way. The server answers those of one kind in order, and refuses by event id."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[str, str | None, asyncio.Future[Event]]] = deque()
+
+    async def wait(self, kind: str, timeout: float, event_id: str | None = None) -> Event:
+        """Return the next event of type ``kind`` that is the answer to this request.
+
+        Raises what ``refuse`` and ``fail`` were given; ConnectionLost after ``timeout`` seconds.
+        """
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        waiting = (kind, event_id, future)
+        self._waiting.append(waiting)
+        try:
+            return await asyncio.wait_for(future, timeout)
+        except TimeoutError:
+            raise ConnectionLost(f"the server sent no {kind} within {timeout:g} s") from None
+        finally:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+
+    def answer(self, event: Event) -> None:
+        """Hand an event to whoever waits for its type first."""
+        for waiting in self._waiting:
+            if waiting[0] == event["type"] and not waiting[2].done():
+                waiting[2].set_result(event)
+                return
+
+    def refuse(self, event_id: str | None, error: RtnbError) -> bool:
+        """Fail the request with this event id; tell whether there was one."""
+        for waiting in self._waiting:
+            if event_id is not None and waiting[1] == event_id and not waiting[2].done():
+                waiting[2].set_exception(error)
+                return True
+        return False
+
+    def fail(self, error: RtnbError) -> None:
+        """Fail all requests: nobody will answer."""
+        for waiting in self._waiting:
+            if not waiting[2].done():
+                waiting[2].set_exception(error)
+
 
 _log = logging.getLogger("rtnb")
 

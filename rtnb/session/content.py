@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..audio import Clip
+from ..audio import Clip, Codec
 from ..errors import ArgumentError
+from ..protocol.events import Event
 from ..protocol.models import Model
 
-__all__ = ["Content", "Picture", "contents"]
+__all__ = ["Content", "Picture", "contents", "encoded", "grouped", "message"]
 
 _PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _FILES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".png", ".jpg", ".jpeg")
@@ -118,3 +119,35 @@ def _from_pillow(image: Any) -> Picture:
     buffer = BytesIO()
     image.save(buffer, "PNG")
     return Picture(f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}")
+
+
+def grouped(given: Iterable[Content]) -> list[Clip | list[str | Picture]]:
+    """Put texts and pictures that stand together into one message; a clip stands alone."""
+    groups: list[Clip | list[str | Picture]] = []
+    for part in given:
+        if isinstance(part, Clip):
+            groups.append(part)
+        elif groups and isinstance(groups[-1], list):
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return groups
+
+
+def message(parts: Iterable[Content], codec: Codec) -> Event:
+    """Return a user's message item; sound in it is in the form of ``codec``."""
+    content = [_content(part, codec) for part in parts]
+    return {"type": "message", "role": "user", "content": content}
+
+
+def _content(part: Content, codec: Codec) -> Event:
+    if isinstance(part, str):
+        return {"type": "input_text", "text": part}
+    if isinstance(part, Picture):
+        return {"type": "input_image", "image_url": part.url}
+    return {"type": "input_audio", "audio": b64encode(encoded(part, codec)).decode()}
+
+
+def encoded(clip: Clip, codec: Codec) -> bytes:
+    """Return a clip's sound in the form of ``codec``."""
+    return codec.encode(clip.resample(codec.rate).samples)

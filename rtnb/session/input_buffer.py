@@ -12,7 +12,7 @@ from ..audio import Clip, Codec
 from ..errors import ArgumentError
 from ..protocol.events import Event
 from ..protocol.state import Record
-from .messages import encoded
+from .content import encoded
 
 __all__ = ["LEAST_SECONDS", "Feed"]
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,9 +24,12 @@ from typing import Any
 
 import orjson
 
-from ..errors import ArgumentError
+from ..analysis.turn import TOOL_ERROR, Call
+from ..errors import ArgumentError, RemoteProtocolError
+from ..protocol.events import Event
+from .turn import Turn
 
-__all__ = ["Tool", "tool", "tools_of"]
+__all__ = ["Rounds", "Tool", "tool", "tools_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -218,3 +222,103 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     return list(value) if isinstance(value, (set, frozenset)) else str(value)
+
+
+_log = logging.getLogger("rtnb")
+
+
+class Toolbox:
+    """Tools by name. A call to a tool without a function is the caller's to answer."""
+
+    def __init__(self) -> None:
+        self._tools: dict[str, Tool] = {}
+
+    def replace(self, tools: Iterable[Tool]) -> None:
+        """Take these tools instead of all others."""
+        self._tools = {tool.name: tool for tool in tools}
+
+    def add(self, tools: Iterable[Tool]) -> None:
+        """Take these tools too, as one response brings them."""
+        self._tools.update((tool.name, tool) for tool in tools)
+
+    def runs(self, calls: Iterable[Call]) -> bool:
+        """Tell whether all calls can be answered here; a name that the model made up can."""
+        known = (self._tools.get(call.name) for call in calls)
+        return bool(self._tools) and all(tool is None or tool.function is not None for tool in known)
+
+    async def run(self, calls: Iterable[Call]) -> list[str]:
+        """Run all calls at once and return their outputs; what a tool raises becomes a text for the model."""
+        return list(await asyncio.gather(*(self._run(call) for call in calls)))
+
+    async def _run(self, call: Call) -> str:
+        try:
+            tool = self._tools.get(call.name)
+            if tool is None:
+                raise ArgumentError(f"there is no tool {call.name!r}; there is {', '.join(self._tools)}")
+            return await tool.run(call.arguments)
+        except Exception as error:
+            _log.warning("the tool %s failed: %s: %s", call.name, type(error).__name__, error)
+            return f"{TOOL_ERROR}{type(error).__name__}: {error}"
+
+
+_MOST = 8
+"""How often the model may call tools within one turn before the turn is ended."""
+
+
+class Rounds:
+    """Runs the tools of a session's turns. ``done(turn, outputs)`` is called with the items to create."""
+
+    def __init__(self, done: Callable[[Turn, list[Event]], None]) -> None:
+        self.tools = Toolbox()
+        self._done = done
+        self._tasks: dict[Turn, asyncio.Task[None]] = {}
+        self._counts: dict[Turn, int] = {}
+
+    def start(self, turn: Turn) -> bool:
+        """Run the calls of a turn that have no output, if all can be answered here; tell whether they can."""
+        pending = [call for call in turn.calls if call.output is None]
+        if not pending or not self.tools.runs(pending):
+            return False
+        self._counts[turn] = self._counts.get(turn, 0) + 1
+        self._tasks[turn] = asyncio.ensure_future(self._run(turn))
+        return True
+
+    async def _run(self, turn: Turn) -> None:
+        pending = [call for call in turn.calls if call.output is None]
+        outputs = await self.tools.run(pending)
+        self._tasks.pop(turn, None)
+        self._done(
+            turn,
+            [
+                {"type": "function_call_output", "call_id": call.id, "output": output}
+                for call, output in zip(pending, outputs, strict=True)
+            ],
+        )
+
+    def runs(self, turn: Turn) -> bool:
+        """Whether tools of this turn run."""
+        return turn in self._tasks
+
+    def cancel(self, turn: Turn) -> bool:
+        """Stop the tools of a turn; tell whether any ran."""
+        task = self._tasks.pop(turn, None)
+        if task is not None:
+            task.cancel()
+        return task is not None
+
+    def too_many(self, turn: Turn) -> RemoteProtocolError | None:
+        """Return why the turn gets no further round; None where it does."""
+        if self._counts.get(turn, 0) < _MOST:
+            return None
+        return RemoteProtocolError(f"the model called tools {_MOST} times in one turn")
+
+    def forget(self, turn: Turn) -> None:
+        """The turn is over."""
+        self._counts.pop(turn, None)
+
+    async def close(self) -> None:
+        """Stop all tools."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,15 +14,46 @@ from pybase64 import b64decode
 from ..analysis.turn import Input, TurnView
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, TurnTimeout
+from ..protocol.conversation import UNHEARD
+from ..protocol.events import Event
 from ..protocol.log import Entry
 from ..protocol.turns import Turn as Fold
 from .content import Content
-from .signal import POLL, Signal
+from .event_loop import POLL, Signal
 
 if TYPE_CHECKING:
     from .async_session import AsyncSession
 
-__all__ = ["Delta", "Turn"]
+__all__ = ["Turn", "cuts"]
+
+
+def cuts(turn: TurnView, heard: float, ids: Callable[[str], str]) -> list[Event]:
+    """Return what cuts a turn's answer to ``heard`` seconds; [] where all was heard, or it is cut already.
+
+    The server answers with ``conversation.item.truncated``, or ``.deleted`` where nothing was heard.
+    """
+    made: list[Event] = []
+    left = heard * 1000
+    for item in turn.items:
+        spoken = any(part.kind == "audio" for part in item.parts)
+        if item.type != "message" or not spoken:
+            continue
+        if (left < item.audio_ms or left <= 0) and item.heard_ms is None:
+            made.append(_cut(item.id, int(max(0.0, left)), ids))
+        left -= item.audio_ms
+    return made
+
+
+def _cut(item_id: str, heard_ms: int, ids: Callable[[str], str]) -> Event:
+    if heard_ms <= 0:  # nothing was heard: there is nothing to truncate to
+        return {"type": "conversation.item.delete", "event_id": ids(UNHEARD), "item_id": item_id}
+    return {
+        "type": "conversation.item.truncate",
+        "item_id": item_id,
+        "content_index": 0,
+        "audio_end_ms": heard_ms,
+    }
+
 
 _AFTER_INTERRUPT = 2.0
 """Seconds that a cancelled response may take to end before Ctrl-C is passed on."""

@@ -21,10 +21,9 @@ from typing import Any
 import orjson
 
 from ..errors import ArgumentError, ConnectionLost, ReplayError
-from ..keys import known_keys
 from ..protocol.entries import Entry, LogView
 from ..protocol.log import Log
-from ..redaction import redact
+from ..redaction import known_keys, redact
 
 __all__ = ["Replay"]
 

@@ -7,17 +7,94 @@ nothing needs a lock.
 
 from __future__ import annotations
 
+import re
+import sys
 import uuid
 from collections import deque
 from collections.abc import Callable
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
-import anywidget
-import traitlets
+from ..errors import MissingPackageError
+from ..notebook.environment import front_end
 
-from .comms import pin
+# Every widget takes these from here, where their absence is one message with the install command.
+try:
+    import anywidget
+    import traitlets
+except ImportError:
+    raise MissingPackageError("anywidget", "a widget", "lab") from None
 
-__all__ = ["Hear", "PageWidget"]
+__all__ = ["Hear", "PageWidget", "anywidget", "css", "esm", "pin", "source", "traitlets", "unheard"]
+
+_BETWEEN_CELLS = ("Google Colab", "Visual Studio Code")
+"""Front ends that send a widget's messages to the main shell, where they wait for the running cell."""
+
+
+def pin(widget: Any) -> None:
+    """Keep the page's messages to ``widget`` on the subshell that the page opened for it.
+
+    ipykernel 7.4 answers on the shell that last sent something, so one ``send`` from a cell would move the
+    microphone to the main shell, where a busy cell starves it. Where there are no subshells, nothing happens.
+    """
+    comm = widget.comm
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, default: default
+
+
+def unheard() -> str:
+    """Return why no page is heard here while a cell runs, as a clause; "" where one may be."""
+    where = front_end()
+    if where in _BETWEEN_CELLS:
+        return f"in {where} the page is heard only between cells"
+    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    kernel = getattr(get() if get is not None else None, "kernel", None)
+    if kernel is not None and not getattr(kernel, "_supports_kernel_subshells", False):
+        return "this kernel hears the page only between cells (ipykernel 7.1 or newer hears it at once)"
+    return ""
+
+
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\.{1,2}/(?:[\w-]+/)?([\w-]+)\.js";\n', re.MULTILINE)
+_EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)
+
+
+@cache
+def _paths() -> dict[str, Traversable]:
+    folders = resources.files("rtnb.widgets").joinpath("static").iterdir()
+    return {file.name: file for folder in folders if folder.is_dir() for file in folder.iterdir()}
+
+
+@cache
+def source(file: str) -> str:
+    """Return the text of one file of the front end, such as ``"player-worklet.js"``."""
+    return _paths()[file].read_text(encoding="utf-8")
+
+
+@cache
+def esm(name: str) -> str:
+    """Return the module ``NAME.js`` with all that it imports, as one ES module."""
+    order: list[str] = []
+    _order(name, order)
+    siblings = [_EXPORT.sub("", _IMPORT.sub("", source(f"{sibling}.js"))) for sibling in order[:-1]]
+    return "\n".join([*siblings, _IMPORT.sub("", source(f"{name}.js"))])
+
+
+def _order(name: str, order: list[str]) -> None:
+    """Append ``name`` after everything it imports, each once."""
+    for wanted in _IMPORT.findall(source(f"{name}.js")):
+        if wanted not in order:
+            _order(wanted, order)
+    if name not in order:
+        order.append(name)
+
+
+@cache
+def css() -> str:
+    """Return the style sheet of all widgets."""
+    return source("rtnb.css")
+
 
 Hear = Callable[[dict[str, Any], list[memoryview]], None]
 

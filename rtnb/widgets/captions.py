@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis import labels
-from ..clean import clean_text
 from ..protocol.state import Record
+from ..redaction import clean_text
 from ..render.audio_player import duration
 from ..session.turn import Turn
 

@@ -7,11 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import anywidget
-import traitlets
-
-from .assets import css, esm
-from .comms import pin
+from .base import anywidget, css, esm, pin, traitlets
 
 if TYPE_CHECKING:
     from .doctor import Doctor

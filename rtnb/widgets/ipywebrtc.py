@@ -11,7 +11,7 @@ from typing import Any
 
 from ..audio import Clip
 from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageError
-from .comms import pin
+from .base import pin
 
 __all__ = ["StreamRecording", "clip_from", "record"]
 

@@ -20,9 +20,8 @@ from ..protocol.events import Event
 from ..render.turn_card import turn_html
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
-from . import captions, sounding
-from .assets import css, esm
-from .base import PageWidget
+from . import captions, playback
+from .base import PageWidget, css, esm
 from .playback import Player
 
 __all__ = ["Live", "LiveWidget", "show"]
@@ -60,7 +59,7 @@ def show(turn: Turn) -> Live:
     core = turn.session
     live = _shown.get(turn)
     if live is None or live.replaced:
-        talk = sounding.talking.get(core)
+        talk = playback.talking.get(core)
         live = _shown[turn] = Live(turn, core, silent=talk is not None and turn in talk.turns)
         live.display()
         core.call_soon(live.begin)
@@ -148,7 +147,7 @@ class Live:
             return
         self._peaks.append(from_pcm16(self._player.feed(item, data, codec)))
         if self._player.pending and not self._interrupted:
-            sounding.stand(self._core, self._play)
+            playback.stand(self._core, self._play)
 
     def _play(self) -> None:
         """Have the session's sound, as nothing that came before still needs it."""
@@ -160,7 +159,7 @@ class Live:
     def _leave(self) -> None:
         """Leave the sound to the turn that waits for it."""
         self._player.held = True
-        sounding.leave(self._core, self._play)
+        playback.leave(self._core, self._play)
 
     def _end_all(self) -> None:
         for item in list(self._player.sounds):
@@ -177,7 +176,7 @@ class Live:
             return
         self._interrupted = True
         self._soon()
-        sounding.leave(self._core, self._play)
+        playback.leave(self._core, self._play)
 
         def cut(heard: dict[str, float]) -> None:
             played = sum(s.heard_ms for s in self._player.sounds.values()) / 1000
@@ -286,7 +285,7 @@ class Live:
                 await asyncio.wait_for(self._news.wait(), left)
             except TimeoutError:
                 continue
-        sounding.leave(self._core, self._play)
+        playback.leave(self._core, self._play)
         self._end_listening()
         self.turn.silence = None
         await self._replace()

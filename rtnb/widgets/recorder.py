@@ -16,19 +16,13 @@ from ..audio import Clip
 from ..audio.peaks import BASE, FACTOR
 from ..audio.sample_clips import names as sample_names
 from ..audio.sample_clips import read as read_sample
-from ..errors import ArgumentError, AudioError, MicrophoneError, MissingPackageError, RtnbError
-from ..session.signal import POLL, Signal
-from .assets import css, esm
-from .comms import pin, unheard
-from .sound_parts import PART_SECONDS, SoundParts, first_picture
+from ..errors import ArgumentError, AudioError, MicrophoneError, RtnbError
+from ..session.event_loop import POLL, Signal
+from .base import anywidget, css, esm, pin, unheard
+from .base import traitlets as t
+from .microphone import CAPTURE_RATE, FLAGS, Take, captured
 from .static_recorder import Still
-from .take import CAPTURE_RATE, FLAGS, Take, captured
-
-try:
-    import anywidget
-    import traitlets as t
-except ImportError:
-    raise MissingPackageError("anywidget", "the recorder", "lab") from None
+from .waveform import PART_SECONDS, SoundParts, first_picture
 
 __all__ = ["Recorder"]
 

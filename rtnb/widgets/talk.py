@@ -20,8 +20,7 @@ from ..session.async_session import AsyncSession
 from ..session.turn import Turn
 from . import captions
 from .microphone import Microphone
-from .playback import Player
-from .sounding import talking
+from .playback import Player, talking
 
 __all__ = ["Talk"]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .assets import css, esm
-from .base import PageWidget
+from .base import PageWidget, css, esm
 
 __all__ = ["TalkWidget"]
 

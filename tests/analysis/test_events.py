@@ -17,24 +17,23 @@ from hypothesis import strategies as st
 
 import rtnb
 from rtnb.analysis.event_audio import MOST_SECONDS, Tracks
+from rtnb.analysis.event_codecs import Formats
 from rtnb.analysis.event_filter import Selection, Wanted
 from rtnb.analysis.event_jsonl import lines, read
 from rtnb.analysis.event_rows import Rows
 from rtnb.analysis.event_search import Search, pattern_finder, text_finder
-from rtnb.analysis.event_text import as_json, as_python, carried, shown, sound_words, summary
+from rtnb.analysis.event_text import Teller, as_json, as_python, carried, shown, sound_words, summary
 from rtnb.analysis.events import Events
-from rtnb.analysis.formats import Formats
 from rtnb.analysis.labels import clock
-from rtnb.analysis.told import Teller
 from rtnb.analysis.turn import TurnView
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
-from rtnb.keys import known_keys
 from rtnb.protocol.entries import NO_TURN
 from rtnb.protocol.events import is_delta
 from rtnb.protocol.log import Log
 from rtnb.protocol.state import Record
+from rtnb.redaction import known_keys
 from rtnb.render.event_table import ROWS_SHOWN, events_html, headline
-from rtnb.widgets.desk import Desk
+from rtnb.widgets.event_log import Desk
 
 MS = 1_000_000
 WALL = 1_700_000_000_000 * MS

@@ -185,8 +185,7 @@ async def test_it_is_a_transport(recorded):
 def test_a_turn_that_was_in_progress_ends(recorded, tmp_path):
     from rtnb.protocol.state import Record
     from rtnb.recordings import save
-    from rtnb.recordings.header import header
-    from rtnb.recordings.writer import pieces
+    from rtnb.recordings.writer import header, pieces
 
     recording = rtnb.open(recorded["text"][0])
     half = recording.log.filter("response.output_text.delta")[0].index

@@ -206,7 +206,7 @@ def test_refused_before_anything_is_opened() -> None:
 
 INTERRUPTED = """
 import asyncio, json, os, signal, sys, threading, time, rtnb
-from rtnb.session.signal import Signal
+from rtnb.session.event_loop import Signal
 from rtnb.transports import memory
 
 near, far = memory.pair()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtnb.audio.resample import Resampler, resample
+from rtnb.audio.samples import Resampler, resample
 from rtnb.errors import AudioError
 
 RATES = [8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtnb import Clip
-from rtnb.audio.voice import voice
+from rtnb.audio.speech_activity import voice
 
 
 def speech(*spans):

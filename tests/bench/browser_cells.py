@@ -7,7 +7,7 @@ import rtnb
 from IPython.display import display
 from rtnb.audio.codecs import Codec, pcm16
 from rtnb.widgets import loop
-from rtnb.widgets.comms import pin
+from rtnb.widgets.base import pin
 from rtnb.widgets.live_turn import LiveWidget
 from rtnb.widgets.playback import Player
 

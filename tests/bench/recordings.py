@@ -27,16 +27,15 @@ import numpy as np
 import orjson
 
 from rtnb.audio import Clip
-from rtnb.protocol.ids import server_id
+from rtnb.protocol.events import server_id
 from rtnb.protocol.state import Record
 from rtnb.recordings import open as open_recording
 from rtnb.recordings import save
 from rtnb.recordings.autosave import Spool
-from rtnb.recordings.header import header
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.verify import verify
-from rtnb.recordings.writer import pieces
-from rtnb.session.signal import Signal
+from rtnb.recordings.writer import header, pieces
+from rtnb.session.event_loop import Signal
 from rtnb.transports import Replay, pair
 
 SPEECH = Path(__file__).parents[2].parent / "shared" / "speech"

@@ -13,8 +13,7 @@ from frames import full
 
 import rtnb
 from rtnb.recordings import save
-from rtnb.recordings.header import header
-from rtnb.recordings.writer import pieces
+from rtnb.recordings.writer import header, pieces
 
 from . import lab as harness
 

@@ -14,11 +14,10 @@ from rtnb.cli import main, record
 from rtnb.errors import RecordingError, TurnTimeout
 from rtnb.recordings import save
 from rtnb.recordings.autosave import Spool, spools
-from rtnb.recordings.header import header
 from rtnb.recordings.reader import Reader
-from rtnb.recordings.writer import pieces
+from rtnb.recordings.writer import header, pieces
 from rtnb.server import launcher
-from rtnb.session.signal import Signal
+from rtnb.session.event_loop import Signal
 
 
 @pytest.fixture

@@ -5,8 +5,7 @@ from frames import full
 
 from rtnb.cli import main
 from rtnb.recordings import save
-from rtnb.recordings.header import header
-from rtnb.recordings.writer import pieces
+from rtnb.recordings.writer import header, pieces
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@ import pytest
 
 from rtnb.endpoints.endpoint import locate
 from rtnb.errors import ArgumentError, AuthError
-from rtnb.keys import known_keys
 from rtnb.protocol import models
+from rtnb.redaction import known_keys
 
 ENV_KEY = "sk-from-the-environment"
 AZURE_KEY = "azure-from-the-environment"

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.engines.history import fit
+from rtnb.engines.prompting import fit
 
 HEAD = {"role": "system", "content": "Be brief and kind."}
 

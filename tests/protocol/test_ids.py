@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from rtnb.protocol.ids import ClientIds, server_id
+from rtnb.protocol.events import ClientIds, server_id
 
 
 @pytest.mark.parametrize("prefix", ["event", "item", "resp", "conv", "sess"])

@@ -84,7 +84,7 @@ def test_memory_is_the_columns_alone():
 def test_what_is_folded_of_a_recording_holds_no_sound_of_its_own(tmp_path):
     from frames import full
 
-    from rtnb.protocol.sound import Sound
+    from rtnb.protocol.log_storage import Sound
     from rtnb.recordings import open as opened
     from rtnb.recordings import save
     from rtnb.recordings.writer import pieces

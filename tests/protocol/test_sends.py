@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.protocol.sends import Sends
+from rtnb.protocol.timing import Sends
 
 
 def test_a_moment_of_sound_left_with_the_append_that_ends_it():

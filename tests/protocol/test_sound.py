@@ -5,7 +5,7 @@ import threading
 import pytest
 from protocol.test_log_storage import Memory
 
-from rtnb.protocol.sound import Sound, cut
+from rtnb.protocol.log_storage import Sound, cut
 
 
 def test_sound_is_the_same_wherever_it_lies():

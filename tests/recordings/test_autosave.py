@@ -17,13 +17,13 @@ from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import autosave as spool
 from rtnb.recordings.autosave import Spool, recover, spools, wanted
 from rtnb.server import launcher
-from rtnb.session.signal import Signal
+from rtnb.session.event_loop import Signal
 
 # Appends frames of all sizes without end and says, of each spooled count that it sees, how many are safe.
 CHILD = """
 import itertools, sys, time
 from rtnb.recordings.autosave import Spool
-from rtnb.session.signal import Signal
+from rtnb.session.event_loop import Signal
 from rtnb.protocol.state import Record
 sys.path.insert(0, "tests")
 from recordings.test_autosave import frame

@@ -18,11 +18,9 @@ from rtnb.errors import ArgumentError, RecordingError
 from rtnb.protocol.log import Log
 from rtnb.protocol.state import Record
 from rtnb.recordings import format, save
-from rtnb.recordings.forms import TELLING, Forms
-from rtnb.recordings.header import header
+from rtnb.recordings.format import Lane
 from rtnb.recordings.reader import Reader
-from rtnb.recordings.sound import Lane
-from rtnb.recordings.writer import pieces
+from rtnb.recordings.writer import TELLING, Forms, header, pieces
 
 
 def write(path, log, head=None, **options):
@@ -434,21 +432,20 @@ def test_keys_are_made_unreadable_and_noted(tmp_path, monkeypatch):
 @pytest.mark.parametrize("pack", ["_flac", "_tta"])
 def test_either_packing_gives_the_samples_back(monkeypatch, size, pack):
     """Whichever is smaller is kept, so each is made the smaller once."""
-    from rtnb.recordings import sound
 
     other = {"_flac": "_tta", "_tta": "_flac"}[pack]
-    monkeypatch.setattr(sound, other, lambda *given: bytes(10 * size))
+    monkeypatch.setattr(format, other, lambda *given: bytes(10 * size))
     rng = np.random.default_rng(size)
     for data in (tone(size // 48 + 1)[:size], (rng.normal(size=size) * 5).astype("<i2").tobytes()[:size]):
-        payload = sound.packed(
-            3, sound.Lane("server", "audio/pcm", 24_000), 7, data, compress=True, opus=False
+        payload = format.packed(
+            3, format.Lane("server", "audio/pcm", 24_000), 7, data, compress=True, opus=False
         )
-        head, back = sound.unpacked(payload)
+        head, back = format.unpacked(payload)
         assert back == data
         assert head["codec"] == pack[1:]
         assert len(payload) < len(data)
         assert (
-            sound.packed(3, sound.Lane("server", "audio/pcm", 24_000), 7, data, compress=True, opus=False)
+            format.packed(3, format.Lane("server", "audio/pcm", 24_000), 7, data, compress=True, opus=False)
             == payload
         )
         chance = random.Random(size)
@@ -456,6 +453,6 @@ def test_either_packing_gives_the_samples_back(monkeypatch, size, pack):
             spoilt = bytearray(payload)
             spoilt[chance.randrange(100, len(payload))] ^= 1 << chance.randrange(8)
             try:
-                assert len(sound.unpacked(bytes(spoilt))[1]) == size
+                assert len(format.unpacked(bytes(spoilt))[1]) == size
             except format.Damaged:
                 continue

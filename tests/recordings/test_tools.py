@@ -13,15 +13,12 @@ from rtnb.analysis.event_jsonl import lines
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import save
 from rtnb.recordings.autosave import recover
-from rtnb.recordings.diff import diff
 from rtnb.recordings.export import export, mix, transcript
-from rtnb.recordings.header import header
-from rtnb.recordings.masks import Taken, masked
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import Rule, scrub
-from rtnb.recordings.scrub_rules import changed
-from rtnb.recordings.verify import verify
-from rtnb.recordings.writer import Writer, pieces
+from rtnb.recordings.scrub_rules import Taken, changed, masked
+from rtnb.recordings.verify import diff, verify
+from rtnb.recordings.writer import Writer, header, pieces
 
 SHIPPED = sorted((Path(__file__).parents[2] / "notebooks" / "recordings").glob("*.rtnb"))
 EXAMPLES = Path(__file__).parents[3] / "shared" / "protocol"

@@ -16,9 +16,8 @@ from rtnb.cli import main
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.protocol.state import Record
 from rtnb.recordings import save
-from rtnb.recordings.header import header
-from rtnb.recordings.report import provenance, write_report
-from rtnb.recordings.writer import Writer, pieces
+from rtnb.recordings.export import provenance, write_report
+from rtnb.recordings.writer import Writer, header, pieces
 from rtnb.render.report_style import POLICY, SCRIPT
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from rtnb.server.faults import Fault
 from rtnb.server.schema import defaults, update
+from rtnb.server.validation import Fault
 
 START = defaults("sess_1", "gpt-4o-realtime-preview", 1_800_000_000)
 TOOL = {"type": "function", "name": "look", "description": "Look.", "parameters": {"type": "object"}}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtnb.server.handshake import Refusal, chosen_subprotocol, is_loopback, model_of, refused_over_http
+from rtnb.server.app import Refusal, chosen_subprotocol, is_loopback, model_of, refused_over_http
 
 PATH = "/v1/realtime?model=gpt-realtime"
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.server import connected, done, silence, types
 
-from rtnb.audio.resample import resample
+from rtnb.audio.samples import resample
 from rtnb.engines import weights
 from rtnb.engines.base import Engine
 from rtnb.server.app import warm

@@ -65,10 +65,10 @@ def test_truncation():
 async def test_the_order_of_words_is_that_of_items():
     from rtnb.engines.fake import weightless
     from rtnb.protocol.items import Item, Part
-    from rtnb.server.limits import TokenWindow
     from rtnb.server.prompt import entries
     from rtnb.server.schema import defaults
     from rtnb.server.session_context import Memory, State
+    from rtnb.server.usage_meter import TokenWindow
     from rtnb.server.workers import lease
 
     engine = weightless({})

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+from rtnb.server.audio_input import TurnDetector
 from rtnb.server.schema import defaults
-from rtnb.server.turn_detection import TurnDetector
 
 SERVER_VAD = defaults("s", "m", 0)["audio"]["input"]["turn_detection"]
 WIDTH = 32.0

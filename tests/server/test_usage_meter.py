@@ -4,11 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.server.limits import TokenWindow, tokens_per_minute
 from rtnb.server.usage_meter import (
     Ledger,
     Segment,
+    TokenWindow,
     assistant_audio,
+    tokens_per_minute,
     transcription_usage,
     usage,
     user_audio,

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import rtnb
 from rtnb.engines.fake import weightless
 from rtnb.protocol import models
-from rtnb.server.limits import TokenWindow
 from rtnb.server.session import ServerSession
+from rtnb.server.usage_meter import TokenWindow
 from rtnb.server.workers import lease
 from rtnb.session.async_session import AsyncSession
 from rtnb.transports import pair

@@ -6,7 +6,7 @@ import pytest
 
 import rtnb
 from rtnb.errors import ArgumentError
-from rtnb.session.keywords import check_names, checked
+from rtnb.session.options import check_names, checked
 
 
 @checked

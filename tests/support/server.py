@@ -16,8 +16,8 @@ from rtnb.audio.codecs import Codec, pcm16
 from rtnb.engines.base import Engine
 from rtnb.engines.fake import weightless
 from rtnb.protocol.conversation import Conversation
-from rtnb.server.limits import TokenWindow
 from rtnb.server.session import ServerSession
+from rtnb.server.usage_meter import TokenWindow
 from rtnb.server.workers import lease
 from rtnb.transports.memory import MemoryEnd, pair
 

@@ -7,8 +7,8 @@ import pytest
 from frames import b64, full, tone
 
 from rtnb.errors import ArgumentError, ConnectionLost, ReplayError
-from rtnb.keys import remember
 from rtnb.protocol.log import Log
+from rtnb.redaction import remember
 from rtnb.transports import Replay
 
 

@@ -13,7 +13,7 @@ import rtnb
 from rtnb import Clip
 from rtnb.analysis.events import Events
 from rtnb.protocol.log import Log
-from rtnb.widgets.desk import MOST_LINES, Desk
+from rtnb.widgets.event_log import MOST_LINES, Desk
 
 KEY = "sk-proj-abcdefghijklmnop0123456789"
 

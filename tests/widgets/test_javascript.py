@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rtnb.widgets import assets
+from rtnb.widgets import base
 
 HERE = Path(__file__).parents[1] / "js"
-STATIC = Path(assets.__file__).parent / "static"
+STATIC = Path(base.__file__).parent / "static"
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -25,7 +25,7 @@ def test_logic(path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in STATIC.glob("*/*.js")))
 def test_each_module_stands_alone_when_its_siblings_are_put_before_it(name: str, tmp_path: Path) -> None:
     """What the page gets is one module: no import is left, and no two siblings share a name."""
-    text = assets.esm(name)
+    text = base.esm(name)
     assert "./" not in "".join(line for line in text.splitlines() if line.startswith("import "))
     module = tmp_path / "module.mjs"
     module.write_text(text, "utf-8")

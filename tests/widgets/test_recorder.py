@@ -16,10 +16,10 @@ from rtnb import ArgumentError, AudioError, Clip, MicrophoneError
 from rtnb.audio import sample_clips
 from rtnb.notebook import display
 from rtnb.notebook.text_to_speech import speak
-from rtnb.widgets import comms
+from rtnb.widgets import base
 from rtnb.widgets import recorder as module
-from rtnb.widgets.comms import pin
-from rtnb.widgets.take import Take
+from rtnb.widgets.base import pin
+from rtnb.widgets.microphone import Take
 
 INFO = {
     "device": "A microphone",
@@ -479,7 +479,7 @@ def test_without_a_page_the_wait_ends(monkeypatch):
 
 
 def test_where_the_page_is_heard_between_cells_only_nothing_is_waited_for(monkeypatch):
-    monkeypatch.setattr(comms, "front_end", lambda: "Visual Studio Code")
+    monkeypatch.setattr(base, "front_end", lambda: "Visual Studio Code")
     recorder = rtnb.Recorder()
     page = Page(recorder)
     with pytest.raises(MicrophoneError, match="in Visual Studio Code the page is heard only between cells"):
@@ -493,11 +493,11 @@ def test_a_kernel_without_subshells_is_known(monkeypatch):
         kernel = None
 
     monkeypatch.setattr("IPython.get_ipython", lambda: Shell)
-    assert comms.unheard() == ""
+    assert base.unheard() == ""
     Shell.kernel = object()
-    assert "ipykernel 7.1" in comms.unheard()
+    assert "ipykernel 7.1" in base.unheard()
     Shell.kernel = type("Kernel", (), {"_supports_kernel_subshells": True})
-    assert comms.unheard() == ""
+    assert base.unheard() == ""
 
 
 async def test_await():

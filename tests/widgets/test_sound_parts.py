@@ -5,7 +5,7 @@ import pytest
 
 from rtnb import Clip
 from rtnb.audio.peaks import BASE, FACTOR
-from rtnb.widgets.sound_parts import SoundParts, first_picture
+from rtnb.widgets.waveform import SoundParts, first_picture
 
 
 def noise(seconds, rate=24_000):

@@ -17,7 +17,7 @@ from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
 from rtnb.transports import pair
 from rtnb.widgets import live_turn
-from rtnb.widgets.sounding import talking
+from rtnb.widgets.playback import talking
 from rtnb.widgets.talk import Talk
 
 pytestmark = pytest.mark.usefixtures("server_home")
