@@ -6,7 +6,7 @@ from itertools import count
 import numpy as np
 import orjson
 
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 
 MS = 1_000_000
 WALL = 1_700_000_000_000 * MS
@@ -27,7 +27,7 @@ class Wire:
     """A record and a clock: each event is 10 ms after the one before."""
 
     def __init__(self):
-        self.record = Record()
+        self.state = SessionState()
         self.now = 0
         self.frames = []
 
@@ -35,9 +35,7 @@ class Wire:
         event = {"type": type, **fields}
         frame = orjson.dumps(event)
         self.frames.append((frame, direction, self.now))
-        event, turn = self.record.append(
-            frame, direction, mono_ns=self.now * MS, wall_ns=WALL + self.now * MS
-        )
+        event, turn = self.state.append(frame, direction, mono_ns=self.now * MS, wall_ns=WALL + self.now * MS)
         self.now += 10
         return turn
 
@@ -49,15 +47,15 @@ class Wire:
 
     @property
     def conversation(self):
-        return self.record.conversation
+        return self.state.conversation
 
     @property
     def turns(self):
-        return self.record.turns.all
+        return self.state.turns.all
 
     @property
     def problems(self):
-        return [problem for _, problem in self.record.problems]
+        return [problem for _, problem in self.state.problems]
 
     # What both sides say in the usual order.
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 
 CONNECT = """
 import hashlib, rtnb
-s = rtnb.connect(engine="weightless", spool=True)
+s = rtnb.connect(engine="fake", autosave=True)
 turn = s.send("Tell me something.").wait()
 arrived = len(s.log)
 """
@@ -31,7 +31,7 @@ talk = lambda: [s.send("And more, please.").wait() for _ in range(100_000)]
 threading.Thread(target=talk, daemon=True).start()
 digest, told = hashlib.sha256(), 0
 while True:
-    safe = s._spool.written
+    safe = s._autosave.written
     if safe <= max(told, arrived - 1):
         continue
     for entry in s.log[told:safe]:
@@ -63,7 +63,7 @@ def kernel(tmp_path, monkeypatch):
     client.stop_channels()
     manager.shutdown_kernel(now=True)
     manager.cleanup_resources()
-    launcher.stop("weightless")
+    launcher.stop("fake")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the signal is POSIX's")
@@ -92,5 +92,5 @@ def test_every_frame_that_had_arrived_comes_back(kernel, tmp_path, capsys, lines
     assert recording.turns[0].text == "You said: Tell me something."
     assert recording.turns[0].audio is not None
     assert "ended with its process" in recording.header["end"]["why"]
-    assert recording.engine == "weightless"
+    assert recording.engine == "fake"
     assert main(["recover"]) == 1

@@ -5,7 +5,7 @@ from nbclient import NotebookClient
 from support.notebook import plain
 
 CELLS = [
-    "import asyncio, rtnb\ns = rtnb.connect(engine='weightless')\nbefore = s.send('before').wait()",
+    "import asyncio, rtnb\ns = rtnb.connect(engine='fake')\nbefore = s.send('before').wait()",
     "try:\n    asyncio.run(asyncio.sleep(0))\nexcept RuntimeError as error:\n    print(error)",
     "import nest_asyncio2\nnest_asyncio2.apply()",
     # The snippet: it knows nothing of the notebook's loop.

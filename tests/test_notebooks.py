@@ -15,7 +15,7 @@ SECOND = ROOT / "notebooks" / "02-audio-cells.ipynb"
 TALK = ROOT / "notebooks" / "03-talk.ipynb"
 
 
-@pytest.fixture(params=["weightless", pytest.param("local", marks=pytest.mark.engine)])
+@pytest.fixture(params=["fake", pytest.param("local", marks=pytest.mark.engine)])
 def engine(request, monkeypatch, kernel):
     monkeypatch.setenv("RTNB_ENGINE", request.param)
     return request.param
@@ -54,7 +54,7 @@ def test_the_first_notebook(engine, tmp_path):
     assert "↓ response.created" in inspected
     assert "Describe the sea in one sentence." in inspected
 
-    if engine == "weightless":
+    if engine == "fake":
         assert "You said: Describe the sea" in words(card)
         assert "(speech, 0." in words(html(cells["speak"]))
     else:

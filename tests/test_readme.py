@@ -52,7 +52,7 @@ async def run(code: str, names: dict[str, object]) -> None:
 
 @pytest.mark.usefixtures("server_home")
 async def test_the_first_python_runs_as_it_stands(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
     monkeypatch.chdir(tmp_path)
     code = next(code for kind, code in BLOCKS if kind == "python")
     files = re.findall(r'"([\w-]+\.wav)"', code)
@@ -76,7 +76,7 @@ async def test_the_first_python_runs_as_it_stands(monkeypatch, tmp_path, capsys)
 async def test_what_follows_on_the_first_python_runs_too(monkeypatch, tmp_path):
     """But for what needs a page, or a model that is not here."""
     pytest.importorskip("pandas")
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "prices.json").write_text(
         '{"as_of": "2026-01-01", "models": [{"id": "mine", "audio": [1, 1, 2]}]}'
@@ -104,7 +104,7 @@ async def test_what_follows_on_the_first_python_runs_too(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("server_home")
 def test_the_commands_on_recordings_run_in_their_order(monkeypatch, tmp_path):
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
     monkeypatch.chdir(tmp_path)
     rtnb.Clip.tone(300, 0.5).write("question.wav")
     block = next(code for kind, code in BLOCKS if kind == "sh" and "rtnb record" in code)

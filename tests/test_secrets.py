@@ -98,7 +98,7 @@ def session(folder: Path) -> Any:
                 f"ws://{netloc}/v1/realtime",
                 api_key=PLANTS["header"],
                 instructions=f"The api_key={PLANTS['instructions']} is for you alone.",
-                spool=True,
+                autosave=True,
             ) as made,
         ):
             talk(made)
@@ -138,7 +138,7 @@ def files(place: Path) -> str:
 def unpacked(path: Path) -> str:
     """Return what a recording holds: its bytes, its head, the types, and all frames."""
     opened = rtnb.open(path)
-    frames = "\n".join(f"{entry.type} {entry.raw}" for entry in opened.record.log)
+    frames = "\n".join(f"{entry.type} {entry.raw}" for entry in opened.state.log)
     return "\n".join([files(path), str(dict(opened.header)), frames])
 
 
@@ -207,7 +207,7 @@ def test_recorded(recording, folder, what):
 
 def test_all_of_it_was_planted_and_plain_words_stay(session, recording):
     """The search looks for what is there: each plant crossed the wire, if only as a word."""
-    wire = "".join(entry.raw for entry in session.record.log)
+    wire = "".join(entry.raw for entry in session.state.log)
     assert leaked(wire) == list(PLANTS)
     assert PLAIN in shown(session.turns[0])
     assert PLAIN in shown(recording.turns[0])
@@ -270,7 +270,7 @@ def test_the_embedded_server_and_the_notebook(folder, tmp_path):
     cells = [
         "import os, rtnb",
         f"os.environ['OPENAI_API_KEY'] = {PLANTS['environment']!r}".replace("-", "' '-' '"),
-        "s = rtnb.connect(engine='weightless'); s",
+        "s = rtnb.connect(engine='fake'); s",
         "t = s.send(open('said.txt').read()).wait(); t",
         "s.log",
         "s.usage",
@@ -294,7 +294,7 @@ def test_the_embedded_server_and_the_notebook(folder, tmp_path):
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         resources = {"metadata": {"path": str(tmp_path)}}
         NotebookClient(notebook, timeout=120, kernel_name="suite", resources=resources).execute()
-        launcher.stop("weightless")
+        launcher.stop("fake")
     outputs = json.dumps([cell.outputs for cell in notebook.cells])
     assert PLANTS["said"] not in outputs
     assert "Mine is ****" in outputs

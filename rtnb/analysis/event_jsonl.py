@@ -14,7 +14,7 @@ from pybase64 import b64decode
 
 from ..errors import RecordingError
 from ..protocol.entries import Entry
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..redaction import clean
 
 __all__ = ["lines", "read", "write"]
@@ -78,7 +78,7 @@ def _cleaned(log: Iterable[Entry]) -> Iterator[Entry]:
         yield Entry(entry.index, entry.direction, entry.type, entry.t, entry.wall, entry.turn, frame)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Record, dict[str, Any]]:
+def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any]]:
     """Read what `lines` gives and return the record of it, and the ``head``; times count from the first line.
 
     A line needs ``t``, ``wall``, ``direction``, and the frame as ``raw``, ``base64`` or ``event``; types and
@@ -86,7 +86,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Record, dict[str, Any]]:
 
     Raises RecordingError: no such file, or a line that is none of those, with its number.
     """
-    record, head = Record(), {}
+    state, head = SessionState(), {}
     name = repr(str(path))
     try:
         with open(path, "rb") as file:
@@ -99,16 +99,16 @@ def read(path: str | os.PathLike[str]) -> tuple[Record, dict[str, Any]]:
                     frame = _bytes(row)
                 except ValueError as error:
                     raise RecordingError(f"{name}, line {number:,}: {error}") from None
-                if not len(record.log) and isinstance(row.get("session"), dict):
+                if not len(state.log) and isinstance(row.get("session"), dict):
                     head = row["session"]
-                record.append(frame, direction, mono_ns=t, wall_ns=wall)
+                state.append(frame, direction, mono_ns=t, wall_ns=wall)
     except OSError as error:
         raise RecordingError(f"{name} cannot be read: {error.strerror or error}") from None
-    if not len(record.log):
+    if not len(state.log):
         raise RecordingError(
             f"{name} holds no event: it should have one in each line, as to_jsonl writes them"
         )
-    return record, head
+    return state, head
 
 
 def _row(line: bytes) -> dict[str, Any]:

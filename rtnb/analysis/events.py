@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import ArgumentError
 from ..protocol.entries import LogView
 from ..protocol.log import Log
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..redaction import clean
 from .event_codecs import Formats
 from .event_search import Search, pattern_finder, text_finder
@@ -36,7 +36,7 @@ class Events(LogView):
         log: Log,
         rows: NDArray[np.int64] | None = None,
         *,
-        record: Callable[[], Record] | None = None,
+        state: Callable[[], SessionState] | None = None,
         about: Mapping[str, object] | None = None,
         over: bool = False,
     ) -> None:
@@ -46,11 +46,11 @@ class Events(LogView):
         """
         super().__init__(log, rows)
         self._over = over
-        self._record = record
+        self._state = state
         self.about = dict(about or {})
 
     def _of(self, rows: NDArray[np.int64]) -> Self:
-        return type(self)(self._log, rows, record=self._record, about=self.about, over=self._over)
+        return type(self)(self._log, rows, state=self._state, about=self.about, over=self._over)
 
     @property
     def live(self) -> bool:
@@ -58,9 +58,9 @@ class Events(LogView):
         return self.grows and not self._over
 
     @property
-    def record(self) -> Record:
+    def state(self) -> SessionState:
         """The log and all that is folded from it; folded now, where nobody has."""
-        return Record.of(self._log) if self._record is None else self._record()
+        return SessionState.of(self._log) if self._state is None else self._state()
 
     @property
     def bytes(self) -> int:

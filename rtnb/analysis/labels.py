@@ -73,7 +73,7 @@ def latency(turn: TurnView) -> tuple[str, str] | None:
     None too for a replay at another speed than life's.
     """
     seen = turn.latency
-    if turn.hurried:
+    if turn.time_scaled:
         return None
     if seen.first_audio is None and seen.first_text is None:
         return None
@@ -128,8 +128,8 @@ def honest(engine: str, model: str) -> str | None:
         return None
     name = engine.partition(",")[0]
     own = re.search(r"\bllm=(?:\w+:)?(?:[^,]*[/\\#])?([^,]*)", engine)
-    if name == "weightless":
-        return "No model answered: the embedded weightless engine quotes its input, and beeps. Not billed."
+    if name == "fake":
+        return "No model answered: the embedded fake engine quotes its input, and beeps. Not billed."
     place = f"in place of {model or 'a hosted model'}"
     if name == "local" and own is None:
         who = "The embedded engine's small model"

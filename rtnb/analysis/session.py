@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..protocol.conversation import Conversation
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from .events import Events
 from .turn import TurnView
 from .usage import Gauge, UsageView
@@ -21,7 +21,7 @@ class SessionView:
     """What a session and a recording of one have in common: views of one record. Nothing here waits."""
 
     @property
-    def record(self) -> Record:
+    def state(self) -> SessionState:
         """The log and all that is folded from it."""
         raise NotImplementedError
 
@@ -48,24 +48,24 @@ class SessionView:
     @property
     def model(self) -> str:
         """The model's id, as the server told it."""
-        return self.record.model
+        return self.state.model
 
     @property
     def log(self) -> Events:
         """Every frame, both directions: to filter, search, count, and look at."""
-        record = self.record
+        state = self.state
         about = {"where": self.where, "engine": self.engine, "billed": self.billed, "model": self.model}
-        return Events(record.log, record=lambda: record, about=about | {"stated_model": record.stated})
+        return Events(state.log, state=lambda: state, about=about | {"stated_model": state.stated})
 
     @property
     def conversation(self) -> Conversation:
         """The items, in order."""
-        return self.record.conversation
+        return self.state.conversation
 
     @property
     def usage(self) -> UsageView:
         """Tokens and money of all turns, as the service counted them, at this moment."""
-        return UsageView(self.record, billed=self.billed, engine=self.engine, budget=self._allowances)
+        return UsageView(self.state, billed=self.billed, engine=self.engine, budget=self._allowances)
 
     @property
     def _allowances(self) -> Sequence[Gauge]:
@@ -84,4 +84,4 @@ class SessionView:
     @property
     def limits(self) -> dict[str, dict[str, Any]]:
         """The rate limits as the service last told them, by name."""
-        return dict(self.record.limits)
+        return dict(self.state.limits)

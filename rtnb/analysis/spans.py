@@ -69,7 +69,7 @@ class TurnTimes:
     responses: tuple[tuple[Mapping[str, float], float], ...] = ()
     heard: float | None = None
     title: str = ""
-    hurried: bool = False
+    time_scaled: bool = False
     said: Callable[[], Clip | None] = lambda: None
     answered: Callable[[], Clip | None] = lambda: None
 
@@ -92,7 +92,7 @@ class TurnTimes:
             responses=tuple((dict(one.marks), made.get(one.id, 0.0)) for one in turn.responses),
             heard=turn.heard,
             title=turn.input.text or turn.said,
-            hurried=turn.hurried,
+            time_scaled=turn.time_scaled,
             said=lambda: turn.input.audio,
             answered=lambda: turn.sound,
         )

@@ -10,7 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..protocol.state import HURRIED
+from ..protocol.state import TIME_SCALED
 from ..protocol.timing import MARKS, MEASURES, WORDS
 from ..render.session_timeline_svg import FOLD, bars_svg, scales, seen, strip_svg
 from ..render.style import INK, SCROLLED, TABLES, sheet
@@ -200,8 +200,8 @@ class Timeline(Sequence[TurnTimes]):
         single = len(self._turns) == 1 and not self._whole
         inner = _turn(self._turns[0], as_images) if single else self._session(as_images, link)
         label = "Timeline of a turn" if single else "Timeline of the session"
-        if any(turn.hurried for turn in self._turns):
-            inner = f'<p class="rtnb-what"><strong>{HURRIED}</strong></p>{inner}'
+        if any(turn.time_scaled for turn in self._turns):
+            inner = f'<p class="rtnb-what"><strong>{TIME_SCALED}</strong></p>{inner}'
         return f'{_OPEN} role="group" aria-label="{label}">{inner}</div>'
 
     def _session(self, as_images: bool, link: Callable[[TurnTimes], str] | None) -> str:

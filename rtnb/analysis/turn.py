@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..audio import Clip
 from ..errors import RtnbError, ServiceError
 from ..protocol.items import Item
-from ..protocol.state import Record
-from ..protocol.turns import Response
-from ..protocol.turns import Turn as Fold
+from ..protocol.state import SessionState
+from ..protocol.turns import Response, TurnState
 from ..protocol.usage import Cost, Usage
 from ..redaction import clean_text
 from .events import Events
@@ -56,8 +55,10 @@ class Call:
 class TurnView:
     """One turn of a record. Nothing here waits: it says what is known now."""
 
-    def __init__(self, record: Record, fold: Fold, *, billed: bool = True, engine: str = "") -> None:
-        self._record = record
+    def __init__(
+        self, state: SessionState, fold: TurnState, *, billed: bool = True, engine: str = ""
+    ) -> None:
+        self._state = state
         self._fold = fold
         self._billed = billed
         self._engine = engine
@@ -70,7 +71,7 @@ class TurnView:
     @property
     def model(self) -> str:
         """The model's id, as the server told it."""
-        return self._record.model
+        return self._state.model
 
     @property
     def engine(self) -> str:
@@ -80,12 +81,12 @@ class TurnView:
     @property
     def origin(self) -> str:
         """Where the turn comes from, as a sentence, if it was replayed or read from a file; else ""."""
-        return self._record.origin
+        return self._state.origin
 
     @property
-    def hurried(self) -> bool:
+    def time_scaled(self) -> bool:
         """Whether the turn was replayed at another speed than life's, so that its times tell nothing."""
-        return self._record.hurried
+        return self._state.time_scaled
 
     @property
     def billed(self) -> bool:
@@ -100,7 +101,7 @@ class TurnView:
     @property
     def items(self) -> list[Item]:
         """All items of the answer: messages and function calls."""
-        return [self._record.conversation.items[id] for id in self._fold.outputs]
+        return [self._state.conversation.items[id] for id in self._fold.outputs]
 
     @property
     def said(self) -> str:
@@ -126,14 +127,14 @@ class TurnView:
     @property
     def input(self) -> Input:
         """What the user said: a str (text or transcript) with ``audio``."""
-        known = (self._record.conversation.items[id] for id in self._fold.inputs)
+        known = (self._state.conversation.items[id] for id in self._fold.inputs)
         items = [*self._fold.given, *known]
         return Input(" ".join(filter(None, (item.text.strip() for item in items))), _clip(items))
 
     @property
-    def untranscribed(self) -> bool:
+    def awaits_transcript(self) -> bool:
         """Whether the service was asked for the words of speech it took, and has not told them."""
-        conversation = self._record.conversation
+        conversation = self._state.conversation
         items = (conversation.items[id] for id in self._fold.inputs)
         return bool(conversation.input_settings.get("transcription")) and any(
             item.committed and not item.transcribed for item in items
@@ -142,7 +143,7 @@ class TurnView:
     @property
     def transcription_error(self) -> str | None:
         """Why the user's speech has no transcript; None where nothing went wrong."""
-        items = (self._record.conversation.items[id] for id in self._fold.inputs)
+        items = (self._state.conversation.items[id] for id in self._fold.inputs)
         return next((item.transcription_error for item in items if item.transcription_error), None)
 
     @property
@@ -150,7 +151,7 @@ class TurnView:
         """The function calls of the turn, with their outputs."""
         if not any(item.type == "function_call" for item in self.items):
             return []
-        every = list(self._record.conversation.items.values())
+        every = list(self._state.conversation.items.values())
         outputs = {item.call_id: item.output for item in every if item.type == "function_call_output"}
         return [
             Call(item.call_id or item.id, item.name or "", item.arguments, output, _tool_error(output))
@@ -162,7 +163,7 @@ class TurnView:
     @property
     def status(self) -> str:
         """in_progress, completed, cancelled, interrupted, incomplete or failed."""
-        return self._fold.status(self._record.conversation)
+        return self._fold.status(self._state.conversation)
 
     @property
     def reason(self) -> str | None:
@@ -190,7 +191,7 @@ class TurnView:
 
         What was used and is not in it is in ``cost.excludes``.
         """
-        return self._fold.cost(self._record.row, billed=self._billed)
+        return self._fold.cost(self._state.row, billed=self._billed)
 
     @property
     def latency(self) -> LatencyView:
@@ -215,10 +216,10 @@ class TurnView:
     @property
     def events(self) -> Events:
         """The turn's frames so far, both directions."""
-        record = self._record
+        state = self._state
         about = {"engine": self.engine, "billed": self.billed, "model": self.model}
-        rows = record.log.rows(turn=self.number)
-        return Events(record.log, rows, record=lambda: record, about=about | {"stated_model": record.stated})
+        rows = state.log.rows(turn=self.number)
+        return Events(state.log, rows, state=lambda: state, about=about | {"stated_model": state.stated})
 
     def _brief(self, note: str = "") -> str:
         """Return the turn in a line: how it ended, what was said, and why where nothing was."""

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from ..protocol.models import Model
-from ..protocol.state import Record
-from ..protocol.turns import Turn as Fold
+from ..protocol.state import SessionState
+from ..protocol.turns import TurnState
 from ..protocol.usage import Cost, Usage
 from .dataframe import Column, frame
 
@@ -134,9 +134,9 @@ class UsageView:
     """
 
     def __init__(
-        self, record: Record, *, billed: bool = True, engine: str = "", budget: Sequence[Gauge] = ()
+        self, state: SessionState, *, billed: bool = True, engine: str = "", budget: Sequence[Gauge] = ()
     ) -> None:
-        self.model: Model = record.row
+        self.model: Model = state.row
         """The row of the model by which tokens are priced and windows known."""
         self.billed = billed
         """Whether anybody asks money for it."""
@@ -144,17 +144,17 @@ class UsageView:
         """The embedded engine that answered in the model's place; "" for other servers."""
         self.budget = tuple(budget)
         """What of the session's budget is used."""
-        self.turns: list[Row] = [self._row(record, turn) for turn in list(record.turns.all)]
+        self.turns: list[Row] = [self._row(state, turn) for turn in list(state.turns.all)]
         """A row for each turn, in order."""
         self.total: Usage = sum((row.usage for row in self.turns), Usage())
         """The tokens of all turns, as the service told them."""
         self.limits: list[Limit] = [
-            _limit(name, told, record.limits_at.get(name)) for name, told in list(record.limits.items())
+            _limit(name, told, state.limits_at.get(name)) for name, told in list(state.limits.items())
         ]
         """The rate limits as the service told them last."""
-        self._odd = [said for _, said in list(record.problems) if said.startswith(_ABOUT_USAGE)]
+        self._odd = [said for _, said in list(state.problems) if said.startswith(_ABOUT_USAGE)]
 
-    def _row(self, record: Record, turn: Fold) -> Row:
+    def _row(self, state: SessionState, turn: TurnState) -> Row:
         told = [r.usage for r in turn.responses if r.usage is not None]
         last = next((used for used in reversed(told) if used.total_tokens), None)
         longest = max(
@@ -162,16 +162,16 @@ class UsageView:
             key=lambda response: response.usage.output_tokens if response.usage else 0,
             default=None,
         )
-        limits = (longest and longest.max_output, _number(record.session.get("max_output_tokens")))
+        limits = (longest and longest.max_output, _number(state.session.get("max_output_tokens")))
         own = next((limit for limit in limits if limit), None)
         return Row(
             turn.number,
-            turn.status(record.conversation),
+            turn.status(state.conversation),
             len(turn.responses),
             turn.unknown,
             turn.usage,
             turn.cost(self.model, billed=self.billed),
-            None if last is None or turn.aside else last.total_tokens,
+            None if last is None or turn.out_of_band else last.total_tokens,
             longest.usage.output_tokens if longest is not None and longest.usage is not None else None,
             min((limit for limit in (own, self.model.max_output) if limit), default=None),
         )

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .. import recordings
-from ..endpoints.endpoint import Target, locate
+from ..endpoints.endpoint import Endpoint, resolve
 from ..errors import ArgumentError, ConnectionLost
-from ..notebook.display import install, telling
+from ..notebook.display import install, progress_line
 from ..protocol import models
 from ..protocol.events import Event
-from ..recordings.autosave import Spool, wanted
+from ..recordings.autosave import Autosave, wanted
 from ..recordings.recording import Recording
 from ..session import event_loop
 from ..session.async_session import AsyncSession
@@ -66,7 +66,7 @@ def connect(
     session: Mapping[str, Any] | None = None,
     timeout: float = 30.0,
     compression: bool = False,
-    spool: bool | str | None = None,
+    autosave: bool | str | None = None,
     budget: float | str | Mapping[str, float] | None = None,
 ) -> Session:
     """Open a session and return it when the server is ready.
@@ -78,7 +78,7 @@ def connect(
         A model id, such as "gpt-realtime-2.1": OpenAI's service. "azure:DEPLOYMENT": Azure. An address that
         begins with ws or http: any server that speaks the protocol. Or a transport of your own.
     engine
-        For the embedded engine: "local" (the default: VAD, ASR, LLM and TTS on the CPU), "weightless"
+        For the embedded engine: "local" (the default: VAD, ASR, LLM and TTS on the CPU), "fake"
         (instant and deterministic), or with parts of your own: "local,llm=PATH.gguf", "local,llm=URL#MODEL".
     model
         The model to ask a server for, or that the embedded engine stands in for; by default the seed model.
@@ -112,7 +112,7 @@ def connect(
         Offer permessage-deflate: fewer bytes, 12 to 20 times the work.
     spool
         Keep the log on the disk as it grows, so that ``rtnb recover`` finds it after a crash: True, False,
-        or "keep" to leave it there after ``close``. By default what ``RTNB_SPOOL`` says, else True.
+        or "keep" to leave it there after ``close``. By default what ``RTNB_AUTOSAVE`` says, else True.
     budget
         What the session may use: dollars (0.5 or "$0.50"), "20,000 tokens", "10 minutes" since it was opened,
         or a dict of ``usd``, ``tokens`` and ``minutes``. At 80 % a ``BudgetWarning`` is given; at the end no
@@ -148,7 +148,7 @@ def connect(
         "response_format": response_format,
         "session": session,
     }
-    spooling = wanted(spool)
+    spooling = wanted(autosave)
     Budget.allowed(budget)
     if where is not None and engine is not None:
         raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
@@ -168,9 +168,9 @@ def connect(
                 "where is nothing, a model's name, an address, or a transport with send, recv and close, "
                 f"not {type(transport).__name__}"
             )
-        aim = Target("a transport", "", model or models.SEED, billed=False, stated=model or "")
+        aim = Endpoint("a transport", "", model or models.SEED, billed=False, stated=model or "")
         return event_loop.run(_open(lambda: _ready(transport), aim, options, timeout, spooling, budget))
-    target = _embedded(engine, model) if where is None else locate(where, model=model, api_key=api_key)
+    target = _embedded(engine, model) if where is None else resolve(where, model=model, api_key=api_key)
 
     async def dial() -> Transport:
         return await websocket.connect(
@@ -186,7 +186,7 @@ async def _ready(transport: Transport) -> Transport:
 
 async def _open(
     dial: Callable[[], Any],
-    target: Target,
+    target: Endpoint,
     options: dict[str, Any],
     timeout: float,
     spooling: str,
@@ -200,16 +200,16 @@ async def _open(
         engine=target.engine,
         explain=target.explain,
     )
-    core.record.stated = target.stated
+    core.state.stated = target.stated
     await core.open(options, budget=budget, timeout=timeout)
-    spool = _spool(core, target, keep=spooling == "keep") if spooling else None
+    autosave = _spool(core, target, keep=spooling == "keep") if spooling else None
     install()
-    return Session(core, target.name, spool)
+    return Session(core, target.name, autosave)
 
 
-def _spool(core: AsyncSession, target: Target, *, keep: bool) -> Spool:
-    return Spool(
-        core.record,
+def _spool(core: AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:
+    return Autosave(
+        core.state,
         core.signal.wait,
         keep=keep,
         where=target.name,
@@ -219,18 +219,18 @@ def _spool(core: AsyncSession, target: Target, *, keep: bool) -> Spool:
     )
 
 
-def _embedded(engine: str | None, model: str | None) -> Target:
+def _embedded(engine: str | None, model: str | None) -> Endpoint:
     from ..server.launcher import ensure, last_words
 
-    with telling("The embedded engine was started") as progress:
+    with progress_line("The embedded engine was started") as progress:
         endpoint = ensure(engine, progress=progress)
 
     def explain(lost: ConnectionLost) -> ConnectionLost | None:
         said = last_words(endpoint)
         return None if said is None else ConnectionLost(said, code=lost.code, reason=lost.reason)
 
-    found = locate(endpoint.url, model=model, api_key=endpoint.key)
-    return Target(
+    found = resolve(endpoint.url, model=model, api_key=endpoint.key)
+    return Endpoint(
         f"the embedded engine ({endpoint.engine})",
         found.url,
         found.model,

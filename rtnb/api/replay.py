@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from ..protocol import models
-from ..protocol.state import HURRIED
+from ..protocol.state import TIME_SCALED
 from ..recordings.recording import Recording
 from ..recordings.recording import open as open_recording
 from ..session.async_session import AsyncSession
@@ -77,12 +77,14 @@ def replay(
     if not options:
         options = {"turn_detection": None, "transcription": None, "session": _recorded(recording)}
     model = recording.model or models.SEED
-    session = connect(transport, model=model, timeout=timeout, spool=False, **options)
+    session = connect(transport, model=model, timeout=timeout, autosave=False, **options)
     core = session._core
     core.billed, core.engine = recording.billed, recording.engine
-    core.record.stated = recording.record.stated
-    core.record.hurried = recording.record.hurried or speed != 1
-    core.record.origin = f"A replay of {recording.about}. {HURRIED if core.record.hurried else ''}".strip()
+    core.state.stated = recording.state.stated
+    core.state.time_scaled = recording.state.time_scaled or speed != 1
+    core.state.origin = (
+        f"A replay of {recording.about}. {TIME_SCALED if core.state.time_scaled else ''}".strip()
+    )
     return ReplaySession(core, recording, transport, strict)
 
 

@@ -16,7 +16,7 @@ from ..analysis.usage import Gauge
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
 from ..protocol.events import Event, as_object
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..session import event_loop
 from ..session.async_session import AsyncSession
 from ..session.budget import Budget
@@ -24,7 +24,7 @@ from ..session.connection import Listener
 from ..session.turn import Turn
 
 if TYPE_CHECKING:
-    from ..recordings.autosave import Spool
+    from ..recordings.autosave import Autosave
     from ..widgets.talk import Talk
 
 __all__ = ["Session"]
@@ -35,9 +35,9 @@ _open: weakref.WeakSet[Session] = weakref.WeakSet()
 class Session(SessionView):
     """A realtime session. Made by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``."""
 
-    def __init__(self, core: AsyncSession, where: str, spool: Spool | None = None) -> None:
+    def __init__(self, core: AsyncSession, where: str, autosave: Autosave | None = None) -> None:
         self._core = core
-        self._spool = spool
+        self._spool = autosave
         self._process = os.getpid()
         self._where = where
         _open.add(self)
@@ -164,13 +164,13 @@ class Session(SessionView):
 
         core = self._core
         head = header(
-            core.record,
+            core.state,
             where=self.where,
             engine=core.engine,
             billed=core.billed,
             problem=core.problem,
         )
-        save(pieces(core.record.log), head, path, audio=audio)
+        save(pieces(core.state.log), head, path, audio=audio)
         return Path(path)
 
     def report(
@@ -198,9 +198,9 @@ class Session(SessionView):
         return list(self._core.turns)
 
     @property
-    def record(self) -> Record:
+    def state(self) -> SessionState:
         """The log and all that is folded from it."""
-        return self._core.record
+        return self._core.state
 
     @property
     def where(self) -> str:
@@ -281,7 +281,7 @@ class Session(SessionView):
     def _html(self) -> str:
         from ..render.turn_card import overview_html
 
-        conversation = self.record.conversation
+        conversation = self.state.conversation
         output = as_object(as_object(conversation.session.get("audio")).get("output"))
         detection = (conversation.turn_detection or {}).get("type", "none: send makes the turns")
         facts = (

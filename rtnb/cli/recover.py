@@ -70,15 +70,15 @@ def _new(out: str, *, force: bool) -> Path:
         raise
 
 
-def _moved(spool: Path, out: Path, *, force: bool) -> bool:
+def _moved(autosave: Path, out: Path, *, force: bool) -> bool:
     """Tell whether a spool was made a recording and removed; where not, say why."""
     try:
-        _recover(spool, fresh(out, force=force))
+        _recover(autosave, fresh(out, force=force))
     except RecordingError as error:
-        tell(f"rtnb: the spool {spool} stays: {error}", file=sys.stderr)
+        tell(f"rtnb: the spool {autosave} stays: {error}", file=sys.stderr)
         return False
-    spool.unlink(missing_ok=True)
-    Path(f"{spool}.lock").unlink(missing_ok=True)
+    autosave.unlink(missing_ok=True)
+    Path(f"{autosave}.lock").unlink(missing_ok=True)
     return True
 
 

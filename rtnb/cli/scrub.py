@@ -33,10 +33,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return 0, or 1 where something is left. Raises RtnbError for a bad rule or file."""
-    from ..recordings.scrub import Rule, scrub
+    from ..recordings.scrub import ScrubRule, scrub
 
     out = fresh(args.out, force=args.force)
-    proof = scrub(args.file, out, Rule(args.voice, args.text, args.matching))
+    proof = scrub(args.file, out, ScrubRule(args.voice, args.text, args.matching))
     tell(f"{args.out} was read again: {proof}.")
     if proof.problem:
         tell(f"  Note: {proof.problem}")

@@ -33,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     parser.add_argument("--port", type=int, default=8765, help="0: any free port (default: %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="a loopback address (default: %(default)s)")
-    parser.add_argument("--engine", metavar="SPEC", help="such as local or weightless (default: RTNB_ENGINE)")
+    parser.add_argument("--engine", metavar="SPEC", help="such as local or fake (default: RTNB_ENGINE)")
     parser.add_argument(
         "--api-key",
         metavar="KEY",

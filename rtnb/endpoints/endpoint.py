@@ -12,7 +12,7 @@ from ..errors import ArgumentError, AuthError, ConnectionLost, RtnbError
 from ..protocol import models
 from ..redaction import remember
 
-__all__ = ["Target", "locate"]
+__all__ = ["Endpoint", "resolve"]
 
 _OPENAI = "wss://api.openai.com/v1/realtime"
 _OPENAI_HOST = "api.openai.com"
@@ -22,7 +22,7 @@ _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Endpoint:
     """One place to connect to. ``name`` is for people; ``headers`` hold the key and are never shown.
 
     ``stated`` is the model's name where the user stated one: a server may tell only a deployment's name.
@@ -39,7 +39,7 @@ class Target:
     explain: Callable[[ConnectionLost], RtnbError | None] | None = field(default=None, repr=False)
 
 
-def locate(where: str, *, model: str | None = None, api_key: str | None = None) -> Target:
+def resolve(where: str, *, model: str | None = None, api_key: str | None = None) -> Endpoint:
     """Return the target of a model id, ``azure:DEPLOYMENT``, or a server's base address.
 
     Keys: from ``api_key``; else, for OpenAI's own service, ``OPENAI_API_KEY``; for ``azure:``,
@@ -58,7 +58,7 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
         raise ArgumentError(
             f"{where!r} is neither a model nor an address{_meant(where)}. Models: {', '.join(_realtime())}. "
             "Addresses begin with ws:// or http://. For the embedded engine leave it out: rtnb.connect(), "
-            "or rtnb.connect(engine='weightless')"
+            "or rtnb.connect(engine='fake')"
         )
     if models.find(where).kind != "realtime":
         raise ArgumentError(
@@ -74,7 +74,7 @@ def locate(where: str, *, model: str | None = None, api_key: str | None = None) 
             "OPENAI_API_KEY, or give api_key=…. "
             "Without a key, rtnb.connect() talks to the embedded engine on this machine"
         )
-    return Target(
+    return Endpoint(
         f"{where} at OpenAI",
         f"{_OPENAI}?{urlencode({'model': where})}",
         where,
@@ -101,7 +101,7 @@ def _meant(name: str) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def _azure(deployment: str, model: str | None, api_key: str | None) -> Target:
+def _azure(deployment: str, model: str | None, api_key: str | None) -> Endpoint:
     endpoint = os.environ.get("AZURE_OPENAI_ENDPOINT", "")
     key = _key(api_key, "AZURE_OPENAI_API_KEY")
     if not deployment:
@@ -119,10 +119,10 @@ def _azure(deployment: str, model: str | None, api_key: str | None) -> Target:
     # The GA path takes no api-version: with one it answers 401.
     url = f"wss://{host}/openai/v1/realtime?{urlencode({'model': deployment})}"
     named = model or deployment
-    return Target(f"{deployment} at Azure", url, named, {"api-key": key}, stated=named)
+    return Endpoint(f"{deployment} at Azure", url, named, {"api-key": key}, stated=named)
 
 
-def _address(where: str, model: str | None, api_key: str | None) -> Target:
+def _address(where: str, model: str | None, api_key: str | None) -> Endpoint:
     parts = _split(where)
     scheme = {"http": "ws", "https": "wss", "ws": "ws", "wss": "wss"}.get(parts.scheme)
     if scheme is None or not parts.hostname:
@@ -147,7 +147,7 @@ def _address(where: str, model: str | None, api_key: str | None) -> Target:
         headers = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
     url = urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return Target(f"{asked} at {parts.netloc}", url, asked, headers, billed=not local, stated=stated)
+    return Endpoint(f"{asked} at {parts.netloc}", url, asked, headers, billed=not local, stated=stated)
 
 
 def _split(address: str) -> SplitResult:

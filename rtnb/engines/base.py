@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ASR", "LLM", "TTS", "VAD", "Call", "Engine", "Samples", "Say", "VADStream"]
+__all__ = ["ASR", "LLM", "TTS", "VAD", "Call", "Engine", "Samples", "TextPiece", "VADStream"]
 
 Samples = NDArray[np.float32]
 
@@ -53,7 +53,7 @@ class ASR(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Say:
+class TextPiece:
     """A piece of the answer's text, with its own leading space. Pieces join to the whole text.
 
     The text may be empty: such a piece only accounts for tokens.
@@ -94,7 +94,7 @@ class LLM(Protocol):
         tool_choice: str | dict[str, Any],
         max_tokens: int,
         stopped: Callable[[], bool],
-    ) -> Iterator[Say | Call]:
+    ) -> Iterator[TextPiece | Call]:
         """Yield the answer. Poll ``stopped()`` at least once a token and return soon after it is true.
 
         At most ``max_tokens`` tokens. A run cut by that limit raises no error; the sum of ``tokens``

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import EngineError
-from .base import Call, Say
+from .base import Call, TextPiece
 
 __all__ = ["estimate", "fold", "with_tools"]
 
 _ONE = 16  # characters that may well be one token
 
 
-def fold(chunks: Iterable[Mapping[str, Any]]) -> Iterator[Say | Call]:
+def fold(chunks: Iterable[Mapping[str, Any]]) -> Iterator[TextPiece | Call]:
     """Yield text as it comes, then the calls, each whole. Fields that are not known are skipped.
 
     A short piece is one token, as most servers stream; what the server tells in the end corrects the last
@@ -32,7 +32,7 @@ def fold(chunks: Iterable[Mapping[str, Any]]) -> Iterator[Say | Call]:
         reason = choice.get("finish_reason") or reason
         delta = choice.get("delta") or {}
         if text := delta.get("content"):
-            piece = Say(text, 1 if len(text) <= _ONE else estimate(text))
+            piece = TextPiece(text, 1 if len(text) <= _ONE else estimate(text))
             spent += piece.tokens
             yield piece
         for part in delta.get("tool_calls") or ():
@@ -42,7 +42,7 @@ def fold(chunks: Iterable[Mapping[str, Any]]) -> Iterator[Say | Call]:
             call["arguments"] += function.get("arguments") or ""
     if reason == "length":  # a call that was cut is no call
         if told > spent:
-            yield Say("", told - spent)
+            yield TextPiece("", told - spent)
         return
     for left, call in zip(range(len(calls))[::-1], calls.values(), strict=True):
         arguments = _object(call["name"], call["arguments"] or "{}")

@@ -1,4 +1,4 @@
-"""The weightless engine: every part of an engine, deterministic and instant, with no model in it.
+"""The fake engine: every part of an engine, deterministic and instant, with no model in it.
 
 It understands nothing. It hears that there is speech, answers by quoting, calls the tool that is named to it
 and speaks in tones. That is enough to run the whole protocol, a lesson or a test anywhere, within
@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import EngineError
-from .base import Call, Engine, Samples, Say
+from .base import Call, Engine, Samples, TextPiece
 from .json_schema import fill
 
-__all__ = ["weightless"]
+__all__ = ["fake"]
 
 # The voices of the hosted models (Realtime API reference), so that a session written for them runs here.
 _VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
@@ -66,7 +66,7 @@ class _ASR:
 
 
 class _LLM:
-    name = "weightless"
+    name = "fake"
     context = 32_768
     eager = True
 
@@ -77,7 +77,7 @@ class _LLM:
         tool_choice: str | dict[str, Any],
         max_tokens: int,
         stopped: Callable[[], bool],
-    ) -> Iterator[Say | Call]:
+    ) -> Iterator[TextPiece | Call]:
         calls = _calls(messages, tools, tool_choice)
         used = 0
         for name, arguments in calls:
@@ -85,7 +85,7 @@ class _LLM:
                 return
             tokens = self.count(name) + self.count(arguments)
             if used + tokens > max_tokens:
-                yield Say("", max(0, max_tokens - used))
+                yield TextPiece("", max(0, max_tokens - used))
                 return
             used += tokens
             yield Call(name, arguments, tokens)
@@ -95,7 +95,7 @@ class _LLM:
             if used >= max_tokens or stopped():
                 return
             used += 1
-            yield Say(piece)
+            yield TextPiece(piece)
 
     def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
         """Do nothing: there is no cache to warm."""
@@ -228,16 +228,16 @@ def _sentence(n: int) -> str:
     return f"On day {n}, the {who} {did} the {_WHAT[n % len(_WHAT)]} {_WHERE[n % len(_WHERE)]}."
 
 
-def weightless(options: Mapping[str, str]) -> Engine:
+def fake(options: Mapping[str, str]) -> Engine:
     """Return the engine without weights.
 
     Raises:
         EngineError: There are options; this engine takes none.
     """
     if options:
-        raise EngineError(f"the weightless engine takes no options, not {', '.join(sorted(options))}")
+        raise EngineError(f"the fake engine takes no options, not {', '.join(sorted(options))}")
     return Engine(
-        name="weightless",
+        name="fake",
         vad=_VAD(),
         asr=_ASR(),
         llm=_LLM(),

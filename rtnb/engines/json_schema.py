@@ -1,6 +1,6 @@
 """Values that fit a JSON schema, made without a model.
 
-The weightless engine answers with them, and the local one shows a tool's schema to the model by an example.
+The fake engine answers with them, and the local one shows a tool's schema to the model by an example.
 The schema dialect is what function tools use in practice: ``type`` (a name or a list), ``enum``, ``const``,
 ``properties``/``required``, ``items``/``prefixItems``, numeric, length and count bounds, ``anyOf``/``oneOf``/
 ``allOf``, ``$ref`` within the schema, ``format`` and simple ``pattern``s.

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from ..errors import EngineError, MissingPackageError
 from . import prompting, tool_calling, weights
-from .base import Call, Say
+from .base import Call, TextPiece
 from .chat_stream import fold, with_tools
 from .json_schema import fill, fits
 from .prompting import fit
@@ -142,7 +142,7 @@ class _Llama:
         tool_choice: str | dict[str, Any],
         max_tokens: int,
         stopped: Callable[[], bool],
-    ) -> Iterator[Say | Call]:
+    ) -> Iterator[TextPiece | Call]:
         if isinstance(tool_choice, Mapping) and tool_choice.get("name") not in [t.get("name") for t in tools]:
             raise EngineError(f"tool_choice names {tool_choice.get('name')!r}, which is not among the tools")
         led = self._small or not self._runtime.knows_tools
@@ -192,14 +192,14 @@ class _Llama:
 
     def _chat(
         self, messages: Sequence[dict[str, Any]], max_tokens: int, stopped: Callable[[], bool]
-    ) -> Iterator[Say | Call]:
+    ) -> Iterator[TextPiece | Call]:
         cap = prompting.cap(tool_calling.said(messages))
         prompt = _open(self._small_prompt(messages))
         yield from self._pieces(prompt, cap, max_tokens, stopped)
 
     def _pieces(
         self, prompt: list[dict[str, Any]], cap: prompting.Cap, max_tokens: int, stopped: Callable[[], bool]
-    ) -> Iterator[Say]:
+    ) -> Iterator[TextPiece]:
         request = {
             "messages": prompt,
             "max_tokens": min(max_tokens, cap.tokens, _LONGEST),
@@ -212,7 +212,7 @@ class _Llama:
 
     def _call(
         self, tool: Mapping[str, Any], text: str, max_tokens: int, stopped: Callable[[], bool]
-    ) -> Iterator[Say | Call]:
+    ) -> Iterator[TextPiece | Call]:
         schema = tool.get("parameters")
         limit = min(max_tokens, _CALL)
         request = {
@@ -226,14 +226,16 @@ class _Llama:
         }
         pieces: list[str] = []
         try:
-            pieces += [p.text for p in fold(self._runtime.stream(request, stopped)) if isinstance(p, Say)]
+            pieces += [
+                p.text for p in fold(self._runtime.stream(request, stopped)) if isinstance(p, TextPiece)
+            ]
             value = json.loads("".join(pieces))
         except (EngineError, ValueError):  # a schema beyond llama.cpp's grammar, or an answer that was cut
             value = None
         if stopped():
             return
         if len(pieces) >= max_tokens:
-            yield Say("", max_tokens)
+            yield TextPiece("", max_tokens)
             return
         if not fits(value, schema):
             try:
@@ -244,21 +246,21 @@ class _Llama:
 
     def _result(
         self, messages: Sequence[dict[str, Any]], max_tokens: int, stopped: Callable[[], bool]
-    ) -> Iterator[Say]:
+    ) -> Iterator[TextPiece]:
         outputs: list[str] = []
         for message in reversed(messages):
             if message.get("role") != "tool":
                 break
             outputs.insert(0, str(message.get("content") or ""))
         output, text = "\n".join(outputs), tool_calling.said(messages)
-        pieces: list[Say] = []
+        pieces: list[TextPiece] = []
         if not any(prompting.failure(o) for o in outputs):
             prompt = prompting.result_prompt(text[-1000:], output)
             pieces = list(self._pieces(prompt, prompting.Cap(1, 80), max_tokens, stopped))
         answer = "".join(p.text for p in pieces)
         if not (answer and all(prompting.true_to(answer, o, text) for o in outputs)):
             answer = " ".join(prompting.spoken_result(o) for o in outputs)
-            pieces = [Say(w if i == 0 else f" {w}") for i, w in enumerate(answer.split())]
+            pieces = [TextPiece(w if i == 0 else f" {w}") for i, w in enumerate(answer.split())]
         for piece in pieces[:max_tokens]:
             if stopped():
                 return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urlsplit
 
 from ..errors import EngineError, MissingPackageError
-from .base import Call, Say
+from .base import Call, TextPiece
 from .chat_stream import estimate, fold, with_tools
 from .prompting import fit
 from .threads import Pump
@@ -62,7 +62,7 @@ class _Chat:
         tool_choice: str | dict[str, Any],
         max_tokens: int,
         stopped: Callable[[], bool],
-    ) -> Iterator[Say | Call]:
+    ) -> Iterator[TextPiece | Call]:
         answer = min(max_tokens, self.context // 2)
         body: dict[str, Any] = {
             "model": self.name,

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .base import Call, Say
+from .base import Call, TextPiece
 
 __all__ = [
     "SAMPLING",
@@ -177,11 +177,11 @@ def result_prompt(text: str, output: str) -> list[dict[str, Any]]:
     return prompt
 
 
-def unlabelled(pieces: Iterable[Say | Call]) -> Iterator[Say]:
+def unlabelled(pieces: Iterable[TextPiece | Call]) -> Iterator[TextPiece]:
     """Yield the text without leading space and without a label such as "A:", which small models invent."""
     held, tokens, begun = "", 0, False
     for piece in pieces:
-        if not isinstance(piece, Say):
+        if not isinstance(piece, TextPiece):
             continue
         if begun:
             yield piece
@@ -190,9 +190,9 @@ def unlabelled(pieces: Iterable[Say | Call]) -> Iterator[Say]:
         bare = _LABEL.sub("", held.lstrip())
         if bare.strip() and not _LABEL_BEGUN.fullmatch(bare):
             begun = True
-            yield Say(bare, tokens)
+            yield TextPiece(bare, tokens)
     if not begun and held.strip():
-        yield Say(held.strip(), tokens)
+        yield TextPiece(held.strip(), tokens)
 
 
 def failure(output: str) -> str | None:

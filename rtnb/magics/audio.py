@@ -12,8 +12,8 @@ from IPython.core import display_functions
 
 from ..audio import Clip
 from ..errors import AudioError, MicrophoneError
-from ..notebook.clip_store import Shelf, Stored, notebook_path
-from ..notebook.display import Place
+from ..notebook.clip_store import ClipStore, StoredClip, notebook_path
+from ..notebook.display import OutputCell
 from .arguments import Options, UsageError, one_line, unattended, variable
 
 __all__ = ["AudioMagic"]
@@ -64,7 +64,7 @@ class AudioMagic:
             self._audio(args, cell.strip())
 
     def _audio(self, args: Namespace, text: str) -> None:
-        shelf = Shelf(
+        shelf = ClipStore(
             notebook_path(self.shell.user_ns), Path(getattr(self.shell, "starting_dir", ".")), args.folder
         )
         stored = None if args.again else self._stored(shelf, args, text)
@@ -77,7 +77,7 @@ class AudioMagic:
         self.shell.user_ns[args.name] = stored.clip
         _show(dataclasses.replace(stored, now=now))
 
-    def _stored(self, shelf: Shelf, args: Namespace, text: str) -> Stored | None:
+    def _stored(self, shelf: ClipStore, args: Namespace, text: str) -> StoredClip | None:
         """Return the stored clip if it is what the cell asks for."""
         try:
             stored = shelf.find(args.name, rate=args.rate)
@@ -98,7 +98,7 @@ class AudioMagic:
             return None
         return stored
 
-    def _record(self, shelf: Shelf, args: Namespace, text: str) -> None:
+    def _record(self, shelf: ClipStore, args: Namespace, text: str) -> None:
         if unattended(self.shell):
             if (path := shelf.path(args.name)) is not None:
                 raise UsageError(
@@ -124,7 +124,7 @@ class AudioMagic:
         )
         cell = _Cell(self.shell.user_ns, shelf, args, text, recorder)
         recorder.on_clip = cell.take
-        cell.place = Place(recorder._repr_mimebundle_()[0])
+        cell.place = OutputCell(recorder._repr_mimebundle_()[0])
         try:
             recorder.wait()
         except KeyboardInterrupt:
@@ -140,7 +140,7 @@ class _Cell:
     """A cell whose recorder is at work: what comes of it is stored, bound and shown in its place."""
 
     def __init__(
-        self, namespace: dict[str, Any], shelf: Shelf, args: Namespace, text: str, recorder: Any
+        self, namespace: dict[str, Any], shelf: ClipStore, args: Namespace, text: str, recorder: Any
     ) -> None:
         self.place: Any = None
         self._namespace = namespace

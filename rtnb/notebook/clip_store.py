@@ -18,7 +18,7 @@ from ..errors import ArgumentError, AudioError
 from ..render.audio_player import duration, loudness, player_html, waveform_html
 from ..render.style import STYLE
 
-__all__ = ["Shelf", "Stored", "notebook_path"]
+__all__ = ["ClipStore", "StoredClip", "notebook_path"]
 
 _SUFFIX = "-audio"
 _FLAGS = {
@@ -38,7 +38,7 @@ def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredClip:
     """A clip that lies beside the notebook. ``text`` is what the cell said when it was made."""
 
     name: str
@@ -90,7 +90,7 @@ class Stored:
         return [*words, self.place]
 
 
-class Shelf:
+class ClipStore:
     """The clips of one notebook.
 
     ``notebook`` is its path where that is known; ``home`` the folder it runs in; ``folder`` overrides where
@@ -106,7 +106,7 @@ class Shelf:
         self._fixed = folder is not None
         self.folder = base / folder if folder is not None else base / f"{stem}{_SUFFIX}"
 
-    def find(self, name: str, *, rate: int) -> Stored | None:
+    def find(self, name: str, *, rate: int) -> StoredClip | None:
         """Return the clip called ``name`` at ``rate`` Hz, or None.
 
         Raises ArgumentError where several folders have one and none is the notebook's own, AudioError where
@@ -118,7 +118,7 @@ class Shelf:
         told = _told(path.with_suffix(".json"))
         info = told.get("info")
         clip = Clip.read(path, rate=rate, info=info if isinstance(info, dict) else {})
-        return Stored(name, path, self.place(path), clip, str(told.get("text", "")))
+        return StoredClip(name, path, self.place(path), clip, str(told.get("text", "")))
 
     def place(self, path: Path) -> str:
         """Return a path as seen from the notebook."""
@@ -144,7 +144,7 @@ class Shelf:
             raise ArgumentError(f"several folders have a clip {name!r} ({folders}): say --folder which one")
         return found[0] if found else None
 
-    def keep(self, name: str, clip: Clip, text: str) -> Stored:
+    def keep(self, name: str, clip: Clip, text: str) -> StoredClip:
         """Store a clip and return it as it will be read again, so that a later run hears the same.
 
         Raises AudioError where it cannot be written.

@@ -15,7 +15,7 @@ from ..analysis.events import Events
 from ..errors import TurnTimeout
 from ..session.turn import Turn
 
-__all__ = ["Place", "install", "live_pages", "telling"]
+__all__ = ["OutputCell", "install", "live_pages", "progress_line"]
 
 _tasks: set[asyncio.Future[None]] = set()
 _SOON_SECONDS = 1.0
@@ -24,7 +24,7 @@ _BATCH_SECONDS = 600.0
 """How long a notebook that runs without a reader waits for a turn that it shows."""
 
 
-class Place:
+class OutputCell:
     """One output in the running cell, made of a mime bundle, to be replaced later from any thread."""
 
     def __init__(self, bundle: dict[str, Any]) -> None:
@@ -40,7 +40,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def telling(over: str) -> Iterator[Callable[[str], None] | None]:
+def progress_line(over: str) -> Iterator[Callable[[str], None] | None]:
     """Give what tells the running cell how far something is that takes more than a second.
 
     It is one line, quiet where stderr would be red, and is ``over`` and the seconds in the end, or that it
@@ -56,7 +56,7 @@ def telling(over: str) -> Iterator[Callable[[str], None] | None]:
         if place is not None:
             place.replace(_line(text))
         elif time.monotonic() - began > _SOON_SECONDS and not _batch():
-            place = Place(_line(text))
+            place = OutputCell(_line(text))
 
     said = "It failed after"
     try:
@@ -122,7 +122,7 @@ def live_pages() -> bool:
 
 def _show_still(turn: Turn) -> None:
     """Show the card as far as it is known, and the whole card when the turn is over."""
-    place = Place(turn._repr_mimebundle_())
+    place = OutputCell(turn._repr_mimebundle_())
 
     async def replace() -> None:
         await turn

@@ -181,7 +181,7 @@ def _engine() -> Check:
             "Local engine",
             f"without {', '.join(lacking)}",
             "note",
-            "Run  pip install 'rtnb[local]'  then  rtnb engine install  (or use engine=\"weightless\")",
+            "Run  pip install 'rtnb[local]'  then  rtnb engine install  (or use engine=\"fake\")",
         )
     absent = weights.missing()
     if absent:

@@ -10,7 +10,7 @@ from typing import Any
 from ..audio import Clip
 from ..engines import registry
 from ..errors import ArgumentError
-from ..server.clauses import Clauses
+from ..server.clauses import ClauseSplitter
 from ..server.schema import VOICES
 
 __all__ = ["speak"]
@@ -51,7 +51,7 @@ def speak(text: str, *, voice: str = "", speed: float = 1.0) -> Clip:
 def _clauses(sentence: str) -> list[str]:
     if len(sentence) <= _LONGEST:
         return [sentence]
-    clauses = Clauses()
+    clauses = ClauseSplitter()
     parts = [clause for clause, _ in clauses.feed(sentence, 0)]
     rest = clauses.rest()
     return parts if rest is None else [*parts, rest[0]]

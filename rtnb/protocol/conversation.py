@@ -292,7 +292,7 @@ class Conversation:
                         part.chunks = [sound]
                 return
 
-    def aside(self, given: Any) -> list[Item]:
+    def out_of_band(self, given: Any) -> list[Item]:
         """Return what the user says in the ``input`` of a response out of band; it joins no conversation."""
         found = []
         for wire in map(as_object, given if isinstance(given, list) else ()):

@@ -16,7 +16,7 @@ from .events import Direction
 if TYPE_CHECKING:
     from .log import Log
 
-__all__ = ["NO_TURN", "SERVER", "Columns", "Entry", "LogView", "Look", "WhichTurns"]
+__all__ = ["NO_TURN", "SERVER", "Columns", "Entry", "LogColumnsView", "LogView", "WhichTurns"]
 
 SERVER = 0x8000
 """The bit of a kind that says that the server sent the frame; the rest is the type's place in names."""
@@ -105,7 +105,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class LogColumnsView:
     """Some rows of a log as columns, all of shape ``(n,)``: what a view folds, without an `Entry` for each.
 
     ``kinds`` hold the type's place in ``Log.names`` and the bit ``SERVER``, ``times`` ns since the log began.

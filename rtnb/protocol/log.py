@@ -25,12 +25,12 @@ from pybase64 import b64encode
 
 from ..errors import ArgumentError
 from ..redaction import redact
-from .entries import NO_TURN, Columns, Entry, LogView, Look, WhichTurns
+from .entries import NO_TURN, Columns, Entry, LogColumnsView, LogView, WhichTurns
 from .entries import SERVER as _SERVER
 from .events import BINARY, Direction
-from .log_storage import Chunk, FiledBlock, Filing, Sound, Store
+from .log_storage import Chunk, Sound, SpilledBlock, SpilledBlocks, Store
 
-__all__ = ["NO_TURN", "Entry", "Log", "LogView", "Look"]
+__all__ = ["NO_TURN", "Entry", "Log", "LogColumnsView", "LogView"]
 
 _BLOCK = 1 << 20
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
@@ -142,9 +142,9 @@ class Log:
         self._sounds.append(sound if isinstance(sound, Sound) else Sound(data))
         return frame[:at] + frame[end:]
 
-    def filing(self, store: Store) -> Filing:
+    def filing(self, store: Store) -> SpilledBlocks:
         """Return the one to be told which rows lie in ``store``: from then on they are read from there."""
-        return Filing(
+        return SpilledBlocks(
             store,
             lock=self._lock,
             places=self._place,
@@ -211,10 +211,10 @@ class Log:
             found.append(block[place & 0xFFFFFFFF : end])
         return found
 
-    def look(self, rows: NDArray[np.int64]) -> Look:
+    def look(self, rows: NDArray[np.int64]) -> LogColumnsView:
         """Return rows, indices of shape ``(n,)``, as columns."""
         with self._lock:
-            return Look(
+            return LogColumnsView(
                 np.frombuffer(self._kind, np.uint16)[rows],
                 np.frombuffer(self._turn, np.int32)[rows],
                 np.frombuffer(self._time, np.int64)[rows],
@@ -394,7 +394,7 @@ class Log:
     @property
     def nbytes(self) -> int:
         """How many bytes of memory the log takes: frames, sound and columns together."""
-        blocks = sum(b.nbytes if isinstance(b, FiledBlock) else len(b) for b in self._blocks)
+        blocks = sum(b.nbytes if isinstance(b, SpilledBlock) else len(b) for b in self._blocks)
         frames = blocks + sum(map(getsizeof, self._tail))
         return self._columns_bytes() + frames + sum(sound.nbytes for sound in self._sounds)
 

@@ -13,7 +13,7 @@ from collections.abc import MutableSequence, Sequence
 from sys import getsizeof
 from typing import Protocol
 
-__all__ = ["Chunk", "FiledBlock", "Filing", "Sound", "Store", "cut"]
+__all__ = ["Chunk", "Sound", "SpilledBlock", "SpilledBlocks", "Store", "cut"]
 
 _SIZE_BITS = 32
 _SIZE = (1 << _SIZE_BITS) - 1
@@ -105,7 +105,7 @@ def cut(chunk: Chunk, start: int, stop: int) -> Chunk:
 _OFFSET = (1 << 32) - 1
 
 
-class FiledBlock:
+class SpilledBlock:
     """A block of frames in a file, with the part of ``bytes`` that a log needs: a length and slices.
 
     A slice must not reach over the end of a piece: it is one frame.
@@ -134,7 +134,7 @@ class FiledBlock:
         return getsizeof(self) + getsizeof(self._starts) + getsizeof(self._ats)
 
 
-class Filing:
+class SpilledBlocks:
     """Tells a log which of its rows lie in a file, and where. Made by ``Log.filing``; ``note`` in order.
 
     ``places`` is the log's column of places, block << 32 | offset; ``sizes`` has the length of each of its
@@ -199,6 +199,6 @@ class Filing:
                 return
             starts, ats = self._open.pop(block)
             if block not in self._stay:
-                filed = FiledBlock(self._store, self._sizes[block], starts, ats)
+                filed = SpilledBlock(self._store, self._sizes[block], starts, ats)
                 self._blocks[block] = filed  # type: ignore[call-overload]  # it has all that a log uses
             self._stay.discard(block)

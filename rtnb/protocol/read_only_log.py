@@ -16,10 +16,10 @@ from .log_storage import Chunk, Sound
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LoadedLog"]
+__all__ = ["ReadOnlyLog"]
 
 
-class LoadedLog(Log):
+class ReadOnlyLog(Log):
     """A log to read. Its frames and its sound are asked for, block by block, when a row is first looked at.
 
     ``pieces`` follow one another; ``blocks`` gives the stored frames of each, ``sounds`` the decoded sound

@@ -11,17 +11,17 @@ from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
 from .log_storage import Sound
 from .models import Model, named
-from .read_only_log import LoadedLog
+from .read_only_log import ReadOnlyLog
 from .turns import Turns
 from .usage import Usage
 
-__all__ = ["HURRIED", "Record"]
+__all__ = ["TIME_SCALED", "SessionState"]
 
-HURRIED = "Its times are those of the replay, not of the model."
+TIME_SCALED = "Its times are those of the replay, not of the model."
 """What is said of a record that is a replay at another speed than life's."""
 
 
-class Record:
+class SessionState:
     """One session as it was: its log, conversation, turns, and limits.
 
     ``problems`` lists, as (index in the log, sentence), the frames that the folds could not make sense of.
@@ -38,20 +38,20 @@ class Record:
         self.problems: list[tuple[int, str]] = []
         self.origin = ""
         """Where the frames come from, as a sentence, if not from a server that answers now."""
-        self.hurried = False
+        self.time_scaled = False
         """Whether it is a replay at another speed than life's: its times tell nothing of the model."""
         self.stated = ""
         """The model's name as the caller stated it; a server may tell another, or only a deployment's."""
 
     @classmethod
-    def of(cls, log: Log) -> Record:
+    def of(cls, log: Log) -> SessionState:
         """Fold a log that is there already, such as one from a file."""
         self = cls()
         self.log = log
         for entry in log:
             event, problem = _parse(entry.frame)
             _, sound, wrong = self._fold(event, entry.direction, entry.t)
-            if sound is not None and isinstance(log, LoadedLog):
+            if sound is not None and isinstance(log, ReadOnlyLog):
                 log.share(entry.index, sound[1])
             problem = wrong or problem
             if problem is not None:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-__all__ = ["CLOCKS", "MARKS", "MEASURES", "SINCE", "WORDS", "Latency", "Sends"]
+__all__ = ["CLOCKS", "MARKS", "MEASURES", "SINCE", "WORDS", "AudioClock", "Latency"]
 
 _KEPT = 4096
 """How many appends are remembered: over two minutes of 40 ms each."""
@@ -23,7 +23,7 @@ _ROUNDING = 1e-6
 """Milliseconds by which a sum of many lengths may be wrong."""
 
 
-class Sends:
+class AudioClock:
     """Grows with each append of the session; the server counts milliseconds from the first."""
 
     def __init__(self) -> None:

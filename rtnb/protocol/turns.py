@@ -21,10 +21,10 @@ from .events import Direction, Event
 from .items import Item, Part
 from .log import NO_TURN
 from .models import Model
-from .timing import Sends
+from .timing import AudioClock
 from .usage import Cost, Usage
 
-__all__ = ["Response", "Turn", "Turns"]
+__all__ = ["Response", "TurnState", "Turns"]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Response:
 
 
 @dataclass(slots=True)
-class Turn:
+class TurnState:
     """One exchange. ``marks`` are in seconds since the log began; their names are in ``timing.MARKS``."""
 
     number: int
@@ -59,7 +59,7 @@ class Turn:
     """Responses that were asked for and not yet begun."""
     transcriptions: dict[tuple[str, Any], Usage] = field(default_factory=dict)
     """What the input's transcription used, by item and content index."""
-    aside: bool = False
+    out_of_band: bool = False
     """Out of band: not part of the conversation."""
 
     @property
@@ -119,19 +119,21 @@ class Turns:
     """The fold. ``apply`` takes each frame once, after the conversation took it, and names its turn."""
 
     def __init__(self, conversation: Conversation) -> None:
-        self.all: list[Turn] = []
+        self.all: list[TurnState] = []
         self._conversation = conversation
-        self._open: Turn | None = None  # takes input now
-        self._speaking: Turn | None = None  # detected speech goes on
-        self._heard: Turn | None = None  # committed last: a response nobody asked for is its
-        self._continued: Turn | None = None  # got function call outputs
-        self._latest: Turn | None = None  # had a response last
-        self._asked: deque[tuple[Turn, Any, str | None]] = deque()  # turn, metadata, event id
-        self._coming: deque[tuple[Turn, str, str | None]] = deque()  # turn, verb, event id: items to be named
-        self._of_item: dict[str, Turn] = {}
-        self._of_response: dict[str, tuple[Turn, Response]] = {}
-        self._of_event: dict[str, Turn] = {}
-        self._sends = Sends()
+        self._open: TurnState | None = None  # takes input now
+        self._speaking: TurnState | None = None  # detected speech goes on
+        self._heard: TurnState | None = None  # committed last: a response nobody asked for is its
+        self._continued: TurnState | None = None  # got function call outputs
+        self._latest: TurnState | None = None  # had a response last
+        self._asked: deque[tuple[TurnState, Any, str | None]] = deque()  # turn, metadata, event id
+        self._coming: deque[tuple[TurnState, str, str | None]] = (
+            deque()
+        )  # turn, verb, event id: items to be named
+        self._of_item: dict[str, TurnState] = {}
+        self._of_response: dict[str, tuple[TurnState, Response]] = {}
+        self._of_event: dict[str, TurnState] = {}
+        self._sends = AudioClock()
         self._taken = 0.0  # ms of the input that no later turn can take along as its padding
         self._cut_in: float | None = None  # when speech was noticed last
 
@@ -149,19 +151,19 @@ class Turns:
             turn = self._from_server(event, t)
         return NO_TURN if turn is None else turn.number
 
-    def _new(self, *, aside: bool = False) -> Turn:
-        turn = Turn(len(self.all), aside=aside)
+    def _new(self, *, out_of_band: bool = False) -> TurnState:
+        turn = TurnState(len(self.all), out_of_band=out_of_band)
         self.all.append(turn)
         return turn
 
-    def _taking_input(self) -> Turn:
+    def _taking_input(self) -> TurnState:
         if self._open is None:
             self._open = self._new()
         return self._open
 
     # What the client says.
 
-    def _on_create(self, event: Event, t: float) -> Turn | None:
+    def _on_create(self, event: Event, t: float) -> TurnState | None:
         item = event["item"]
         if item.get("type") == "function_call_output":
             turn = self._turn_of_call(item.get("call_id"))
@@ -178,14 +180,14 @@ class Turns:
             self._coming.append((turn, "create", event.get("event_id")))
         return turn
 
-    def _turn_of_call(self, call_id: str | None) -> Turn | None:
+    def _turn_of_call(self, call_id: str | None) -> TurnState | None:
         for turn in reversed(self.all):
             for id in turn.outputs:
                 if self._conversation.items[id].call_id == call_id:
                     return turn
         return self._latest
 
-    def _on_append(self, event: Event, t: float) -> Turn | None:
+    def _on_append(self, event: Event, t: float) -> TurnState | None:
         codec = self._conversation.input_codec
         sent = len(event["audio"]) * 3 // 4 - event["audio"][-2:].count("=")
         self._sends.add(sent * 1000 / codec.bytes_per_second, t)
@@ -196,21 +198,21 @@ class Turns:
         turn.marks["input_end"] = t
         return turn
 
-    def _on_commit(self, event: Event, t: float) -> Turn | None:
+    def _on_commit(self, event: Event, t: float) -> TurnState | None:
         if self._open is not None:
             self._coming.append((self._open, "commit", event.get("event_id")))
         self._taken = self._sends.ms
         return self._open
 
-    def _on_clear(self, event: Event, t: float) -> Turn | None:
+    def _on_clear(self, event: Event, t: float) -> TurnState | None:
         self._taken = self._sends.ms
         return self._open
 
-    def _on_ask(self, event: Event, t: float) -> Turn:
+    def _on_ask(self, event: Event, t: float) -> TurnState:
         asked = event.get("response") or {}
         if asked.get("conversation") == "none":
-            turn = self._new(aside=True)
-            turn.given = self._conversation.aside(asked.get("input"))
+            turn = self._new(out_of_band=True)
+            turn.given = self._conversation.out_of_band(asked.get("input"))
         elif self._continued is not None:
             turn, self._continued = self._continued, None
         else:
@@ -220,17 +222,17 @@ class Turns:
         self._asked.append((turn, asked.get("metadata"), event.get("event_id")))
         return turn
 
-    def _on_cancel(self, event: Event, t: float) -> Turn | None:
+    def _on_cancel(self, event: Event, t: float) -> TurnState | None:
         known = self._of_response.get(event.get("response_id") or "")
         turn = known[0] if known else self._latest
         if turn is not None and turn.active:
             self._interrupted(turn, t)
         return turn
 
-    def _on_item_verb(self, event: Event, t: float) -> Turn | None:
+    def _on_item_verb(self, event: Event, t: float) -> TurnState | None:
         return self._of_item.get(event["item_id"])
 
-    def _on_cut(self, event: Event, t: float) -> Turn | None:
+    def _on_cut(self, event: Event, t: float) -> TurnState | None:
         """Take what tells how much of an answer was heard: a truncation, or the removal of what was not."""
         turn = self._of_item.get(event["item_id"])
         if turn is not None and (event["type"] == "conversation.item.truncate" or unheard(event)):
@@ -238,7 +240,7 @@ class Turns:
             turn.mark("cut", t)
         return turn
 
-    def _interrupted(self, turn: Turn, t: float) -> None:
+    def _interrupted(self, turn: TurnState, t: float) -> None:
         """Mark when the answer was told to stop: when speech cut in, where that was why."""
         if self._cut_in is not None and self._speaking is not turn and self._heard is not turn:
             began = turn.marks.get("created")
@@ -247,7 +249,7 @@ class Turns:
 
     # What the server says.
 
-    def _from_server(self, event: Event, t: float) -> Turn | None:
+    def _from_server(self, event: Event, t: float) -> TurnState | None:
         handler = _SERVER.get(event["type"])
         if handler is not None:
             return handler(self, event, t)
@@ -257,7 +259,7 @@ class Turns:
         id = event.get("item_id") or (event.get("item") or {}).get("id")
         return self._of_item.get(id or "")
 
-    def _on_speech_started(self, event: Event, t: float) -> Turn:
+    def _on_speech_started(self, event: Event, t: float) -> TurnState:
         turn, self._open = self._taking_input(), None
         self._speaking = turn
         self._of_item[event["item_id"]] = turn
@@ -275,13 +277,13 @@ class Turns:
                 self._mark_sent(turn, "speech_begin", start + padding)
         return turn
 
-    def _mark_sent(self, turn: Turn, name: str, ms: float) -> None:
+    def _mark_sent(self, turn: TurnState, name: str, ms: float) -> None:
         """Mark when the sound at ``ms`` of all input left, if that is known."""
         sent = self._sends.at(ms)
         if sent is not None:
             turn.mark(name, sent)
 
-    def _on_speech_stopped(self, event: Event, t: float) -> Turn | None:
+    def _on_speech_stopped(self, event: Event, t: float) -> TurnState | None:
         turn = self._of_item.get(event["item_id"])
         if turn is not None:
             turn.mark("speech_stopped", t)
@@ -293,7 +295,7 @@ class Turns:
                 self._mark_sent(turn, "speech_end", end - silence)
         return turn
 
-    def _on_committed(self, event: Event, t: float) -> Turn:
+    def _on_committed(self, event: Event, t: float) -> TurnState:
         turn = self._of_item.get(event["item_id"])
         if turn is None:
             turn = self._of_item[event["item_id"]] = self._came("commit") or self._taking_input()
@@ -306,7 +308,7 @@ class Turns:
             self._open = turn
         return turn
 
-    def _came(self, verb: str) -> Turn | None:
+    def _came(self, verb: str) -> TurnState | None:
         """Return the turn that asked first for an item which only the server can name."""
         for coming in self._coming:
             if coming[1] == verb:
@@ -314,7 +316,7 @@ class Turns:
                 return coming[0]
         return None
 
-    def _on_item(self, event: Event, t: float) -> Turn | None:
+    def _on_item(self, event: Event, t: float) -> TurnState | None:
         item = event["item"]
         turn = self._of_item.get(item["id"])
         if turn is None and item.get("role") == "user":
@@ -323,11 +325,11 @@ class Turns:
             self._add_input(turn, item["id"])
         return turn
 
-    def _add_input(self, turn: Turn, id: str) -> None:
+    def _add_input(self, turn: TurnState, id: str) -> None:
         if id in self._conversation.items and id not in turn.inputs:
             turn.inputs.append(id)
 
-    def _on_response_created(self, event: Event, t: float) -> Turn:
+    def _on_response_created(self, event: Event, t: float) -> TurnState:
         wire = event["response"]
         if not isinstance(wire["id"], str):
             raise TypeError("the response has no proper id")
@@ -345,7 +347,7 @@ class Turns:
         self._latest = turn
         return turn
 
-    def _asker(self, metadata: Any) -> Turn | None:
+    def _asker(self, metadata: Any) -> TurnState | None:
         """Return the turn whose request this response answers: the first with the same metadata.
 
         Where nobody but the client asks, the first request will do: not every server echoes metadata.
@@ -362,7 +364,7 @@ class Turns:
         turn.asked -= 1
         return turn
 
-    def _on_output_item(self, event: Event, t: float) -> Turn | None:
+    def _on_output_item(self, event: Event, t: float) -> TurnState | None:
         known = self._of_response.get(event["response_id"])
         if known is None:
             return None
@@ -375,7 +377,7 @@ class Turns:
         self._of_item[id] = turn
         return turn
 
-    def _on_text(self, event: Event, t: float) -> Turn | None:
+    def _on_text(self, event: Event, t: float) -> TurnState | None:
         known = self._of_response.get(event["response_id"])
         if known is None:
             return None
@@ -383,7 +385,7 @@ class Turns:
         known[1].marks.setdefault("first_text", t)
         return known[0]
 
-    def _on_audio(self, event: Event, t: float) -> Turn | None:
+    def _on_audio(self, event: Event, t: float) -> TurnState | None:
         known = self._of_response.get(event["response_id"])
         if known is None:
             return None
@@ -395,7 +397,7 @@ class Turns:
             self._find_sound(turn, self._conversation.items[event["item_id"]], event["content_index"], t)
         return turn
 
-    def _find_sound(self, turn: Turn, item: Item, index: int, t: float) -> None:
+    def _find_sound(self, turn: TurnState, item: Item, index: int, t: float) -> None:
         part: Part = item.parts[index]
         codec = part.codec
         if codec is None:
@@ -408,7 +410,7 @@ class Turns:
             at = (before + start) / codec.bytes_per_second + int(loud.argmax()) / codec.rate
             turn.mark("first_sound", max(t, turn.marks["first_audio"] + at))
 
-    def _on_response_done(self, event: Event, t: float) -> Turn | None:
+    def _on_response_done(self, event: Event, t: float) -> TurnState | None:
         wire = event["response"]
         known = self._of_response.get(wire["id"])
         if known is None:
@@ -431,7 +433,7 @@ class Turns:
             response.usage = Usage.from_wire(wire["usage"])
         return turn
 
-    def _on_playing(self, event: Event, t: float) -> Turn | None:
+    def _on_playing(self, event: Event, t: float) -> TurnState | None:
         known = self._of_response.get(event["response_id"])
         if known is None:
             return None
@@ -441,7 +443,7 @@ class Turns:
             known[0].marks["played_end"] = t
         return known[0]
 
-    def _on_transcribed(self, event: Event, t: float) -> Turn | None:
+    def _on_transcribed(self, event: Event, t: float) -> TurnState | None:
         turn = self._of_item.get(event["item_id"])
         if turn is not None and event.get("usage"):
             asr = self._conversation.input_settings.get("transcription") or {}
@@ -450,10 +452,10 @@ class Turns:
             turn.transcriptions[event["item_id"], event.get("content_index")] = used
         return turn
 
-    def _on_limits(self, event: Event, t: float) -> Turn | None:
+    def _on_limits(self, event: Event, t: float) -> TurnState | None:
         return self._latest
 
-    def _on_error(self, event: Event, t: float) -> Turn | None:
+    def _on_error(self, event: Event, t: float) -> TurnState | None:
         culprit = event["error"].get("event_id")
         turn = self._of_event.get(culprit or "")
         if turn is None:
@@ -475,7 +477,7 @@ def _set_ms(detection: Event, name: str) -> float | None:
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-_CLIENT: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
+_CLIENT: dict[str, Callable[[Turns, Event, float], TurnState | None]] = {
     "conversation.item.create": Turns._on_create,
     "conversation.item.delete": Turns._on_cut,
     "conversation.item.retrieve": Turns._on_item_verb,
@@ -487,7 +489,7 @@ _CLIENT: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
     "response.create": Turns._on_ask,
 }
 
-_SERVER: dict[str, Callable[[Turns, Event, float], Turn | None]] = {
+_SERVER: dict[str, Callable[[Turns, Event, float], TurnState | None]] = {
     "conversation.item.added": Turns._on_item,
     "conversation.item.created": Turns._on_item,
     "conversation.item.input_audio_transcription.completed": Turns._on_transcribed,

@@ -28,12 +28,12 @@ from filelock import FileLock, Timeout
 
 from ..errors import ArgumentError, RecordingError
 from ..protocol.events import as_object
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..redaction import known_keys
 from .reader import Reader, refuse_lines
 from .writer import Writer, header, pieces, save
 
-__all__ = ["Spool", "folder", "recover", "spools", "wanted"]
+__all__ = ["Autosave", "folder", "recover", "spools", "wanted"]
 
 _log = logging.getLogger("rtnb")
 
@@ -63,17 +63,17 @@ def folder() -> Path:
 def wanted(given: bool | str | None) -> str:
     """Return "" for no spool, "on", or "keep" for one that stays after the session was closed.
 
-    ``None`` asks the environment: ``RTNB_SPOOL`` is 0 (none), 1 or keep. Raises ArgumentError.
+    ``None`` asks the environment: ``RTNB_AUTOSAVE`` is 0 (none), 1 or keep. Raises ArgumentError.
     """
     if given is None:
-        given = os.environ.get("RTNB_SPOOL", "").strip().lower() or True
+        given = os.environ.get("RTNB_AUTOSAVE", "").strip().lower() or True
         given = given if given == "keep" else given not in _OFF
     if given not in (True, False, "keep"):
         raise ArgumentError(f'spool is True, False or "keep", not {given!r}')
     return "keep" if given == "keep" else "on" if given else ""
 
 
-class Spool:
+class Autosave:
     """Follows one record's log into a file. A full disk ends it with a warning, and disturbs nobody.
 
     ``wait(seen, seconds)`` blocks until the session's count of changes differs from ``seen`` and returns it.
@@ -81,13 +81,13 @@ class Spool:
 
     def __init__(
         self,
-        record: Record,
+        state: SessionState,
         wait: Callable[[int, float | None], int],
         *,
         keep: bool = False,
         **about: Any,
     ) -> None:
-        self._record = record
+        self._state = state
         self._wait = wait
         self._about = about
         self._keep = keep
@@ -117,7 +117,7 @@ class Spool:
                 with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
                     self.path = path
                     self._follow(file, path)
-                if self._over.is_set() and (self._discard or not self._record.turns.all):
+                if self._over.is_set() and (self._discard or not self._state.turns.all):
                     path.unlink(missing_ok=True)
             Path(f"{path}.lock").unlink(missing_ok=True)
         except Exception as error:
@@ -125,17 +125,17 @@ class Spool:
             _log.warning("%s", self.problem)
 
     def _follow(self, file: BinaryIO, path: Path) -> None:
-        head = header(self._record, spool=True, **self._about)
+        head = header(self._state, autosave=True, **self._about)
         writer = Writer(file, head, compress=False, keys=known_keys(), digest=False)
         file.flush()
         # Windows removes no file that is open: there the session keeps all in memory.
-        filing = self._record.log.filing(_Opened(path)) if sys.platform != "win32" else None
+        filing = self._state.log.filing(_Opened(path)) if sys.platform != "win32" else None
         synced, seen, dirty = time.monotonic(), -1, True
         forcing: threading.Thread | None = None
         while True:
             over = self._over.is_set()
-            if self.written < len(self._record.log):
-                for piece in pieces(self._record.log, self.written, most=_SOUND):
+            if self.written < len(self._state.log):
+                for piece in pieces(self._state.log, self.written, most=_SOUND):
                     lies = writer.write(piece)
                     file.flush()
                     if filing is not None and lies is not None:
@@ -235,10 +235,10 @@ def recover(source: Path, out: Path) -> tuple[Reader, int]:
         raise RecordingError(f"{str(out)!r} is the file itself: name another for what is recovered")
     if not len(reader.log):
         raise RecordingError(f"{source.name!r}: nothing of it is whole, so there is nothing to recover")
-    record = Record.of(reader.log)
+    state = SessionState.of(reader.log)
     told = reader.head
     head = header(
-        record,
+        state,
         where=str(told.get("where") or ""),
         engine=str(told.get("engine") or ""),
         billed=told.get("billed") is not False,

@@ -92,10 +92,10 @@ def provenance(recording: Recording, *, saved: bool = True) -> Provenance:
 def _without_keys(recording: Recording, folder: Path) -> Recording:
     """Return the recording, or where keys stand in its frames, as others may write them, one without."""
     keys = known_keys()
-    if not any(secrets(piece.frames, keys) for piece in pieces(recording.record.log)):
+    if not any(secrets(piece.frames, keys) for piece in pieces(recording.state.log)):
         return recording
     clean = folder / "clean.rtnb"
-    save(pieces(recording.record.log), dict(recording.header), clean)
+    save(pieces(recording.state.log), dict(recording.header), clean)
     return open_recording(clean)
 
 

@@ -21,7 +21,7 @@ from ..analysis.event_jsonl import read
 from ..errors import RecordingError
 from ..protocol.entries import Columns
 from ..protocol.log import Log
-from ..protocol.read_only_log import LoadedLog
+from ..protocol.read_only_log import ReadOnlyLog
 from . import format
 from .format import Damaged
 
@@ -50,7 +50,7 @@ class LinesReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).absolute()
-        self.record, told = read(path)
+        self.state, told = read(path)
         self.head: dict[str, Any] = {
             name: told[name] for name, kind in _TOLD.items() if isinstance(told.get(name), kind)
         }
@@ -60,7 +60,7 @@ class LinesReader:
     @property
     def log(self) -> Log:
         """Every frame, both directions."""
-        return self.record.log
+        return self.state.log
 
 
 _KEPT = 6  # groups whose frames, and whose sound, stay unpacked
@@ -137,7 +137,7 @@ class Reader:
         self._size_of = np.concatenate(sizes).astype(np.int64) if sizes else np.zeros(0, np.int64)
         pieces = [piece for _, piece in self._groups]
         blocks, sounds = _Asked(len(pieces), self._block), _Asked(len(self._lane_of), self._sound)
-        self.log = LoadedLog(pieces, blocks, sounds)
+        self.log = ReadOnlyLog(pieces, blocks, sounds)
         if self.tail is not None and self.tail.get("events") != len(self.log) and not self.problem:
             self._wrong(f"has {len(self.log):,} events where its end tells {self.tail.get('events')!r:.20}")
         if self.lost:
@@ -192,9 +192,9 @@ class Reader:
         if not self.head and not self.lost:
             raise RecordingError(f"{self._name} was cut before its first event: nothing is left in it")
         if self.tail is None and self.problem is None:
-            spool = (self.head.get("capture") or {}).get("spool")
+            autosave = (self.head.get("capture") or {}).get("spool")
             self.problem = (
-                f"{self._name} is a spool that was never ended" if spool else f"{self._name} was cut"
+                f"{self._name} is a spool that was never ended" if autosave else f"{self._name} was cut"
             ) + f": {sum(len(piece) for _, piece in self._groups):,} events of it are whole"
 
     def _chunk(self, file: BinaryIO, at: int) -> Chunk | None:

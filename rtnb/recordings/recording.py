@@ -16,15 +16,15 @@ from ..analysis.turn import TurnView
 from ..audio import Clip
 from ..errors import ArgumentError, RecordingError
 from ..protocol.events import as_object
-from ..protocol.state import HURRIED, Record
+from ..protocol.state import TIME_SCALED, SessionState
 from ..render.audio_player import duration
 from ..render.turn_card import overview_html
 from .reader import LinesReader, Reader, are_lines
 
 if TYPE_CHECKING:
     from ..analysis.provenance import Provenance
-    from .scrub import Proof
-    from .verify import Differences, Verdict
+    from .scrub import ScrubReport
+    from .verify import Differences, VerifyResult
 
 __all__ = ["RecordedTurn", "Recording", "open"]
 
@@ -83,17 +83,17 @@ class Recording(SessionView):
         """Every frame, both directions: to filter, search, count, and look at."""
         told = ("where", "engine", "billed", "model", "stated_model")
         about = {name: self.header[name] for name in told if name in self.header}
-        return Events(self._reader.log, record=lambda: self.record, about=about, over=True)
+        return Events(self._reader.log, state=lambda: self.state, about=about, over=True)
 
     @cached_property
-    def record(self) -> Record:
+    def state(self) -> SessionState:
         """The log and all that is folded from it."""
-        made = self._reader.record if isinstance(self._reader, LinesReader) else None
-        record = Record.of(self._reader.log) if made is None else made
-        record.hurried = self.header.get("hurried") is True
-        record.origin = f"From {self.about}. {HURRIED if record.hurried else ''}".strip()
-        record.stated = str(self.header.get("stated_model") or self.header.get("model") or "")
-        return record
+        made = self._reader.state if isinstance(self._reader, LinesReader) else None
+        state = SessionState.of(self._reader.log) if made is None else made
+        state.time_scaled = self.header.get("hurried") is True
+        state.origin = f"From {self.about}. {TIME_SCALED if state.time_scaled else ''}".strip()
+        state.stated = str(self.header.get("stated_model") or self.header.get("model") or "")
+        return state
 
     @property
     def about(self) -> str:
@@ -105,14 +105,14 @@ class Recording(SessionView):
     def turns(self) -> list[RecordedTurn]:
         """All turns."""
         return [
-            RecordedTurn(self.record, fold, billed=self.billed, engine=self.engine)
-            for fold in self.record.turns.all
+            RecordedTurn(self.state, fold, billed=self.billed, engine=self.engine)
+            for fold in self.state.turns.all
         ]
 
     @property
     def model(self) -> str:
         """The model's id."""
-        return str(self.header.get("model") or "") or self.record.model
+        return str(self.header.get("model") or "") or self.state.model
 
     @property
     def engine(self) -> str:
@@ -152,7 +152,7 @@ class Recording(SessionView):
         """Whether the session is over: always."""
         return True
 
-    def verify(self) -> Verdict:
+    def verify(self) -> VerifyResult:
         """Read the whole file again and tell whether it is what was written."""
         from .verify import verify
 
@@ -195,16 +195,16 @@ class Recording(SessionView):
         voice: str | None = None,
         text: str | None = None,
         matching: str | None = None,
-    ) -> Proof:
+    ) -> ScrubReport:
         """Write the recording to ``out`` without someone's voice or words, and prove that they are gone.
 
         ``voice`` and ``text`` are "user", "assistant" or "all"; ``matching`` a pattern: all words of the
         items that contain it. Raises ArgumentError for a rule that takes out nothing, RecordingError where
         the file cannot be written.
         """
-        from .scrub import Rule, scrub
+        from .scrub import ScrubRule, scrub
 
-        return scrub(self.path, Path(out), Rule(voice, text, matching))
+        return scrub(self.path, Path(out), ScrubRule(voice, text, matching))
 
     def __repr__(self) -> str:
         made = str(self.header.get("created") or "")[:10]

@@ -30,7 +30,7 @@ from .recording import open as open_recording
 from .scrub_rules import Kind, Taken, changed, event_of, is_plain, masked, readings, repeats, speaker_of
 from .writer import TELLING, Forms, header, pieces, save, whole_frames
 
-__all__ = ["Proof", "Rule", "scrub"]
+__all__ = ["ScrubReport", "ScrubRule", "scrub"]
 
 _WHO = ("user", "assistant", "all")
 _PARTS = {"*.delta": "delta", "*.segment": "text"}
@@ -39,7 +39,7 @@ _GONE = b"*"
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ScrubRule:
     """What is taken out: ``voice`` and ``text`` of "user", "assistant" or "all".
 
     All text is that of tools and instructions too, and of all that the protocol does not know, with the
@@ -76,7 +76,7 @@ class Rule:
 
 
 @dataclass(slots=True)
-class Proof:
+class ScrubReport:
     """What was taken out, and what is ``left`` of it, one sentence each; nothing in a good one.
 
     ``frames`` were taken out whole: what is no event may hold anything. ``problem`` says what is wrong with
@@ -97,7 +97,7 @@ class Proof:
         return f"{taken} taken out: {verdict}"
 
 
-def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
+def scrub(path: str | Path, out: str | Path, rule: ScrubRule) -> ScrubReport:
     """Write ``path`` without what the rule takes out to ``out``, and read that again to prove it.
 
     Raises RecordingError: the file cannot be read or the new one not be written. ArgumentError: ``out`` is
@@ -110,7 +110,7 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
     reader = source._reader
     head = dict(source.header)
     if not isinstance(reader, Reader):  # JSON Lines tell less than a file's head does
-        head = {**header(source.record), **head}
+        head = {**header(source.state), **head}
     new = changed("server", _told(head, None), partial(work.change, "server"))
     head |= {"session": new["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
     head["capture"] = {**head.get("capture", {}), "spool": False}
@@ -122,7 +122,7 @@ def scrub(path: str | Path, out: str | Path, rule: Rule) -> Proof:
         groups = reader.groups()
         options |= {"audio": "opus", "copies": reader.copies()}
     save(map(work.piece, groups), head, out, **options)
-    proof = Proof(work.sounds, round(work.seconds, 3), work.texts, work.frames, source.problem)
+    proof = ScrubReport(work.sounds, round(work.seconds, 3), work.texts, work.frames, source.problem)
     proof.left = list(work.left(open_recording(out)))
     return proof
 
@@ -142,7 +142,7 @@ def _end(end: Mapping[str, Any] | None, said: Event, problem: str | None) -> dic
 
 
 class _Work:
-    def __init__(self, rule: Rule, source: Recording) -> None:
+    def __init__(self, rule: ScrubRule, source: Recording) -> None:
         self._rule = rule
         self._source = source
         self._pattern = re.compile(rule.matching) if rule.matching else None

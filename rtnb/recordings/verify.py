@@ -15,7 +15,7 @@ from .reader import Reader, refuse_lines
 from .recording import RecordedTurn, Recording
 from .writer import pieces, split, whole_frames
 
-__all__ = ["Differences", "Verdict", "diff", "verify"]
+__all__ = ["Differences", "VerifyResult", "diff", "verify"]
 
 _HEAD = ("model", "where", "engine", "billed", "rtnb")
 _IDS = frozenset({"audio", "call_id", "event_id", "id", "item_id", "previous_item_id", "response_id"})
@@ -42,7 +42,7 @@ def _differences(a: Recording, b: Recording) -> Iterator[str]:
     taken = [", ".join(map(str, one.header.get("scrubbed") or ())) or "nothing" for one in (a, b)]
     if taken[0] != taken[1]:
         yield "taken out: {} | {}".format(*taken)
-    yield from _session(a.record.session, b.record.session, "session")
+    yield from _session(a.state.session, b.state.session, "session")
     for number, (one, other) in enumerate(zip_longest(a.turns, b.turns)):
         if one is None or other is None:
             yield f"turn {number}: only in the {'second' if one is None else 'first'}"
@@ -117,7 +117,7 @@ def _short(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class VerifyResult:
     """``faults`` is empty for a file that is good; each fault is a sentence. ``said`` sums it up."""
 
     said: str
@@ -127,7 +127,7 @@ class Verdict:
         return " ".join([f"{self.said}.", *self.faults])
 
 
-def verify(path: str | os.PathLike[str]) -> Verdict:
+def verify(path: str | os.PathLike[str]) -> VerifyResult:
     """Read all of a file and compare it with what it says of itself.
 
     Raises RecordingError for a file that is no recording, is JSON Lines, or was made by a newer rtnb.
@@ -153,9 +153,9 @@ def verify(path: str | os.PathLike[str]) -> Verdict:
     if tail and tail.get("events") != len(log):
         faults.append(f"It has {len(log):,} events where its end tells {tail.get('events')}.")
     if faults:
-        return Verdict(f"damaged: {len(log):,} events are whole", faults)
+        return VerifyResult(f"damaged: {len(log):,} events are whole", faults)
     server = sum(1 for piece in pieces(log) for kind in piece.kinds.tolist() if kind & SERVER)
     how = f"sha256 {wire.hexdigest()}" if tail.get("sha256") else "sound is Opus, all else as it was"
-    return Verdict(
+    return VerifyResult(
         f"good: {len(log) - server:,} events sent and {server:,} received, {log.bytes:,} bytes, {how}", []
     )

@@ -23,7 +23,7 @@ from ..protocol import models
 from ..protocol.entries import SERVER, Columns
 from ..protocol.events import Direction, as_object
 from ..protocol.log import Log
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..redaction import known_keys, redact
 from . import format
 from .format import Lane
@@ -75,41 +75,41 @@ _LIBRARIES = ("numpy", "orjson", "soundfile", "av", "websockets", "hibari-tts", 
 
 
 def header(
-    record: Record,
+    state: SessionState,
     *,
     where: str = "",
     engine: str = "",
     billed: bool = True,
     model: str = "",
     problem: RtnbError | None = None,
-    spool: bool = False,
+    autosave: bool = False,
 ) -> dict[str, Any]:
     """Return the ``HEAD`` of a session: see ``rtnb.recordings.format``.
 
     The date is that of the first frame, so that the same session saved twice is the same file.
     """
-    log = record.log
+    log = state.log
     wall = log[0].wall if len(log) else None
     began = datetime.now(UTC) if wall is None else datetime.fromtimestamp(wall, UTC)
-    name = record.model or model
+    name = state.model or model
     code = getattr(problem, "code", None)
     return {
         "format": format.VERSION,
         "rtnb": __version__,
         "created": began.isoformat(timespec="milliseconds"),
         "model": name,
-        "stated_model": record.stated,
+        "stated_model": state.stated,
         "dialect": "ga",
         "where": where,
         "engine": engine,
         "billed": billed,
-        "hurried": record.hurried,
-        "session": record.session,
+        "hurried": state.time_scaled,
+        "session": state.session,
         "libraries": _libraries(),
         "clocks": {"wall_ns": None if wall is None else round(wall * 1e9), "monotonic": "seconds since it"},
-        "prices_as_of": record.row.as_of or models.find(name).as_of,
-        "capture": {"audio": "lossless", "spool": spool},
-        "open_turns": sum(turn.active for turn in record.turns.all),
+        "prices_as_of": state.row.as_of or models.find(name).as_of,
+        "capture": {"audio": "lossless", "spool": autosave},
+        "open_turns": sum(turn.active for turn in state.turns.all),
         "end": None
         if problem is None
         else {"code": code, "reason": getattr(problem, "reason", ""), "why": str(problem)},

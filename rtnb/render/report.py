@@ -126,9 +126,9 @@ class Report:
         self.provenance = provenance
         self.sound = sound
         self.progress = progress
-        record = view.record
-        folds = record.turns.all
-        self.turns = [_Turn(record, fold, billed=view.billed, engine=view.engine) for fold in folds]
+        state = view.state
+        folds = state.turns.all
+        self.turns = [_Turn(state, fold, billed=view.billed, engine=view.engine) for fold in folds]
         self.title = title or f"A conversation with {view.model or 'an unnamed model'}"
 
     def html(self) -> str:
@@ -166,7 +166,7 @@ class Report:
         return _LEAD.sub(lambda found: self.sound.pieces[int(found[1])], page)
 
     def _top(self, timeline: Timeline) -> str:
-        view, log = self.view, self.view.record.log
+        view, log = self.view, self.view.state.log
         seconds = log[len(log) - 1].t if len(log) else 0.0
         made = dict(self.provenance.facts)["recorded"]
         sub = f"Recorded {made} · {self.provenance.header.get('where') or view.where}"
@@ -176,13 +176,13 @@ class Report:
         if self.provenance.problem:
             notes += f'<p class="note bad"><strong>The file:</strong> {escape(self.provenance.problem)}.</p>'
         median = timeline.percentiles()["first_sound"]
-        used, hurried = view.usage, view.record.hurried
+        used, time_scaled = view.usage, view.state.time_scaled
         untold = f"; of {used.unknown:,} responses unknown" if used.known and used.unknown else ""
         figures = [
             (f"{len(self.turns):,}", "turn" if len(self.turns) == 1 else "turns"),
             (duration(seconds), "first frame to last"),
             (
-                "unknown" if median.p50 is None or hurried else f"{ms(median.p50)} ms",
+                "unknown" if median.p50 is None or time_scaled else f"{ms(median.p50)} ms",
                 f"to first sound, median of {median.n:,}",
             ),
             (f"{used.total_tokens:,}" if used.known else "unknown", f"tokens{untold}"),
@@ -257,7 +257,7 @@ class Report:
         return str(self.view.usage._repr_mimebundle_()["text/html"])
 
     def _session(self) -> str:
-        session = self.view.record.session
+        session = self.view.state.session
         if not session:
             return '<p class="lede">The server never told its configuration: unknown.</p>'
         rows = "".join(

@@ -25,7 +25,7 @@ def card(core: AsyncSession, turns: Mapping[int, Turn]) -> str:
     turns = {
         place: turn for place, turn in turns.items() if turn.items or turn.input.audio or turn.input.text
     }
-    used = captions.money(core.record, core.billed)
+    used = captions.money(core.state, core.billed)
     spoken = "Nothing was said." if not turns else f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
     head = f"<p><strong>Talk</strong>: {spoken} · {escape(used)}</p>"
     if core.problem is not None:

@@ -30,7 +30,7 @@ from .schema import DEFAULT_INSTRUCTIONS, VOICES
 from .session import serve
 from .session_context import system_messages
 from .usage_meter import TokenWindow, tokens_per_minute
-from .validation import Fault, quoted
+from .validation import InvalidRequest, quoted
 
 __all__ = ["App", "Refusal", "chosen_subprotocol", "is_loopback", "model_of", "refused_over_http", "warm"]
 
@@ -38,13 +38,13 @@ HEALTH = "/health"
 _PATHS = ("/v1/realtime", "/realtime")
 _KEY_PROTOCOL = "openai-insecure-api-key."
 _BETA_PROTOCOL = "openai-beta.realtime-v1"
-_OWN_MODELS = ("rtnb-local", "rtnb-weightless")
+_OWN_MODELS = ("rtnb-local", "rtnb-fake")
 
 
 class Refusal(Exception):
     """A connection that is told why and closed with ``close_code`` and ``reason``."""
 
-    def __init__(self, fault: Fault, close_code: int) -> None:
+    def __init__(self, fault: InvalidRequest, close_code: int) -> None:
         super().__init__(fault.message)
         self.fault = fault
         self.close_code = close_code
@@ -126,7 +126,7 @@ def _check_key(key: str, authorization: str | None, subprotocols: Sequence[str])
 
 
 def _refusal(code: str | None, message: str, close_code: int, param: str | None = None) -> Refusal:
-    return Refusal(Fault(code, message, param), close_code)
+    return Refusal(InvalidRequest(code, message, param), close_code)
 
 
 _log = logging.getLogger(__name__)

@@ -17,10 +17,10 @@ from ..audio.samples import Resampler
 from ..engines.base import Samples
 from ..protocol.events import Event, server_id
 from .conversation import decode_audio
-from .generation import Draft, reread
+from .generation import SpeculativeResponse, reread
 from .schema import SILENCE_BY_EAGERNESS
-from .session_context import Memory, State
-from .validation import Fault
+from .session_context import ItemExtras, State
+from .validation import InvalidRequest
 
 __all__ = ["AudioInput", "TurnDetector"]
 
@@ -158,7 +158,7 @@ class AudioInput:
         self._item_id: str | None = None  # of the turn that is going on
         self._start = 0
         self._guess: asyncio.Future[str] | None = None
-        self._draft: Draft | None = None
+        self._draft: SpeculativeResponse | None = None
         self._rereading: asyncio.Task[None] | None = None
 
     @property
@@ -247,7 +247,7 @@ class AudioInput:
         self._guess = state.listen(sound, self._codec)
         due = settings is not None and settings["create_response"] and self._item_id is not None
         if due and getattr(state.engine.llm, "eager", False):
-            self._draft = Draft(state, str(self._item_id), self._ms(len(sound)), self._guess)
+            self._draft = SpeculativeResponse(state, str(self._item_id), self._ms(len(sound)), self._guess)
 
     def commit(self, event: Event) -> None:
         """Make an item of all that is buffered; ``event`` is the client's, folded once it is accepted.
@@ -257,7 +257,7 @@ class AudioInput:
         """
         ms = self._ms(self._end - self._taken)
         if ms < _LEAST_COMMIT_MS:
-            raise Fault(
+            raise InvalidRequest(
                 "input_audio_buffer_commit_empty",
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but"
                 f" buffer only has {ms:.2f}ms of audio.",
@@ -287,7 +287,7 @@ class AudioInput:
         state.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=id)
         part = state.conversation.items[id].parts[0]
         words, self._guess = self._guess or state.listen(part.data, self._codec), None
-        state.memory[id] = Memory(words={0: words})
+        state.memory[id] = ItemExtras(words={0: words})
         content = [{"type": "input_audio", "transcript": None}]
         item = {"id": id, "type": "message", "status": "completed", "role": "user", "content": content}
         state.emit("conversation.item.added", previous_item_id=previous, item=item)

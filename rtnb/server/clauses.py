@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["Clause", "Clauses", "heard_text", "pieces"]
+__all__ = ["Clause", "ClauseSplitter", "heard_text", "pieces"]
 
 # A full stop, or a comma once there is enough to say: a first clause that is short is heard early.
 _STOP = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+|\n+")
@@ -34,7 +34,7 @@ class Clause:
     end_ms: float
 
 
-class Clauses:
+class ClauseSplitter:
     """Cuts a stream of text into clauses that can be spoken by themselves. Nothing is lost or changed."""
 
     def __init__(self) -> None:

@@ -11,8 +11,19 @@ from typing import Any
 from ..audio.codecs import Codec
 from ..protocol.events import Event, server_id
 from ..protocol.items import Item, Part
-from .session_context import Memory, State
-from .validation import Check, Fault, array, invalid_value, mapping, missing, one_of, quoted, record, string
+from .session_context import ItemExtras, State
+from .validation import (
+    Check,
+    InvalidRequest,
+    array,
+    invalid_value,
+    mapping,
+    missing,
+    one_of,
+    quoted,
+    record,
+    string,
+)
 
 __all__ = ["Conversations", "decode_audio", "wire_item"]
 
@@ -55,8 +66,8 @@ def decode_audio(value: Any, path: str, codec: Codec) -> bytes:
     return data
 
 
-def _audio_fault(path: str, why: str) -> Fault:
-    return Fault("invalid_value", f"Invalid '{path}': {why}.", path)
+def _audio_fault(path: str, why: str) -> InvalidRequest:
+    return InvalidRequest("invalid_value", f"Invalid '{path}': {why}.", path)
 
 
 def checked_item(
@@ -95,7 +106,7 @@ def checked_item(
         if checked["type"] == "input_audio":
             sounds.append((index, decode_audio(checked["audio"], f"{where}.audio", codec)))
     if not item["content"]:
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             f"Invalid '{path}.content': a message needs at least one part.",
             f"{path}.content",
@@ -114,13 +125,13 @@ def _content(given: dict[str, Any], path: str, role: str, model: str, images: bo
     if kind not in allowed:
         raise invalid_value(f"{path}.type", kind, allowed)
     if kind == "output_audio":
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             "Assistant messages cannot be created with audio: send what was said as 'output_text'.",
             f"{path}.type",
         )
     if kind == "input_image" and not images:
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             f"The model '{model}' takes no images: send {quoted(k for k in allowed if k != 'input_image')}.",
             f"{path}.type",
@@ -191,7 +202,7 @@ class Conversations:
             item["id"] = server_id("item")
         id = item["id"]
         if id in conversation.items:
-            raise Fault(
+            raise InvalidRequest(
                 "invalid_value",
                 f"Error creating item: an item with id '{id:.80}' already exists in this session.",
                 "item.id",
@@ -200,7 +211,7 @@ class Conversations:
         self._check_call(item)
         conversation.apply("client", event)
         codec = conversation.input_codec
-        state.memory[id] = Memory(words={index: state.listen(data, codec) for index, data in sounds})
+        state.memory[id] = ItemExtras(words={index: state.listen(data, codec) for index, data in sounds})
         wire = _shown(item)
         state.emit("conversation.item.added", previous_item_id=previous, item=wire)
         state.emit("conversation.item.done", previous_item_id=previous, item=wire)
@@ -219,7 +230,7 @@ class Conversations:
         if given == "root":
             return None
         if given not in self._state.conversation.order:
-            raise Fault(
+            raise InvalidRequest(
                 "invalid_value",
                 f"Error creating item: there is no item '{given:.80}' in the conversation to put it after."
                 " Leave 'previous_item_id' out for the end, or send 'root' for the beginning.",
@@ -234,20 +245,20 @@ class Conversations:
             other.type == "function_call" and other.call_id == item["call_id"]
             for other in self._state.conversation
         ):
-            raise Fault(
+            raise InvalidRequest(
                 "invalid_tool_call_id",
                 f"Tool call ID '{item['call_id']:.80}' not found in conversation.",
                 "item.call_id",
             )
 
-    def given(self, items: list[Any]) -> list[tuple[Item, Memory]]:
+    def given(self, items: list[Any]) -> list[tuple[Item, ItemExtras]]:
         """Return the items of a response's own ``input``; they do not enter the conversation.
 
         Raises:
             Fault: One of them is refused, or refers to an item that is not in the conversation.
         """
         state = self._state
-        found: list[tuple[Item, Memory]] = []
+        found: list[tuple[Item, ItemExtras]] = []
         for index, wire in enumerate(items):
             path = f"response.input[{index}]"
             if mapping(wire, path).get("type") == "item_reference":
@@ -260,7 +271,7 @@ class Conversations:
             for part, data in sounds:
                 item.parts[part].chunks, item.parts[part].codec = [data], codec
             words = {part: state.listen(data, codec) for part, data in sounds}
-            found.append((item, Memory(words=words)))
+            found.append((item, ItemExtras(words=words)))
         return found
 
     def retrieve(self, event: Event) -> None:
@@ -280,12 +291,12 @@ class Conversations:
         index, end = event["content_index"], event["audio_end_ms"]
         part = item.parts[index] if index < len(item.parts) else None
         if item.role != "assistant" or part is None or part.kind != "audio":
-            raise Fault(
+            raise InvalidRequest(
                 "unsupported_content_type", "Only model output audio messages can be truncated", "item_id"
             )
         length = math.ceil(part.ms) if item.heard_ms is None else item.heard_ms
         if end > length:
-            raise Fault(
+            raise InvalidRequest(
                 "invalid_value",
                 f"Audio content of {length}ms is already shorter than {end}ms",
                 "audio_end_ms",
@@ -301,7 +312,7 @@ class Conversations:
                 "truncate": "truncating item",
                 "delete": "deleting item",
             }
-            raise Fault(
+            raise InvalidRequest(
                 f"item_{verb}_invalid_item_id" if verb != "response" else "invalid_value",
                 f"Error {doing.get(verb, 'retrieving item')}: the item with id '{id:.80}' does not exist.",
                 param,

@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..engines.base import Call, Say
+from ..engines.base import Call, TextPiece
 from ..errors import EngineError
 from ..protocol.models import find
-from .clauses import Clauses
+from .clauses import ClauseSplitter
 from .prompt import Prompt, entries, kept_share, spoken
 from .response_options import plan_response
 from .session_context import State
 from .usage_meter import Segment
 
-__all__ = ["Begun", "Draft", "Generation", "Request", "reread", "token_limit"]
+__all__ = ["Begun", "Generation", "Request", "SpeculativeResponse", "reread", "token_limit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Generation:
         self.request = request
         self._llm = state.engine.llm
         self._setup = Prompt(state.session["instructions"], state.session["tools"])
-        self._made: list[Begun | Say | Call] = []
+        self._made: list[Begun | TextPiece | Call] = []
         self._ended = False
         self._news = asyncio.Event()
         self._stop = threading.Event()
@@ -67,7 +67,7 @@ class Generation:
         """Let the model end soon; nobody wants the rest."""
         self._stop.set()
 
-    async def pieces(self) -> AsyncIterator[Begun | Say | Call]:
+    async def pieces(self) -> AsyncIterator[Begun | TextPiece | Call]:
         """Yield everything from the beginning on: first ``Begun``, then the answer's pieces.
 
         Raises:
@@ -99,12 +99,12 @@ class Generation:
                 return
             self._tell(piece)
 
-    def _tell(self, piece: Begun | Say | Call | None) -> None:
+    def _tell(self, piece: Begun | TextPiece | Call | None) -> None:
         """Hand a piece to the event loop, or the end; nobody listens once the loop is closed."""
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._take, piece)
 
-    def _take(self, piece: Begun | Say | Call | None) -> None:
+    def _take(self, piece: Begun | TextPiece | Call | None) -> None:
         if piece is None:
             self._ended = True
         else:
@@ -116,7 +116,7 @@ _log = logging.getLogger(__name__)
 _MAX_OUTPUT = 4_096
 
 
-class Draft:
+class SpeculativeResponse:
     """The answer to a turn that would be item ``item_id``: ``words`` in ``ms`` milliseconds of sound."""
 
     def __init__(self, state: State, item_id: str, ms: float, words: asyncio.Future[str]) -> None:
@@ -156,11 +156,11 @@ class Draft:
         self._generation = Generation(state, Request(prompt, plan["tool_choice"], limit, keep))
         if plan["output_modalities"] != ["audio"]:
             return
-        clauses = Clauses()
+        clauses = ClauseSplitter()
         async for piece in self._generation.pieces():
             if isinstance(piece, Begun):
                 continue
-            if not isinstance(piece, Say):
+            if not isinstance(piece, TextPiece):
                 return
             for clause, _ in clauses.feed(piece.text, piece.tokens):
                 state.speak_ahead(clause.strip(), plan["voice"], plan["speed"])

@@ -14,9 +14,9 @@ from ..audio.codecs import Codec
 from ..audio.samples import Resampler
 from ..engines.base import Call
 from ..protocol.events import server_id
-from .clauses import Clause, Clauses, heard_text, pieces
+from .clauses import Clause, ClauseSplitter, heard_text, pieces
 from .conversation import wire_item
-from .session_context import Memory, State
+from .session_context import ItemExtras, State
 from .usage_meter import assistant_audio
 
 __all__ = ["FunctionCall", "Output", "SpokenMessage", "WrittenMessage"]
@@ -33,7 +33,7 @@ class Output:
         self.audio_tokens = 0
         self._in_conversation = in_conversation
         self._place = {"response_id": response_id, "output_index": index}
-        state.memory[self.id] = Memory()
+        state.memory[self.id] = ItemExtras()
 
     def _announce(self, item: dict[str, Any]) -> None:
         wire = {"id": self.id, **item, "status": "in_progress"}
@@ -117,7 +117,7 @@ class SpokenMessage(_Message):
         self._codec = codec
         self._voice, self._speed = voice, speed
         self._budget = budget
-        self._clauses = Clauses()
+        self._clauses = ClauseSplitter()
         self._resampler = Resampler(state.engine.tts.rate, codec.rate)
         self._bytes = 0
 

@@ -16,7 +16,7 @@ import orjson
 from ..errors import EngineError
 from ..protocol.items import Item
 from .clauses import heard_text
-from .session_context import Memory, State, system_messages
+from .session_context import ItemExtras, State, system_messages
 from .usage_meter import Segment, assistant_audio, user_audio
 
 __all__ = ["Entry", "Prompt", "entries", "kept_share", "spoken"]
@@ -104,7 +104,7 @@ def kept_share(truncation: Any) -> float | None:
     return _KEPT_AFTER_OVERFLOW
 
 
-async def entries(state: State, items: Sequence[tuple[Item, Memory]]) -> list[Entry]:
+async def entries(state: State, items: Sequence[tuple[Item, ItemExtras]]) -> list[Entry]:
     """Return the prompt's entries of ``items``, once the recogniser has understood all of them.
 
     Raises:
@@ -129,7 +129,7 @@ def spoken(id: str, words: str, ms: float) -> Entry:
     return Entry(id, {"role": "user", "content": words}, (), user_audio(ms), round(ms))
 
 
-def _entry(item: Item, memory: Memory, words: dict[int, str]) -> Entry:
+def _entry(item: Item, memory: ItemExtras, words: dict[int, str]) -> Entry:
     if item.type == "function_call":
         call = {"name": item.name or "", "arguments": item.arguments}
         wire = {"id": item.call_id or item.id, "type": "function", "function": call}

@@ -19,7 +19,7 @@ from .schema import (
     voice_field,
     voice_is_fixed,
 )
-from .validation import Check, Fault, array, boolean, invalid_value, mapping, null_or, one_of, record
+from .validation import Check, InvalidRequest, array, boolean, invalid_value, mapping, null_or, one_of, record
 
 __all__ = ["plan_response"]
 
@@ -72,7 +72,7 @@ def plan_response(
     if isinstance(choice, dict) and choice["name"] not in {tool["name"] for tool in plan["tools"]}:
         offered = [tool["name"] for tool in plan["tools"]]
         if not offered:
-            raise Fault(
+            raise InvalidRequest(
                 "invalid_value",
                 f"Invalid value: '{choice['name']}'. No tools are offered to this response.",
                 "response.tool_choice",

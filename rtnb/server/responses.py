@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..audio.codecs import wire_format
-from ..engines.base import Call, Say
+from ..engines.base import Call, TextPiece
 from ..errors import RtnbError
 from ..protocol.events import server_id
 from ..protocol.items import Item
@@ -22,8 +22,8 @@ from .conversation import wire_item
 from .generation import Begun, Generation, Request, token_limit
 from .output_items import FunctionCall, Output, SpokenMessage, WrittenMessage
 from .prompt import Prompt, entries, kept_share
-from .session_context import Memory, State
-from .validation import Fault
+from .session_context import ItemExtras, State
+from .validation import InvalidRequest
 
 __all__ = ["Response", "Responses"]
 
@@ -37,7 +37,7 @@ class Response:
     """
 
     def __init__(
-        self, state: State, plan: Mapping[str, Any], items: list[tuple[Item, Memory]] | None
+        self, state: State, plan: Mapping[str, Any], items: list[tuple[Item, ItemExtras]] | None
     ) -> None:
         self.id = server_id("resp")
         self.in_conversation = plan["conversation"] != "none"
@@ -152,9 +152,9 @@ class Response:
                 state.forgotten.update(piece.forgotten)
                 continue
             used += piece.tokens
-            if isinstance(piece, Say) and not piece.text:  # tokens of a call that a limit cut off
+            if isinstance(piece, TextPiece) and not piece.text:  # tokens of a call that a limit cut off
                 continue
-            if isinstance(piece, Say):
+            if isinstance(piece, TextPiece):
                 await self._say(piece)
             else:
                 await self._call(piece)
@@ -165,7 +165,7 @@ class Response:
             await state.outbox.room()
         return await self._speak_rest() or used >= self._limit
 
-    async def _say(self, piece: Say) -> None:
+    async def _say(self, piece: TextPiece) -> None:
         last = self._outputs[-1] if self._outputs else None
         if not isinstance(last, SpokenMessage | WrittenMessage) or not last.open:
             last = self._message()
@@ -218,7 +218,7 @@ class Responses:
         self._running = [response for response in self._running if response.running]
         return next((response for response in self._running if response.in_conversation), None)
 
-    def create(self, plan: Mapping[str, Any], items: list[tuple[Item, Memory]] | None = None) -> None:
+    def create(self, plan: Mapping[str, Any], items: list[tuple[Item, ItemExtras]] | None = None) -> None:
         """Start a response.
 
         Raises:
@@ -226,7 +226,7 @@ class Responses:
         """
         active = self.active
         if active is not None and plan["conversation"] != "none":
-            raise Fault(
+            raise InvalidRequest(
                 "conversation_already_has_active_response",
                 f"Conversation already has an active response in progress: {active.id}."
                 " Wait until the response is finished before creating a new one.",
@@ -245,7 +245,9 @@ class Responses:
         if response_id is not None:
             found = next((response for response in self._running if response.id == response_id), None)
         if found is None:
-            raise Fault("response_cancel_not_active", "Cancellation failed: no active response found")
+            raise InvalidRequest(
+                "response_cancel_not_active", "Cancellation failed: no active response found"
+            )
         found.cancel("client_cancelled")
 
     def interrupt(self) -> None:

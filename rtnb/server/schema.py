@@ -15,7 +15,7 @@ from typing import Any
 
 from .validation import (
     Check,
-    Fault,
+    InvalidRequest,
     above_max,
     array,
     boolean,
@@ -68,7 +68,7 @@ def modalities_field(value: Any, path: str) -> list[str]:
     words = array(one_of(MODALITIES))(value, path)
     if len(words) != 1:
         shown = ", ".join(f"'{word}'" for word in words)
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             f"Invalid modalities: [{shown}]. Supported combinations are: ['text'] and ['audio'].",
             path,
@@ -142,7 +142,7 @@ def voice_field(voices: Iterable[str]) -> Check:
 def _tool(value: Any, path: str) -> dict[str, Any]:
     given = mapping(value, path)
     if given.get("type", "function") != "function":
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             f"Invalid value: '{given['type']!s:.80}'. Supported values are: 'function'. This server runs no"
             " MCP connector: offer the tools as functions.",
@@ -156,7 +156,7 @@ def _tool(value: Any, path: str) -> dict[str, Any]:
     }
     tool = record(fields, ("name",))(given, path)
     if not _TOOL_NAME.match(tool["name"]):
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             f"Invalid '{path}.name': a tool's name is 1 to 64 letters, digits, '_' and '-'.",
             f"{path}.name",
@@ -169,7 +169,7 @@ def _tools(value: Any, path: str) -> list[dict[str, Any]]:
     seen: set[str] = set()
     for index, tool in enumerate(tools):
         if tool["name"] in seen:
-            raise Fault(
+            raise InvalidRequest(
                 "invalid_value",
                 f"Invalid '{path}[{index}].name': two tools are named '{tool['name']}'.",
                 f"{path}[{index}].name",
@@ -191,7 +191,9 @@ def max_output_tokens_field(value: Any, path: str) -> Any:
     if value is None or value == "inf":
         return "inf"
     if isinstance(value, str):
-        raise Fault("invalid_value", f"Invalid '{path}': expected an integer from 1 to 4096, or 'inf'.", path)
+        raise InvalidRequest(
+            "invalid_value", f"Invalid '{path}': expected an integer from 1 to 4096, or 'inf'.", path
+        )
     return integer(1, 4_096)(value, path)
 
 
@@ -218,7 +220,7 @@ def tracing_field(value: Any, path: str) -> Any:
 def prompt_field(value: Any, path: str) -> None:
     """Take null: stored prompts are not here."""
     if value is not None:
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             f"Invalid '{path}': stored prompts are kept by the hosted service and are not offered here:"
             " send their text as 'instructions'.",
@@ -235,7 +237,7 @@ def metadata_field(value: Any, path: str) -> dict[str, str]:
         if not isinstance(text, str):
             raise invalid_type(f"{path}.{key}", "a string", text)
         if len(key) > 64 or len(text) > 512:
-            raise Fault(
+            raise InvalidRequest(
                 "string_above_max_length",
                 f"Invalid '{path}.{key:.64}': a key has at most 64 and a value at most 512 characters.",
                 path,
@@ -355,7 +357,7 @@ def update(
     if "type" not in change:
         raise missing("session.type")
     if change["type"] == "transcription":
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             "Invalid value: 'transcription'. Supported values are: 'realtime'. This server has no"
             " transcription sessions: set 'audio.input.transcription' in a realtime session.",
@@ -390,9 +392,9 @@ def _merge_input(into: dict[str, Any], given: dict[str, Any]) -> None:
     into.update(given)
 
 
-def voice_is_fixed(path: str) -> Fault:
+def voice_is_fixed(path: str) -> InvalidRequest:
     """Return the fault of another voice in a session where one was heard."""
-    return Fault(
+    return InvalidRequest(
         "cannot_update_voice",
         "Cannot update a conversation's voice if assistant audio is present.",
         path,

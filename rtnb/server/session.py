@@ -40,7 +40,17 @@ from .responses import Responses
 from .schema import defaults, update
 from .session_context import State
 from .usage_meter import TokenWindow, tokens_per_minute
-from .validation import Check, Fault, integer, invalid_type, invalid_value, mapping, null_or, record, string
+from .validation import (
+    Check,
+    InvalidRequest,
+    integer,
+    invalid_type,
+    invalid_value,
+    mapping,
+    null_or,
+    record,
+    string,
+)
 from .workers import Workers, lease
 
 __all__ = ["CAP_SECONDS", "ServerSession", "serve"]
@@ -165,7 +175,7 @@ class ServerSession:
             try:
                 frame = await self._transport.recv()
             except RemoteProtocolError as error:  # not a text frame; the connection lives on
-                self._refuse(Fault("invalid_event", str(error)), None)
+                self._refuse(InvalidRequest("invalid_event", str(error)), None)
                 continue
             await self._take(frame)
 
@@ -177,7 +187,7 @@ class ServerSession:
             if given is not None and not isinstance(given, str):
                 raise invalid_type("event_id", "a string", given)
             if given is not None and len(given) > _LONGEST_EVENT_ID:
-                raise Fault(
+                raise InvalidRequest(
                     "string_above_max_length",
                     f"Invalid 'event_id': string too long. Expected a string with maximum length"
                     f" {_LONGEST_EVENT_ID}, but got a string with length {len(given)} instead.",
@@ -190,14 +200,14 @@ class ServerSession:
             _EVENTS[type](event, "")
             if (waiting := self._handlers[type](event)) is not None:
                 await waiting
-        except Fault as fault:
+        except InvalidRequest as fault:
             self._refuse(fault, event_id)
         except Exception:
             _log.exception("a client event could not be handled")
             message = "The server had an error while processing your request."
-            self._refuse(Fault(None, message, type="server_error"), event_id)
+            self._refuse(InvalidRequest(None, message, type="server_error"), event_id)
 
-    def _refuse(self, fault: Fault, event_id: str | None) -> None:
+    def _refuse(self, fault: InvalidRequest, event_id: str | None) -> None:
         self.state.emit("error", error=fault.wire(event_id))
 
     # Settings
@@ -216,7 +226,7 @@ class ServerSession:
     # Sound
 
     def _clear_output(self, event: Event) -> None:
-        raise Fault(
+        raise InvalidRequest(
             "invalid_value",
             "output_audio_buffer.clear is for WebRTC and SIP: over a WebSocket the sound is buffered by the"
             " client, who stops it and sends conversation.item.truncate.",
@@ -234,7 +244,7 @@ class ServerSession:
         if by_turn and detection and detection["create_response"]:
             try:
                 self._respond({"type": "response.create"})
-            except Fault as fault:
+            except InvalidRequest as fault:
                 self._refuse(fault, None)
 
     def _transcribe(self, id: str, index: int, ms: float, words: asyncio.Future[str]) -> None:
@@ -270,13 +280,13 @@ def _parse(frame: bytes) -> Event:
     try:
         event = orjson.loads(frame)
     except orjson.JSONDecodeError:
-        raise Fault(
+        raise InvalidRequest(
             "invalid_json", "The message is not valid JSON: send one JSON object per text message."
         ) from None
     if not isinstance(event, dict):
-        raise Fault("invalid_event", "An event is a JSON object with a 'type'.")
+        raise InvalidRequest("invalid_event", "An event is a JSON object with a 'type'.")
     if event.get("type") is None:
-        raise Fault("invalid_event", "The 'type' field is missing.")
+        raise InvalidRequest("invalid_event", "The 'type' field is missing.")
     if not isinstance(event["type"], str):
         raise invalid_type("type", "a string", event["type"])
     return event

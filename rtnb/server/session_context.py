@@ -21,13 +21,13 @@ from ..protocol.conversation import Conversation
 from ..protocol.events import Event, server_id
 from ..protocol.items import Item
 from .clauses import Clause
-from .usage_meter import Ledger, TokenWindow, transcription_usage
+from .usage_meter import TokenWindow, UsageMeter, transcription_usage
 from .workers import Workers
 
 if TYPE_CHECKING:
-    from .generation import Draft
+    from .generation import SpeculativeResponse
 
-__all__ = ["Memory", "State", "report"]
+__all__ = ["ItemExtras", "State", "report"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ _HIGH_WATER = 64
 
 
 @dataclass(slots=True)
-class Memory:
+class ItemExtras:
     """What only the server knows of an item.
 
     ``words`` has a future for each content part with sound from the user: what the recogniser understood.
@@ -100,12 +100,12 @@ class State:
         self.limits = limits
         self.conversation_id = server_id("conv")
         self.conversation = Conversation()
-        self.memory: dict[str, Memory] = {}
+        self.memory: dict[str, ItemExtras] = {}
         self.forgotten: set[str] = set()
         """Items that no longer fit the model's context: still in the conversation, no longer in prompts."""
-        self.ledger = Ledger()
+        self.ledger = UsageMeter()
         self.outbox = Outbox()
-        self.draft: Draft | None = None
+        self.draft: SpeculativeResponse | None = None
         """The answer that was begun ahead to the item that is being made, until somebody takes it."""
         self._warming: Future[None] | None = None
         self._ahead: tuple[tuple[str, str, float], asyncio.Future[Samples]] | None = None
@@ -123,12 +123,12 @@ class State:
         order = self.conversation.order
         return order[-1] if order else None
 
-    def remembered(self) -> list[tuple[Item, Memory]]:
+    def remembered(self) -> list[tuple[Item, ItemExtras]]:
         """Return the conversation's items that prompts still hold, in order."""
         order = [id for id in self.conversation.order if id not in self.forgotten]
         return [(self.conversation.items[id], self.memory[id]) for id in order]
 
-    def take_draft(self) -> Draft | None:
+    def take_draft(self) -> SpeculativeResponse | None:
         """Return the answer that was begun ahead, if there is one; it is the caller's from now on."""
         draft, self.draft = self.draft, None
         return draft

@@ -17,9 +17,9 @@ from typing import Any, Literal
 from ..protocol.models import SEED, find
 
 __all__ = [
-    "Ledger",
     "Segment",
     "TokenWindow",
+    "UsageMeter",
     "assistant_audio",
     "tokens_per_minute",
     "transcription_usage",
@@ -95,7 +95,7 @@ class Segment:
     tokens: int
 
 
-class Ledger:
+class UsageMeter:
     """The prompts of a session so far, as a prefix cache would hold them."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 __all__ = [
     "Check",
-    "Fault",
+    "InvalidRequest",
     "above_max",
     "array",
     "boolean",
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-class Fault(Exception):
+class InvalidRequest(Exception):
     """A client event that is refused as a whole: nothing of it took effect."""
 
     def __init__(
@@ -77,35 +77,37 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "something else")
 
 
-def unknown_parameter(path: str) -> Fault:
+def unknown_parameter(path: str) -> InvalidRequest:
     """Return the fault of a field that the protocol does not have."""
-    return Fault("unknown_parameter", f"Unknown parameter: '{path}'.", path)
+    return InvalidRequest("unknown_parameter", f"Unknown parameter: '{path}'.", path)
 
 
-def missing(path: str) -> Fault:
+def missing(path: str) -> InvalidRequest:
     """Return the fault of a field that is required and absent."""
-    return Fault("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
+    return InvalidRequest("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
 
 
-def invalid_type(path: str, expected: str, value: Any) -> Fault:
+def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
     """Return the fault of a value of another JSON type; ``expected`` has its article: "a string"."""
-    return Fault(
+    return InvalidRequest(
         "invalid_type",
         f"Invalid type for '{path}': expected {expected}, but got {kind_of(value)} instead.",
         path,
     )
 
 
-def invalid_value(path: str, value: Any, allowed: Iterable[str]) -> Fault:
+def invalid_value(path: str, value: Any, allowed: Iterable[str]) -> InvalidRequest:
     """Return the fault of a value that is none of the ``allowed`` ones."""
     shown = f"{value!r:.80}" if not isinstance(value, str) else f"'{value:.80}'"
-    return Fault("invalid_value", f"Invalid value: {shown}. Supported values are: {quoted(allowed)}.", path)
+    return InvalidRequest(
+        "invalid_value", f"Invalid value: {shown}. Supported values are: {quoted(allowed)}.", path
+    )
 
 
-def below_min(path: str, value: float, least: float) -> Fault:
+def below_min(path: str, value: float, least: float) -> InvalidRequest:
     """Return the fault of a number that is too small."""
     kind = "integer" if isinstance(least, int) else "decimal"
-    return Fault(
+    return InvalidRequest(
         f"{kind}_below_min_value",
         f"Invalid '{path}': {kind} below minimum value. Expected a value >= {least},"
         f" but got {value} instead.",
@@ -113,10 +115,10 @@ def below_min(path: str, value: float, least: float) -> Fault:
     )
 
 
-def above_max(path: str, value: float, most: float) -> Fault:
+def above_max(path: str, value: float, most: float) -> InvalidRequest:
     """Return the fault of a number that is too large."""
     kind = "integer" if isinstance(most, int) else "decimal"
-    return Fault(
+    return InvalidRequest(
         f"{kind}_above_max_value",
         f"Invalid '{path}': {kind} above maximum value. Expected a value <= {most}, but got {value} instead.",
         path,

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 
 from ..engines.base import Engine
 
-__all__ = ["Lane", "Workers", "lease"]
+__all__ = ["WorkerThread", "Workers", "lease"]
 
 T = TypeVar("T")
 
 
-class Lane:
+class WorkerThread:
     """One thread and a queue that is fair between owners: each has one job done, then the next owner."""
 
-    def __init__(self, name: str, after: Lane | None = None) -> None:
+    def __init__(self, name: str, after: WorkerThread | None = None) -> None:
         """``after`` is a lane of the same part that was ended: its last call must have returned first."""
         self._after = after
         self._jobs: OrderedDict[object, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
@@ -90,9 +90,9 @@ class Workers:
     """The three lanes of one engine."""
 
     def __init__(self, name: str, after: Workers | None = None) -> None:
-        self.llm: Lane = Lane(f"rtnb-llm-{name}", after.llm if after else None)
-        self.asr: Lane = Lane(f"rtnb-asr-{name}", after.asr if after else None)
-        self.tts: Lane = Lane(f"rtnb-tts-{name}", after.tts if after else None)
+        self.llm: WorkerThread = WorkerThread(f"rtnb-llm-{name}", after.llm if after else None)
+        self.asr: WorkerThread = WorkerThread(f"rtnb-asr-{name}", after.asr if after else None)
+        self.tts: WorkerThread = WorkerThread(f"rtnb-tts-{name}", after.tts if after else None)
 
     @property
     def alive(self) -> bool:

@@ -25,18 +25,18 @@ from ..audio import Clip
 from ..errors import ArgumentError, BudgetError, RtnbError, SessionClosed
 from ..protocol import models
 from ..protocol.events import Event
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..transports.base import Transport
 from . import options as config
-from .budget import Budget, Guard
-from .connection import Answers, Explain, Line, Listener
+from .budget import Budget, BudgetEnforcer
+from .connection import Connection, Explain, Listener, PendingRequests
 from .content import Content, contents, grouped, message
-from .event_loop import Signal
-from .input_buffer import LEAST_SECONDS, Feed
+from .event_loop import Notifier
+from .input_buffer import LEAST_SECONDS, InputAudioBuffer
 from .options import check_names
-from .tools import Rounds, Tool, tools_of
+from .tools import Tool, ToolRunner, tools_of
 from .turn import Turn, cuts
-from .turn_queue import Promises
+from .turn_queue import TurnQueue
 
 __all__ = ["AsyncSession"]
 
@@ -62,21 +62,21 @@ class AsyncSession:
         self.billed = billed
         self.engine = engine
         """The embedded engine at the other end, such as "local"; "" for any other server."""
-        self._line = Line(transport, react=self._react, ended=self._lost, explain=explain)
+        self._line = Connection(transport, react=self._react, ended=self._lost, explain=explain)
         self._model = models.find(model)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._promises = Promises(self._begun)
-        self._feed = Feed(self.record)
-        self._rounds = Rounds(self._on_outputs)
-        self._answers = Answers()
-        self._guard = Guard(self.record, self._request)
+        self._promises = TurnQueue(self._begun)
+        self._feed = InputAudioBuffer(self.state)
+        self._rounds = ToolRunner(self._on_outputs)
+        self._answers = PendingRequests()
+        self._guard = BudgetEnforcer(self.state, self._request)
         self._began = self._loop.time()
 
     @property
-    def record(self) -> Record:
+    def state(self) -> SessionState:
         """The log and all that is folded from it. It outlives the session."""
-        return self._line.record
+        return self._line.state
 
     @property
     def turns(self) -> list[Turn]:
@@ -84,7 +84,7 @@ class AsyncSession:
         return self._promises.all
 
     @property
-    def signal(self) -> Signal:
+    def signal(self) -> Notifier:
         """Fires at every frame, and when a turn ends."""
         return self._line.signal
 
@@ -115,7 +115,7 @@ class AsyncSession:
             self._line.start()
             await self._answers.wait("session.created", timeout)
             if self.budget is not None:
-                self.budget.check_priced(self.record.row)
+                self.budget.check_priced(self.state.row)
             if len(update) > 1:
                 await self._update(update, timeout)
         except BaseException:
@@ -184,12 +184,12 @@ class AsyncSession:
         """
         budget = self._budget(value)
         if budget is not None:
-            budget.check_priced(self.record.row)
+            budget.check_priced(self.state.row)
         self._guard.change(budget)
 
     def _budget(self, value: Any) -> Budget | None:
         allowed = Budget.allowed(value)
-        return Budget(self.record, allowed, minutes=self._minutes, billed=self.billed) if allowed else None
+        return Budget(self.state, allowed, minutes=self._minutes, billed=self.billed) if allowed else None
 
     @property
     def spent(self) -> str | None:
@@ -320,7 +320,7 @@ class AsyncSession:
 
     def _send_clip(self, clip: Clip, turn: Turn | None) -> None:
         """Send a whole utterance. Where the server detects turns it goes as an item, past the detector."""
-        if self.record.conversation.turn_detection is not None:
+        if self.state.conversation.turn_detection is not None:
             self._create([clip], turn)
             return
         for event in self._feed.utterance(clip):
@@ -361,7 +361,7 @@ class AsyncSession:
         self._feed.saw(event)
         if turn is not None:
             if turn.number < 0 <= number:
-                turn.begin(self.record.turns.all[number])
+                turn.begin(self.state.turns.all[number])
                 self._promises.number(number, turn)
             if event["type"] in ("input_audio_buffer.commit", "conversation.item.create"):
                 self._promises.bring(event["event_id"], turn)
@@ -375,8 +375,8 @@ class AsyncSession:
             reaction(self, event, number)
 
     def _on_session(self, event: Event, number: int) -> None:
-        if self.record.model:
-            self._model = self.record.row
+        if self.state.model:
+            self._model = self.state.row
         self._answers.answer(event)
 
     def _on_speech_started(self, event: Event, number: int) -> None:
@@ -392,19 +392,19 @@ class AsyncSession:
     def _on_response_created(self, event: Event, number: int) -> None:
         if number < 0:
             return
-        turn, fold, spent = self._promises.of(number), self.record.turns.all[number], self._guard.spent
+        turn, fold, spent = self._promises.of(number), self.state.turns.all[number], self._guard.spent
         if spent is None and isinstance(turn.error, BudgetError):  # given up, and answered after all
             turn = self._promises.begun(number)
         elif spent is not None and "requested" not in fold.marks:
-            turn.refused, turn.unwanted = spent, True
-        if not fold.aside:
+            turn.refused, turn.cancel_requested = spent, True
+        if not fold.out_of_band:
             self._promises.current = turn
-        if turn.unwanted:
+        if turn.cancel_requested:
             self._emit({"type": "response.cancel", "response_id": event["response"]["id"]})
 
     def _begun(self, number: int) -> Turn:
         turn = Turn(self)
-        turn.begin(self.record.turns.all[number])
+        turn.begin(self.state.turns.all[number])
         return turn
 
     def _on_error(self, event: Event, number: int) -> None:
@@ -418,28 +418,32 @@ class AsyncSession:
             turn.refused = error
             self.cancel_turn(turn)
         turn = turn or self._promises.known(number)
-        if turn is not None and not turn.done and not self.record.turns.all[turn.number].active:
+        if turn is not None and not turn.done and not self.state.turns.all[turn.number].active:
             self._finish(turn)
 
     def _on_response_done(self, event: Event, number: int) -> None:
         if number < 0:
             return
-        turn, fold = self._promises.of(number), self.record.turns.all[number]
+        turn, fold = self._promises.of(number), self.state.turns.all[number]
         self._guard.look()
         if fold.active:
             return
-        if fold.responses[-1].status == "completed" and not turn.unwanted and self._rounds.start(turn):
+        if (
+            fold.responses[-1].status == "completed"
+            and not turn.cancel_requested
+            and self._rounds.start(turn)
+        ):
             return
-        if turn.untranscribed:  # its words may still be on their way, and may never come
+        if turn.awaits_transcript:  # its words may still be on their way, and may never come
             self._loop.call_later(_TRANSCRIPT_SECONDS, self._finish, turn)
         else:
             self._finish(turn)
 
     def _on_transcribed(self, event: Event, number: int) -> None:
         turn = self._promises.known(number)
-        if turn is None or turn.done or turn.untranscribed:
+        if turn is None or turn.done or turn.awaits_transcript:
             return
-        fold = self.record.turns.all[number]
+        fold = self.state.turns.all[number]
         if fold.responses and not fold.active and not self._rounds.runs(turn):
             self._finish(turn)
 
@@ -476,16 +480,16 @@ class AsyncSession:
         if turn.done or self.closed:
             return
         if self._promises.waits(turn):
-            turn.settle(turn.refused, dropped=True)
+            turn.settle(turn.refused, cancelled_before_start=True)
             self._promises.end(turn)
             self.signal.fire()
             return
-        turn.unwanted = True
+        turn.cancel_requested = True
         if self._rounds.cancel(turn):
-            turn.settle(dropped=True)
+            turn.settle(cancelled_before_start=True)
             self._ended(turn)
             return
-        running = [r for r in self.record.turns.all[turn.number].responses if r.status == "in_progress"]
+        running = [r for r in self.state.turns.all[turn.number].responses if r.status == "in_progress"]
         for response in running:  # one that was only asked for is cancelled when it begins
             self._emit({"type": "response.cancel", "response_id": response.id})
 

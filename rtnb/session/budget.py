@@ -18,10 +18,10 @@ from ..analysis.usage import Gauge
 from ..errors import ArgumentError, BudgetError, BudgetWarning, RtnbError
 from ..protocol.events import Event
 from ..protocol.models import Model
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..protocol.usage import Cost, Usage
 
-__all__ = ["WARN_AT", "Budget", "Guard"]
+__all__ = ["WARN_AT", "Budget", "BudgetEnforcer"]
 
 WARN_AT = 0.8
 """The share of a budget at which a session warns, once."""
@@ -50,7 +50,7 @@ class Budget:
 
     def __init__(
         self,
-        record: Record,
+        state: SessionState,
         allowed: Mapping[str, float],
         *,
         minutes: Callable[[], float],
@@ -59,7 +59,7 @@ class Budget:
         self.usd = allowed.get("usd")
         self.tokens = allowed.get("tokens")
         self.minutes = allowed.get("minutes")
-        self._record = record
+        self._state = state
         self._minutes = minutes
         self._billed = billed
         self._said: set[str] = set()
@@ -146,7 +146,7 @@ class Budget:
         return "s.budget = {" + ", ".join(f"{name!r}: {_plain(value)}" for name, value in parts.items()) + "}"
 
     def _responses(self) -> list[Any]:
-        return [response for turn in self._record.turns.all for response in turn.responses]
+        return [response for turn in self._state.turns.all for response in turn.responses]
 
     def _usages(self) -> list[Usage]:
         return [response.usage for response in self._responses() if response.usage is not None]
@@ -174,8 +174,8 @@ class Budget:
         }
 
     def _costs(self) -> list[Cost | None]:
-        row = self._record.row
-        heard = [used for turn in self._record.turns.all for used in list(turn.transcriptions.values())]
+        row = self._state.row
+        heard = [used for turn in self._state.turns.all for used in list(turn.transcriptions.values())]
         return [used.cost(row, billed=self._billed) for used in (*self._usages(), *heard)]
 
     def _dollars(self) -> Gauge:
@@ -185,7 +185,7 @@ class Budget:
         missing = {said for cost in known for said in cost.excludes} | {_unpriced(costs), self._untold()}
         absent = ", ".join(sorted(filter(None, missing)))
         notes = (
-            "" if self._billed else f"at the prices of {self._record.row.id}, not billed",
+            "" if self._billed else f"at the prices of {self._state.row.id}, not billed",
             "at most, with tokens of unknown kind at the dearest price" if _at_most(costs) else "",
             f"not in it: {absent}" if absent else "",
         )
@@ -222,14 +222,14 @@ def _plain(value: float) -> str:
 _log = logging.getLogger("rtnb")
 
 
-class Guard:
+class BudgetEnforcer:
     """Asks the budget before each response. ``update`` sends a ``session.update`` and awaits its answer."""
 
-    def __init__(self, record: Record, update: Callable[[Event], Awaitable[None]]) -> None:
+    def __init__(self, state: SessionState, update: Callable[[Event], Awaitable[None]]) -> None:
         self.budget: Budget | None = None
         self.hushed = False
         """Whether the server was told, for the budget's sake, to answer nothing by itself."""
-        self._record = record
+        self._state = state
         self._update = update
         self._tasks: set[asyncio.Future[None]] = set()
 
@@ -253,7 +253,7 @@ class Guard:
                 warnings.warn_explicit(said, BudgetWarning, "rtnb", 0)
             except BudgetWarning:  # a filter makes it an error: nobody is there to take one
                 _log.warning("%s", said)
-        detection = self._record.conversation.turn_detection
+        detection = self._state.conversation.turn_detection
         if not self.hushed and _answers(detection) and self.budget.spent is not None:
             self._tell(detection, create=False)
 
@@ -261,7 +261,7 @@ class Guard:
         """Take another budget, or none; a server that was hushed may answer again if this one allows it."""
         self.budget = budget
         if self.hushed and self.spent is None:
-            self._tell(self._record.conversation.turn_detection, create=True)
+            self._tell(self._state.conversation.turn_detection, create=True)
         self.look()
 
     def amend(self, session: Event) -> Event:

@@ -16,11 +16,11 @@ import orjson
 from ..errors import ArgumentError, AuthError, ConnectionLost, RemoteProtocolError, RtnbError, ServiceError
 from ..protocol.events import ClientIds, Direction, Event
 from ..protocol.log import Log
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..transports.base import Transport
-from .event_loop import Signal
+from .event_loop import Notifier
 
-__all__ = ["Answers", "Line", "Listener"]
+__all__ = ["Connection", "Listener", "PendingRequests"]
 
 
 def explained(lost: ConnectionLost, log: Log) -> RtnbError:
@@ -47,7 +47,7 @@ def explained(lost: ConnectionLost, log: Log) -> RtnbError:
     return lost
 
 
-class Answers:
+class PendingRequests:
     """Requests on their way. The server answers those of one kind in order, and refuses by event id."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ Listener = Callable[[Event, int], None]
 Explain = Callable[[ConnectionLost], RtnbError | None]
 
 
-class Line:
+class Connection:
     """Sends and receives events, and keeps every frame.
 
     ``react(event, turn number)`` is called for each of the server's events after it was folded, ``ended()``
@@ -114,8 +114,8 @@ class Line:
         ended: Callable[[], None],
         explain: Explain | None = None,
     ) -> None:
-        self.record = Record()
-        self.signal = Signal()
+        self.state = SessionState()
+        self.signal = Notifier()
         self.ids = ClientIds()
         self.problem: RtnbError | None = None
         self.closed = False
@@ -173,7 +173,7 @@ class Line:
             try:
                 frame = await self._transport.recv()
             except ConnectionLost as lost:
-                self._fail((self._explain and self._explain(lost)) or explained(lost, self.record.log))
+                self._fail((self._explain and self._explain(lost)) or explained(lost, self.state.log))
                 return
             except Exception as error:
                 self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))
@@ -186,7 +186,7 @@ class Line:
             except Exception as error:  # one odd event must not end what the next ones could go on with
                 _log.exception("the server's event %.80r could not be acted on", event["type"])
                 said = RemoteProtocolError(f"{event['type']:.80} made no sense here: {error!r}")
-                self.record.problems.append((len(self.record.log) - 1, str(said)))
+                self.state.problems.append((len(self.state.log) - 1, str(said)))
 
     def _fail(self, problem: RtnbError) -> None:
         if not self.closed and self.problem is None:
@@ -196,7 +196,7 @@ class Line:
     def _keep(
         self, frame: bytes, direction: Direction, event: Event | None = None
     ) -> tuple[Event | None, int]:
-        event, number = self.record.append(
+        event, number = self.state.append(
             frame, direction, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(), event=event
         )
         if event is not None and self._listeners:

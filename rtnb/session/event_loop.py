@@ -19,13 +19,13 @@ from typing import Any, TypeVar
 
 from ..errors import ArgumentError
 
-__all__ = ["POLL", "Signal", "call", "run"]
+__all__ = ["POLL", "Notifier", "call", "run"]
 
 POLL = 0.25
 """Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
 
 
-class Signal:
+class Notifier:
     """Counts changes. Whoever waits names the count it has seen, so no change is ever missed."""
 
     def __init__(self) -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from ..audio import Clip, Codec
 from ..errors import ArgumentError
 from ..protocol.events import Event
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from .content import encoded
 
-__all__ = ["LEAST_SECONDS", "Feed"]
+__all__ = ["LEAST_SECONDS", "InputAudioBuffer"]
 
 LEAST_SECONDS = 0.1
 """The least sound that can be committed (API reference)."""
@@ -23,17 +23,17 @@ _CHUNK_SECONDS = 1.0
 """Sound per append when a whole clip is sent: far below the limit of 15 MiB, and still few frames."""
 
 
-class Feed:
+class InputAudioBuffer:
     """Makes the events that carry sound, and counts what was appended and neither committed nor cleared."""
 
-    def __init__(self, record: Record) -> None:
-        self._record = record
+    def __init__(self, state: SessionState) -> None:
+        self._state = state
         self._buffered = 0  # bytes
 
     @property
     def codec(self) -> Codec:
         """The session's input format."""
-        return self._record.conversation.input_codec
+        return self._state.conversation.input_codec
 
     def saw(self, event: Event) -> None:
         """Take note of an event that is sent."""
@@ -44,7 +44,7 @@ class Feed:
 
     def committed(self) -> None:
         """The server took what it detected."""
-        if self._record.conversation.turn_detection is not None:
+        if self._state.conversation.turn_detection is not None:
             self._buffered = 0
 
     def check_commit(self) -> None:
@@ -80,7 +80,7 @@ class Feed:
         clip = Clip.of(sound)
         if not (isinstance(speed, (int, float)) and speed > 0 and chunk > 0):
             raise ArgumentError(f"speed and chunk are numbers above 0, not {speed!r} and {chunk!r}")
-        if self._record.conversation.turn_detection is None:
+        if self._state.conversation.turn_detection is None:
             raise ArgumentError(
                 "nothing would find the turns in it: connect or update with turn_detection='server_vad', "
                 "or send the clip as a turn of its own with send"

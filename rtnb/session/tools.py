@@ -29,7 +29,7 @@ from ..errors import ArgumentError, RemoteProtocolError
 from ..protocol.events import Event
 from .turn import Turn
 
-__all__ = ["Rounds", "Tool", "tool", "tools_of"]
+__all__ = ["Tool", "ToolRunner", "tool", "tools_of"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -265,7 +265,7 @@ _MOST = 8
 """How often the model may call tools within one turn before the turn is ended."""
 
 
-class Rounds:
+class ToolRunner:
     """Runs the tools of a session's turns. ``done(turn, outputs)`` is called with the items to create."""
 
     def __init__(self, done: Callable[[Turn, list[Event]], None]) -> None:

@@ -17,9 +17,9 @@ from ..errors import ArgumentError, RtnbError, TurnTimeout
 from ..protocol.conversation import UNHEARD
 from ..protocol.events import Event
 from ..protocol.log import Entry
-from ..protocol.turns import Turn as Fold
+from ..protocol.turns import TurnState
 from .content import Content
-from .event_loop import POLL, Signal
+from .event_loop import POLL, Notifier
 
 if TYPE_CHECKING:
     from .async_session import AsyncSession
@@ -83,13 +83,13 @@ class Turn(TurnView):
     def __init__(self, session: AsyncSession, given: Sequence[Content] = ()) -> None:
         self._session = session
         self._given = given
-        self._sent_nothing = Fold(-2)
-        super().__init__(session.record, self._sent_nothing, billed=session.billed, engine=session.engine)
+        self._sent_nothing = TurnState(-2)
+        super().__init__(session.state, self._sent_nothing, billed=session.billed, engine=session.engine)
         self._over = False
-        self._settling = Signal()
+        self._settling = Notifier()
         self._failure: RtnbError | None = None
         self._dropped = False
-        self.unwanted = False
+        self.cancel_requested = False
         """Whether ``cancel`` was asked for; the wire has the last word on what became of it."""
         self.refused: RtnbError | None = None
         """Why the server did not take the turn's input; then its answer is cancelled."""
@@ -98,7 +98,7 @@ class Turn(TurnView):
 
     # What the session does to a turn; all on the session's loop.
 
-    def begin(self, fold: Fold) -> None:
+    def begin(self, fold: TurnState) -> None:
         """Tie the promise to the turn that its first frame opened."""
         self._fold = fold
 
@@ -106,11 +106,11 @@ class Turn(TurnView):
         """Let go of it: the input of a turn that was dropped belongs to the one that comes next."""
         self._fold = self._sent_nothing
 
-    def settle(self, failure: RtnbError | None = None, *, dropped: bool = False) -> None:
+    def settle(self, failure: RtnbError | None = None, *, cancelled_before_start: bool = False) -> None:
         """End the promise: with the wire's own status, with a failure here, or dropped before an answer."""
         if not self._over:
             self._failure = failure
-            self._dropped = dropped
+            self._dropped = cancelled_before_start
             self._over = True
             self._settling.fire()
 
@@ -263,7 +263,7 @@ class Turn(TurnView):
 
         ``halves`` carries, by item, the bytes of a sample whose end comes with the next delta.
         """
-        log = self._record.log
+        log = self._state.log
         end = len(log)
         rows = np.arange(start, end)
         mine = rows[log.sorts(rows)[1] == self._fold.number]
@@ -283,8 +283,8 @@ class Turn(TurnView):
             return Delta("text", data["item_id"], entry.t, text=data["delta"])
         if entry.type == "response.output_audio.delta":
             data = entry.data
-            item = self._record.conversation.items[data["item_id"]]
-            codec = item.parts[data["content_index"]].codec or self._record.conversation.output_codec
+            item = self._state.conversation.items[data["item_id"]]
+            codec = item.parts[data["content_index"]].codec or self._state.conversation.output_codec
             sound = b64decode(data["delta"], validate=True)
             sound = halves.pop(item.id, b"") + sound
             whole = len(sound) // codec.width * codec.width

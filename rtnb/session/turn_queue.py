@@ -14,7 +14,7 @@ from ..protocol.events import Event
 from .content import Content
 from .turn import Turn
 
-__all__ = ["Promises", "Waiting"]
+__all__ = ["TurnQueue", "Waiting"]
 
 
 class Waiting(NamedTuple):
@@ -26,7 +26,7 @@ class Waiting(NamedTuple):
     response: Event
 
 
-class Promises:
+class TurnQueue:
     """Knows each turn by what names it on the wire; ``make`` makes one that the server opened."""
 
     def __init__(self, make: Callable[[int], Turn]) -> None:

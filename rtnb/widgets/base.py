@@ -27,7 +27,7 @@ try:
 except ImportError:
     raise MissingPackageError("anywidget", "a widget", "lab") from None
 
-__all__ = ["Hear", "PageWidget", "anywidget", "css", "esm", "pin", "source", "traitlets", "unheard"]
+__all__ = ["BaseWidget", "Hear", "anywidget", "css", "esm", "pin", "source", "traitlets", "unheard"]
 
 _BETWEEN_CELLS = ("Google Colab", "Visual Studio Code")
 """Front ends that send a widget's messages to the main shell, where they wait for the running cell."""
@@ -101,10 +101,10 @@ Hear = Callable[[dict[str, Any], list[memoryview]], None]
 _KEPT_LETTERS = 20_000_000
 """Of the cards of widgets that are over, what the kernel holds for pages that are loaded again."""
 
-_over: deque[PageWidget] = deque()
+_over: deque[BaseWidget] = deque()
 
 
-class PageWidget(anywidget.AnyWidget):
+class BaseWidget(anywidget.AnyWidget):
     """What all live widgets share. ``hear(message, buffers)`` is called for each message of a page."""
 
     uid = traitlets.Unicode().tag(sync=True)

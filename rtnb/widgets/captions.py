@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis import labels
-from ..protocol.state import Record
+from ..protocol.state import SessionState
 from ..redaction import clean_text
 from ..render.audio_player import duration
 from ..session.turn import Turn
@@ -13,7 +13,7 @@ from ..session.turn import Turn
 __all__ = ["facts", "lines", "money"]
 
 
-def lines(turn: Turn, record: Record) -> list[dict[str, Any]]:
+def lines(turn: Turn, record: SessionState) -> list[dict[str, Any]]:
     """Return the user's line and the assistant's line of a turn, as messages for the page."""
     number = max(turn.number, 0)
     items = record.conversation.items
@@ -22,7 +22,7 @@ def lines(turn: Turn, record: Record) -> list[dict[str, Any]]:
         inputs = [*fold.given, *(items[id] for id in fold.inputs)]
         asked = " ".join(filter(None, (item.text.strip() for item in inputs)))
         spoken = any(item.audio_ms for item in inputs)
-        waits = turn.untranscribed
+        waits = turn.awaits_transcript
     else:
         asked, spoken, waits = str(turn.input), turn.input.audio is not None, True
     note = ""
@@ -63,7 +63,7 @@ def facts(turn: Turn) -> str:
     return " · ".join(filter(None, parts))
 
 
-def money(record: Record, billed: bool) -> str:
+def money(record: SessionState, billed: bool) -> str:
     """Return what a session has used so far: tokens and, where the prices are known, dollars."""
     usage = record.usage
     if not usage.total_tokens:

@@ -49,7 +49,7 @@ class Desk:
         self._rows = Rows(events)
         self._formats = Formats(events.source)
         self._teller = Teller(self._rows, self._formats)
-        self._tracks = Tracks(self._rows, self._formats, lambda: events.record.conversation)
+        self._tracks = Tracks(self._rows, self._formats, lambda: events.state.conversation)
         self._selections: OrderedDict[Wanted, Selection] = OrderedDict()
         self._sounds: OrderedDict[str, bytes] = OrderedDict()
         self._counted = -1
@@ -330,10 +330,10 @@ class EventLog(anywidget.AnyWidget):
 
 def show(events: Events) -> EventLog:
     """Show events live in the running cell and return the widget."""
-    from ..notebook.display import Place
+    from ..notebook.display import OutputCell
 
     widget = EventLog(events)
     bundle = widget._repr_mimebundle_()
     data = bundle[0] if bundle is not None else events._repr_mimebundle_()
-    Place(data | {"text/plain": repr(events)})
+    OutputCell(data | {"text/plain": repr(events)})
     return widget

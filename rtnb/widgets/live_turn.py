@@ -15,13 +15,13 @@ import numpy as np
 
 from ..audio.codecs import from_pcm16
 from ..audio.peaks import Peaks
-from ..notebook.display import Place
+from ..notebook.display import OutputCell
 from ..protocol.events import Event
 from ..render.turn_card import turn_html
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
 from . import captions, playback
-from .base import PageWidget, css, esm
+from .base import BaseWidget, css, esm
 from .playback import Player
 
 __all__ = ["Live", "LiveWidget", "show"]
@@ -43,7 +43,7 @@ _GROWING_SECONDS = 10.0
 _shown: weakref.WeakKeyDictionary[Turn, Live] = weakref.WeakKeyDictionary()
 
 
-class LiveWidget(PageWidget):
+class LiveWidget(BaseWidget):
     """The live turn in the page."""
 
     _esm = esm("live")
@@ -77,7 +77,7 @@ class Live:
         self.widget = LiveWidget(lambda message, buffers: core.call_soon(self._hear, message))
         self._core = core
         self._silent = silent
-        self._places: list[Place] = []
+        self._places: list[OutputCell] = []
         self._loop = core.loop
         self._player = Player(self.widget.tell, self._loop.call_later)
         self._peaks = Peaks()
@@ -92,7 +92,7 @@ class Live:
     def display(self) -> None:
         """Show the widget in the running cell; its fallback is the card as far as it is known."""
         self._places.append(
-            Place(
+            OutputCell(
                 {
                     "text/plain": repr(self.turn),
                     "text/html": turn_html(self.turn),
@@ -117,14 +117,14 @@ class Live:
     def _on_event(self, event: Event, number: int) -> None:
         kind = event["type"]
         if kind == "input_audio_buffer.speech_started" and number != self.turn.number:
-            detection = self._core.record.conversation.turn_detection or {}
+            detection = self._core.state.conversation.turn_detection or {}
             if detection.get("interrupt_response") is not False:
                 self._stop(cancel=False)
             return
         if number != self.turn.number:
             return
         if kind == "response.output_audio.delta":
-            item = self._core.record.conversation.items[event["item_id"]]
+            item = self._core.state.conversation.items[event["item_id"]]
             part = item.parts[event["content_index"]]
             if part.codec is not None:
                 self._sound(item.id, b64decode(event["delta"]), part.codec)
@@ -239,7 +239,7 @@ class Live:
         self._dirty = False
         if self.replaced or not self.widget.owner:
             return
-        for line in captions.lines(self.turn, self._core.record):
+        for line in captions.lines(self.turn, self._core.state):
             self.widget.tell(line)
         seconds = self._peaks.samples / 24_000
         count = _COLUMNS if self.turn.done else round(_COLUMNS * min(1.0, seconds / _GROWING_SECONDS)) or 1

@@ -13,7 +13,7 @@ from ..audio.codecs import from_pcm16, to_pcm16
 from ..audio.samples import Resampler
 from ..session.async_session import AsyncSession
 
-__all__ = ["CAPTURE_RATE", "FLAGS", "Microphone", "Take", "captured"]
+__all__ = ["CAPTURE_RATE", "FLAGS", "Capture", "Microphone", "captured"]
 
 CAPTURE_RATE = 24_000
 FLAGS = {
@@ -33,7 +33,7 @@ def captured(info: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class Take:
+class Capture:
     """The chunks of one take: PCM16 at ``rate`` Hz, numbered from 0, in any order, each counted once."""
 
     def __init__(self, take: str, rate: int) -> None:
@@ -93,7 +93,7 @@ class Microphone:
         """Pass PCM16 at the page's rate on to the session, in the format of its input."""
         rate = self.info["device_rate"] if self.info else CAPTURE_RATE
         self.seconds += len(data) / 2 / rate
-        codec = self._core.record.conversation.input_codec
+        codec = self._core.state.conversation.input_codec
         if codec.type != "audio/pcm" or codec.rate != rate:
             if self._resampler is None:
                 self._resampler = Resampler(rate, codec.rate)

@@ -17,11 +17,11 @@ from ..audio.peaks import BASE, FACTOR
 from ..audio.sample_clips import names as sample_names
 from ..audio.sample_clips import read as read_sample
 from ..errors import ArgumentError, AudioError, MicrophoneError, RtnbError
-from ..session.event_loop import POLL, Signal
+from ..session.event_loop import POLL, Notifier
 from .base import anywidget, css, esm, pin, unheard
 from .base import traitlets as t
-from .microphone import CAPTURE_RATE, FLAGS, Take, captured
-from .static_recorder import Still
+from .microphone import CAPTURE_RATE, FLAGS, Capture, captured
+from .static_recorder import StaticRecorder
 from .waveform import PART_SECONDS, SoundParts, first_picture
 
 __all__ = ["Recorder"]
@@ -96,14 +96,14 @@ class Recorder(anywidget.AnyWidget):
         on_clip: Callable[[Clip], None] | None = None,
     ) -> None:
         self._lock = threading.RLock()
-        self._signal = Signal()
+        self._signal = Notifier()
         self._whole: Clip | None = None
-        self._still = Still(lambda: self.clip)
+        self._still = StaticRecorder(lambda: self.clip)
         self._parts: SoundParts | None = None
         self._failure: RtnbError | None = None
         self._told = False
         self._kept = False
-        self._recording: Take | None = None
+        self._recording: Capture | None = None
         self._heard = 0
         self._info: dict[str, Any] = {}
         self._asked_again = False
@@ -249,9 +249,9 @@ class Recorder(anywidget.AnyWidget):
 
     def _ipython_display_(self) -> None:
         """Show it, and after it an output for the clip: all that a saved notebook has of a widget."""
-        from ..notebook.display import Place
+        from ..notebook.display import OutputCell
 
-        Place(self._repr_mimebundle_()[0])
+        OutputCell(self._repr_mimebundle_()[0])
         self._still.show()
 
     @t.observe("trim_start", "trim_end")
@@ -336,7 +336,7 @@ class Recorder(anywidget.AnyWidget):
         timer.start()
 
     def _started(self, take: str, info: dict[str, Any]) -> None:
-        self._recording = Take(take, int(info["rate"]))
+        self._recording = Capture(take, int(info["rate"]))
         self._asked_again = False
         self._failure, self._kept = None, False
         self._info = {
@@ -348,7 +348,7 @@ class Recorder(anywidget.AnyWidget):
         self.take, self.error, self.state = take, "", "recording"
         self.trim_start, self.trim_end = 0.0, None
 
-    def _chunk(self, recording: Take, seq: int, data: bytes) -> None:
+    def _chunk(self, recording: Capture, seq: int, data: bytes) -> None:
         fresh = recording.add(seq, data)
         if not fresh or self.on_chunk is None:
             return
@@ -359,7 +359,7 @@ class Recorder(anywidget.AnyWidget):
                 _log.exception("on_chunk failed")
                 self.error = f"{_failed('on_chunk', error)}: the recording goes on"
 
-    def _stopped(self, recording: Take, count: int) -> None:
+    def _stopped(self, recording: Capture, count: int) -> None:
         missing = recording.missing(count)
         if missing and not self._asked_again:
             self._asked_again = True
@@ -369,7 +369,7 @@ class Recorder(anywidget.AnyWidget):
             self._info["lost_chunks"] = len(missing)
         self._finish(recording)
 
-    def _finish(self, recording: Take) -> None:
+    def _finish(self, recording: Capture) -> None:
         """Make a clip of what has arrived of a take."""
         self._recording = None
         if not recording.seconds:

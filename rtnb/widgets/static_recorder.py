@@ -13,14 +13,14 @@ from typing import Any
 from ..audio import Clip, clip_html
 from ..errors import RtnbError
 
-__all__ = ["Still"]
+__all__ = ["StaticRecorder"]
 
 _MOMENT = 0.3
 """Seconds without another change after which the output is written: Opus of a long clip takes some."""
 _HTML = '<div class="rtnb-still">{}</div>'
 
 
-class Still:
+class StaticRecorder:
     """The outputs of one recorder, wherever it is shown. ``read`` gives its clip, or raises RtnbError."""
 
     def __init__(self, read: Callable[[], Clip]) -> None:
@@ -33,9 +33,9 @@ class Still:
 
     def show(self) -> None:
         """Add an output to the running cell."""
-        from ..notebook.display import Place
+        from ..notebook.display import OutputCell
 
-        self._places.append(Place(self.bundle))
+        self._places.append(OutputCell(self.bundle))
         self.soon()
 
     def soon(self) -> None:

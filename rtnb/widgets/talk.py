@@ -113,7 +113,7 @@ class Talk:
         return {"text/plain": repr(self), "text/html": html}
 
     def _ipython_display_(self) -> None:
-        from ..notebook.display import Place, live_pages
+        from ..notebook.display import OutputCell, live_pages
 
         bundle: dict[str, Any] = {**self._repr_mimebundle_()}
         if self.state != "stopped" and live_pages():
@@ -124,9 +124,9 @@ class Talk:
                     lambda message, buffers: self._core.call_soon(self._hear, message, buffers)
                 )
             bundle["application/vnd.jupyter.widget-view+json"] = self._widget.view
-            self._places.append(Place(bundle))
+            self._places.append(OutputCell(bundle))
         else:
-            Place(bundle)
+            OutputCell(bundle)
 
     # The session's loop from here on.
 
@@ -203,7 +203,7 @@ class Talk:
         self._soon()
 
     async def _start(self) -> None:
-        self._before = (self._core.record.session.get("audio") or {}).get("input", {}).get("turn_detection")
+        self._before = (self._core.state.session.get("audio") or {}).get("input", {}).get("turn_detection")
         self._unsubscribe = self._core.subscribe(self._on_event)
         await self._detect()
         self._update()
@@ -276,7 +276,7 @@ class Talk:
         if number >= 0 and any(turn.number == number for turn in self._core.turns[: self._first]):
             return  # the turn was sent before the talk began, and sounds in its own cell
         if kind == "response.output_audio.delta":
-            item = self._core.record.conversation.items[event["item_id"]]
+            item = self._core.state.conversation.items[event["item_id"]]
             codec = item.parts[event["content_index"]].codec
             if codec is not None:
                 self._player.feed(item.id, b64decode(event["delta"]), codec)
@@ -284,7 +284,7 @@ class Talk:
         elif kind in ("response.output_audio.done", "response.output_item.done"):
             self._player.end(event.get("item_id") or event["item"]["id"])
         elif kind == "input_audio_buffer.speech_started":
-            detection = self._core.record.conversation.turn_detection or {}
+            detection = self._core.state.conversation.turn_detection or {}
             if detection.get("interrupt_response") is not False:
                 self._silence(cancel=False)
             self._phase, self._note = "hearing", ""
@@ -344,10 +344,10 @@ class Talk:
             if turn.number >= 0 and turn.number in self._dirty:
                 if self.state == "live":
                     turn.silence = partial(self._silence, cancel=True)
-                for line in captions.lines(turn, self._core.record):
+                for line in captions.lines(turn, self._core.state):
                     self._tell(line)
         self._dirty.clear()
-        record = self._core.record
+        record = self._core.state
         self._tell(
             {
                 "kind": "facts",
@@ -367,12 +367,12 @@ class Talk:
         """Return the tokens of the conversation at its last answer, and the model's window."""
         usages = [
             response.usage
-            for turn in self._core.record.turns.all
+            for turn in self._core.state.turns.all
             for response in turn.responses
-            if response.usage is not None and not turn.aside
+            if response.usage is not None and not turn.out_of_band
         ]
         used = usages[-1].total_tokens if usages else 0
-        return [used, self._core.record.row.context]
+        return [used, self._core.state.row.context]
 
     async def _stop(self) -> None:
         if self.state == "stopped":
@@ -404,7 +404,9 @@ class Talk:
                 self._note = str(error)
         for turn in self.turns:
             if not turn.items and not turn.input.audio and not turn.input.text and not turn.queued:
-                turn.settle(dropped=True)  # speech that began and was not taken: nothing will answer it
+                turn.settle(
+                    cancelled_before_start=True
+                )  # speech that began and was not taken: nothing will answer it
         waiting = [asyncio.ensure_future(_settled(turn)) for turn in self.turns if not turn.done]
         if waiting:
             await asyncio.wait(waiting, timeout=_SETTLE_SECONDS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .base import PageWidget, css, esm
+from .base import BaseWidget, css, esm
 
 __all__ = ["TalkWidget"]
 
 
-class TalkWidget(PageWidget):
+class TalkWidget(BaseWidget):
     """Microphone, captions, buttons; what it does is told in ``talk.py``."""
 
     _esm = esm("talk")

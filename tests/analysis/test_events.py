@@ -30,7 +30,7 @@ from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
 from rtnb.protocol.entries import NO_TURN
 from rtnb.protocol.events import is_delta
 from rtnb.protocol.log import Log
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 from rtnb.redaction import known_keys
 from rtnb.render.event_table import ROWS_SHOWN, events_html, headline
 from rtnb.widgets.event_log import Desk
@@ -41,7 +41,7 @@ KEY = "sk-proj-abcdefghijklmnop0123456789"
 
 
 def events_of(record, **about):
-    return Events(record.log, record=lambda: record, about=about)
+    return Events(record.log, state=lambda: record, about=about)
 
 
 def seen(events, **wanted):
@@ -214,14 +214,14 @@ def test_streams_that_alternate_are_a_row_each():
         wire.delta("output_audio", tone(20))
         wire.append(tone(20))
     wire.end()
-    selection = seen(events_of(wire.record))
+    selection = seen(events_of(wire.state))
     counts = [(line.kind, line.count) for line in selection.lines(0, 99)]
     assert counts.count(("row", 6)) == 3
-    assert len(types(seen(selection.rows.events, each=True))) == len(wire.record.log)
+    assert len(types(seen(selection.rows.events, each=True))) == len(wire.state.log)
 
 
 def test_chips_know_what_an_event_holds():
-    events = events_of(full().record)
+    events = events_of(full().state)
     assert {"conversation.item.create", "response.function_call_arguments.done"} <= set(
         types(seen(events, chips=frozenset({"tools"})))
     )
@@ -236,7 +236,7 @@ def test_chips_know_what_an_event_holds():
     wire.begin()
     wire.end(status="failed", details={"error": {"code": "x"}})
     wire.server("conversation.item.input_audio_transcription.failed", item_id="i", error={"message": "no"})
-    events = events_of(wire.record)
+    events = events_of(wire.state)
     assert len(types(seen(events, chips=frozenset({"errors"})))) == 2
     assert headline(events)[-1] == "2 errors"
     desk = Desk(events)
@@ -309,7 +309,7 @@ def test_a_search_goes_on_where_it_stopped():
 
 
 def test_find_takes_texts_and_patterns():
-    events = events_of(full().record)
+    events = events_of(full().state)
     assert {entry.type for entry in events.find("ROME")} == {"response.function_call_arguments.done"}
     assert events.find(re.compile(r"Go+d day\.")).counts() == events.find("good day.").counts()
     assert [e.index for e in events.find(re.compile(rb"item_u1"))] == [
@@ -325,21 +325,21 @@ def test_find_takes_texts_and_patterns():
 
 def test_events_are_a_sequence_that_grows_with_the_session():
     wire = full()
-    events = events_of(wire.record, where="a test")
+    events = events_of(wire.state, where="a test")
     size = len(events)
     part = events.filter("response.*", turn=1)
     assert isinstance(part, Events)
     assert isinstance(part[2:5], Events)
     assert part.about == events[1:].about == {"where": "a test"}
-    assert part.record is wire.record
-    assert events.bytes == sum(len(entry.frame) for entry in events) == wire.record.log.bytes
+    assert part.state is wire.state
+    assert events.bytes == sum(len(entry.frame) for entry in events) == wire.state.log.bytes
     assert part.bytes == sum(len(entry.frame) for entry in part)
     assert part.counts()["response.output_audio.delta"] == 5
     assert [entry.turn for entry in events.filter(direction="client", turn=2)] == [2]
     wire.server("late")
     assert (len(events), events[-1].type, len(part)) == (size + 1, "late", len(part))
-    assert events.nbytes == wire.record.log.nbytes
-    assert Events(wire.record.log).record.turns.all[0].inputs == ["item_u1"]
+    assert events.nbytes == wire.state.log.nbytes
+    assert Events(wire.state.log).state.turns.all[0].inputs == ["item_u1"]
 
 
 COLUMNS = ["index", "t", "wall", "direction", "type", "turn", "bytes", "event"]
@@ -348,7 +348,7 @@ COLUMNS = ["index", "t", "wall", "direction", "type", "turn", "bytes", "event"]
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
 def test_data_frames_of_every_kind(kind):
     pytest.importorskip("pyarrow" if kind == "arrow" else kind)
-    events = events_of(full().record)
+    events = events_of(full().state)
     for part in (events, events[::-3], events[:0]):
         table = part.to_frame(kind)
         rows = table.to_pylist() if kind == "arrow" else None
@@ -372,7 +372,7 @@ def test_data_frames_of_every_kind(kind):
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
 def test_data_frames_of_other_rows_have_the_same_types(kind):
     pytest.importorskip("pyarrow" if kind == "arrow" else kind)
-    events = events_of(full().record)
+    events = events_of(full().state)
     made = [part.to_frame(kind) for part in (events, events.filter("error"), events[:0])]
     types = [list(map(str, one.schema.types if kind == "arrow" else one.dtypes)) for one in made]
     assert types == types[:1] * 3
@@ -388,18 +388,18 @@ def test_data_frames_of_other_rows_have_the_same_types(kind):
 def test_a_data_frame_of_a_log_that_grows_meanwhile(kind, monkeypatch):
     pytest.importorskip("pyarrow" if kind == "arrow" else kind)
     wire = full()
-    before, entry = len(wire.record.log), Log.entry
+    before, entry = len(wire.state.log), Log.entry
 
     def more(log, index):
         wire.client("something.else")
         return entry(log, index)
 
     monkeypatch.setattr(Log, "entry", more)
-    assert len(events_of(wire.record).to_frame(kind)) == before
+    assert len(events_of(wire.state).to_frame(kind)) == before
 
 
 def test_what_is_no_type_is_refused():
-    events = events_of(full().record)
+    events = events_of(full().state)
     for wrong in (5, [5], ["error", None], b"error"):
         with pytest.raises(ArgumentError, match="a type is a text"):
             events.filter(wrong)
@@ -407,14 +407,14 @@ def test_what_is_no_type_is_refused():
 
 def test_turns_are_meant_by_number_or_by_themselves_one_or_several():
     wire = full()
-    events, turns = events_of(wire.record), wire.turns
+    events, turns = events_of(wire.state), wire.turns
     first, third = list(events.filter(turn=0)), list(events.filter(turn=2))
     assert first
     assert third
     for both in ([0, 2], (0, 2), {0, 2}, np.array([2, 0]), range(0, 4, 2), [turns[0], 2], iter([0, 2])):
         found = list(events.filter(turn=both))
         assert found == sorted(first + third, key=lambda entry: entry.index)
-    for one in (0, np.int32(0), turns[0], (0,), range(1), TurnView(wire.record, turns[0])):
+    for one in (0, np.int32(0), turns[0], (0,), range(1), TurnView(wire.state, turns[0])):
         assert list(events.filter(turn=one)) == first
     assert len(events.filter(turn=range(10**30))) == len(events) - len(events.filter(turn=NO_TURN))
     assert len(events.filter(turn=[])) == len(events.filter(turn=10**30)) == 0
@@ -423,23 +423,23 @@ def test_turns_are_meant_by_number_or_by_themselves_one_or_several():
 @pytest.mark.parametrize("wrong", ["0", b"0", 0.0, True, [0, "1"], [[0]], object(), {"turn": 1}])
 def test_what_is_no_turn_is_refused(wrong):
     with pytest.raises(ArgumentError, match="a turn is its number, such as 0, or the turn itself"):
-        events_of(full().record).filter(turn=wrong)
+        events_of(full().state).filter(turn=wrong)
 
 
 @pytest.mark.parametrize("wrong", ["both", "", 5, ["client"], np.array(["client", "server"])])
 def test_what_is_no_direction_is_refused(wrong):
     with pytest.raises(ArgumentError, match="direction is 'client' or 'server', not"):
-        events_of(full().record).filter(direction=wrong)
+        events_of(full().state).filter(direction=wrong)
 
 
 @pytest.mark.parametrize("wrong", [5, None, b"x", ["x"], 0.5])
 def test_what_is_no_text_and_no_pattern_is_not_looked_for(wrong):
     with pytest.raises(ArgumentError, match="a text or a compiled pattern, not"):
-        events_of(full().record).find(wrong)
+        events_of(full().state).find(wrong)
 
 
 def test_a_data_frame_without_its_package_says_what_to_install(monkeypatch):
-    events = events_of(full().record)
+    events = events_of(full().state)
     with pytest.raises(ArgumentError, match="'pandas', 'polars', 'arrow'"):
         events.to_frame("excel")
     load = builtins.__import__
@@ -457,7 +457,7 @@ def test_a_data_frame_without_its_package_says_what_to_install(monkeypatch):
 
 def test_pandas_works_without_arrow(monkeypatch):
     pytest.importorskip("pandas")
-    events = events_of(full().record)
+    events = events_of(full().state)
     load = builtins.__import__
 
     def absent(name, *args, **kwargs):
@@ -493,7 +493,7 @@ def test_pandas_works_without_arrow(monkeypatch):
     )
 )
 def test_json_lines_give_back_every_frame_and_time(tmp_path_factory, drawn):
-    record = Record()
+    record = SessionState()
     for frame_of in drawn:
         direction, frame, mono = frame_of
         record.append(frame, direction, mono_ns=mono, wall_ns=WALL + mono)
@@ -508,9 +508,9 @@ def test_json_lines_give_back_every_frame_and_time(tmp_path_factory, drawn):
 
 
 def test_json_lines_open_as_a_recording(tmp_path):
-    record = full().record
+    record = full().state
     about = {"where": "the local engine", "engine": "local", "billed": False, "model": "m", "junk": [1]}
-    path = Events(record.log, record=lambda: record, about=about).to_jsonl(tmp_path / "log.jsonl")
+    path = Events(record.log, state=lambda: record, about=about).to_jsonl(tmp_path / "log.jsonl")
     recording = rtnb.open(path)
     assert [entry.frame for entry in recording.log] == [entry.frame for entry in record.log]
     assert (recording.where, recording.engine, recording.billed, recording.model) == (
@@ -555,7 +555,7 @@ def test_files_that_are_no_lines(tmp_path):
     with pytest.raises(RecordingError, match="holds no event"):
         rtnb.open(tmp_path / "empty.jsonl")
     with pytest.raises(RecordingError, match="cannot be written"):
-        events_of(full().record).to_jsonl(tmp_path / "no" / "such" / "x.jsonl")
+        events_of(full().state).to_jsonl(tmp_path / "no" / "such" / "x.jsonl")
 
 
 def test_keys_never_leave(tmp_path, monkeypatch):
@@ -566,7 +566,7 @@ def test_keys_never_leave(tmp_path, monkeypatch):
     wire.client("session.update", session={"instructions": f"Bearer {KEY}"})
     for n in range(3):
         wire.server("x.delta", delta=f"{KEY} {n}")
-    events = events_of(wire.record)
+    events = events_of(wire.state)
     rows = Rows(events)
     rows.extend()
     teller = Teller(rows, Formats(rows.events.source))
@@ -597,7 +597,7 @@ def test_a_key_in_pieces_or_in_an_address_never_leaves(tmp_path, monkeypatch):
     for start in range(0, len(key), 5):
         wire.delta("output_text", key[start : start + 5])
     wire.end()
-    events = events_of(wire.record, where=f"wss://somewhere/?api-key={key}")
+    events = events_of(wire.state, where=f"wss://somewhere/?api-key={key}")
     path = events.to_jsonl(tmp_path / "x.jsonl")
     assert key not in path.read_text()
     assert rtnb.open(path).where.startswith("wss://somewhere/?api-key=***")
@@ -640,7 +640,7 @@ def test_formats_are_those_of_the_moment():
     wire.delta("output_audio", tone(100), "resp_2", "item_b")
     wire.server("session.updated", session={"audio": {"input": {"format": {"type": "nonsense"}}}})
     wire.server("session.updated", session=7)
-    rows = Rows(events_of(wire.record))
+    rows = Rows(events_of(wire.state))
     rows.extend()
     teller = Teller(rows, Formats(rows.events.source))
     words = [teller.tell(line).words for line in seen(rows.events).lines(0, 99) if line.kind == "row"]
@@ -688,7 +688,7 @@ def test_times_are_minutes_seconds_and_milliseconds():
 
 
 def test_a_copy_as_python_runs():
-    events = events_of(full().record)
+    events = events_of(full().state)
     for entry in events:
         sent = []
         names = {"s": SimpleNamespace(send_event=sent.append)}
@@ -715,7 +715,7 @@ def tracks_of(record):
 
 
 def test_an_event_stands_in_the_sound_of_its_item():
-    record = full().record
+    record = full().state
     rows, tracks = tracks_of(record)
     deltas = [entry.index for entry in record.log.filter("response.output_audio.delta")]
     found = [tracks.of(index) for index in deltas]
@@ -740,17 +740,17 @@ def test_an_event_stands_in_the_sound_of_its_item():
 def test_appended_sound_is_that_of_its_turn():
     wire = Wire()
     wire.session({"type": "server_vad"})
-    quiet = [len(wire.record.log) for _ in range(3) if wire.append(bytes(960)) is not None]
+    quiet = [len(wire.state.log) for _ in range(3) if wire.append(bytes(960)) is not None]
     wire.server("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
-    spoken = [len(wire.record.log) for _ in range(4) if wire.append(tone(20)) is not None]
-    _, tracks = tracks_of(wire.record)
+    spoken = [len(wire.state.log) for _ in range(4) if wire.append(tone(20)) is not None]
+    _, tracks = tracks_of(wire.state)
     assert tracks.of(quiet[0] - 1).events == [n - 1 for n in quiet]
     assert tracks.of(spoken[1] - 1).events == [n - 1 for n in spoken]
     assert tracks.of(spoken[1] - 1).label == "You, turn 0"
-    part = events_of(wire.record)[3:]
+    part = events_of(wire.state)[3:]
     some = Rows(part)
     some.extend()
-    assert Tracks(some, Formats(some.events.source), lambda: wire.record.conversation).of(0).events == [0]
+    assert Tracks(some, Formats(some.events.source), lambda: wire.state.conversation).of(0).events == [0]
 
 
 def test_a_long_track_is_cut_around_its_event():
@@ -758,7 +758,7 @@ def test_a_long_track_is_cut_around_its_event():
     wire.session()
     for _ in range(200):
         wire.append(bytes(48_000))
-    _, tracks = tracks_of(wire.record)
+    _, tracks = tracks_of(wire.state)
     for event in (1, 100, 200):
         track = tracks.of(event)
         assert event in track.events
@@ -778,7 +778,7 @@ def test_sound_of_its_own_and_sound_that_is_damaged():
     wire.client("conversation.item.create", item=item)
     wire.client("input_audio_buffer.append", audio="AAA")
     wire.server("response.output_audio.delta", item_id="i", delta="%%%%%%%%%%%%%%%%%%%%")
-    _, tracks = tracks_of(wire.record)
+    _, tracks = tracks_of(wire.state)
     assert (tracks.of(0).seconds, tracks.of(0).label) == (0.05, "You, turn 0")
     assert tracks.of(1) is None or tracks.of(1).seconds == 0
     assert tracks.of(2) is None or tracks.of(2).seconds == 0
@@ -808,7 +808,7 @@ class Text(HTMLParser):
 
 
 def test_the_static_form_shows_turns_rows_and_json():
-    events = events_of(full().record)
+    events = events_of(full().state)
     page = Text(events_html(events))
     assert page.tags.count("script") == 0
     for said in ("Event log", "66 events", "1 error", "Turn 0", "Turn 1", "00:00.100", "session.created",
@@ -825,7 +825,7 @@ def test_the_static_form_is_bounded_and_says_how_to_get_the_rest():
     wire = full()
     for _ in range(500):
         wire.server("odd", text="<b>bold</b>" * 2000)
-    page = events_html(events_of(wire.record))
+    page = events_html(events_of(wire.state))
     assert len(page) < 150_000
     seen_page = Text(page)
     assert seen_page.tags.count("details") <= ROWS_SHOWN + 10
@@ -849,7 +849,7 @@ EXAMPLES = Path(__file__).parents[3] / "shared" / "protocol"
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the published examples are not at hand")
 def test_published_examples_are_shown():
-    record = Record()
+    record = SessionState()
     for side in ("client", "server"):
         for line in (EXAMPLES / f"examples-{side}.jsonl").read_bytes().splitlines():
             told = orjson.loads(line)

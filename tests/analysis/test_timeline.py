@@ -210,7 +210,7 @@ def test_what_the_server_played_itself_is_its_word():
 
 def test_of_a_record():
     wire = full()
-    views = [TurnView(wire.record, fold) for fold in wire.turns]
+    views = [TurnView(wire.state, fold) for fold in wire.turns]
     assert [len(view.responses) for view in views] == [1, 2, 1]
     second = views[1].timeline
     assert (len(second), second[0].number, second[0].status) == (1, 1, "interrupted")
@@ -239,7 +239,7 @@ def test_of_a_record():
 
 def test_a_latency_is_shown_with_its_clocks():
     wire = full()
-    view = TurnView(wire.record, wire.turns[1])
+    view = TurnView(wire.state, wire.turns[1])
     latency = view.latency
     assert isinstance(latency, LatencyView)
     page = latency._repr_mimebundle_()["text/html"]
@@ -351,7 +351,7 @@ def test_a_frames_types_are_those_of_any_other(kind):
 
 
 def test_live_and_recorded_tell_the_same(tmp_path, server_home):
-    with rtnb.connect(engine="weightless") as s:
+    with rtnb.connect(engine="fake") as s:
         s.send("one two three four five").wait(60)
         turn = s.send("six seven eight nine ten").wait(60)
         turn.interrupt(0)
@@ -372,6 +372,6 @@ def test_silence_and_noise_of_a_wire():
     wire.client("input_audio_buffer.commit")
     wire.ask()
     wire.committed("u")
-    view = TurnView(wire.record, wire.turns[0])
+    view = TurnView(wire.state, wire.turns[0])
     assert view.timeline._repr_mimebundle_()["text/html"]
     assert view.timeline[0].status == "in_progress"

@@ -12,7 +12,7 @@ from rtnb.analysis.turn import TurnView
 from rtnb.analysis.usage import Gauge, Limit, UsageView
 from rtnb.errors import ArgumentError, MissingPackageError
 from rtnb.protocol import models
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 from rtnb.protocol.usage import Usage
 from rtnb.render import usage_chart as usage_plot
 from rtnb.render.palette import SHADES
@@ -57,7 +57,7 @@ def shown(view):
 
 
 def test_rows_and_the_sum():
-    view = UsageView(talk(wire_usage(), wire_usage(text=75, audio=60, hit_text=64, hit_audio=60)).record)
+    view = UsageView(talk(wire_usage(), wire_usage(text=75, audio=60, hit_text=64, hit_audio=60)).state)
     assert [row.turn for row in view.turns] == [0, 1]
     assert [row.usage.total_tokens for row in view.turns] == [75, 180]
     assert view.total == sum((row.usage for row in view.turns), Usage())
@@ -90,24 +90,24 @@ def test_several_responses_of_one_turn_are_one_row():
     wire.ask()
     wire.begin("r2", "answer_b")
     wire.end("r2", usage=wire_usage(text=200))
-    row = UsageView(wire.record).turns[1]
+    row = UsageView(wire.state).turns[1]
     assert (row.responses, row.usage.total_tokens, row.context, row.longest) == (2, 35 + 265, 265, 45)
 
 
 def test_before_any_turn_nothing_is_counted():
-    view = UsageView(Record(), billed=False, engine="weightless")
+    view = UsageView(SessionState(), billed=False, engine="fake")
     assert repr(view) == "<Usage no turns yet>"
     assert shown(view).split() == ["Usage:", "no", "turns", "yet", "No", "turns", "yet."]
 
 
 def test_money_is_the_first_column_so_that_no_narrow_page_hides_it():
-    html = usage_html(UsageView(talk(wire_usage()).record))
+    html = usage_html(UsageView(talk(wire_usage()).state))
     assert re.search(r'class="rtnb-first">turn</th><th scope="col">cost</th>', html)
     assert html.index('rtnb-meters">') < html.index('class="rtnb-wide"')
 
 
 def test_what_was_not_told_is_unknown_and_not_nothing():
-    view = UsageView(talk(wire_usage(), None).record)
+    view = UsageView(talk(wire_usage(), None).state)
     assert (view.unknown, view.turns[1].unknown, view.turns[1].known) == (1, 1, False)
     assert view.turns[1].cost is None
     assert view.turns[1].context is None
@@ -116,7 +116,7 @@ def test_what_was_not_told_is_unknown_and_not_nothing():
     assert view.cost.excludes == ("1 response of unknown usage",)
     assert "unknown" in usage_text(view).splitlines()[5]
     assert "Of 1 response the service has told no usage" in shown(view)
-    none = UsageView(talk(None).record)
+    none = UsageView(talk(None).state)
     assert none.cost is None
     assert "cost unknown" in repr(none)
     assert "$0" not in shown(none)
@@ -130,7 +130,7 @@ def test_an_answer_that_is_on_its_way_says_so():
     wire.text("item_x", "more")
     wire.ask()
     wire.begin("resp_x", "answer_x")
-    view = UsageView(wire.record)
+    view = UsageView(wire.state)
     assert view.turns[1].status == "in_progress"
     assert "running" in usage_text(view)
 
@@ -138,7 +138,7 @@ def test_an_answer_that_is_on_its_way_says_so():
 def test_a_model_without_prices_is_unpriced():
     wire = talk(wire_usage())
     wire.server("session.updated", session={"model": "house-model"})
-    view = UsageView(wire.record)
+    view = UsageView(wire.state)
     assert (view.cost, view.context.most, view.context.share, view.output.most) == (None, None, None, None)
     text = shown(view)
     assert "unpriced" in text
@@ -150,8 +150,8 @@ def test_a_model_without_prices_is_unpriced():
 def test_a_deployment_is_priced_as_what_it_was_stated_to_be():
     wire = talk(wire_usage())
     wire.server("session.updated", session={"model": "my-deployment"})
-    wire.record.stated = "gpt-realtime-2.1"
-    assert UsageView(wire.record).cost == wire.record.usage.cost("gpt-realtime-2.1")
+    wire.state.stated = "gpt-realtime-2.1"
+    assert UsageView(wire.state).cost == wire.state.usage.cost("gpt-realtime-2.1")
     models.use(
         {
             "as_of": "2027-01-05",
@@ -159,25 +159,25 @@ def test_a_deployment_is_priced_as_what_it_was_stated_to_be():
         }
     )
     try:
-        view = UsageView(wire.record)
+        view = UsageView(wire.state)
     finally:
         models.reset()
     assert (view.cost.model, view.cost.as_of) == ("my-deployment", "2027-01-05")
-    assert view.cost > wire.record.usage.cost("gpt-realtime-2.1")
+    assert view.cost > wire.state.usage.cost("gpt-realtime-2.1")
 
 
 def test_nobody_is_billed_for_the_embedded_engine():
-    view = UsageView(talk(wire_usage()).record, billed=False, engine="weightless")
+    view = UsageView(talk(wire_usage()).state, billed=False, engine="fake")
     assert not view.cost.billed
     text = shown(view)
     assert "would cost" in text
-    assert "the embedded weightless engine quotes its input" in text
+    assert "the embedded fake engine quotes its input" in text
     assert text.count("Not billed.") == 2  # once in each form
     assert "nothing was billed" not in text
 
 
 def test_disagreements_are_shown():
-    view = UsageView(talk(wire_usage(), wire_usage(total_tokens=99, text=33_000)).record)
+    view = UsageView(talk(wire_usage(), wire_usage(total_tokens=99, text=33_000)).state)
     assert view.problems == [
         "turn 1: total_tokens says 99, its details sum to 33065",
         "turn 1: a conversation of 33,065 tokens is more than gpt-4o-realtime-preview holds, 32,000",
@@ -189,7 +189,7 @@ def test_disagreements_are_shown():
 
 def test_figures_that_make_no_sense_are_shown():
     wire = talk({"input_tokens": 5, "input_token_details": {"text_tokens": "many"}})
-    view = UsageView(wire.record)
+    view = UsageView(wire.state)
     assert view.unknown == 1
     assert "response.done is not as the protocol has it" in view.problems[0]
 
@@ -201,13 +201,13 @@ def test_limits_as_they_were_told_last():
         rate_limits=[{"name": "tokens", "limit": 40_000, "remaining": 39_925, "reset_seconds": 1.5}],
     )
     wire.server("rate_limits.updated", rate_limits=[{"name": "requests", "limit": None, "remaining": "?"}])
-    tokens, requests = UsageView(wire.record).limits
+    tokens, requests = UsageView(wire.state).limits
     assert (tokens.limit, tokens.remaining) == (40_000, 39_925)
     assert tokens.resets_at == pytest.approx(tokens.told_at + 1.5)
     assert requests == Limit("requests", None, None, None, requests.told_at)
     assert requests.told_at == pytest.approx(tokens.told_at + 0.01)
     assert requests.resets_at is None
-    text = shown(UsageView(wire.record))
+    text = shown(UsageView(wire.state))
     assert "39,925 of 40,000 left, told at" in text
     assert "rate limit, requests: unknown" in text
 
@@ -219,7 +219,7 @@ def test_each_turn_says_what_share_was_cached_and_how_large_the_conversation_was
     wire.end("aside", usage=wire_usage(text=900))
     wire.ask()
     wire.begin("running", "answer_running")
-    table = [line.split() for line in usage_text(UsageView(wire.record)).splitlines()]
+    table = [line.split() for line in usage_text(UsageView(wire.state)).splitlines()]
     share, context = table[3].index("share"), table[3].index("context")
     assert [row[share] for row in table[4:8]] == ["0%", "50%", "0%", "running"]
     assert [row[context] for row in table[4:8]] == ["75", "75", "–", "running"]
@@ -232,15 +232,15 @@ def test_the_longest_answer_is_held_against_what_was_asked_for():
     wire.ask()
     wire.server("response.created", response={"id": "r", "status": "in_progress", "max_output_tokens": 50})
     wire.end("r", usage=wire_usage())
-    assert (UsageView(wire.record).output.used, UsageView(wire.record).output.most) == (45, 50)
+    assert (UsageView(wire.state).output.used, UsageView(wire.state).output.most) == (45, 50)
     wire.ask()
     wire.server("response.created", response={"id": "s", "status": "in_progress", "max_output_tokens": "inf"})
     wire.end("s", usage=wire_usage(out_audio=100))
-    assert (UsageView(wire.record).output.used, UsageView(wire.record).output.most) == (105, 4_096)
+    assert (UsageView(wire.state).output.used, UsageView(wire.state).output.most) == (105, 4_096)
 
 
 def test_tokens_without_kinds_have_a_column_of_their_own():
-    view = UsageView(talk({"total_tokens": 30, "input_tokens": 20, "output_tokens": 10}).record)
+    view = UsageView(talk({"total_tokens": 30, "input_tokens": 20, "output_tokens": 10}).state)
     assert (view.total_tokens, view.cached_share) == (30, None)
     assert "kind unknown" in usage_text(view)
     cells = usage_text(view).splitlines()[4].split()[1:]
@@ -254,7 +254,7 @@ def test_tokens_without_kinds_have_a_column_of_their_own():
 def test_details_that_leave_tokens_out_are_shown_beside_them():
     wire = {"input_tokens": 90, "output_tokens": 50, "total_tokens": 140}
     wire |= {"input_token_details": {"text_tokens": 70}, "output_token_details": {"text_tokens": 45}}
-    view = UsageView(talk(wire).record)
+    view = UsageView(talk(wire).state)
     cells = usage_text(view).splitlines()[4].split()[1:]
     told = ["70", "unknown", "unknown", "unknown", "unknown", "20", "45", "unknown", "5"]
     assert cells == ["at", "most", "$0.0025", *told, "140"]
@@ -269,7 +269,7 @@ def test_out_of_band_answers_cost_and_are_no_context():
     wire.ask(conversation="none", input=[])
     wire.begin("aside", "answer_aside")
     wire.end("aside", usage=wire_usage(text=900))
-    view = UsageView(wire.record)
+    view = UsageView(wire.state)
     assert (view.turns[1].context, view.context.used) == (None, 75)
     assert view.total_tokens == 75 + 965
 
@@ -283,14 +283,14 @@ def test_gauges_in_words():
     assert str(Gauge("budget", 0.25, 0.5, "$")) == "$0.2500 of $0.5000 (50%)"
     assert str(Gauge("budget", 1.5, 10, "minutes")) == "1.5 of 10.0 minutes (15%)"
     assert Gauge("none", 5, 0).share == 1.0
-    view = UsageView(Record(), budget=[Gauge("budget", 0.25, 0.5, "$")])
+    view = UsageView(SessionState(), budget=[Gauge("budget", 0.25, 0.5, "$")])
     assert "$0.2500 of $0.5000 (50%)" in shown(view)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
 def test_rows_as_a_frame(kind):
     pytest.importorskip("pyarrow" if kind == "arrow" else kind)
-    view = UsageView(talk(wire_usage(), None, wire_usage(hit_text=4)).record, billed=False)
+    view = UsageView(talk(wire_usage(), None, wire_usage(hit_text=4)).state, billed=False)
     made = view.to_frame(kind)
     names = made.column_names if kind == "arrow" else list(made.columns)
     assert names[:4] == ["turn", "status", "responses", "unknown"]
@@ -307,7 +307,7 @@ def test_a_frames_types_are_those_of_any_other(kind):
     pytest.importorskip("pyarrow" if kind == "arrow" else kind)
     unpriced = talk(wire_usage())
     unpriced.server("session.updated", session={"model": "house-model"})
-    records = [talk(wire_usage(hit_text=4)).record, Record(), talk(None).record, unpriced.record]
+    records = [talk(wire_usage(hit_text=4)).state, SessionState(), talk(None).state, unpriced.state]
     types = [
         list(map(str, made.schema.types if kind == "arrow" else made.dtypes))
         for made in (UsageView(record).to_frame(kind) for record in records)
@@ -317,7 +317,7 @@ def test_a_frames_types_are_those_of_any_other(kind):
 
 
 def test_a_long_session_shows_its_last_turns_and_sums_all():
-    view = UsageView(talk(*[wire_usage()] * 70).record)
+    view = UsageView(talk(*[wire_usage()] * 70).state)
     html = usage_html(view)
     assert html.count("<tr>") < 55
     assert "30 earlier turns" in html
@@ -333,21 +333,21 @@ def test_the_html_is_static_and_escapes_what_a_server_named():
         "rate_limits.updated",
         rate_limits=[{"name": "<img src=x onerror=alert(1)>", "limit": 5, "remaining": 2}],
     )
-    html = usage_html(UsageView(wire.record))
+    html = usage_html(UsageView(wire.state))
     assert "<script" not in html
     assert "<img src=x" not in html
     assert "&lt;script&gt;" in html
     assert re.findall(r'src="(?!data:image/svg)', html) == []
-    assert UsageView(wire.record)._repr_mimebundle_()["text/html"] == html
+    assert UsageView(wire.state)._repr_mimebundle_()["text/html"] == html
 
 
 def test_an_svg_picture_of_any_session(monkeypatch):
     monkeypatch.setattr(usage_plot, "find_spec", lambda name: None)
     for view in (
-        UsageView(Record()),
-        UsageView(talk(None).record),
-        UsageView(talk(wire_usage(hit_audio=5), None, wire_usage(hit_text=3)).record, billed=False),
-        UsageView(talk(*[wire_usage()] * 450).record),
+        UsageView(SessionState()),
+        UsageView(talk(None).state),
+        UsageView(talk(wire_usage(hit_audio=5), None, wire_usage(hit_text=3)).state, billed=False),
+        UsageView(talk(*[wire_usage()] * 450).state),
     ):
         picture = view.plot()
         assert picture.svg.startswith("<svg")
@@ -355,20 +355,20 @@ def test_an_svg_picture_of_any_session(monkeypatch):
         assert "data:image/svg+xml" in picture._repr_html_()
         assert "Usage over" in repr(picture) or not view.turns
         assert "nan" not in picture.svg
-    assert "unpriced" in UsageView(talk(None).record).plot("svg").svg
-    assert repr(UsageView(Record()).plot("svg")) == "<Picture: No turns yet.>"
+    assert "unpriced" in UsageView(talk(None).state).plot("svg").svg
+    assert repr(UsageView(SessionState()).plot("svg")) == "<Picture: No turns yet.>"
     with pytest.raises(ArgumentError, match="'matplotlib', 'svg' or None"):
         view.plot("png")
 
 
 def test_a_plot_by_matplotlib():
     pyplot = pytest.importorskip("matplotlib.pyplot")
-    view = UsageView(talk(wire_usage(hit_audio=5), None, wire_usage(hit_text=3)).record)
+    view = UsageView(talk(wire_usage(hit_audio=5), None, wire_usage(hit_text=3)).state)
     figure = view.plot()
     assert len(figure.axes) == 3
     assert pyplot.get_fignums() == []
     figure.canvas.draw()
-    empty = UsageView(Record()).plot("matplotlib")
+    empty = UsageView(SessionState()).plot("matplotlib")
     assert (empty.axes, [text.get_text() for text in empty.texts]) == ([], ["No turns yet."])
     empty.canvas.draw()
     assert pyplot.get_fignums() == []
@@ -377,7 +377,7 @@ def test_a_plot_by_matplotlib():
 def test_a_plot_without_matplotlib(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "matplotlib", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'rtnb\[plot\]'"):
-        UsageView(Record()).plot("matplotlib")
+        UsageView(SessionState()).plot("matplotlib")
 
 
 def contrast(one, other):
@@ -481,7 +481,7 @@ def test_unknown_doubled_reordered_and_missing_events_never_raise(happened):
         wire.server(event["type"], **fields)
         if event["type"] == "response.done":
             wire.server(event["type"], **fields)
-    view = UsageView(wire.record)
+    view = UsageView(wire.state)
     assert usage_html(view)
     assert usage_text(view)
     assert view.plot("svg").svg.startswith("<svg")
@@ -502,7 +502,7 @@ def test_the_order_in_which_answers_end_does_not_matter(order, sizes):
         wire.begin(id, f"item_{id}")
     for at in order:
         wire.end("abc"[at], usage=wire_usage(text=sizes[at]))
-    view = UsageView(wire.record)
+    view = UsageView(wire.state)
     assert [row.usage.input_text for row in view.turns] == sizes
     assert view.input_text == sum(sizes)
 
@@ -520,7 +520,7 @@ def test_published_examples():
             if kind == "response.done" and isinstance(event.get("response"), dict):
                 wire.server("response.created", response={"id": event["response"].get("id")})
             wire.server(kind, **event)
-    view = UsageView(wire.record)
+    view = UsageView(wire.state)
     assert view.total_tokens > 0
     assert usage_html(view)
     assert any(
@@ -529,7 +529,7 @@ def test_published_examples():
 
 
 def test_usage_that_nobody_told_is_unknown_in_every_sum():
-    view = UsageView(talk(None).record)
+    view = UsageView(talk(None).state)
     assert "tokens unknown" in repr(view)
     assert "tokens unknown" in usage_html(view)
     table = usage_text(view).splitlines()
@@ -538,7 +538,7 @@ def test_usage_that_nobody_told_is_unknown_in_every_sum():
 
 
 def test_a_turn_whose_usage_is_unknown_does_not_cost_nothing():
-    record = talk(None, wire_usage()).record
+    record = talk(None, wire_usage()).state
     untold, told = (TurnView(record, fold) for fold in record.turns.all)
     assert untold.cost is None
     assert told.cost == UsageView(record).turns[1].cost > 0
@@ -548,4 +548,4 @@ def test_what_a_server_calls_a_status_is_no_html():
     wire = talk(None)
     wire.begin("resp_x", "item_x")
     wire.end("resp_x", status="<b>odd</b>")
-    assert "<b>odd" not in usage_html(UsageView(wire.record))
+    assert "<b>odd" not in usage_html(UsageView(wire.state))

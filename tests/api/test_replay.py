@@ -82,12 +82,12 @@ def recorded(tmp_path_factory):
     made = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RTNB_HOME", str(folder))
-        patch.setenv("RTNB_SPOOL", "0")
+        patch.setenv("RTNB_AUTOSAVE", "0")
         for name, (talk, options) in SESSIONS.items():
-            with rtnb.connect(engine="weightless", **options) as session:
+            with rtnb.connect(engine="fake", **options) as session:
                 turns = told(talk(session))
                 made[name] = session.save(folder / f"{name}.rtnb"), turns
-        launcher.stop("weightless")
+        launcher.stop("fake")
     return made
 
 
@@ -119,7 +119,7 @@ def test_opened_it_tells_the_same(recorded, name):
     assert [(t[0], t[1], t[2], t[5], t[6], t[7]) for t in told(recording.turns)] == [
         (t[0], t[1], t[2], t[5], t[6], t[7]) for t in turns
     ]
-    assert recording.where == "the embedded engine (weightless)"
+    assert recording.where == "the embedded engine (fake)"
 
 
 def test_without_options_it_is_configured_as_recorded(recorded):
@@ -133,9 +133,9 @@ def test_the_card_says_that_it_is_a_replay_and_of_what(recorded):
         turn = session.send("hello there").wait()
     card = turn._repr_mimebundle_()["text/html"]
     assert "A replay of text.rtnb, recorded " in card
-    assert "with the embedded engine (weightless)." in card
+    assert "with the embedded engine (fake)." in card
     assert "No model answered" in card
-    assert (turn.engine, turn.billed) == ("weightless", False)
+    assert (turn.engine, turn.billed) == ("fake", False)
     opened = rtnb.open(recorded["text"][0]).turns[0]
     assert "From text.rtnb, recorded " in opened._repr_mimebundle_()["text/html"]
 
@@ -183,13 +183,13 @@ async def test_it_is_a_transport(recorded):
 
 
 def test_a_turn_that_was_in_progress_ends(recorded, tmp_path):
-    from rtnb.protocol.state import Record
+    from rtnb.protocol.state import SessionState
     from rtnb.recordings import save
     from rtnb.recordings.writer import header, pieces
 
     recording = rtnb.open(recorded["text"][0])
     half = recording.log.filter("response.output_text.delta")[0].index
-    record = Record()
+    record = SessionState()
     for entry in recording.log[:half]:
         record.append(entry.frame, entry.direction, mono_ns=0, wall_ns=0)
     save(pieces(record.log), header(record), tmp_path / "half.rtnb")

@@ -20,13 +20,13 @@ pytestmark = pytest.mark.usefixtures("server_home")
 
 @pytest.fixture
 def session() -> rtnb.Session:
-    with rtnb.connect(engine="weightless") as made:
+    with rtnb.connect(engine="fake") as made:
         yield made
 
 
 def test_a_session_at_the_end_of_a_cell(session: rtnb.Session) -> None:
     page = session._repr_mimebundle_()["text/html"]
-    assert "Session with the embedded engine (weightless)" in page
+    assert "Session with the embedded engine (fake)" in page
     assert "<table" not in page
     session.send("<script>alert(1)</script> " + "and so on " * 40).wait()
     bundle = session._repr_mimebundle_()
@@ -49,7 +49,7 @@ def test_a_turn_in_a_script(session: rtnb.Session) -> None:
     assert session.usage == turn.usage
     assert session.turns == [turn]
     assert session.model == "gpt-4o-realtime-preview"
-    assert "weightless" in repr(session)
+    assert "fake" in repr(session)
     assert "1 turn," in repr(session)
     kinds = [(entry.direction, entry.type) for entry in session.log[:3]]
     assert kinds == [
@@ -89,7 +89,7 @@ async def test_under_a_running_loop(session: rtnb.Session) -> None:
 
 
 async def test_as_an_async_context_manager() -> None:
-    async with rtnb.connect(engine="weightless") as session:
+    async with rtnb.connect(engine="fake") as session:
         assert (await session.send("hello")).status == "completed"
     assert session.closed
     assert session.turns[0].text == "You said: hello"  # what was said stays readable
@@ -116,7 +116,7 @@ def test_tools_run_off_the_sessions_loop() -> None:
         time.sleep(0.01)
         return "sunny"
 
-    with rtnb.connect(engine="weightless", tools=[weather]) as session:
+    with rtnb.connect(engine="fake", tools=[weather]) as session:
         turn = session.send("what is the weather in Rome")
         assert turn.text == "The tool said: sunny"
     assert seen != ["rtnb"]
@@ -150,16 +150,16 @@ def test_a_session_that_was_closed(session: rtnb.Session) -> None:
 
 
 def test_two_sessions_share_one_server() -> None:
-    with rtnb.connect(engine="weightless") as one, rtnb.connect(engine="weightless") as two:
+    with rtnb.connect(engine="fake") as one, rtnb.connect(engine="fake") as two:
         assert one.send("a").text == "You said: a"
         assert two.send("b").text == "You said: b"
-        assert len([s for s in launcher.status() if s.spec.startswith("weightless")]) == 1
+        assert len([s for s in launcher.status() if s.spec.startswith("fake")]) == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 def test_a_server_that_dies_is_a_sentence_and_the_next_session_works() -> None:
-    session = rtnb.connect(engine="weightless")
-    (running,) = (s for s in launcher.status() if s.spec.startswith("weightless"))
+    session = rtnb.connect(engine="fake")
+    (running,) = (s for s in launcher.status() if s.spec.startswith("fake"))
     os.kill(running.pid, signal.SIGSTOP)  # it cannot answer before it dies
     turn = session.send("tell me a long story")
     os.kill(running.pid, signal.SIGKILL)
@@ -168,12 +168,12 @@ def test_a_server_that_dies_is_a_sentence_and_the_next_session_works() -> None:
     assert session.closed
     assert isinstance(session.problem, rtnb.ConnectionLost)
     said = str(session.problem)
-    assert said.startswith("the process of the engine 'weightless' ended")
+    assert said.startswith("the process of the engine 'fake' ended")
     assert str(running.log) in said
     assert str(running.log) in str(turn.error)
     with pytest.raises(rtnb.SessionClosed, match=r"\.log\).*Connect again to go on"):
         session.send("more")
-    with rtnb.connect(engine="weightless") as again:
+    with rtnb.connect(engine="fake") as again:
         assert again.send("back").text == "You said: back"
 
 
@@ -197,7 +197,7 @@ def test_refused_before_anything_is_opened() -> None:
         rtnb.connect(engine=5)
     for timeout in (0, -1, "soon", None, float("nan")):
         with pytest.raises(rtnb.ArgumentError, match="timeout is a number of seconds"):
-            rtnb.connect(engine="weightless", timeout=timeout)
+            rtnb.connect(engine="fake", timeout=timeout)
     with pytest.raises(rtnb.AuthError, match="OPENAI_API_KEY"):
         rtnb.connect("gpt-realtime-2.1")
     with pytest.raises(rtnb.ConnectionLost, match="cannot be reached"):
@@ -206,7 +206,7 @@ def test_refused_before_anything_is_opened() -> None:
 
 INTERRUPTED = """
 import asyncio, json, os, signal, sys, threading, time, rtnb
-from rtnb.session.event_loop import Signal
+from rtnb.session.event_loop import Notifier
 from rtnb.transports import memory
 
 near, far = memory.pair()
@@ -268,6 +268,6 @@ def test_ctrl_c_cancels_the_turn_and_leaves_a_usable_session() -> None:
 
 
 def test_a_script_that_never_closes_ends_at_once() -> None:
-    code = "import rtnb; s = rtnb.connect(engine='weightless'); print(s.send('hello').text)"
+    code = "import rtnb; s = rtnb.connect(engine='fake'); print(s.send('hello').text)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (out.stdout, out.stderr, out.returncode) == ("You said: hello\n", "", 0)

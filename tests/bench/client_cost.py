@@ -127,7 +127,7 @@ async def rtnb(port: int, turns: int) -> float:
             turn = await session.send(f"turn {number}")
             assert turn.items[0].audio_ms == 16_000  # decoded as it came
         spent = time.process_time() - began
-        assert len(session.record.log) >= turns * EVENTS
+        assert len(session.state.log) >= turns * EVENTS
         return spent
 
 

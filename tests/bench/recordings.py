@@ -28,14 +28,14 @@ import orjson
 
 from rtnb.audio import Clip
 from rtnb.protocol.events import server_id
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 from rtnb.recordings import open as open_recording
 from rtnb.recordings import save
-from rtnb.recordings.autosave import Spool
+from rtnb.recordings.autosave import Autosave
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.verify import verify
 from rtnb.recordings.writer import header, pieces
-from rtnb.session.event_loop import Signal
+from rtnb.session.event_loop import Notifier
 from rtnb.transports import Replay, pair
 
 SPEECH = Path(__file__).parents[2].parent / "shared" / "speech"
@@ -100,9 +100,9 @@ def turns(sound: bytes, quiet: int = 0) -> Iterator[tuple[str, dict[str, object]
         yield event("response.done", response={"id": response, "status": "completed", "output": [shell]})
 
 
-def recorded(events: int, sound: bytes, seconds: float, quiet: int = 0) -> Record:
+def recorded(events: int, sound: bytes, seconds: float, quiet: int = 0) -> SessionState:
     """Return a record of so many events in so many seconds."""
-    record = Record()
+    record = SessionState()
     step = round(seconds * 1e9 / events)
     for number, (direction, event) in zip(range(events), turns(sound, quiet), strict=False):
         jitter = hash(number) % 997 * 1000
@@ -111,7 +111,7 @@ def recorded(events: int, sound: bytes, seconds: float, quiet: int = 0) -> Recor
     return record
 
 
-def json_lines(record: Record, path: Path) -> None:
+def json_lines(record: SessionState, path: Path) -> None:
     """Write what a user without recordings would: a line a frame."""
     with path.open("wb") as file:
         for entry in record.log:
@@ -231,9 +231,9 @@ def spooling(sound: bytes) -> None:
     """Compare the time of a record with a spool with one without: processor time of the whole process."""
     made = [(orjson.dumps(e), d) for (d, e), _ in zip(turns(sound), range(20_000), strict=False)]
 
-    def run(spool: bool) -> float:
-        record, signal = Record(), Signal()
-        kept = Spool(record, signal.wait) if spool else None
+    def run(autosave: bool) -> float:
+        record, signal = SessionState(), Notifier()
+        kept = Autosave(record, signal.wait) if autosave else None
         began = time.process_time()
         for number, (frame, direction) in enumerate(made):
             record.append(frame, direction, mono_ns=number, wall_ns=number)
@@ -264,7 +264,7 @@ def resident():
 
 noise = np.random.default_rng(1).uniform(-0.2, 0.2, 24_000 * 60)
 question, words = rtnb.Clip(noise.astype(np.float32), 24_000), " ".join(["word"] * 480)
-with rtnb.connect(engine="weightless", spool=sys.argv[1] == "on") as session:
+with rtnb.connect(engine="fake", spool=sys.argv[1] == "on") as session:
     began, heard = None, 0.0
     while heard < 3600:
         turn = session.send(question, words).wait()
@@ -282,12 +282,12 @@ def living() -> None:
     if sys.platform != "linux":
         return
     grown = {}
-    for spool in ("on", "off"):
+    for autosave in ("on", "off"):
         done = subprocess.run(
-            [sys.executable, "-c", LIVE, spool], capture_output=True, text=True, check=True
+            [sys.executable, "-c", LIVE, autosave], capture_output=True, text=True, check=True
         ).stdout.split()
-        grown[spool], frames = float(done[0]), float(done[1])
-    launcher.stop("weightless")
+        grown[autosave], frames = float(done[0]), float(done[1])
+    launcher.stop("fake")
     what = "memory that a spooled session takes more after 60 minutes than after 10"
     say(what, grown["on"], "MB", "the bytes of its frames meanwhile", frames, 0.25)
     say(what, grown["on"], "MB", "the same without a spool", grown["off"], None)

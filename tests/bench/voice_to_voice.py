@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 
 import rtnb
-from rtnb.engines.weights import CARRIERS
+from rtnb.engines.weights import WEIGHTS_PACKAGES
 from rtnb.session.async_session import AsyncSession
 from rtnb.transports import websocket
 from rtnb.transports.base import Transport
@@ -125,7 +125,7 @@ def main() -> None:
     report("voice to voice, p95", statistics.quantiles(voice, n=20)[-1], "ms", 0, silence, SILENCE_MS)
     report("commit to first audio, median", statistics.median(commit), "ms", 350, silence, SILENCE_MS)
     report("commit to first audio, p95", statistics.quantiles(commit, n=20)[-1], "ms", 0, silence, SILENCE_MS)
-    weights = sum(weight.bytes for carrier in CARRIERS for weight in carrier.weights) / 1e6
+    weights = sum(weight.bytes for carrier in WEIGHTS_PACKAGES for weight in carrier.weights) / 1e6
     report("server's peak memory", memory, "MB", 700, "its weights on disk", weights)
 
 

@@ -8,7 +8,7 @@ In one minute::
 
 
     async def test_something(lab):                # or notebook7, or jupyter: both, one after the other
-        page = await lab.open(["import rtnb", "s = rtnb.connect(engine='weightless')", "s.send('hello')"])
+        page = await lab.open(["import rtnb", "s = rtnb.connect(engine='fake')", "s.send('hello')"])
         await page.run_all()                      # each run waits for its end, 60 s at most
         assert "hello" in await page.text(2)      # what the reader sees of cell 2 (0 is the first)
         assert await page.value("s.closed") is False             # asked of the kernel, as JSON

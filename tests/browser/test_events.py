@@ -25,7 +25,7 @@ events
 """
 SESSION = """
 import rtnb
-s = rtnb.connect(engine="weightless")
+s = rtnb.connect(engine="fake")
 evil = '<img src=x onerror="window.hacked = true"><b>bold</b>'
 for text in ("Hello there.", evil, "And good bye."):
     s.send(text).wait()
@@ -39,7 +39,7 @@ import threading, time
 def grow(n, pause=0.0):
     for k in range(n):
         frame = b'{"type":"odd.event","n":%d}' % k
-        s.record.append(frame, "server", mono_ns=time.monotonic_ns(), wall_ns=time.time_ns())
+        s.state.append(frame, "server", mono_ns=time.monotonic_ns(), wall_ns=time.time_ns())
         if pause: time.sleep(pause)
 """
 SEEN = """() => [...document.querySelectorAll(".rtnb-ev-row:not([hidden])")]

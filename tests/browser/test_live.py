@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
 SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(15))"
 NASTY = "<script>window.bad = 1</script><img src=x onerror='window.bad = 2'>"
-CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
+CONNECT = "import rtnb\ns = rtnb.connect(engine='fake')"
 WIDGET = "widget = rtnb.widgets.live_turn._shown[t].widget"
 PLAYING = """() => { const page = globalThis[Symbol.for("rtnb.page.1")];
     return [...(page?.players ?? [])].some((player) => player.playing && player.items

@@ -11,7 +11,7 @@ from .lab import Page, md
 
 pytestmark = pytest.mark.browser
 
-CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
+CONNECT = "import rtnb\ns = rtnb.connect(engine='fake')"
 
 
 LISTEN = """async () => {

@@ -33,7 +33,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wire.begin("resp_9", "item_a9", "item_evil")
     wire.delta("output_text", EVIL, "resp_9", "item_a9")
     wire.end("resp_9")
-    save(pieces(wire.record.log), header(wire.record, where="a test", engine="weightless"), folder / "x.rtnb")
+    save(pieces(wire.state.log), header(wire.state, where="a test", engine="fake"), folder / "x.rtnb")
     return rtnb.open(folder / "x.rtnb").report(folder / "x.html", title=f"A report {EVIL}")
 
 

@@ -13,7 +13,7 @@ from .lab import QUESTION
 
 pytestmark = pytest.mark.browser
 
-CONNECT = "import rtnb\ns = rtnb.connect(engine='weightless')"
+CONNECT = "import rtnb\ns = rtnb.connect(engine='fake')"
 TALK = "t = s.talk()\nt"
 LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
 SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(15))"
@@ -78,7 +78,7 @@ async def test_hands_free_while_the_kernel_is_busy_all_the_time(lab: Any) -> Non
     assert html.count("You said: (speech") >= 2
     assert html.count("data:audio/ogg;base64,") >= 4
     await page.finished(1)
-    assert await page.value("s._core.record.conversation.turn_detection") is None
+    assert await page.value("s._core.state.conversation.turn_detection") is None
     assert await page.value("t.state") == "stopped"
     saved = await page.save()
     assert "You said: (speech" in str(saved.cells[1].outputs[0].data["text/html"])
@@ -207,7 +207,7 @@ async def test_a_talk_whose_output_is_cleared_ends_and_closes_the_microphone(lab
     await page.js("() => { jupyterapp.commands.execute('notebook:clear-all-cell-outputs'); }")
     await page.until("t.state == 'stopped'")
     assert not await page.js(LISTENS)
-    assert await page.value("s._core.record.conversation.turn_detection") is None
+    assert await page.value("s._core.state.conversation.turn_detection") is None
     count = await page.value("len(s.log.filter('input_audio_buffer.append'))")
     await asyncio.sleep(1)
     assert await page.value("len(s.log.filter('input_audio_buffer.append'))") == count

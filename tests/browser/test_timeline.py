@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
 async def test_a_saved_timeline_is_seen(lab: Any, trusted: bool) -> None:
     wire = full()
-    views = [TurnView(wire.record, fold) for fold in wire.turns]
+    views = [TurnView(wire.state, fold) for fold in wire.turns]
     timelines = [views[1].timeline, Timeline([TurnTimes.of(view) for view in views], whole=True)]
     cells = []
     for timeline in timelines:

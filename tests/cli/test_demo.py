@@ -29,13 +29,13 @@ def home(tmp_path_factory):
         patch.setenv("RTNB_HOME", str(folder))
         patch.setenv("RTNB_IDLE", "60")
         yield folder
-        for engine in ("weightless", "local"):
+        for engine in ("fake", "local"):
             launcher.stop(engine)
 
 
 @pytest.fixture
-def weightless(home, monkeypatch, tmp_path):
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+def fake(home, monkeypatch, tmp_path):
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -45,12 +45,12 @@ def talk(*seconds, gap=0.0):
     return Clip.join([Clip.silence(0.3), Clip.join(clips, gap=gap), Clip.silence(0.3)])
 
 
-def test_the_sample_question_is_answered_and_all_of_it_is_told(weightless, capsys):
+def test_the_sample_question_is_answered_and_all_of_it_is_told(fake, capsys):
     assert main(["demo", *FAST]) == 0
     told = capsys.readouterr().out
     for part in (
         "A sample question: 2.1 s of sound.",
-        "Connected to the embedded engine (weightless).",
+        "Connected to the embedded engine (fake).",
         "The server hears speech.",
         "The server says that speech has ended.",
         "You: (speech, ",
@@ -62,7 +62,7 @@ def test_the_sample_question_is_answered_and_all_of_it_is_told(weightless, capsy
     ):
         assert part in told
     assert told.rstrip().endswith(f"{demo._rtnb()} lab")
-    reply = Clip.read(weightless / "rtnb-reply.wav")
+    reply = Clip.read(fake / "rtnb-reply.wav")
     assert f"({reply.seconds:.1f} s)" in told
     assert "pause" not in told
 
@@ -93,8 +93,8 @@ def test_the_way_to_the_notebooks_is_one_that_a_shell_finds(monkeypatch, tmp_pat
     assert demo._shortest(tmp_path / "a b" / "rtnb").strip('"') != demo._shortest(tmp_path / "a b" / "rtnb")
 
 
-def test_json_is_one_object_and_nothing_else(weightless, capsys):
-    talk(1.0).write(weightless / "hello.flac")
+def test_json_is_one_object_and_nothing_else(fake, capsys):
+    talk(1.0).write(fake / "hello.flac")
     assert main(["demo", "hello.flac", "--out", "answer.ogg", "--json", *FAST]) == 0
     told, progress = capsys.readouterr()
     report = json.loads(told)
@@ -113,12 +113,12 @@ def test_json_is_one_object_and_nothing_else(weightless, capsys):
     usage = report["usage"]
     assert usage["total"] == usage["input"]["total"] + usage["output"]["total"]
     assert report["model"] == "gpt-4o-realtime-preview"
-    assert report["engine"] == "weightless"
+    assert report["engine"] == "fake"
     assert report["cost_usd"] > 0
     assert report["billed"] is False
 
 
-def test_a_file_with_pauses_is_one_turn(weightless, capsys):
+def test_a_file_with_pauses_is_one_turn(fake, capsys):
     talk(0.6, 0.6, 0.6, gap=1.1).write("pauses.wav")
     assert main(["demo", "pauses.wav", "--json", *FAST]) == 0
     told, progress = capsys.readouterr()
@@ -127,7 +127,7 @@ def test_a_file_with_pauses_is_one_turn(weightless, capsys):
     assert progress.count("The server hears speech.") == 1
 
 
-def test_a_file_that_is_split_all_the_same_is_told_whole(weightless, capsys, monkeypatch):
+def test_a_file_that_is_split_all_the_same_is_told_whole(fake, capsys, monkeypatch):
     monkeypatch.setattr(demo, "_MARGIN", -1.0)
     talk(0.6, 1.0, gap=1.4).write("pauses.wav")
     assert main(["demo", "pauses.wav", "--json", *FAST]) == 0
@@ -138,14 +138,14 @@ def test_a_file_that_is_split_all_the_same_is_told_whole(weightless, capsys, mon
     assert "The server made 2 turns of the file all the same" in capsys.readouterr().out
 
 
-def test_another_model_without_a_known_price_costs_null(weightless, capsys):
+def test_another_model_without_a_known_price_costs_null(fake, capsys):
     talk(0.8).write("hello.wav")
-    assert main(["demo", "hello.wav", "--json", "--model", "rtnb-weightless", *FAST]) == 0
+    assert main(["demo", "hello.wav", "--json", "--model", "rtnb-fake", *FAST]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert (report["model"], report["cost_usd"]) == ("rtnb-weightless", None)
+    assert (report["model"], report["cost_usd"]) == ("rtnb-fake", None)
 
 
-def test_any_server_can_be_asked(weightless, capsys):
+def test_any_server_can_be_asked(fake, capsys):
     talk(0.8).write("hello.wav")
     with serving() as place:
         assert main(["demo", "hello.wav", "--json", "--where", f"ws://{place}", *FAST]) == 0
@@ -164,7 +164,7 @@ def refused(capsys, *arguments, status=1):
     return last
 
 
-def test_what_cannot_be_done_is_one_sentence(weightless, capsys):
+def test_what_cannot_be_done_is_one_sentence(fake, capsys):
     assert "nothere.wav" in refused(capsys, "nothere.wav", "--json")
     Path("damaged.wav").write_bytes(b"RIFF\0\0\0\0WAVEjunk")
     assert "damaged.wav" in refused(capsys, "damaged.wav", "--json")
@@ -177,13 +177,13 @@ def test_what_cannot_be_done_is_one_sentence(weightless, capsys):
     assert not Path("rtnb-reply.wav").exists()
 
 
-def test_sound_without_a_voice_is_told(weightless, capsys, monkeypatch):
+def test_sound_without_a_voice_is_told(fake, capsys, monkeypatch):
     monkeypatch.setattr(demo, "_PATIENCE", 0.5)
     (Clip.tone(300, 0.5) * 0.005).write("faint.wav")
     assert "heard no speech" in refused(capsys, "faint.wav", "--json", *FAST)
 
 
-def test_an_answer_in_the_place_of_another_file_is_kept_if_nothing_came(weightless, capsys):
+def test_an_answer_in_the_place_of_another_file_is_kept_if_nothing_came(fake, capsys):
     Path("reply.wav").write_bytes(b"mine")
     refused(capsys, "nothere.wav", "--out", "reply.wav", "--json")
     assert Path("reply.wav").read_bytes() == b"mine"
@@ -196,7 +196,7 @@ def test_wrong_usage_is_status_2(arguments, capsys):
     assert stop.value.code == 2
 
 
-def test_absent_weights_are_fetched_first(weightless, capsys, monkeypatch):
+def test_absent_weights_are_fetched_first(fake, capsys, monkeypatch):
     there = []
     connect = connect_module.connect
 
@@ -213,7 +213,7 @@ def test_absent_weights_are_fetched_first(weightless, capsys, monkeypatch):
     assert "not here yet: fetching 93 MB, once." in capsys.readouterr().out
 
 
-def test_weights_that_cannot_be_fetched_are_one_sentence(weightless, capsys, monkeypatch):
+def test_weights_that_cannot_be_fetched_are_one_sentence(fake, capsys, monkeypatch):
     def fail(*_, **__):
         raise WeightsError("silero-vad==6.2.3 cannot be fetched: the index cannot be reached")
 
@@ -226,7 +226,7 @@ def test_weights_that_cannot_be_fetched_are_one_sentence(weightless, capsys, mon
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process there")
-def test_ctrl_c_is_status_130_without_a_traceback(weightless):
+def test_ctrl_c_is_status_130_without_a_traceback(fake):
     talk(20.0).write("long.wav")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "rtnb", "demo", "long.wav"]

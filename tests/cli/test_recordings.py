@@ -13,11 +13,11 @@ from rtnb.api.session import Session
 from rtnb.cli import main, record
 from rtnb.errors import RecordingError, TurnTimeout
 from rtnb.recordings import save
-from rtnb.recordings.autosave import Spool, spools
+from rtnb.recordings.autosave import Autosave, spools
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.writer import header, pieces
 from rtnb.server import launcher
-from rtnb.session.event_loop import Signal
+from rtnb.session.event_loop import Notifier
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     (folder / "script.txt").write_text("and again\n\nthanks\n")
     try:
         command = ["record", "s.rtnb", "hello there", "@tone.wav", "--script", "script.txt"]
-        assert main([*command, "--engine", "weightless"]) == 0
+        assert main([*command, "--engine", "fake"]) == 0
     finally:
-        launcher.stop("weightless")
+        launcher.stop("fake")
     told = said(capsys)
     assert "Assistant: You said: hello there" in told
     assert "You: (speech, 1.0 seconds)" in told
@@ -53,7 +53,7 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert "You: (speech, 1.0 seconds)" in told
     assert "Assistant: You said: thanks" in told
     assert main(["info", "s.rtnb"]) == 0
-    assert "the embedded engine (weightless)" in said(capsys)
+    assert "the embedded engine (fake)" in said(capsys)
     assert main(["info", "s.rtnb", "--json"]) == 0
     told = json.loads(said(capsys))
     assert (told["turns"], told["billed"], told["problem"]) == (4, False, None)
@@ -82,11 +82,11 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
 
 
 @pytest.fixture
-def weightless(folder, monkeypatch):
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
-    monkeypatch.setenv("RTNB_SPOOL", "1")
+def fake(folder, monkeypatch):
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
+    monkeypatch.setenv("RTNB_AUTOSAVE", "1")
     yield folder
-    launcher.stop("weightless")
+    launcher.stop("fake")
 
 
 def test_record_reads_all_that_is_to_be_said_before_it_connects(folder, capsys):
@@ -98,7 +98,7 @@ def test_record_reads_all_that_is_to_be_said_before_it_connects(folder, capsys):
 
 
 @pytest.mark.parametrize(("end", "status"), [(TurnTimeout("too long"), 1), (KeyboardInterrupt(), 130)])
-def test_record_keeps_a_conversation_that_ends_early(weightless, capsys, monkeypatch, end, status):
+def test_record_keeps_a_conversation_that_ends_early(fake, capsys, monkeypatch, end, status):
     def turn(session, thing):
         if thing == "and":
             raise end
@@ -112,7 +112,7 @@ def test_record_keeps_a_conversation_that_ends_early(weightless, capsys, monkeyp
     assert spools() == []
 
 
-def test_record_leaves_the_spool_where_it_cannot_save(weightless, capsys, monkeypatch):
+def test_record_leaves_the_spool_where_it_cannot_save(fake, capsys, monkeypatch):
     def full_disk(*_, **__):
         raise RecordingError("no space left")
 
@@ -128,7 +128,7 @@ def test_recover(folder, capsys):
     assert main(["recover"]) == 1
     assert "there is nothing to recover in" in said(capsys)
     for _ in range(2):
-        Spool(full().record, Signal().wait).close(discard=False)
+        Autosave(full().record, Notifier().wait).close(discard=False)
     assert main(["recover", "--list"]) == 0
     assert "2 in " in said(capsys)
     assert main(["recover", "one.rtnb"]) == 0
@@ -136,7 +136,7 @@ def test_recover(folder, capsys):
     assert main(["recover"]) == 0
     assert "recovered-" in said(capsys)
     assert main(["recover"]) == 1
-    running = Spool(full().record, Signal().wait)
+    running = Autosave(full().record, Notifier().wait)
     while not running.written:
         pass
     assert main(["recover"]) == 1
@@ -195,8 +195,8 @@ def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
     ids=" ".join,
 )
 def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, command):
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
-    Spool(full().record, Signal().wait).close(discard=False)
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
+    Autosave(full().record, Notifier().wait).close(discard=False)
     there = next(folder / name for name in command[1:] if name.startswith("there."))
     there.write_bytes(b"mine")
     assert main(command) == 1
@@ -208,7 +208,7 @@ def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, co
     try:
         assert main([*command, "--force"]) == 0
     finally:
-        launcher.stop("weightless")
+        launcher.stop("fake")
     assert there.read_bytes() != b"mine"
     os.chdir("/")
     missing = ["/no/such/" + name if name == there.name else name for name in command]
@@ -217,14 +217,14 @@ def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, co
 
 
 def test_whoever_means_to_repair_a_file_is_told_how(folder, capsys):
-    Spool(full().record, Signal().wait).close(discard=False)
+    Autosave(full().record, Notifier().wait).close(discard=False)
     assert main(["recover", "x.rtnb"]) == 1
     assert "To repair that file:  rtnb recover x.rtnb REPAIRED.rtnb\n" in said(capsys)
 
 
 def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
     for _ in range(2):
-        Spool(full().record, Signal().wait).close(discard=False)
+        Autosave(full().record, Notifier().wait).close(discard=False)
     place = folder / "home" / "spool"
     whole = min(place.glob("*.rtnb"))
     for number, name in enumerate(("bad.rtnb", "bare.rtnb")):

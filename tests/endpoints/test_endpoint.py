@@ -1,6 +1,6 @@
 import pytest
 
-from rtnb.endpoints.endpoint import locate
+from rtnb.endpoints.endpoint import resolve
 from rtnb.errors import ArgumentError, AuthError
 from rtnb.protocol import models
 from rtnb.redaction import known_keys
@@ -23,7 +23,7 @@ def environment(monkeypatch):
     ["gpt-realtime", "gpt-4o-realtime-preview-2024-12-17", "gpt-realtime-9-of-next-year", "ft:gpt-x:me"],
 )
 def test_a_model_is_at_openai(model):
-    target = locate(model)
+    target = resolve(model)
     assert (
         target.url.startswith("wss://api.openai.com/v1/realtime?model=gpt-")
         or "ft%3Agpt-x%3Ame" in target.url
@@ -33,58 +33,58 @@ def test_a_model_is_at_openai(model):
 
 
 def test_a_key_that_is_given_goes_before_the_environments():
-    assert locate("gpt-realtime", api_key="sk-given\n").headers == {"Authorization": "Bearer sk-given"}
+    assert resolve("gpt-realtime", api_key="sk-given\n").headers == {"Authorization": "Bearer sk-given"}
 
 
 def test_no_key(monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY")
     for empty in (None, "", "  "):
         with pytest.raises(AuthError, match="gpt-realtime needs an OpenAI key: make one at"):
-            locate("gpt-realtime", api_key=empty)
+            resolve("gpt-realtime", api_key=empty)
 
 
 @pytest.mark.parametrize("key", ["sk-a b", "sk-a\nX-Header: b", "sk-„quoted“", "sk-a\x00"])
 def test_a_key_that_is_none(key):
     for where in ("gpt-realtime", "azure:d", "ws://localhost"):
         with pytest.raises(AuthError, match="holds signs that no key has") as raised:
-            locate(where, api_key=key)
+            resolve(where, api_key=key)
         assert key not in str(raised.value)
 
 
 @pytest.mark.parametrize("where", ["gpt4", "whisper", "", "localhost:8765", "llama-3"])
 def test_what_is_neither_a_model_nor_an_address(where):
     with pytest.raises(ArgumentError, match="is neither a model nor an address"):
-        locate(where)
+        resolve(where)
 
 
 def test_a_mistyped_model(monkeypatch):
     with pytest.raises(ArgumentError, match=r"nor an address \(did you mean 'gpt-realtime'\?\)"):
-        locate("gtp-realtime")
-    with pytest.raises(ArgumentError, match=r"rtnb\.connect\(engine='weightless'\)"):
-        locate("weightless")
-    assert locate("gpt-realtime-9").headers  # a newer one than this version knows
+        resolve("gtp-realtime")
+    with pytest.raises(ArgumentError, match=r"rtnb\.connect\(engine='fake'\)"):
+        resolve("fake")
+    assert resolve("gpt-realtime-9").headers  # a newer one than this version knows
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(AuthError, match=r"^'gpt-realtme' is no model .*\(did you mean 'gpt-realtime'\?\)"):
-        locate("gpt-realtme")
+        resolve("gpt-realtme")
 
 
 @pytest.mark.parametrize("where", ["sk-proj-abc", "ek_68af", "sess-123"])
 def test_a_key_in_the_place_of_an_address_is_not_shown(where):
     with pytest.raises(ArgumentError, match="that looks like a key: give it as api_key=") as raised:
-        locate(where)
+        resolve(where)
     assert where not in str(raised.value)
 
 
 @pytest.mark.parametrize("model", ["gpt-realtime-whisper", "gpt-realtime-translate", "gpt-live-1"])
 def test_models_that_hold_no_conversation(model):
     with pytest.raises(ArgumentError, match="it holds no realtime conversation"):
-        locate(model)
+        resolve(model)
 
 
 def test_two_models():
-    assert locate("gpt-realtime", model="gpt-realtime").model == "gpt-realtime"
+    assert resolve("gpt-realtime", model="gpt-realtime").model == "gpt-realtime"
     with pytest.raises(ArgumentError, match="are two models: name one"):
-        locate("gpt-realtime", model="gpt-realtime-2")
+        resolve("gpt-realtime", model="gpt-realtime-2")
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,13 @@ def test_two_models():
     ],
 )
 def test_addresses(where, url):
-    target = locate(where)
+    target = resolve(where)
     assert target.url == url
     assert target.headers == {}
 
 
 def test_the_model_of_an_address():
-    target = locate("ws://localhost:8765?model=a", model="b/c")
+    target = resolve("ws://localhost:8765?model=a", model="b/c")
     assert target.model == "b/c"
     assert target.url == "ws://localhost:8765/v1/realtime?model=b%2Fc"
     assert target.name == "b/c at localhost:8765"
@@ -132,7 +132,7 @@ def test_the_model_of_an_address():
     ],
 )
 def test_what_is_on_this_machine_is_not_billed(where, billed):
-    assert locate(where).billed is billed
+    assert resolve(where).billed is billed
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_what_is_on_this_machine_is_not_billed(where, billed):
     ],
 )
 def test_a_key_of_the_environment_never_goes_to_another_host(where):
-    target = locate(where)
+    target = resolve(where)
     assert target.headers == {}
     assert ENV_KEY not in target.url
     assert AZURE_KEY not in target.url
@@ -163,14 +163,14 @@ def test_a_key_of_the_environment_never_goes_to_another_host(where):
     ["https://api.openai.com/v1", "wss://API.OpenAI.com/v1/realtime", "https://api.openai.com:443/v1"],
 )
 def test_openais_own_address_takes_the_key_of_the_environment(where):
-    assert locate(where).headers == {"Authorization": f"Bearer {ENV_KEY}"}
+    assert resolve(where).headers == {"Authorization": f"Bearer {ENV_KEY}"}
 
 
 def test_a_key_that_is_given_goes_where_it_is_told():
-    assert locate("ws://localhost:1", api_key="k").headers == {"Authorization": "Bearer k"}
+    assert resolve("ws://localhost:1", api_key="k").headers == {"Authorization": "Bearer k"}
     for host in ("r.openai.azure.com", "r.cognitiveservices.azure.com", "r.services.ai.azure.com"):
-        assert locate(f"https://{host}", api_key="k").headers == {"api-key": "k"}
-    assert locate("https://evil-openai.azure.com.example.org", api_key="k").headers == {
+        assert resolve(f"https://{host}", api_key="k").headers == {"api-key": "k"}
+    assert resolve("https://evil-openai.azure.com.example.org", api_key="k").headers == {
         "Authorization": "Bearer k"
     }
 
@@ -191,22 +191,22 @@ def test_a_key_that_is_given_goes_where_it_is_told():
 )
 def test_addresses_that_are_none(where, sentence):
     with pytest.raises(ArgumentError) as raised:
-        locate(where)
+        resolve(where)
     assert sentence in str(raised.value)
     assert "sk-1" not in str(raised.value)
 
 
 def test_azure():
-    target = locate("azure:my-deployment")
+    target = resolve("azure:my-deployment")
     # The GA path takes no api-version.
     assert target.url == "wss://my-resource.openai.azure.com/openai/v1/realtime?model=my-deployment"
     assert target.headers == {"api-key": AZURE_KEY}
     assert (target.model, target.name, target.billed) == ("my-deployment", "my-deployment at Azure", True)
-    assert locate("azure:d", api_key="k").headers == {"api-key": "k"}
+    assert resolve("azure:d", api_key="k").headers == {"api-key": "k"}
 
 
 def test_azure_with_the_model_behind_the_deployment():
-    target = locate("azure:my-deployment", model="gpt-realtime")
+    target = resolve("azure:my-deployment", model="gpt-realtime")
     assert target.url.endswith("?model=my-deployment")
     assert target.model == "gpt-realtime"
 
@@ -220,26 +220,26 @@ def test_azure_without_an_endpoint(monkeypatch, endpoint):
     if endpoint is not None:
         monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", endpoint)
     with pytest.raises(ArgumentError, match="set AZURE_OPENAI_ENDPOINT to the resource's address"):
-        locate("azure:d")
+        resolve("azure:d")
 
 
 def test_azure_without_a_key_or_a_deployment(monkeypatch):
     with pytest.raises(ArgumentError, match="name the deployment"):
-        locate("azure:")
+        resolve("azure:")
     monkeypatch.delenv("AZURE_OPENAI_API_KEY")
     with pytest.raises(AuthError, match="Azure needs a key"):
-        locate("azure:d")
+        resolve("azure:d")
 
 
 def test_every_key_that_goes_somewhere_is_known_from_then_on():
-    locate("ws://localhost:1?api-key=of-the-address", api_key="of-the-argument")
-    locate("azure:d", api_key="of-the-deployment")
+    resolve("ws://localhost:1?api-key=of-the-address", api_key="of-the-argument")
+    resolve("azure:d", api_key="of-the-deployment")
     assert {"of-the-address", "of-the-argument", "of-the-deployment"} <= {*known_keys()}
 
 
 @pytest.mark.parametrize("where", ["gpt-realtime", "azure:d", "ws://localhost:1?api-key=sk-secret"])
 def test_a_target_shows_no_key(where):
-    target = locate(where, api_key="sk-secret")
+    target = resolve(where, api_key="sk-secret")
     assert "sk-secret" not in repr(target)
     assert "sk-secret" not in str(target)
     assert "sk-secret" not in target.name
@@ -247,8 +247,8 @@ def test_a_target_shows_no_key(where):
 
 def test_the_name_that_prices_a_deployment():
     """The model where it is stated, else the deployment's own name; for other servers nothing is assumed."""
-    assert locate("azure:mine", model="gpt-realtime-2.1", api_key="k").stated == "gpt-realtime-2.1"
-    assert locate("azure:mine", api_key="k").stated == "mine"
-    assert locate("gpt-realtime", api_key="k").stated == "gpt-realtime"
-    assert locate("ws://localhost:1", model="gpt-realtime").stated == "gpt-realtime"
-    assert locate("ws://localhost:1").stated == ""
+    assert resolve("azure:mine", model="gpt-realtime-2.1", api_key="k").stated == "gpt-realtime-2.1"
+    assert resolve("azure:mine", api_key="k").stated == "mine"
+    assert resolve("gpt-realtime", api_key="k").stated == "gpt-realtime"
+    assert resolve("ws://localhost:1", model="gpt-realtime").stated == "gpt-realtime"
+    assert resolve("ws://localhost:1").stated == ""

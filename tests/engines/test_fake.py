@@ -1,4 +1,4 @@
-"""The weightless engine: deterministic parts that keep the promises of an engine."""
+"""The fake engine: deterministic parts that keep the promises of an engine."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from engines.test_json_schema import SCHEMAS, WORDS
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.engines.base import Call, Say
-from rtnb.engines.fake import weightless
+from rtnb.engines.base import Call, TextPiece
+from rtnb.engines.fake import fake
 from rtnb.errors import EngineError
 
-ENGINE = weightless({})
+ENGINE = fake({})
 WEATHER = {
     "type": "function",
     "name": "get_weather",
@@ -38,13 +38,13 @@ def answer(
     *,
     after: list[dict[str, Any]] | None = None,
     max_tokens: int = 4096,
-) -> list[Say | Call]:
+) -> list[TextPiece | Call]:
     messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": text}, *(after or [])]
     return list(ENGINE.llm.generate(messages, tools or [], tool_choice, max_tokens, lambda: False))
 
 
-def said(pieces: list[Say | Call]) -> str:
-    return "".join(p.text for p in pieces if isinstance(p, Say))
+def said(pieces: list[TextPiece | Call]) -> str:
+    return "".join(p.text for p in pieces if isinstance(p, TextPiece))
 
 
 def test_it_quotes_what_it_was_told() -> None:
@@ -166,13 +166,13 @@ def test_a_speed_is_a_positive_number(speed: float) -> None:
 
 def test_it_takes_no_options() -> None:
     with pytest.raises(EngineError, match="takes no options, not llm"):
-        weightless({"llm": "chat"})
+        fake({"llm": "chat"})
 
 
 def test_it_imports_numpy_alone() -> None:
     code = (
         "import sys; import numpy; known = set(sys.modules)\n"
-        "from rtnb.engines.fake import weightless; weightless({})\n"
+        "from rtnb.engines.fake import fake; fake({})\n"
         "new = {m.partition('.')[0] for m in set(sys.modules) - known} - set(sys.stdlib_module_names)\n"
         "import json; print(json.dumps(sorted(new)))"
     )

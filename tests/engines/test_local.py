@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from rtnb.engines import weights
-from rtnb.engines.base import Call, Engine, Samples, Say
+from rtnb.engines.base import Call, Engine, Samples, TextPiece
 from rtnb.errors import EngineError, WeightsError
 
 SPEECH = Path(__file__).parents[3] / "shared" / "speech"
@@ -55,14 +55,16 @@ def distance(first: list[str], second: list[str]) -> int:
     return row[-1]
 
 
-def ask(engine: Engine, text: str, tools: Any = (), choice: Any = "auto", **more: Any) -> list[Say | Call]:
+def ask(
+    engine: Engine, text: str, tools: Any = (), choice: Any = "auto", **more: Any
+) -> list[TextPiece | Call]:
     messages = [{"role": "user", "content": text}, *more.get("after", ())]
     stopped = more.get("stopped", lambda: False)
     return list(engine.llm.generate(messages, tools, choice, more.get("most", 4096), stopped))
 
 
-def said(pieces: list[Say | Call]) -> str:
-    return "".join(p.text for p in pieces if isinstance(p, Say))
+def said(pieces: list[TextPiece | Call]) -> str:
+    return "".join(p.text for p in pieces if isinstance(p, TextPiece))
 
 
 @engine_only

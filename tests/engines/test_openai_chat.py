@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rtnb.engines.base import Call, Say
+from rtnb.engines.base import Call, TextPiece
 from rtnb.engines.openai_chat import chat
 from rtnb.errors import EngineError
 
@@ -90,7 +90,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     made.server.server_close()
 
 
-def ask(model: Any, *, tools: Any = (), choice: Any = "auto", most: int = 100) -> list[Say | Call]:
+def ask(model: Any, *, tools: Any = (), choice: Any = "auto", most: int = 100) -> list[TextPiece | Call]:
     return list(model.generate([{"role": "user", "content": "Hello"}], tools, choice, most, lambda: False))
 
 
@@ -104,7 +104,7 @@ def model(endpoint: Endpoint) -> Iterator[Any]:
 def test_text_streams_with_tools_and_limit(endpoint: Endpoint, model: Any) -> None:
     endpoint.chunks = [text("Hel"), {"choices": []}, text("lo."), text("", "stop"), "[DONE]"]
     said = ask(model, tools=[TOOL], choice={"type": "function", "name": "clock"})
-    assert "".join(p.text for p in said if isinstance(p, Say)) == "Hello."
+    assert "".join(p.text for p in said if isinstance(p, TextPiece)) == "Hello."
     (body,) = endpoint.requests
     assert (body["model"], body["max_tokens"], body["stream"]) == ("tiny", 100, True)
     assert body["tools"] == [{"type": "function", "function": {k: v for k, v in TOOL.items() if k != "type"}}]
@@ -139,7 +139,7 @@ def test_a_call_cut_by_the_limit_is_no_call(endpoint: Endpoint, model: Any) -> N
     cut = {"index": 0, "function": {"name": "clock", "arguments": '{"zo'}}
     endpoint.chunks = [{"choices": [{"delta": {"tool_calls": [cut]}, "finish_reason": "length"}]}]
     endpoint.chunks.append({"choices": [], "usage": {"completion_tokens": 100}})
-    assert ask(model) == [Say("", 100)]
+    assert ask(model) == [TextPiece("", 100)]
     endpoint.chunks = [{"choices": [{"delta": {"tool_calls": [cut]}, "finish_reason": "stop"}]}]
     with pytest.raises(EngineError, match="'clock' with arguments that are no JSON object"):
         ask(model)
@@ -177,7 +177,7 @@ def test_fields_that_an_endpoint_refuses_are_left_out(endpoint: Endpoint, model:
         return None
 
     endpoint.refuse, endpoint.chunks = refuse, [text("Yes.")]
-    assert [p.text for p in ask(model) if isinstance(p, Say)] == ["Yes."]
+    assert [p.text for p in ask(model) if isinstance(p, TextPiece)] == ["Yes."]
     assert endpoint.requests[-1]["max_completion_tokens"] == 100
 
 

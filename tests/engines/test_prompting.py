@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtnb.engines import prompting
-from rtnb.engines.base import Call, Say
+from rtnb.engines.base import Call, TextPiece
 
 
 def capped(text: str, answer: str) -> str:
@@ -65,7 +65,7 @@ def test_the_prompt_has_one_prefix_and_no_function_traffic() -> None:
     ],
 )
 def test_labels_are_dropped(pieces: list[str], text: str) -> None:
-    said = list(prompting.unlabelled([*(Say(p) for p in pieces), Call("f", "{}")]))
+    said = list(prompting.unlabelled([*(TextPiece(p) for p in pieces), Call("f", "{}")]))
     assert "".join(s.text for s in said) == text
     if text:
         assert sum(s.tokens for s in said) == len(pieces)

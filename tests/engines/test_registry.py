@@ -18,7 +18,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
         EntryPoint(name, f"rtnb.engines.{module}", f"rtnb.{kind}")
         for kind, name, module in (
             ("engines", "local", "local:local"),
-            ("engines", "weightless", "fake:weightless"),
+            ("engines", "fake", "fake:fake"),
             ("engines", "broken", "nowhere:engine"),
             ("llm", "llama", "llama_cpp:llama"),
             ("llm", "chat", "openai_chat:chat"),
@@ -33,7 +33,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (None, "local"),
         (" ", "local"),
-        ("weightless", "weightless"),
+        ("fake", "fake"),
         ("llm=/a/b.gguf", "local,llm=llama:/a/b.gguf"),
         ("local, tts = hibari:heart ,asr=moonshine", "local,asr=moonshine,tts=hibari:heart"),
         ("local,llm=/a,b/c=d:e.gguf", "local,llm=llama:/a,b/c=d:e.gguf"),
@@ -59,15 +59,15 @@ def test_the_environment_gives_defaults_to_the_local_engine(monkeypatch: pytest.
     monkeypatch.setenv("RTNB_TTS", "hibari:emma")
     assert registry.normalise() == "local,llm=llama:model.gguf,tts=hibari:heart"
     assert registry.normalise("local,llm=chat") == "local,llm=chat,tts=hibari:emma"
-    assert registry.normalise("weightless") == "weightless"
+    assert registry.normalise("fake") == "fake"
 
 
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
         (
-            "weightles",
-            r"no engine 'weightles'; did you mean 'weightless'\? There are: broken, local, weightless",
+            "fakee",
+            r"no engine 'fakee'; did you mean 'fake'\? There are: broken, fake, local",
         ),
         ("cloud", r"no engine 'cloud'\. There are: "),
         ("local,foo", "is no engine: a spec is a name and options"),
@@ -76,7 +76,7 @@ def test_the_environment_gives_defaults_to_the_local_engine(monkeypatch: pytest.
         ("local,llm=folder/thing", "is no llm of the engine"),
         ("local,asr=http://host/v1", "for llm only"),
         ("broken", "cannot be loaded"),
-        ("weightless,llm=chat", "takes no options"),
+        ("fake,llm=chat", "takes no options"),
         ("local,lmm=chat", r"no option 'lmm'; did you mean 'llm'\?"),
     ],
 )
@@ -108,8 +108,8 @@ def test_a_source_folder_without_entry_points_says_so(monkeypatch: pytest.Monkey
 
 
 def test_parts_and_engines_come_by_name() -> None:
-    assert registry.available() == ["broken", "local", "weightless"]
+    assert registry.available() == ["broken", "fake", "local"]
     assert registry.available("llm") == ["chat", "llama"]
-    assert registry.engine("weightless").name == "weightless"
+    assert registry.engine("fake").name == "fake"
     with pytest.raises(EngineError, match=r"no llm of the engine 'lama'; did you mean 'llama'\?"):
         registry.part("llm", "lama")

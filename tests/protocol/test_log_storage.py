@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtnb.protocol.log import Log
-from rtnb.protocol.log_storage import FiledBlock
+from rtnb.protocol.log_storage import SpilledBlock
 
 
 class Memory:
@@ -69,7 +69,7 @@ def test_what_is_filed_is_not_held():
     frames = fill(log, store, 10, [2000] * 3000)
     assert sum(map(len, frames)) == log.bytes > 8_000_000
     assert log.nbytes < 2_000_000
-    assert [type(block) for block in log._blocks] == [FiledBlock] * len(log._blocks)
+    assert [type(block) for block in log._blocks] == [SpilledBlock] * len(log._blocks)
     store.read_bytes = 0
     assert log[1].frame == frames[1]
     assert store.read_bytes < 4000

@@ -8,25 +8,25 @@ from hypothesis import strategies as st
 
 from rtnb.errors import ArgumentError
 from rtnb.protocol.log import Log
-from rtnb.protocol.read_only_log import LoadedLog
-from rtnb.protocol.state import Record
+from rtnb.protocol.read_only_log import ReadOnlyLog
+from rtnb.protocol.state import SessionState
 
 
 def again(log, step):
     pieces = [log.columns(row, row + step) for row in range(0, len(log), step)]
-    return LoadedLog(pieces, [p.frames for p in pieces], [sound for p in pieces for sound in p.sounds])
+    return ReadOnlyLog(pieces, [p.frames for p in pieces], [sound for p in pieces for sound in p.sounds])
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
 def test_the_same_events_and_the_same_folds(step):
-    record = full().record
+    record = full().state
     loaded = again(record.log, step)
     assert list(loaded) == list(record.log)
     assert loaded.bytes == record.log.bytes
     assert loaded.count_types() == record.log.count_types()
     assert list(loaded.filter("response.*", turn=0)) == list(record.log.filter("response.*", turn=0))
     assert list(again(loaded, 5)) == list(record.log)
-    folded = Record.of(loaded)
+    folded = SessionState.of(loaded)
     assert folded.conversation == record.conversation
     assert [turn.marks for turn in folded.turns.all] == [turn.marks for turn in record.turns.all]
     assert (folded.usage, folded.limits, folded.problems) == (record.usage, record.limits, record.problems)
@@ -61,23 +61,23 @@ def test_over_many_blocks():
 
 def test_it_takes_no_more():
     with pytest.raises(ArgumentError, match="takes no more frames"):
-        again(full().record.log, 10).append(b"{}", "client", "x", mono_ns=0, wall_ns=0)
+        again(full().state.log, 10).append(b"{}", "client", "x", mono_ns=0, wall_ns=0)
 
 
 def test_columns_that_contradict_themselves_are_refused():
-    record = full().record
+    record = full().state
     piece = record.log.columns()
     piece.kinds = piece.kinds + np.uint16(1000)
     with pytest.raises(ValueError, match="no name"):
-        LoadedLog([piece], [piece.frames], piece.sounds)
+        ReadOnlyLog([piece], [piece.frames], piece.sounds)
     piece = record.log.columns()
     piece.sound_cuts = piece.sound_cuts + np.uint32(100_000)
     with pytest.raises(ValueError, match="outside"):
-        LoadedLog([piece], [piece.frames], piece.sounds)
+        ReadOnlyLog([piece], [piece.frames], piece.sounds)
 
 
 def test_memory_is_the_columns_alone():
-    log = full().record.log
+    log = full().state.log
     assert again(log, 10).nbytes < log.nbytes
 
 
@@ -89,9 +89,9 @@ def test_what_is_folded_of_a_recording_holds_no_sound_of_its_own(tmp_path):
     from rtnb.recordings import save
     from rtnb.recordings.writer import pieces
 
-    live = full().record
+    live = full().state
     save(pieces(live.log), {"format": 1}, tmp_path / "x.rtnb")
-    record = opened(tmp_path / "x.rtnb").record
+    record = opened(tmp_path / "x.rtnb").state
     parts = [part for item in record.conversation.items.values() for part in item.parts]
     chunks = [chunk for part in parts for chunk in part.chunks]
     assert sum(map(len, chunks)) > 10_000

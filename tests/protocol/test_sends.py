@@ -2,11 +2,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.protocol.timing import Sends
+from rtnb.protocol.timing import AudioClock
 
 
 def test_a_moment_of_sound_left_with_the_append_that_ends_it():
-    sends = Sends()
+    sends = AudioClock()
     assert sends.at(0) is None
     for k in range(3):
         sends.add(40, k / 10)
@@ -15,7 +15,7 @@ def test_a_moment_of_sound_left_with_the_append_that_ends_it():
 
 
 def test_what_is_no_longer_remembered_is_unknown():
-    sends = Sends()
+    sends = AudioClock()
     for k in range(5000):
         sends.add(1, k)
     assert sends.at(10) is None
@@ -24,7 +24,7 @@ def test_what_is_no_longer_remembered_is_unknown():
 
 @given(st.lists(st.floats(0.01, 500), min_size=1, max_size=50), st.floats(0, 1))
 def test_no_moment_is_invented(lengths, share):
-    sends = Sends()
+    sends = AudioClock()
     for k, ms in enumerate(lengths):
         sends.add(ms, float(k))
     total = sum(lengths)

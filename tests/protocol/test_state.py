@@ -14,7 +14,7 @@ from rtnb.analysis.turn import TurnView
 from rtnb.audio import Clip
 from rtnb.protocol.events import BINARY
 from rtnb.protocol.log import NO_TURN
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 
 PROTOCOL = Path(__file__).parents[3] / "shared" / "protocol"
 
@@ -74,7 +74,7 @@ def keep(record, side, event, at=0):
     ids=lambda v: v["type"].strip() if isinstance(v, dict) else v,
 )
 def test_published_examples(side, dialect, event):
-    record = Record()
+    record = SessionState()
     keep(record, side, event)
     assert len(record.log) == 1
     assert record.log[0].data == event
@@ -84,7 +84,7 @@ def test_published_examples(side, dialect, event):
 
 
 def test_all_published_examples_one_after_another():
-    record = Record()
+    record = SessionState()
     every = list(examples())
     for number, (side, _, event) in enumerate(every):
         keep(record, side, event, number * MS)
@@ -107,37 +107,37 @@ def look_at_everything(record):
 def test_a_bit_of_everything_has_no_problem():
     wire = full()
     assert wire.problems == []
-    assert wire.record.model == "gpt-4o-realtime-preview"
-    assert wire.record.session["type"] == "realtime"
-    assert wire.record.limits == {
+    assert wire.state.model == "gpt-4o-realtime-preview"
+    assert wire.state.session["type"] == "realtime"
+    assert wire.state.limits == {
         "tokens": {"name": "tokens", "limit": 100, "remaining": 60, "reset_seconds": 2}
     }
-    assert wire.record.usage.total_tokens == 66
-    look_at_everything(wire.record)
+    assert wire.state.usage.total_tokens == 66
+    look_at_everything(wire.state)
 
 
 def test_folding_again_gives_the_same():
     wire = full()
-    again = Record()
-    for entry in wire.record.log:
+    again = SessionState()
+    for entry in wire.state.log:
         again.append(
             entry.frame, entry.direction, mono_ns=round(entry.t * 1e9), wall_ns=round(entry.wall * 1e9)
         )
-    assert again.conversation == wire.record.conversation
-    assert again.conversation.items == wire.record.conversation.items
-    assert again.turns.all == wire.record.turns.all
-    assert [entry.turn for entry in again.log] == [entry.turn for entry in wire.record.log]
-    assert (again.limits, again.problems, again.usage) == (wire.record.limits, [], wire.record.usage)
+    assert again.conversation == wire.state.conversation
+    assert again.conversation.items == wire.state.conversation.items
+    assert again.turns.all == wire.state.turns.all
+    assert [entry.turn for entry in again.log] == [entry.turn for entry in wire.state.log]
+    assert (again.limits, again.problems, again.usage) == (wire.state.limits, [], wire.state.usage)
 
 
 def test_an_event_given_beside_its_frame_spares_the_parsing_and_changes_nothing():
-    wire, again = full(), Record()
+    wire, again = full(), SessionState()
     for frame, direction, now in wire.frames:
         event = orjson.loads(frame)
         back, _ = again.append(frame, direction, mono_ns=now * MS, wall_ns=WALL + now * MS, event=event)
         assert back is event
-    assert again.conversation == wire.record.conversation
-    assert again.turns.all == wire.record.turns.all
+    assert again.conversation == wire.state.conversation
+    assert again.turns.all == wire.state.turns.all
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_an_event_given_beside_its_frame_spares_the_parsing_and_changes_nothing(
     ids=range(11),
 )
 def test_a_frame_that_is_no_event_is_kept_and_named(frame, sentence):
-    record = Record()
+    record = SessionState()
     assert record.append(frame, "server", mono_ns=0, wall_ns=0) == (None, NO_TURN)
     assert (record.log[0].frame, record.log[0].type) == (frame, BINARY)
     ((index, problem),) = record.problems
@@ -171,7 +171,7 @@ def test_an_unknown_event_is_no_problem():
     wire.client("response.dance", steps=3)
     wire.server("response.danced", response_id="resp_1", item_id=None, item=None)
     assert wire.problems == []
-    assert wire.record.log[1].type == "response.danced"
+    assert wire.state.log[1].type == "response.danced"
 
 
 MALFORMED = [
@@ -273,16 +273,16 @@ def test_a_malformed_event_is_one_line_and_the_next_events_fold(side, type, fiel
     wire.server("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
     wire.server("response.created", response={"id": "resp_0", "status": "in_progress"})
     wire.say(side, type, **fields)
-    ((index, problem),) = wire.record.problems
+    ((index, problem),) = wire.state.problems
     assert index == 3
     assert problem.startswith(f"{type} is not as the protocol has it: ")
     assert len(problem) < 400
-    assert wire.record.log[3].data == {"type": type, **fields}
-    look_at_everything(wire.record)
+    assert wire.state.log[3].data == {"type": type, **fields}
+    look_at_everything(wire.state)
     wire.server("response.done", response={"id": "resp_0", "status": "completed"})
     before = len(wire.turns)
     turn_runs(wire)
-    assert len(wire.record.problems) == 1
+    assert len(wire.state.problems) == 1
     assert len(wire.turns) in (before, before + 1)
 
 
@@ -299,7 +299,7 @@ def turn_runs(wire):
     assert items["good_a"].parts[0].data == tone(40)
     assert "good_u" in wire.turns[number].inputs
     assert wire.turns[number].outputs[-1] == "good_a"
-    look_at_everything(wire.record)
+    look_at_everything(wire.state)
 
 
 def paths(value, at=()):
@@ -359,22 +359,22 @@ def test_damaged_events_never_stop_the_fold(damages):
     for number, (direction, event) in enumerate(events):
         problems = len(wire.problems)
         frame = orjson.dumps(event)
-        wire.record.append(frame, direction, mono_ns=number * MS, wall_ns=WALL + number * MS)
+        wire.state.append(frame, direction, mono_ns=number * MS, wall_ns=WALL + number * MS)
         assert len(wire.problems) - problems in (0, 1)
-        assert wire.record.log[-1].frame == frame
-    look_at_everything(wire.record)
+        assert wire.state.log[-1].frame == frame
+    look_at_everything(wire.state)
     wire.now = 10_000
-    problems = list(wire.record.problems)
+    problems = list(wire.state.problems)
     turn_runs(wire)
-    assert wire.record.problems == problems
+    assert wire.state.problems == problems
     frames = [orjson.dumps(event) for _, event in events]
-    assert [entry.frame for entry in wire.record.log[: len(events)]] == frames
+    assert [entry.frame for entry in wire.state.log[: len(events)]] == frames
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from(REAL), max_size=40))
 def test_any_order_of_events_folds_and_folds_again_the_same(events):
-    one, other = Record(), Record()
+    one, other = SessionState(), SessionState()
     for record in (one, other):
         for number, (direction, event) in enumerate(events):
             keep(record, direction, event, number * MS)
@@ -387,7 +387,7 @@ def test_any_order_of_events_folds_and_folds_again_the_same(events):
 
 def test_the_sound_of_a_record_can_be_heard():
     wire = full()
-    view = TurnView(wire.record, wire.turns[1])
+    view = TurnView(wire.state, wire.turns[1])
     assert isinstance(view.sound, Clip)
     assert view.sound.seconds == pytest.approx(0.5)
     assert view.heard == pytest.approx(0.3)
@@ -420,7 +420,7 @@ def test_sound_is_kept_once_and_every_frame_comes_back(
     frame = json.dumps({k: fields[k] for k in order}, separators=(", ", ": ") if spaces else (",", ":"))
     if slashes:
         frame = frame.replace("/", "\\/")
-    record = Record()
+    record = SessionState()
     for ns in range(3):
         record.append(frame.encode(), "server", mono_ns=ns, wall_ns=ns)
     assert [entry.raw for entry in record.log] == [frame] * 3
@@ -429,7 +429,7 @@ def test_sound_is_kept_once_and_every_frame_comes_back(
 
 
 def test_a_spoken_log_takes_less_than_its_own_bytes() -> None:
-    record = Record()
+    record = SessionState()
     for n in range(500):
         text = base64.b64encode(random.Random(n).randbytes(4800)).decode()
         event = {"type": "input_audio_buffer.append", "audio": text}
@@ -463,7 +463,7 @@ ALIKE = QUIET[:-4] + "AAAB"
 )
 def test_whatever_looks_like_sound_comes_back_byte_for_byte(fields):
     frame = f'{{"type":"input_audio_buffer.append",{fields}}}'.encode()
-    record = Record()
+    record = SessionState()
     for _ in range(2):
         record.append(frame, "client", mono_ns=0, wall_ns=WALL)
     assert [entry.frame for entry in record.log] == [frame, frame]
@@ -487,6 +487,6 @@ def test_frames_with_any_sound_come_back_byte_for_byte(fields, plain):
     )
     frame = b'{"type":"input_audio_buffer.append"%s%s}' % (b"," if inside else b"", inside)
     frame = frame if plain else frame.replace(b"/", b"\\/")
-    record = Record()
+    record = SessionState()
     record.append(frame, "client", mono_ns=0, wall_ns=WALL)
     assert record.log[0].frame == frame

@@ -47,8 +47,8 @@ def test_a_text_turn(wire):
     (turn,) = wire.turns
     assert (turn.inputs, turn.outputs, status(wire)) == (["u"], ["item_a"], "completed")
     assert turn.usage == Usage(input_text=12, output_text=4)
-    assert {entry.turn for entry in wire.record.log[1:]} == {0}
-    assert wire.record.log[0].turn == NO_TURN
+    assert {entry.turn for entry in wire.state.log[1:]} == {0}
+    assert wire.state.log[0].turn == NO_TURN
 
 
 def test_several_inputs_make_one_turn(wire):
@@ -151,7 +151,7 @@ def test_detected_speech_is_a_turn_and_the_silence_around_it_none(free):
     free.end()
     (turn,) = free.turns
     assert (turn.inputs, turn.outputs, status(free)) == (["u"], ["item_a"], "completed")
-    appends = free.record.log.filter("input_audio_buffer.append")
+    appends = free.state.log.filter("input_audio_buffer.append")
     assert [entry.turn for entry in appends] == [NO_TURN, 0, NO_TURN]
 
 
@@ -215,7 +215,7 @@ def test_out_of_band_turns_are_told_by_metadata(wire):
     assert wire.begin("resp_a", "item_a", "u") == 0
     for name in "abc":
         wire.end(f"resp_{name}")
-    assert [turn.aside for turn in wire.turns] == [False, True, True]
+    assert [turn.out_of_band for turn in wire.turns] == [False, True, True]
     assert [turn.outputs for turn in wire.turns] == [["item_a"], ["item_b"], ["item_c"]]
     assert not any(turn.active for turn in wire.turns)
 
@@ -338,7 +338,7 @@ def test_transcription_is_counted_in_its_turn_however_late(wire):
     assert wire.server(kind, item_id="u", content_index=0, transcript="Hi", usage=seconds) == 0
     assert wire.turns[0].usage.transcription == {"gpt-realtime-whisper": {"seconds": 30}}
     assert wire.turns[0].usage.total_tokens == 10
-    assert wire.record.usage == wire.turns[0].usage
+    assert wire.state.usage == wire.turns[0].usage
 
 
 # Marks.

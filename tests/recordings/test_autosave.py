@@ -14,22 +14,22 @@ from frames import full
 
 import rtnb
 from rtnb.errors import ArgumentError, RecordingError
-from rtnb.recordings import autosave as spool
-from rtnb.recordings.autosave import Spool, recover, spools, wanted
+from rtnb.recordings import autosave as autosave
+from rtnb.recordings.autosave import Autosave, recover, spools, wanted
 from rtnb.server import launcher
-from rtnb.session.event_loop import Signal
+from rtnb.session.event_loop import Notifier
 
 # Appends frames of all sizes without end and says, of each spooled count that it sees, how many are safe.
 CHILD = """
 import itertools, sys, time
-from rtnb.recordings.autosave import Spool
-from rtnb.session.event_loop import Signal
-from rtnb.protocol.state import Record
+from rtnb.recordings.autosave import Autosave
+from rtnb.session.event_loop import Notifier
+from rtnb.protocol.state import SessionState
 sys.path.insert(0, "tests")
 from recordings.test_autosave import frame
 
-record, signal = Record(), Signal()
-kept = Spool(record, signal.wait, where="a test", engine="weightless", billed=False)
+record, signal = SessionState(), Notifier()
+kept = Autosave(record, signal.wait, where="a test", engine="fake", billed=False)
 told = 0
 for number in itertools.count():
     data, direction = frame(number)
@@ -93,12 +93,12 @@ def test_killed_at_any_moment(home, seed):
     assert [(e.frame, e.direction) for e in recording.log] == [frame(number) for number in range(count)]
     assert recording.problem is None
     assert "ended with its process" in recording.header["end"]["why"]
-    assert (recording.where, recording.engine, recording.billed) == ("a test", "weightless", False)
+    assert (recording.where, recording.engine, recording.billed) == ("a test", "fake", False)
 
 
 def test_it_follows_and_is_gone_after_close(home):
-    record, signal = full().record, Signal()
-    kept = Spool(record, signal.wait, where="x")
+    record, signal = full().state, Notifier()
+    kept = Autosave(record, signal.wait, where="x")
     until(lambda: kept.written == len(record.log))
     assert spools() == [(kept.path, True)]
     assert [e.frame for e in rtnb.open(kept.path).log] == [e.frame for e in record.log]
@@ -111,24 +111,24 @@ def test_it_follows_and_is_gone_after_close(home):
 
 @pytest.mark.parametrize(("keep", "discard"), [(True, True), (False, False)])
 def test_it_stays_where_it_is_to_be_kept(keep, discard):
-    record, signal = full().record, Signal()
-    kept = Spool(record, signal.wait, keep=keep)
+    record, signal = full().state, Notifier()
+    kept = Autosave(record, signal.wait, keep=keep)
     kept.close(discard=discard)
     assert kept.written == len(record.log)
     assert spools() == [(kept.path, False)]
 
 
 def test_of_a_session_without_a_turn_nothing_stays():
-    from rtnb.protocol.state import Record
+    from rtnb.protocol.state import SessionState
 
-    kept = Spool(Record(), Signal().wait)
+    kept = Autosave(SessionState(), Notifier().wait)
     kept.close(discard=False)
     assert spools() == []
 
 
 def test_a_folder_that_cannot_be_made_disturbs_nobody(home, caplog):
     (home / "home").write_text("in the way")
-    kept = Spool(full().record, Signal().wait)
+    kept = Autosave(full().state, Notifier().wait)
     kept.close()
     assert "no longer spooled" in kept.problem
     assert "no longer spooled" in caplog.text
@@ -136,14 +136,14 @@ def test_a_folder_that_cannot_be_made_disturbs_nobody(home, caplog):
 
 
 def test_old_spools_and_too_many_are_removed(monkeypatch):
-    place = spool.folder()
+    place = autosave.folder()
     place.mkdir(parents=True)
     for number in range(4):
         (place / f"{number}.rtnb").write_bytes(b"x" * 1000)
         os.utime(place / f"{number}.rtnb", (time.time() - 100 + number,) * 2)
     os.utime(place / "3.rtnb", (0, 0))
-    monkeypatch.setattr(spool, "_MOST_BYTES", 2500)
-    spool._tidy(place)
+    monkeypatch.setattr(autosave, "_MOST_BYTES", 2500)
+    autosave._tidy(place)
     assert sorted(path.name for path in place.iterdir()) == ["1.rtnb", "2.rtnb"]
 
 
@@ -151,7 +151,7 @@ def test_no_key_lies_in_a_spool(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "plain-secret-words")
     wire = full()
     wire.server("error", error={"message": "Incorrect API key: sk-abcdefghijklmnop1234 plain-secret-words"})
-    kept = Spool(wire.record, Signal().wait, where="ws://x?api-key=abcdef123456")
+    kept = Autosave(wire.state, Notifier().wait, where="ws://x?api-key=abcdef123456")
     kept.close(discard=False)
     data = kept.path.read_bytes()
     assert not any(key in data for key in (b"sk-abcdefgh", b"plain-secret-words", b"abcdef123456"))
@@ -160,7 +160,7 @@ def test_no_key_lies_in_a_spool(monkeypatch):
 def test_what_the_switch_takes(monkeypatch):
     assert (wanted(True), wanted(False), wanted("keep"), wanted(None)) == ("on", "", "keep", "")
     for text, means in (("", "on"), ("1", "on"), ("off", ""), ("0", ""), ("keep", "keep")):
-        monkeypatch.setenv("RTNB_SPOOL", text)
+        monkeypatch.setenv("RTNB_AUTOSAVE", text)
         assert wanted(None) == means
     with pytest.raises(ArgumentError, match='True, False or "keep"'):
         wanted("always")
@@ -168,7 +168,7 @@ def test_what_the_switch_takes(monkeypatch):
 
 def test_a_session_is_spooled(home):
     try:
-        with rtnb.connect(engine="weightless", spool=True) as session:
+        with rtnb.connect(engine="fake", autosave=True) as session:
             assert session.send("hello").text == "You said: hello"
             until(spools)
             [(path, live)] = spools()
@@ -176,19 +176,19 @@ def test_a_session_is_spooled(home):
             until(lambda: len(rtnb.open(path).log) == len(session.log))
             recording = rtnb.open(path)
             assert recording.turns[0].text == "You said: hello"
-            assert recording.engine == "weightless"
+            assert recording.engine == "fake"
         assert spools() == []
-        with rtnb.connect(engine="weightless") as session:
+        with rtnb.connect(engine="fake") as session:
             assert spools() == []
     finally:
-        launcher.stop("weightless")
+        launcher.stop("fake")
 
 
 def test_a_damaged_recording_is_recovered(home):
     from rtnb.recordings import save
     from rtnb.recordings.writer import pieces
 
-    log = full().record.log
+    log = full().state.log
     save(pieces(log), {"format": 1, "model": "m", "rtnb": "0"}, home / "x.rtnb")
     data = bytearray((home / "x.rtnb").read_bytes())
     sound = rtnb.open(home / "x.rtnb")._reader.chunks[1]
@@ -208,7 +208,7 @@ def test_what_is_recovered_says_of_its_sound_what_the_cut_file_said(home, audio)
     from rtnb.recordings import save
     from rtnb.recordings.writer import pieces
 
-    save(pieces(full().record.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio=audio)
+    save(pieces(full().state.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio=audio)
     whole = (home / "x.rtnb").read_bytes()
     (home / "x.rtnb").write_bytes(whole[:-30])
     recover(home / "x.rtnb", home / "y.rtnb")
@@ -224,7 +224,7 @@ def test_opus_that_does_not_unpack_is_not_copied(home):
     from rtnb.recordings import format, save
     from rtnb.recordings.writer import pieces
 
-    save(pieces(full().record.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio="opus")
+    save(pieces(full().state.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio="opus")
     data, at, junked = (home / "x.rtnb").read_bytes(), len(format.MAGIC), 0
     out = [data[:at]]
     while at < len(data):
@@ -240,17 +240,17 @@ def test_opus_that_does_not_unpack_is_not_copied(home):
     recover(home / "x.rtnb", home / "y.rtnb")
     recording = rtnb.open(home / "y.rtnb")
     assert any(turn.sound is not None for turn in recording.turns)
-    assert len(recording.log) == len(full().record.log)
+    assert len(recording.log) == len(full().state.log)
 
 
 def test_a_spool_that_was_never_begun_is_passed_over():
-    place = spool.folder()
+    place = autosave.folder()
     place.mkdir(parents=True)
     (place / "x.rtnb").touch()
     assert spools() == []
     assert [path.name for path, _ in spools(empty=True)] == ["x.rtnb"]
     os.utime(place / "x.rtnb", (0, 0))
-    spool._tidy(place)
+    autosave._tidy(place)
     assert list(place.iterdir()) == []
 
 
@@ -284,11 +284,11 @@ def spoken(record, signal, seconds, *, keyed=False):
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
 @pytest.mark.parametrize("keyed", [False, True])
 def test_what_lies_in_the_spool_is_not_held_in_memory(keyed):
-    from rtnb.protocol.state import Record
+    from rtnb.protocol.state import SessionState
     from rtnb.recordings.writer import pieces
 
-    record, signal = Record(), Signal()
-    kept = Spool(record, signal.wait, where="x")
+    record, signal = SessionState(), Notifier()
+    kept = Autosave(record, signal.wait, where="x")
     frames = spoken(record, signal, 600, keyed=keyed)
     until(lambda: kept.written == len(frames))
     assert record.log.bytes > 70_000_000
@@ -298,7 +298,7 @@ def test_what_lies_in_the_spool_is_not_held_in_memory(keyed):
     assert [entry.frame for entry in record.log] == frames
     answer, question = (record.conversation.items[name].parts[0] for name in ("answer", "question"))
     assert (len(answer.data), len(question.data)) == (600 * 48_000, 480 * 48_000)
-    again = Record()
+    again = SessionState()
     for entry in record.log:
         again.append(entry.frame, entry.direction, mono_ns=entry.index, wall_ns=entry.index)
     assert again.conversation == record.conversation
@@ -324,10 +324,10 @@ def test_what_lies_in_the_spool_is_there_until_the_process_ends(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
 def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
-    from rtnb.protocol.state import Record
+    from rtnb.protocol.state import SessionState
 
-    record, signal = Record(), Signal()
-    kept = Spool(record, signal.wait, where="x")
+    record, signal = SessionState(), Notifier()
+    kept = Autosave(record, signal.wait, where="x")
     frames = spoken(record, signal, 60)
     until(lambda: kept.written == len(frames))
     opened = Path("/proc/self/fd")  # the writer, the reader, and the lock
@@ -344,8 +344,8 @@ def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
 
 
 def test_what_never_held_an_event_is_not_recovered(home):
-    spool = Spool(full().record, Signal().wait)
-    spool.close(discard=False)
+    autosave = Autosave(full().state, Notifier().wait)
+    autosave.close(discard=False)
     [(path, _)] = spools()
     whole = path.read_bytes()
     (home / "x.rtnb").write_bytes(whole[: whole.index(b"SOND") + 9])

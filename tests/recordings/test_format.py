@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.protocol.log import Log
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 from rtnb.recordings import format, save
 from rtnb.recordings.format import Lane
 from rtnb.recordings.reader import Reader
@@ -64,7 +64,7 @@ event = st.one_of(
 @given(st.lists(st.tuples(event, st.booleans(), st.integers(-5, 10**12)), max_size=25))
 @example([])
 def test_any_log_comes_back(tmp_path_factory, made):
-    record, now = Record(), 10**15
+    record, now = SessionState(), 10**15
     for frame, server, wait in made:
         now += max(wait, 0)
         record.append(frame, "server" if server else "client", mono_ns=now, wall_ns=WALL + now + wait)
@@ -72,13 +72,13 @@ def test_any_log_comes_back(tmp_path_factory, made):
     recording = rtnb.open(path)
     assert rows(recording.log) == rows(record.log)
     assert recording.log.bytes == record.log.bytes
-    assert recording.record.conversation == record.conversation
+    assert recording.state.conversation == record.conversation
     assert recording.problem is None
     assert write(path.with_name("y.rtnb"), recording.log.source).read_bytes() == path.read_bytes()
 
 
 def test_a_whole_session_comes_back_with_all_that_is_folded_from_it(tmp_path):
-    record = full().record
+    record = full().state
     recording = rtnb.open(
         write(tmp_path / "x.rtnb", record.log, header(record, engine="local", billed=False))
     )
@@ -121,7 +121,7 @@ def test_sound_is_stored_once_and_small(tmp_path):
     sound = tone(20_000)
     for start in range(0, len(sound), 4800):
         wire.append(sound[start : start + 4800])
-    log = wire.record.log
+    log = wire.state.log
     path = write(tmp_path / "x.rtnb", log)
     assert path.stat().st_size < 0.5 * len(sound)
     kinds = {chunk.kind for chunk in Reader(path).chunks}
@@ -145,9 +145,9 @@ def test_a_session_that_tells_no_format_changes_none_and_its_file_is_written(tmp
     wire.append(tone(100))
     for type, field in (("session.updated", "session"), ("response.created", "response")):
         frame = orjson.dumps({"type": type, field: session})
-        wire.record.log.append(frame, "server", type, mono_ns=wire.now * MS, wall_ns=WALL)
-    recording = rtnb.open(write(tmp_path / "x.rtnb", wire.record.log))
-    assert rows(recording.log) == rows(wire.record.log)
+        wire.state.log.append(frame, "server", type, mono_ns=wire.now * MS, wall_ns=WALL)
+    recording = rtnb.open(write(tmp_path / "x.rtnb", wire.state.log))
+    assert rows(recording.log) == rows(wire.state.log)
     forms = Forms()
     for entry in recording.log.filter([*TELLING]):
         forms.hear(entry.type, entry.frame)
@@ -162,7 +162,7 @@ def test_opus_is_marked_and_keeps_lengths(tmp_path, type):
     wire.session(form={"type": type, "rate": 24000} if type == "audio/pcm" else {"type": type})
     for _ in range(20):
         wire.append(tone(100))
-    log = wire.record.log
+    log = wire.state.log
     recording = rtnb.open(write(tmp_path / "x.rtnb", log, audio="opus"))
     assert recording.header["capture"]["audio"] == "opus"
     assert [len(e.frame) for e in recording.log] == [len(e.frame) for e in log]
@@ -178,9 +178,9 @@ def test_opus_is_marked_and_keeps_lengths(tmp_path, type):
 def test_a_recording_is_not_named_like_another_file(tmp_path):
     for name in ("x.wav", "X.TXT", "x.html"):
         with pytest.raises(ArgumentError, match=r"is named like sea\.rtnb, not "):
-            write(tmp_path / name, full().record.log)
+            write(tmp_path / name, full().state.log)
     assert list(tmp_path.iterdir()) == []
-    assert write(tmp_path / "v1.2", full().record.log).exists()
+    assert write(tmp_path / "v1.2", full().state.log).exists()
 
 
 def test_by_its_description_alone(tmp_path):
@@ -191,7 +191,7 @@ def test_by_its_description_alone(tmp_path):
     import av
     import soundfile
 
-    log = full().record.log
+    log = full().state.log
     data = write(tmp_path / "x.rtnb", log).read_bytes()
     assert data[:8] == b"RTNB\x01\r\n\0"
     at, lanes, frames = 8, {}, []
@@ -247,7 +247,7 @@ def test_by_its_description_alone(tmp_path):
 def good(tmp_path_factory):
     log = Log()
     folder = tmp_path_factory.mktemp("good")
-    for entry in full().record.log:
+    for entry in full().state.log:
         log.append(entry.frame, entry.direction, entry.type, mono_ns=round(entry.t * 1e9), wall_ns=WALL)
     many = [log.columns(row, row + 10) for row in range(0, len(log), 10)]
     save(many, {"format": 1}, folder / "x.rtnb")
@@ -388,7 +388,7 @@ def test_no_file_and_no_room(tmp_path):
 
 
 def test_a_cut_costs_seconds_and_not_the_session(tmp_path):
-    record, noise = Record(), np.random.default_rng(1)
+    record, noise = SessionState(), np.random.default_rng(1)
     for number in range(300):  # a minute
         sound = b64(noise.integers(-9000, 9000, 4800, "<i2").tobytes())
         frame = orjson.dumps({"type": "input_audio_buffer.append", "audio": sound})
@@ -417,15 +417,15 @@ def test_keys_are_made_unreadable_and_noted(tmp_path, monkeypatch):
         wire.server("error", error={"message": f"Incorrect API key provided: {key}", "event_id": None})
         wire.server("session.updated", session={"client_secret": {"value": key}})
         wire.text(f"item_{key[:4]}", f"wss://host/v1?api-key={key}")
-    head = header(wire.record, where=f"a server at wss://host?api-key={keys[0]}")
-    data = write(tmp_path / "x.rtnb", wire.record.log, head).read_bytes()
+    head = header(wire.state, where=f"a server at wss://host?api-key={keys[0]}")
+    data = write(tmp_path / "x.rtnb", wire.state.log, head).read_bytes()
     recording = rtnb.open(tmp_path / "x.rtnb")
     text = b"".join(entry.frame for entry in recording.log) + repr(recording).encode() + data
     text += orjson.dumps(dict(recording.header)) + recording._repr_mimebundle_()["text/html"].encode()
     assert not any(key.encode() in text for key in keys)
     assert recording.header["redacted"] >= 9
-    assert [len(e.frame) for e in recording.log] == [len(e.frame) for e in wire.record.log]
-    assert any(key.encode() in entry.frame for entry in wire.record.log for key in keys)
+    assert [len(e.frame) for e in recording.log] == [len(e.frame) for e in wire.state.log]
+    assert any(key.encode() in entry.frame for entry in wire.state.log for key in keys)
 
 
 @pytest.mark.parametrize("size", [4096, 4097, 48_000, 300_001])

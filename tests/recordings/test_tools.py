@@ -15,7 +15,7 @@ from rtnb.recordings import save
 from rtnb.recordings.autosave import recover
 from rtnb.recordings.export import export, mix, transcript
 from rtnb.recordings.reader import Reader
-from rtnb.recordings.scrub import Rule, scrub
+from rtnb.recordings.scrub import ScrubRule, scrub
 from rtnb.recordings.scrub_rules import Taken, changed, masked
 from rtnb.recordings.verify import diff, verify
 from rtnb.recordings.writer import Writer, header, pieces
@@ -25,7 +25,7 @@ EXAMPLES = Path(__file__).parents[3] / "shared" / "protocol"
 
 
 def keep(path, wire, **options):
-    save(pieces(wire.record.log), header(wire.record, where="a test"), path, **options)
+    save(pieces(wire.state.log), header(wire.state, where="a test"), path, **options)
     return path
 
 
@@ -85,7 +85,7 @@ def frames_of(path):
 
 @pytest.mark.parametrize("who", ["user", "assistant", "all"])
 def test_voice_becomes_silence(file, tmp_path, who):
-    proof = scrub(file, tmp_path / "y.rtnb", Rule(voice=who))
+    proof = scrub(file, tmp_path / "y.rtnb", ScrubRule(voice=who))
     assert proof.left == []
     assert proof.sounds > 0
     before, after = rtnb.open(file), rtnb.open(tmp_path / "y.rtnb")
@@ -105,7 +105,7 @@ def test_voice_becomes_silence(file, tmp_path, who):
 
 
 def test_words_become_x(file, tmp_path):
-    proof = scrub(file, tmp_path / "y.rtnb", Rule(text="all"))
+    proof = scrub(file, tmp_path / "y.rtnb", ScrubRule(text="all"))
     assert proof.left == []
     for word in (b"sunny", b"Hello", b"weather?", b"Rome", b"4711", b"Be short"):
         assert word in frames_of(file)
@@ -125,33 +125,33 @@ def test_words_that_the_other_side_repeats_are_told(tmp_path):
     wire.delta("output_text", "You said: My name is Ossifrage.", "resp_9", "item_r")
     wire.end("resp_9")
     path = keep(tmp_path / "x.rtnb", wire)
-    proof = scrub(path, tmp_path / "y.rtnb", Rule(text="user"))
+    proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(text="user"))
     assert any("repeats a text that was taken out elsewhere" in one for one in proof.left)
-    proof = scrub(path, tmp_path / "z.rtnb", Rule(matching="Ossifrage"))
+    proof = scrub(path, tmp_path / "z.rtnb", ScrubRule(matching="Ossifrage"))
     assert proof.left == []
     assert b"Ossifrage" not in frames_of(tmp_path / "z.rtnb")
     assert b"Good day." in frames_of(tmp_path / "z.rtnb")
     assert rtnb.open(tmp_path / "z.rtnb").header["scrubbed"] == ["text by a pattern"]
-    twice = scrub(tmp_path / "z.rtnb", tmp_path / "w.rtnb", Rule(voice="all"))
+    twice = scrub(tmp_path / "z.rtnb", tmp_path / "w.rtnb", ScrubRule(voice="all"))
     assert twice.left == []
     assert rtnb.open(tmp_path / "w.rtnb").header["scrubbed"] == ["text by a pattern", "voice of all"]
 
 
 def test_a_pattern_that_meets_speech_says_that_the_voice_is_left(file, tmp_path):
-    proof = scrub(file, tmp_path / "y.rtnb", Rule(matching="weather"))
+    proof = scrub(file, tmp_path / "y.rtnb", ScrubRule(matching="weather"))
     assert any("the user's voice still says" in one for one in proof.left)
-    assert scrub(file, tmp_path / "z.rtnb", Rule(matching="weather", voice="user")).left == []
+    assert scrub(file, tmp_path / "z.rtnb", ScrubRule(matching="weather", voice="user")).left == []
 
 
 def test_rules_that_are_none(file):
     with pytest.raises(ArgumentError, match="say what to take out"):
-        Rule()
+        ScrubRule()
     with pytest.raises(ArgumentError, match="voice is user, assistant or all"):
-        Rule(voice="me")
+        ScrubRule(voice="me")
     with pytest.raises(ArgumentError, match="cannot be read"):
-        Rule(matching="(")
+        ScrubRule(matching="(")
     with pytest.raises(ArgumentError, match="the recording itself"):
-        scrub(file, file, Rule(voice="all"))
+        scrub(file, file, ScrubRule(voice="all"))
 
 
 def test_frames_that_are_no_events_are_taken_out_whole(tmp_path):
@@ -166,9 +166,9 @@ def test_frames_that_are_no_events_are_taken_out_whole(tmp_path):
     )
     for direction in ("client", "server"):
         for frame in frames:
-            wire.record.append(frame, direction, mono_ns=10**9, wall_ns=10**9)
+            wire.state.append(frame, direction, mono_ns=10**9, wall_ns=10**9)
     path = keep(tmp_path / "x.rtnb", wire)
-    for rule in (Rule(voice="user"), Rule(text="assistant"), Rule(matching="binary +voice")):
+    for rule in (ScrubRule(voice="user"), ScrubRule(text="assistant"), ScrubRule(matching="binary +voice")):
         proof = scrub(path, tmp_path / "y.rtnb", rule)
         assert proof.left == []
         assert proof.frames == 10
@@ -178,9 +178,9 @@ def test_frames_that_are_no_events_are_taken_out_whole(tmp_path):
         assert [len(e.frame) for e in after.log] == [len(e.frame) for e in rtnb.open(path).log]
         assert len(after.turns) == len(rtnb.open(path).turns)
     for pattern in (".", r"\*"):  # the mark itself is found too
-        assert scrub(path, tmp_path / "z.rtnb", Rule(matching=pattern, voice="user")).left == []
-        assert scrub(path, tmp_path / "z.rtnb", Rule(matching=pattern)).left[:-1] == []
-    assert scrub(path, tmp_path / "z.rtnb", Rule(matching="Hello")).frames == 0
+        assert scrub(path, tmp_path / "z.rtnb", ScrubRule(matching=pattern, voice="user")).left == []
+        assert scrub(path, tmp_path / "z.rtnb", ScrubRule(matching=pattern)).left[:-1] == []
+    assert scrub(path, tmp_path / "z.rtnb", ScrubRule(matching="Hello")).frames == 0
     assert frames_of(tmp_path / "z.rtnb").count(b"binary voice") == 10
 
 
@@ -194,11 +194,11 @@ def test_the_voice_of_a_translation_goes_by_its_direction(tmp_path):
     wire.client("session.update", session={"greeting": f"data:audio/pcm;base64,{mine}"})
     path = keep(tmp_path / "x.rtnb", wire)
     for who, gone in (("user", (mine,)), ("assistant", (theirs,)), ("all", (mine, theirs))):
-        assert scrub(path, tmp_path / "y.rtnb", Rule(voice=who)).left == []
+        assert scrub(path, tmp_path / "y.rtnb", ScrubRule(voice=who)).left == []
         for sound, count in ((mine, 3), (theirs, 2)):
             left = frames_of(tmp_path / "y.rtnb").count(sound.encode())
             assert left == (0 if sound in gone else count)
-    proof = scrub(path, tmp_path / "y.rtnb", Rule(voice="user", text="all"))
+    proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(voice="user", text="all"))
     assert proof.left == []
     assert mine.encode() not in frames_of(tmp_path / "y.rtnb")
 
@@ -207,18 +207,18 @@ def test_a_member_that_is_named_twice_hides_nothing(tmp_path):
     wire = full()
     sound = b64(tone(100, 777))
     twice = f'{{"type":"response.output_audio.delta","item_id":"i","delta":"{sound}","delta":""}}'
-    wire.record.append(twice.encode(), "server", mono_ns=10**9, wall_ns=10**9)
+    wire.state.append(twice.encode(), "server", mono_ns=10**9, wall_ns=10**9)
     path = keep(tmp_path / "x.rtnb", wire)
-    assert scrub(path, tmp_path / "y.rtnb", Rule(voice="assistant")).left == []
+    assert scrub(path, tmp_path / "y.rtnb", ScrubRule(voice="assistant")).left == []
     assert sound.encode() not in frames_of(tmp_path / "y.rtnb")
 
 
 def test_what_the_rule_does_not_concern_keeps_its_bytes(tmp_path):
     wire = full()
     frame = b'{"type": "x",  "n": ' + b"9" * 50 + b', "t": "\\u00e9"}'
-    wire.record.append(frame, "server", mono_ns=10**9, wall_ns=10**9)
+    wire.state.append(frame, "server", mono_ns=10**9, wall_ns=10**9)
     path = keep(tmp_path / "x.rtnb", wire)
-    assert scrub(path, tmp_path / "y.rtnb", Rule(voice="all", text="user")).left == []
+    assert scrub(path, tmp_path / "y.rtnb", ScrubRule(voice="all", text="user")).left == []
     assert rtnb.open(tmp_path / "y.rtnb").log[-1].frame == frame
 
 
@@ -280,14 +280,18 @@ def test_all_text_is_what_is_not_the_protocols_own(tmp_path):
     for direction, type, members in MARKED:
         wire.say(direction, type, **members)
     path = keep(tmp_path / "x.rtnb", wire)
-    for rule in (Rule(text="all"), Rule(text="all", voice="all"), Rule(matching="MARK", voice="all")):
+    for rule in (
+        ScrubRule(text="all"),
+        ScrubRule(text="all", voice="all"),
+        ScrubRule(matching="MARK", voice="all"),
+    ):
         proof = scrub(path, tmp_path / "y.rtnb", rule)
         assert proof.left == []
         assert b"MARK" not in frames_of(tmp_path / "y.rtnb")
         assert "MARK" not in repr(rtnb.open(tmp_path / "y.rtnb").header)
     kept = rtnb.open(tmp_path / "y.rtnb").log
     assert kept[-1].data["error"]["code"] == "not_good"
-    scrub(path, tmp_path / "y.rtnb", Rule(text="all"))
+    scrub(path, tmp_path / "y.rtnb", ScrubRule(text="all"))
     session = rtnb.open(tmp_path / "y.rtnb").log.filter("session.update")[-1].data["session"]
     assert session["prompt"]["id"] == "pmpt_1"
     assert session["audio"]["input"]["transcription"]["model"] == "whisper-1"
@@ -347,12 +351,12 @@ def test_a_pattern_is_found_where_its_text_came_in_parts(tmp_path):
     completed = {"item_id": "item_s", "content_index": 0, "transcript": "my sack red is 42"}
     wire.server("conversation.item.input_audio_transcription.completed", **completed)
     path = keep(tmp_path / "x.rtnb", wire)
-    proof = scrub(path, tmp_path / "y.rtnb", Rule(matching=r"sec\{?ret"))
+    proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=r"sec\{?ret"))
     assert b"ret is" not in frames_of(tmp_path / "y.rtnb")
     assert b"sack" not in frames_of(tmp_path / "y.rtnb")
     told = "the user's voice still says what session.input_transcript.delta said: take out that voice too"
     assert proof.left == [told]
-    assert scrub(path, tmp_path / "y.rtnb", Rule(matching=r"sec\{?ret", voice="user")).left == []
+    assert scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=r"sec\{?ret", voice="user")).left == []
 
 
 def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
@@ -362,30 +366,30 @@ def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
         cut = tmp_path / "cut.rtnb"
         save(pieces(recording.log.source), {**recording.header, "end": given}, cut)
         cut.write_bytes(cut.read_bytes()[: rtnb.open(cut)._reader.chunks[-1].at])
-        proof = scrub(cut, tmp_path / "y.rtnb", Rule(text="all"))
+        proof = scrub(cut, tmp_path / "y.rtnb", ScrubRule(text="all"))
         assert proof.left == []
         assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} events of it are whole"
         told = rtnb.open(tmp_path / "y.rtnb").header["end"]
         assert told["why"] == why + proof.problem
         assert "Ossifrage" not in str(told)
-    assert scrub(file, tmp_path / "y.rtnb", Rule(text="all")).problem is None
+    assert scrub(file, tmp_path / "y.rtnb", ScrubRule(text="all")).problem is None
     assert rtnb.open(tmp_path / "y.rtnb").header["end"] is None
 
 
 def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
     wire = full()
     wire.server("error", error={"message": "sk-proj-abcdefgh1234567890 or sk-proj-1234567890abcdefgh"})
-    rows = [len(wire.record.log) - 1]
+    rows = [len(wire.state.log) - 1]
     path = keep(tmp_path / "x.rtnb", wire)
     cut = tmp_path / "cut.rtnb"
     with cut.open("wb") as out:  # as a process that ends leaves it: with the count that its head began with
-        writer = Writer(out, header(wire.record, spool=True))
-        for piece in pieces(wire.record.log):
+        writer = Writer(out, header(wire.state, autosave=True))
+        for piece in pieces(wire.state.log):
             writer.write(piece)
     for source, count in ((path, 2), (cut, 1)):
-        scrub(source, tmp_path / "y.rtnb", Rule(text="user"))
+        scrub(source, tmp_path / "y.rtnb", ScrubRule(text="user"))
         recover(source, tmp_path / "z.rtnb")
-        save(pieces(rtnb.open(source).log.source), header(wire.record), tmp_path / "w.rtnb", redacted=rows)
+        save(pieces(rtnb.open(source).log.source), header(wire.state), tmp_path / "w.rtnb", redacted=rows)
         for name, told in (("y", count), ("z", count), ("w", 1)):
             reader = Reader(tmp_path / f"{name}.rtnb")
             assert reader.head["redacted"] == reader.tail["redacted"] == told
@@ -393,12 +397,12 @@ def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
             assert reader.head["capture"]["spool"] is False
 
 
-RULES = [Rule(**{what: who}) for what in ("text", "voice") for who in ("user", "assistant", "all")]
+RULES = [ScrubRule(**{what: who}) for what in ("text", "voice") for who in ("user", "assistant", "all")]
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 @pytest.mark.parametrize(
-    "rule", [*RULES, Rule(matching="the", voice="user")], ids=lambda rule: " ".join(rule.words)
+    "rule", [*RULES, ScrubRule(matching="the", voice="user")], ids=lambda rule: " ".join(rule.words)
 )
 def test_an_ordinary_recording_raises_no_alarm(path, rule, tmp_path):
     assert scrub(path, tmp_path / "y.rtnb", rule).left == []
@@ -411,9 +415,9 @@ def test_a_text_that_came_in_parts_only_is_told_where_it_is_repeated(tmp_path):
         wire.server("conversation.item.input_audio_transcription.delta", item_id="item_s", delta=part)
     path = tmp_path / "x.rtnb"
     wire.delta("output_text", "Not without a reason.", "resp_9", "item_r")
-    assert scrub(keep(path, wire), tmp_path / "y.rtnb", Rule(text="user")).left == []
+    assert scrub(keep(path, wire), tmp_path / "y.rtnb", ScrubRule(text="user")).left == []
     wire.delta("output_text", "So: my Ossifrage without.", "resp_9", "item_q")
-    told = scrub(keep(path, wire), tmp_path / "y.rtnb", Rule(text="user")).left
+    told = scrub(keep(path, wire), tmp_path / "y.rtnb", ScrubRule(text="user")).left
     assert len(told) == 1
     assert "repeats a text that was taken out elsewhere" in told[0]
 
@@ -422,21 +426,21 @@ def test_a_text_that_is_a_word_of_the_protocol_raises_no_alarm(tmp_path):
     wire, path, out = full(), tmp_path / "x.rtnb", tmp_path / "y.rtnb"
     wire.text("item_w", "response")
     wire.begin("resp_w", "item_x")
-    assert scrub(keep(path, wire), out, Rule(text="user")).left == []
+    assert scrub(keep(path, wire), out, ScrubRule(text="user")).left == []
     wire.begin("resp_x", "item_y", metadata={"response": "no", "why": "response"})
     parameters = {"type": "object", "properties": {"session": {}}, "required": ["session"]}
     tool = {"type": "function", "name": "ask", "parameters": parameters}
     wire.server("session.updated", session={"object": "realtime.session", "tools": [tool]})
-    assert scrub(keep(path, wire), out, Rule(text="all")).left == []
+    assert scrub(keep(path, wire), out, ScrubRule(text="all")).left == []
     wire.text("response_1", "Yes")  # an id is somebody's choice
-    assert len(scrub(keep(path, wire), out, Rule(text="all")).left) == 3
+    assert len(scrub(keep(path, wire), out, ScrubRule(text="all")).left) == 3
 
 
 def test_the_name_of_a_member_is_no_text(tmp_path):
     """Many a tool names a parameter as an id or a model is named."""
     wire = full()
     wire.begin("Ossifrage_1", "item_x", metadata={"Ossifrage": "no"})
-    assert scrub(keep(tmp_path / "x.rtnb", wire), tmp_path / "y.rtnb", Rule(text="all")).left == []
+    assert scrub(keep(tmp_path / "x.rtnb", wire), tmp_path / "y.rtnb", ScrubRule(text="all")).left == []
 
 
 def test_ids_that_look_like_none_stay_as_different_as_they_were(tmp_path):
@@ -477,12 +481,12 @@ def test_the_bytes_of_a_token_spell_no_word(tmp_path):
     type = "conversation.item.input_audio_transcription.completed"
     wire.server(type, **where, transcript="Ossifrage", logprobs=tokens)
     path = keep(tmp_path / "x.rtnb", wire)
-    for rule in (Rule(text="user"), Rule(text="all"), Rule(matching="Ossi", voice="user")):
+    for rule in (ScrubRule(text="user"), ScrubRule(text="all"), ScrubRule(matching="Ossi", voice="user")):
         assert scrub(path, tmp_path / "y.rtnb", rule).left == []
         last = rtnb.open(tmp_path / "y.rtnb").log[-1].data
         assert [one["bytes"] for one in last["logprobs"]] == [None, None]
         assert str(list(b"frage")).replace(" ", "").encode() not in frames_of(tmp_path / "y.rtnb")
-    scrub(path, tmp_path / "y.rtnb", Rule(text="assistant"))
+    scrub(path, tmp_path / "y.rtnb", ScrubRule(text="assistant"))
     assert rtnb.open(tmp_path / "y.rtnb").log[-1].data["logprobs"] == tokens
 
 
@@ -500,7 +504,7 @@ def test_a_pattern_is_found_across_segments_and_within_one_part_of_an_item(tmp_p
     for index, text in ((0, "my Ossi"), (1, "or"), (0, "frage. No"), (1, " not")):
         wire.delta("refusal", text, "resp_9", "item_r", index)
     path = keep(tmp_path / "x.rtnb", wire)
-    assert scrub(path, tmp_path / "y.rtnb", Rule(matching="Ossifrage")).left == []
+    assert scrub(path, tmp_path / "y.rtnb", ScrubRule(matching="Ossifrage")).left == []
     for text in (b"my Ossi", b"frage. Yes", b"frage. No"):
         assert text in frames_of(path)
         assert text not in frames_of(tmp_path / "y.rtnb")
@@ -510,7 +514,7 @@ def test_a_pattern_that_the_letters_of_sound_make_finds_no_text(tmp_path):
     wire = full()
     wire.speak(tone(100, 777), "", "resp_9", "item_r")
     path = keep(tmp_path / "x.rtnb", wire)
-    proof = scrub(path, tmp_path / "y.rtnb", Rule(matching=re.escape(b64(tone(100, 777))[40:80])))
+    proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=re.escape(b64(tone(100, 777))[40:80])))
     assert (proof.sounds, proof.texts, proof.left) == (0, 0, [])
 
 
@@ -521,14 +525,14 @@ def test_the_head_is_the_servers_whoever_spoke_last(tmp_path):
     path = keep(tmp_path / "x.rtnb", wire)
     assert sound in str(rtnb.open(path).header)
     for who, left in (("user", True), ("assistant", False)):
-        assert scrub(path, tmp_path / "y.rtnb", Rule(voice=who)).left == []
+        assert scrub(path, tmp_path / "y.rtnb", ScrubRule(voice=who)).left == []
         assert (sound in str(rtnb.open(tmp_path / "y.rtnb").header)) == left
 
 
 def test_json_lines_become_a_recording_with_a_whole_head(file, tmp_path):
     before = rtnb.open(file)
     before.export(tmp_path / "x.jsonl")
-    assert scrub(tmp_path / "x.jsonl", tmp_path / "y.rtnb", Rule(voice="user", text="all")).left == []
+    assert scrub(tmp_path / "x.jsonl", tmp_path / "y.rtnb", ScrubRule(voice="user", text="all")).left == []
     after = rtnb.open(tmp_path / "y.rtnb")
     assert after.header.keys() == before.header.keys()
     for name in ("format", "created", "model", "where", "dialect", "clocks"):
@@ -549,7 +553,7 @@ def test_sound_goes_wherever_the_protocol_knows_no_member(tmp_path):
     wire.server("conversation.item.done", item={**item, "content": [{"type": "input_text", "text": sound}]})
     path = keep(tmp_path / "x.rtnb", wire)
     for who, left in (("user", 3), ("assistant", 3), ("all", 1)):  # what the protocol has for text is text
-        assert scrub(path, tmp_path / "y.rtnb", Rule(voice=who)).left == []
+        assert scrub(path, tmp_path / "y.rtnb", ScrubRule(voice=who)).left == []
         assert frames_of(tmp_path / "y.rtnb").count(sound.encode()) == left
 
 
@@ -557,7 +561,7 @@ def test_words_that_became_x_do_not_pass_for_sound(tmp_path):
     wire = full()
     wire.server("x.unknown", note="é" * 70)
     path = keep(tmp_path / "x.rtnb", wire)
-    assert scrub(path, tmp_path / "y.rtnb", Rule(matching="é", voice="all")).left == []
+    assert scrub(path, tmp_path / "y.rtnb", ScrubRule(matching="é", voice="all")).left == []
 
 
 def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
@@ -573,7 +577,7 @@ def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
     session = {"tools": [{"type": "function", "name": "a", "parameters": schema}], "speed": 1.5}
     wire.server("session.updated", session=session)
     path = keep(tmp_path / "x.rtnb", wire)
-    assert scrub(path, tmp_path / "y.rtnb", Rule(text="all")).left == []
+    assert scrub(path, tmp_path / "y.rtnb", ScrubRule(text="all")).left == []
     unknown, other, known = (entry.data for entry in rtnb.open(tmp_path / "y.rtnb").log[-3:])
     kept = {"type": "x.unknown", "item_id": "item_z", "item": {"id": "i"}, "error": {"code": "xx_xx_xx"}}
     gone = {"phone": 0, "born": 0.0, "much": 0.0, "yes": True, "none": None}
@@ -581,7 +585,7 @@ def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
     assert other == {"type": "x.other", "": {"type": "xxxx"}, "role": "xxxx"}
     assert known["session"]["speed"] == 1.5
     assert known["session"]["tools"][0]["parameters"] == {"enum": [0], "minItems": 0}
-    scrub(path, tmp_path / "y.rtnb", Rule(text="user"))
+    scrub(path, tmp_path / "y.rtnb", ScrubRule(text="user"))
     assert rtnb.open(tmp_path / "y.rtnb").log[-3].frame == rtnb.open(path).log[-3].frame
 
 
@@ -595,7 +599,7 @@ def test_many_texts_that_begin_alike_are_looked_for_together():
 def test_what_is_measured_in_a_voice_goes_with_it(file, tmp_path):
     before = rtnb.open(file)
     assert any("first_sound" in turn.marks for turn in before.turns)
-    scrub(file, tmp_path / "y.rtnb", Rule(voice="assistant"))
+    scrub(file, tmp_path / "y.rtnb", ScrubRule(voice="assistant"))
     assert not any("first_sound" in turn.marks for turn in rtnb.open(tmp_path / "y.rtnb").turns)
 
 
@@ -615,13 +619,13 @@ def test_sound_in_opus_that_stays_is_as_it_was(tmp_path):
     wire.client("conversation.item.create", item={**item, "content": [{"audio": b64(tone(300))}]})
     path = keep(tmp_path / "x.rtnb", wire, audio="opus")
     out = tmp_path / "y.rtnb"
-    for rule in (Rule(text="user"), Rule(voice="user"), Rule(text="all")):
+    for rule in (ScrubRule(text="user"), ScrubRule(voice="user"), ScrubRule(text="all")):
         assert scrub(path, out, rule).left == []
         assert sounds_of(out) == sounds_of(path)
         assert out.stat().st_size < path.stat().st_size + 1000
         assert rtnb.open(out).header["capture"]["audio"] == "opus"
         assert verify(out).faults == []
-    assert scrub(path, out, Rule(matching="Ossifrage")).left == []
+    assert scrub(path, out, ScrubRule(matching="Ossifrage")).left == []
     changed = [a != b for a, b in zip(sounds_of(out), sounds_of(path), strict=True)]
     assert sum(changed) == sum(b"item_s" in frame for frame in sounds_of(path)) > 0
     assert verify(out).faults == []
@@ -671,7 +675,7 @@ def test_a_voice_that_was_taken_out_is_a_difference(file, tmp_path):
 def test_json_lines_hold_every_frame(tmp_path):
     wire = full()
     for frame in (b"no JSON", b"\xff\xfe", b'{"type": "spaced",  "x": 1}'):
-        wire.record.append(frame, "server", mono_ns=10**12, wall_ns=10**12)
+        wire.state.append(frame, "server", mono_ns=10**12, wall_ns=10**12)
     recording = rtnb.open(keep(tmp_path / "x.rtnb", wire))
     [out] = export(recording, tmp_path / "x.jsonl")
     rows = [orjson.loads(line) for line in out.read_bytes().splitlines()]

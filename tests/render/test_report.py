@@ -14,7 +14,7 @@ import rtnb
 from rtnb.analysis.provenance import Provenance
 from rtnb.cli import main
 from rtnb.errors import ArgumentError, RecordingError
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 from rtnb.recordings import save
 from rtnb.recordings.export import provenance, write_report
 from rtnb.recordings.writer import Writer, header, pieces
@@ -66,7 +66,7 @@ class Page(HTMLParser):
 
 def saved(path, wire, **more):
     about = {"where": "a test", "billed": False, **more}
-    save(pieces(wire.record.log), header(wire.record, **about), path)
+    save(pieces(wire.state.log), header(wire.state, **about), path)
     return rtnb.open(path)
 
 
@@ -246,7 +246,7 @@ def test_no_key_is_in_it(tmp_path, monkeypatch, through):
 
 
 def test_a_session_reports_what_it_would_save(tmp_path, server_home):
-    with rtnb.connect(engine="weightless") as s:
+    with rtnb.connect(engine="fake") as s:
         s.send("hello").wait(60)
         s.send(rtnb.Clip.tone(300, 1.0)).wait(60)
         assert "hello" in s.report(tmp_path / "early.html").read_text("utf-8")
@@ -329,7 +329,7 @@ def test_provenance_in_words():
 
 
 def test_a_log_that_makes_no_sense_is_reported_too(tmp_path):
-    record = Record()
+    record = SessionState()
     for k, frame in enumerate(
         [b"no json", b"[]", b'{"type":5}', orjson.dumps({"type": "x", "audio": b64(tone(9))})]
     ):
@@ -345,7 +345,7 @@ def test_a_header_of_odd_kinds_opens_and_is_shown(tmp_path, odd):
     fields = ("capture", "scrubbed", "end", "libraries", "created", "where", "engine", "billed", "open_turns")
     with open(tmp_path / "odd.rtnb", "wb") as file:
         writer = Writer(file, {"format": 1, **dict.fromkeys(fields, odd)})
-        for piece in pieces(full().record.log):
+        for piece in pieces(full().state.log):
             writer.write(piece)
         writer.end()
     recording = rtnb.open(tmp_path / "odd.rtnb")
@@ -363,7 +363,7 @@ def test_responses_of_unknown_usage_are_told_beside_the_sums(tmp_path):
             wire.ask()
             wire.begin(f"resp_{number}", f"item_{number}")
             wire.end(f"resp_{number}", usage=told)
-        save(pieces(wire.record.log), untold, tmp_path / "x.rtnb")
+        save(pieces(wire.state.log), untold, tmp_path / "x.rtnb")
         page = rtnb.open(tmp_path / "x.rtnb").report(tmp_path / "x.html").read_text()
         figures = re.search(r'<ul class="figures".*?</ul>', page, re.DOTALL)[0]
         assert f"<b>{tokens}</b><span>tokens" in figures
@@ -376,6 +376,6 @@ def test_a_configuration_of_any_shape_is_shown(tmp_path, odd):
     wire = full()
     names = ("output_modalities", "tools", "audio", "tool_choice", "instructions", "truncation")
     wire.server("session.updated", session=dict.fromkeys(names, odd) | {"type": "realtime"})
-    save(pieces(wire.record.log), header(wire.record), tmp_path / "x.rtnb")
+    save(pieces(wire.state.log), header(wire.state), tmp_path / "x.rtnb")
     page = rtnb.open(tmp_path / "x.rtnb").report(tmp_path / "x.html").read_text("utf-8")
     assert "answers in" in Page(page).text

@@ -13,7 +13,7 @@ import rtnb.render.turn_card as card_module
 from rtnb import Clip
 from rtnb.analysis import labels
 from rtnb.analysis.turn import TOOL_ERROR, TurnView
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 from rtnb.render.turn_card import turn_html, turns_html
 
 DETECTION = {"type": "server_vad", "create_response": True, "silence_duration_ms": 200}
@@ -35,7 +35,7 @@ class Script:
     """Writes a record frame by frame, each ``ms`` after the one before."""
 
     def __init__(self, model="gpt-realtime-2.1", detection=None):
-        self.record = Record()
+        self.state = SessionState()
         self.ms = 0.0
         sound = {"input": {"turn_detection": detection, "transcription": {"model": "whisper-1"}}}
         self.server(type="session.created", session={"type": "realtime", "model": model, "audio": sound})
@@ -43,7 +43,7 @@ class Script:
     def _add(self, direction, ms, event):
         self.ms += ms
         at = int(self.ms * 1e6)
-        self.record.append(orjson.dumps(event), direction, mono_ns=at, wall_ns=at)
+        self.state.append(orjson.dumps(event), direction, mono_ns=at, wall_ns=at)
         return self
 
     def client(self, ms=1.0, **event):
@@ -120,7 +120,7 @@ class Script:
         return self.server(type="conversation.item.truncated", item_id=id, content_index=0, audio_end_ms=ms)
 
     def turn(self, number=0, **how):
-        return TurnView(self.record, self.record.turns.all[number], **how)
+        return TurnView(self.state, self.state.turns.all[number], **how)
 
 
 def written(text="How deep is the sea?", model="gpt-realtime-2.1", usage=USAGE, clip=None, **how):
@@ -243,8 +243,8 @@ def test_the_embedded_engine_bills_nothing_and_tells_who_speaks():
     assert "would cost $" in seen.text
     assert "The embedded engine's small model answered in place of gpt-4o-realtime-preview" in seen.text
     assert "Not billed." in seen.text
-    weightless = page(written(billed=False, engine="weightless"))
-    assert "No model answered" in weightless.text
+    fake = page(written(billed=False, engine="fake"))
+    assert "No model answered" in fake.text
     assert labels.speaker(written()) is None
 
 

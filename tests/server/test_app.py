@@ -13,14 +13,14 @@ from support.schema import check_server_event
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.errors import ArgumentError, EngineError
 from rtnb.server.app import App, warm
 
 
 @asynccontextmanager
 async def listening(**options) -> AsyncIterator[tuple[App, int]]:
-    app = App(weightless({}), **options)
+    app = App(fake({}), **options)
     async with await app.listen() as server:
         yield app, next(iter(server.sockets)).getsockname()[1]
 
@@ -49,7 +49,7 @@ async def test_health_tells_no_secret():
         health = json.loads(body)
         assert status == HTTPStatus.OK
         assert health["name"] == "rtnb"
-        assert health["engine"] == "weightless"
+        assert health["engine"] == "fake"
         assert health["sessions"] == 0
         assert "secret" not in body
 
@@ -162,11 +162,11 @@ async def test_ports_that_cannot_be_opened():
 
 
 def test_an_engine_that_does_not_work_is_found_out_before_it_serves():
-    engine = weightless({})
+    engine = fake({})
 
     def broken(*_):
         raise RuntimeError("no voice")
 
     engine.tts.speak = broken
-    with pytest.raises(EngineError, match="'weightless' does not work: no voice"):
+    with pytest.raises(EngineError, match="'fake' does not work: no voice"):
         warm(engine)

@@ -8,7 +8,7 @@ import pytest
 from support.server import Wire, connected, done, silence, tone, types
 
 from rtnb.audio.codecs import alaw, pcm16, ulaw
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 
 SPEECH = np.concatenate([silence(0.5), tone(1.0), silence(0.6)])
 COMPLETED = "conversation.item.input_audio_transcription.completed"
@@ -81,7 +81,7 @@ async def test_a_longer_silence_joins_two_utterances():
 
 
 async def test_the_threshold_is_the_detectors():
-    engine = weightless({})
+    engine = fake({})
     engine.vad.stream = lambda: lambda window: 0.6 if np.abs(window).max() > 0.1 else 0.0  # type: ignore[method-assign]
     async with connected(engine, output_modalities=["text"]) as wire:
         await detection(wire, threshold=0.7)
@@ -185,7 +185,7 @@ async def test_clearing_forgets_the_speech_that_goes_on():
 
 
 async def test_words_are_recognised_before_the_turn_ends():
-    engine = weightless({})
+    engine = fake({})
     heard: list[float] = []
     asked = threading.Event()
     transcribe = engine.asr.transcribe
@@ -256,7 +256,7 @@ async def test_transcripts_that_cannot_be(settings, sound, code, said):
 
 
 async def test_a_broken_recogniser_fails_the_transcript_and_the_answer():
-    engine = weightless({})
+    engine = fake({})
 
     def broken(samples):
         raise RuntimeError("out of order")

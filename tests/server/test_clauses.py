@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.server.clauses import Clause, Clauses, heard_text, pieces
+from rtnb.server.clauses import Clause, ClauseSplitter, heard_text, pieces
 
 
 def cut(*texts: str) -> list[tuple[str, int]]:
-    clauses = Clauses()
+    clauses = ClauseSplitter()
     found = [clause for text in texts for clause in clauses.feed(text, 1)]
     return [*found, *([rest] if (rest := clauses.rest()) else [])]
 

@@ -7,7 +7,7 @@ import pytest
 from support.server import connected, done, silence, tone, types
 
 from rtnb.audio.codecs import to_pcm16
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 
 TEXT = {"type": "input_text", "text": "hello"}
 SOUND = b64encode(to_pcm16(tone(0.5))).decode()
@@ -193,7 +193,7 @@ async def truncate(wire, item, ms, index=0):
 
 
 async def test_truncating_forgets_what_was_not_heard():
-    engine = weightless({})
+    engine = fake({})
     prompts = []
     generate = engine.llm.generate
 

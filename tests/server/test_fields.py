@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from rtnb.server.schema import defaults, update
-from rtnb.server.validation import Fault
+from rtnb.server.validation import InvalidRequest
 
 START = defaults("sess_1", "gpt-4o-realtime-preview", 1_800_000_000)
 TOOL = {"type": "function", "name": "look", "description": "Look.", "parameters": {"type": "object"}}
@@ -97,7 +97,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("change", "code", "param", "said"), REFUSED)
 def test_updates_that_are_refused(change, code, param, said):
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         changed(change)
     assert (refused.value.code, refused.value.param) == (code, param)
     assert said in refused.value.message

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.schema import check_server_event
 
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.protocol.events import CLIENT_EVENTS
 from rtnb.server.session import serve
 from rtnb.transports.memory import pair
@@ -60,7 +60,7 @@ NEARLY = st.one_of(
 
 async def converse(events: list[dict[str, Any]]) -> None:
     client, end = pair()
-    serving = asyncio.create_task(serve(end, weightless({})))
+    serving = asyncio.create_task(serve(end, fake({})))
     for event in [*events, {"type": "probe", "event_id": "probe"}]:
         await client.send(json.dumps(event).encode())
     async with asyncio.timeout(30):

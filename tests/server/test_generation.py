@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from support.server import connected
 
-from rtnb.engines.base import Say
+from rtnb.engines.base import TextPiece
 from rtnb.errors import EngineError
 from rtnb.server.generation import Begun, Generation, Request
 from rtnb.server.prompt import Prompt, spoken
@@ -20,7 +20,7 @@ async def test_whoever_joins_late_gets_everything():
         late = [piece async for piece in generation.pieces()]
         assert first == late
         assert isinstance(first[0], Begun)
-        assert "".join(p.text for p in first if isinstance(p, Say)) == "You said: hello"
+        assert "".join(p.text for p in first if isinstance(p, TextPiece)) == "You said: hello"
 
 
 async def test_a_run_that_nobody_wants_ends():

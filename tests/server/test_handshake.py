@@ -89,7 +89,7 @@ def test_keys_that_are_refused(headers, subprotocols, code):
         ("/v1/realtime", "gpt-4o-realtime-preview"),
         ("/v1/realtime?model=gpt-4o-realtime-preview-2025-06-03", "gpt-4o-realtime-preview-2025-06-03"),
         ("/realtime?model=rtnb-local", "rtnb-local"),
-        ("/realtime?x=1&model=rtnb-weightless", "rtnb-weightless"),
+        ("/realtime?x=1&model=rtnb-fake", "rtnb-fake"),
     ],
 )
 def test_models(path, model):

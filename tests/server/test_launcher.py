@@ -23,7 +23,7 @@ def home(tmp_path, monkeypatch):
             monkeypatch.delenv(name)
     monkeypatch.setenv("RTNB_HOME", str(tmp_path))
     yield tmp_path / "servers"
-    launcher.stop("weightless")
+    launcher.stop("fake")
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -42,7 +42,7 @@ def test_the_command_says_where_and_ends_on_a_signal():
 
 
 def test_the_command_ends_when_nobody_comes():
-    ended = command("--port", "0", "--engine", "weightless", "--idle", "0.2")
+    ended = command("--port", "0", "--engine", "fake", "--idle", "0.2")
     assert ended.returncode == 0
     assert ended.stdout.startswith("ws://127.0.0.1:")
     assert ended.stdout.count("\n") == 1
@@ -51,9 +51,9 @@ def test_the_command_ends_when_nobody_comes():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--engine", "weightless", "--port", "70000"], "a port is a number from 0 to 65535"),
-        (["--engine", "weightless", "--idle", "0"], "--idle is a number of seconds above 0"),
-        (["--engine", "weightless", "--host", "0.0.0.0"], "opens only to this machine"),
+        (["--engine", "fake", "--port", "70000"], "a port is a number from 0 to 65535"),
+        (["--engine", "fake", "--idle", "0"], "--idle is a number of seconds above 0"),
+        (["--engine", "fake", "--host", "0.0.0.0"], "opens only to this machine"),
         (["--engine", "nonsense"], "there is no engine 'nonsense'"),
     ],
 )
@@ -68,19 +68,19 @@ def test_what_the_command_refuses_in_one_sentence(arguments, said):
 
 def test_a_port_in_use():
     with serving() as address:
-        ended = command("--engine", "weightless", "--port", address.rpartition(":")[2])
+        ended = command("--engine", "fake", "--port", address.rpartition(":")[2])
         assert ended.returncode == 1
         assert "it is in use" in ended.stderr
 
 
 def test_one_process_is_shared_and_can_be_stopped(home):
     told: list[str] = []
-    first = launcher.ensure("weightless", progress=told.append)
-    assert launcher.ensure(" weightless ") == first
+    first = launcher.ensure("fake", progress=told.append)
+    assert launcher.ensure(" fake ") == first
     assert first.key not in repr(first)
-    assert first.engine == "weightless"
+    assert first.engine == "fake"
     (running,) = launcher.status()
-    assert (running.spec, running.url, running.sessions) == ("weightless", first.url, 0)
+    assert (running.spec, running.url, running.sessions) == ("fake", first.url, 0)
     (state_file,) = home.glob("*.json")
     if os.name == "posix":
         assert stat.S_IMODE(state_file.stat().st_mode) == 0o600
@@ -91,35 +91,35 @@ def test_one_process_is_shared_and_can_be_stopped(home):
         assert json.loads(socket.recv())["type"] == "session.created"
     with connect(first.url, proxy=None) as socket:
         assert json.loads(socket.recv())["type"] == "error"
-    assert launcher.stop("weightless")
-    assert not launcher.stop("weightless")
+    assert launcher.stop("fake")
+    assert not launcher.stop("fake")
     assert launcher.status() == []
 
 
 def test_a_process_that_died_is_started_again(home):
-    first = launcher.ensure("weightless")
+    first = launcher.ensure("fake")
     (running,) = launcher.status()
     os.kill(running.pid, 9)
-    second = launcher.ensure("weightless")
+    second = launcher.ensure("fake")
     assert second.key != first.key
     assert [found.url for found in launcher.status()] == [second.url]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', '{"pid": 1}'])
 def test_a_state_file_that_makes_no_sense_is_written_anew(home, text):
-    launcher.ensure("weightless")
-    launcher.stop("weightless")
-    state_files.place("weightless").state.write_text(text)
+    launcher.ensure("fake")
+    launcher.stop("fake")
+    state_files.place("fake").state.write_text(text)
     assert launcher.status() == []
-    assert launcher.ensure("weightless").url
+    assert launcher.ensure("fake").url
 
 
 def test_another_program_at_the_port_is_not_taken_for_ours(home):
-    launcher.ensure("weightless")
+    launcher.ensure("fake")
     (state_file,) = home.glob("*.json")
     state = json.loads(state_file.read_text())
     state_file.write_text(json.dumps({**state, "pid": os.getpid()}))
-    other = launcher.ensure("weightless")
+    other = launcher.ensure("fake")
     assert other.url != state["url"]
     os.kill(state["pid"], 15)
 
@@ -135,7 +135,7 @@ def test_an_idle_time_that_is_none_is_one_sentence(home, monkeypatch, idle):
     monkeypatch.setenv("RTNB_IDLE", idle)
     said = f"RTNB_IDLE is a number of seconds above 0, such as 600, not {idle!r}"
     with pytest.raises(EngineError, match=f"^{said}$"):
-        launcher.ensure("weightless")
+        launcher.ensure("fake")
 
 
 def touch_the_code(monkeypatch):
@@ -147,31 +147,31 @@ def touch_the_code(monkeypatch):
 
 def test_a_server_of_older_code_is_ended_when_nobody_uses_it(home, monkeypatch):
     monkeypatch.setattr(state_files, "installed", lambda: False)
-    first = launcher.ensure("weightless")
+    first = launcher.ensure("fake")
     touch_the_code(monkeypatch)
     headers = {"Authorization": f"Bearer {first.key}"}
     with connect(first.url, additional_headers=headers, proxy=None) as socket:
         socket.recv()
-        second = launcher.ensure("weightless")
+        second = launcher.ensure("fake")
         assert second.pid != first.pid
         assert {found.pid: found.sessions for found in launcher.status()} == {first.pid: 1, second.pid: 0}
     touch_the_code(monkeypatch)
-    third = launcher.ensure("weightless")
+    third = launcher.ensure("fake")
     assert [found.pid for found in launcher.status()] == [third.pid]
-    assert launcher.stop("weightless")
+    assert launcher.stop("fake")
     assert launcher.status() == []
 
 
 def test_old_logs_are_removed(home, monkeypatch):
-    place = state_files.place("weightless")
+    place = state_files.place("fake")
     for number in range(9):
         place.state.with_name(f"{place.state.stem}-{number}.log").write_text("old")
-    assert launcher.ensure("weightless").log in place.logs()
+    assert launcher.ensure("fake").log in place.logs()
     assert len(place.logs()) == 5
 
 
 def test_all_servers_are_stopped_but_those_in_use(home):
-    first = launcher.ensure("weightless")
+    first = launcher.ensure("fake")
     assert launcher.last_words(first) is None
     headers = {"Authorization": f"Bearer {first.key}"}
     with connect(first.url, additional_headers=headers, proxy=None) as socket:
@@ -181,20 +181,20 @@ def test_all_servers_are_stopped_but_those_in_use(home):
         (ended,) = launcher.stop_all(force=True)
         assert (ended.pid, ended.sessions) == (first.pid, 1)
     assert launcher.status() == launcher.stop_all() == []
-    assert launcher.last_words(first).startswith("the process of the engine 'weightless' ended")
+    assert launcher.last_words(first).startswith("the process of the engine 'fake' ended")
 
 
 def test_the_last_words_of_a_process_name_its_log(home):
-    first = launcher.ensure("weightless")
+    first = launcher.ensure("fake")
     first.log.write_text("noise\nassertion failed: n_ctx > 0\n")
     os.kill(first.pid, 9)
     said = launcher.last_words(first)
     by = "by signal 9" if os.name == "posix" else "with status 9"
     assert said == (
-        f"the process of the engine 'weightless' ended {by} (its log: {first.log});"
+        f"the process of the engine 'fake' ended {by} (its log: {first.log});"
         " it said at last 'assertion failed: n_ctx > 0'"
     )
-    second = launcher.ensure("weightless")
+    second = launcher.ensure("fake")
     assert second.log != first.log
     assert first.log.exists()
     assert launcher.last_words(first) == said.replace(f" {by}", "")  # nobody remembers how
@@ -205,7 +205,7 @@ def test_a_home_that_cannot_be_written_to(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("RTNB_HOME", str(tmp_path / "file"))
         with pytest.raises(EngineError, match="set RTNB_HOME"):
-            launcher.ensure("weightless")
+            launcher.ensure("fake")
 
 
 def test_missing_weights_keep_their_kind(tmp_path):

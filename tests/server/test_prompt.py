@@ -63,15 +63,15 @@ def test_truncation():
 
 
 async def test_the_order_of_words_is_that_of_items():
-    from rtnb.engines.fake import weightless
+    from rtnb.engines.fake import fake
     from rtnb.protocol.items import Item, Part
     from rtnb.server.prompt import entries
     from rtnb.server.schema import defaults
-    from rtnb.server.session_context import Memory, State
+    from rtnb.server.session_context import ItemExtras, State
     from rtnb.server.usage_meter import TokenWindow
     from rtnb.server.workers import lease
 
-    engine = weightless({})
+    engine = fake({})
     with lease(engine) as workers:
         state = State(engine, workers, defaults("s", "m", 0), TokenWindow(1))
         late: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -79,7 +79,7 @@ async def test_the_order_of_words_is_that_of_items():
         spoken = Item("i1", role="user", parts=parts)
         written = Item("i2", role="user", parts=[Part("text", "second")])
         reading = asyncio.create_task(
-            entries(state, [(spoken, Memory(words={1: late})), (written, Memory())])
+            entries(state, [(spoken, ItemExtras(words={1: late})), (written, ItemExtras())])
         )
         await asyncio.sleep(0)
         late.set_result("what I said")

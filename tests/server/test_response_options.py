@@ -6,7 +6,7 @@ import pytest
 
 from rtnb.server.response_options import plan_response
 from rtnb.server.schema import defaults
-from rtnb.server.validation import Fault
+from rtnb.server.validation import InvalidRequest
 
 START = defaults("sess_1", "gpt-4o-realtime-preview", 1_800_000_000)
 TOOL = {"type": "function", "name": "look", "description": "Look.", "parameters": {"type": "object"}}
@@ -66,6 +66,6 @@ def test_a_plan_is_the_session_under_its_overrides():
     ],
 )
 def test_plans_that_are_refused(overrides, code, param):
-    with pytest.raises(Fault) as refused:
+    with pytest.raises(InvalidRequest) as refused:
         plan(overrides)
     assert (refused.value.code, refused.value.param) == (code, param)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support.server import connected, done, types
 
-from rtnb.engines.base import Call, Say
-from rtnb.engines.fake import weightless
+from rtnb.engines.base import Call, TextPiece
+from rtnb.engines.fake import fake
 from rtnb.errors import EngineError
 
 WEATHER = {
@@ -26,14 +26,14 @@ class Scripted:
     name = "scripted"
     context = 4096
 
-    def __init__(self, *pieces: Say | Call | Exception, hold_after: int | None = None) -> None:
+    def __init__(self, *pieces: TextPiece | Call | Exception, hold_after: int | None = None) -> None:
         self.pieces = pieces
         self.hold_after = hold_after
         self.held, self.go, self.returned = threading.Event(), threading.Event(), threading.Event()
         self.prompts: list[list[dict[str, Any]]] = []
         self.stopped_early = False
 
-    def generate(self, messages, tools, tool_choice, max_tokens, stopped) -> Iterator[Say | Call]:
+    def generate(self, messages, tools, tool_choice, max_tokens, stopped) -> Iterator[TextPiece | Call]:
         self.prompts.append(list(messages))
         try:
             for index, piece in enumerate(self.pieces):
@@ -57,8 +57,8 @@ class Scripted:
         return len(text.split())
 
 
-def scripted(*pieces: Say | Call | Exception, hold_after: int | None = None):
-    engine = weightless({})
+def scripted(*pieces: TextPiece | Call | Exception, hold_after: int | None = None):
+    engine = fake({})
     engine.llm = Scripted(*pieces, hold_after=hold_after)
     return engine
 
@@ -180,7 +180,9 @@ async def test_other_formats_and_voices():
 
 
 async def test_a_second_response_waits_its_turn():
-    async with connected(scripted(Say("a"), Say("b"), hold_after=1), output_modalities=["text"]) as wire:
+    async with connected(
+        scripted(TextPiece("a"), TextPiece("b"), hold_after=1), output_modalities=["text"]
+    ) as wire:
         await wire.say("hello")
         await wire.send("response.create")
         created = await wire.next()
@@ -195,7 +197,7 @@ async def test_a_second_response_waits_its_turn():
 
 
 async def test_a_cancel_ends_it_at_once_and_the_model_stops():
-    engine = scripted(Say("one"), Say(" two"), Say(" three"), hold_after=2)
+    engine = scripted(TextPiece("one"), TextPiece(" two"), TextPiece(" three"), hold_after=2)
     async with connected(engine, output_modalities=["text"]) as wire:
         await wire.say("hello")
         await wire.send("response.create")
@@ -215,7 +217,7 @@ async def test_a_cancel_ends_it_at_once_and_the_model_stops():
 
 
 async def test_a_cancel_before_the_first_word():
-    engine = scripted(Say("one"), hold_after=0)
+    engine = scripted(TextPiece("one"), hold_after=0)
     async with connected(engine) as wire:
         await wire.say("hello")
         await wire.send("response.create")
@@ -237,7 +239,7 @@ async def test_a_long_story_is_cancelled_in_the_middle():
 
 
 async def test_a_failing_model_fails_the_response_and_not_the_session():
-    engine = scripted(Say("one"), EngineError("the model lost its way"))
+    engine = scripted(TextPiece("one"), EngineError("the model lost its way"))
     async with connected(engine, output_modalities=["text"]) as wire:
         await wire.say("hello")
         events = await wire.respond()
@@ -246,7 +248,7 @@ async def test_a_failing_model_fails_the_response_and_not_the_session():
         assert response["status_details"]["error"]["message"] == "the model lost its way"
         assert response["usage"]["total_tokens"] == 0
         assert "response.output_item.done" in types(events)
-        engine.llm.pieces = (Say("well"),)
+        engine.llm.pieces = (TextPiece("well"),)
         assert done(await wire.respond())["status"] == "completed"
 
 
@@ -275,7 +277,9 @@ async def test_a_function_is_called_and_its_output_read():
 
 
 async def test_a_call_may_follow_words():
-    engine = scripted(Say("Let me see."), Call("get_weather", '{"place":"Rome"}', 5), Call("other", "{}", 2))
+    engine = scripted(
+        TextPiece("Let me see."), Call("get_weather", '{"place":"Rome"}', 5), Call("other", "{}", 2)
+    )
     async with connected(engine, tools=[WEATHER]) as wire:
         await wire.say("hello")
         output = done(await wire.respond())["output"]
@@ -325,23 +329,23 @@ async def test_out_of_band_beside_the_conversation():
 
 
 async def test_out_of_band_runs_beside_a_response():
-    engine = scripted(Say("a"), Say("b"), hold_after=1)
+    engine = scripted(TextPiece("a"), TextPiece("b"), hold_after=1)
     async with connected(engine, output_modalities=["text"]) as wire:
         await wire.say("hello")
         await wire.send("response.create")
         await wire.send("response.create", response={"conversation": "none", "metadata": {"n": "2"}})
         while len(created := [e for e in wire.seen if e["type"] == "response.created"]) < 2:
             await wire.next()
-        aside = created[1]["response"]
-        assert aside["metadata"] == {"n": "2"}
-        await wire.send("response.cancel", response_id=aside["id"])
-        assert (await wire.until("response.done"))[-1]["response"]["id"] == aside["id"]
+        out_of_band = created[1]["response"]
+        assert out_of_band["metadata"] == {"n": "2"}
+        await wire.send("response.cancel", response_id=out_of_band["id"])
+        assert (await wire.until("response.done"))[-1]["response"]["id"] == out_of_band["id"]
         engine.llm.go.set()
         assert (await wire.until("response.done"))[-1]["response"]["status"] == "completed"
 
 
 async def test_an_empty_input_is_an_empty_context():
-    engine = scripted(Say("ok"))
+    engine = scripted(TextPiece("ok"))
     async with connected(engine, output_modalities=["text"]) as wire:
         await wire.say("hello")
         await wire.respond(input=[], instructions="Only this.")
@@ -365,7 +369,7 @@ async def test_the_conversation_is_billed_again_and_its_beginning_is_cached():
 
 
 async def test_what_no_longer_fits_is_left_out_in_a_block():
-    engine = scripted(Say("ok"))
+    engine = scripted(TextPiece("ok"))
     engine.llm.context = 100
     async with connected(engine, output_modalities=["text"], instructions="Short.") as wire:
         for n in range(8):
@@ -385,7 +389,7 @@ async def test_what_no_longer_fits_is_left_out_in_a_block():
 async def test_the_prompt_is_warmed_at_the_start_and_when_it_changes():
     warmed: list[Any] = []
     done_once = threading.Event()
-    engine = scripted(Say("ok"))
+    engine = scripted(TextPiece("ok"))
 
     def prefill(messages, tools) -> None:
         warmed.append((messages, tools))
@@ -404,7 +408,7 @@ async def test_the_prompt_is_warmed_at_the_start_and_when_it_changes():
 
 async def test_an_answer_overtakes_a_warming_that_has_not_begun():
     warmed: list[Any] = []
-    engine = scripted(Say("one"), Say("two"), hold_after=1)
+    engine = scripted(TextPiece("one"), TextPiece("two"), hold_after=1)
     async with connected(engine, output_modalities=["text"]) as wire:
         await wire.send("response.create", response={"conversation": "none"})
         await reached(engine.llm.held)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rtnb.server.schema import defaults, update
-from rtnb.server.validation import Fault
+from rtnb.server.validation import InvalidRequest
 
 START = defaults("sess_1", "gpt-4o-realtime-preview", 1_800_000_000)
 TOOL = {"type": "function", "name": "look", "description": "Look.", "parameters": {"type": "object"}}
@@ -81,6 +81,6 @@ def test_the_model_is_taken_and_stays():
 
 
 def test_the_fixed_voice():
-    with pytest.raises(Fault, match="Cannot update"):
+    with pytest.raises(InvalidRequest, match="Cannot update"):
         changed({"audio": {"output": {"voice": "ash"}}}, fixed=True)
     assert changed({"audio": {"output": {"voice": "alloy"}}}, fixed=True)

@@ -6,7 +6,7 @@ import json
 import pytest
 from support.server import connected, types
 
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.errors import ConnectionLost, RemoteProtocolError
 from rtnb.protocol.events import CLIENT_EVENTS
 from rtnb.server.session import serve
@@ -101,7 +101,7 @@ async def test_a_binary_frame_is_an_error():
         return await receive()
 
     server.recv = recv  # type: ignore[method-assign]
-    running = asyncio.create_task(serve(server, weightless({})))
+    running = asyncio.create_task(serve(server, fake({})))
     assert json.loads(await client.recv())["type"] == "session.created"
     error = json.loads(await client.recv())["error"]
     assert error["code"] == "invalid_event"
@@ -112,7 +112,7 @@ async def test_a_binary_frame_is_an_error():
 
 async def test_a_session_ends_after_its_hour():
     client, server = pair()
-    await serve(server, weightless({}), cap_seconds=0.01)
+    await serve(server, fake({}), cap_seconds=0.01)
     assert json.loads(await client.recv())["type"] == "session.created"
     with pytest.raises(ConnectionLost) as lost:
         await client.recv()
@@ -122,7 +122,7 @@ async def test_a_session_ends_after_its_hour():
 
 async def test_a_client_may_leave_in_the_middle_of_an_answer():
     client, server = pair()
-    running = asyncio.create_task(serve(server, weightless({})))
+    running = asyncio.create_task(serve(server, fake({})))
     content = [{"type": "input_text", "text": "tell me a long story"}]
     item = {"type": "message", "role": "user", "content": content}
     await client.send(json.dumps({"type": "conversation.item.create", "item": item}).encode())
@@ -135,7 +135,7 @@ async def test_a_client_may_leave_in_the_middle_of_an_answer():
 
 
 async def test_two_sessions_share_an_engine():
-    engine = weightless({})
+    engine = fake({})
     async with connected(engine) as one, connected(engine, output_modalities=["text"]) as two:
         assert one.server.state.workers is two.server.state.workers
         await one.say("tell me a long story")

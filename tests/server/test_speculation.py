@@ -8,17 +8,17 @@ import numpy as np
 from support.server import Wire, connected, done, silence, tone, types
 
 from rtnb.engines.base import Engine
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 
 BEGIN = np.concatenate([silence(0.4), tone(0.6), silence(0.2)])  # a pause, not yet the end of the turn
 REST = silence(0.6)
 
 
 class Watched:
-    """The weightless engine, with what its model and its voice were asked for."""
+    """The fake engine, with what its model and its voice were asked for."""
 
     def __init__(self, *, eager: bool = True) -> None:
-        self.engine: Engine = weightless({})
+        self.engine: Engine = fake({})
         self.asked: list[list[dict[str, Any]]] = []
         self.read: list[list[dict[str, Any]]] = []
         self.spoken: list[str] = []

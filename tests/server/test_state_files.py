@@ -27,7 +27,7 @@ def test_each_name_of_one_environments_python_means_one_server(monkeypatch):
     first = state_files.place("local")
     monkeypatch.setattr(sys, "executable", sys.executable + "3")
     assert state_files.place("local") == first
-    assert state_files.place("weightless").lock != first.lock
+    assert state_files.place("fake").lock != first.lock
     monkeypatch.setattr(sys, "prefix", "/another/environment")
     assert state_files.place("local").lock != first.lock
 
@@ -64,8 +64,8 @@ def test_installed_code_is_known_by_its_version_alone(monkeypatch, tmp_path):
 
 
 def test_a_state_comes_back_and_keeps_its_key_to_itself(home):
-    state = State("weightless", "ws://127.0.0.1:1/v1/realtime", 7, "x.log", "hush")
-    file = state_files.place("weightless").state
+    state = State("fake", "ws://127.0.0.1:1/v1/realtime", 7, "x.log", "hush")
+    file = state_files.place("fake").state
     state_files.write(file, state)
     assert state_files.read(file) == state
     assert "hush" not in repr(state)
@@ -75,7 +75,7 @@ def test_a_state_comes_back_and_keeps_its_key_to_itself(home):
 
 
 def test_a_lock_that_is_held_is_one_sentence(monkeypatch, home):
-    lock = state_files.place("weightless").lock
+    lock = state_files.place("fake").lock
     monkeypatch.setattr(state_files, "_LOCK_SECONDS", 0.05)
     code = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
     with subprocess.Popen(

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtnb.server.usage_meter import (
-    Ledger,
     Segment,
     TokenWindow,
+    UsageMeter,
     assistant_audio,
     tokens_per_minute,
     transcription_usage,
@@ -31,7 +31,7 @@ def test_audio_is_rounded_up(ms, user, assistant):
 
 @given(st.lists(segments, max_size=4), segments, st.integers(0, 5000), st.integers(0, 5000))
 def test_all_sums_agree(earlier, prompt, text_out, audio_out):
-    ledger = Ledger()
+    ledger = UsageMeter()
     for old in earlier:
         ledger.remember(old)
     made = usage(prompt, ledger.cached(prompt), text_out, audio_out)
@@ -48,14 +48,14 @@ def test_all_sums_agree(earlier, prompt, text_out, audio_out):
 
 @given(segments, segments)
 def test_a_prompt_that_goes_on_finds_all_of_the_one_before(before, more):
-    ledger = Ledger()
+    ledger = UsageMeter()
     ledger.remember(before)
     cached = ledger.cached([*before, *more])
     assert sum(cached.values()) >= sum(s.tokens for s in before) // 64 * 64
 
 
 def test_another_beginning_finds_nothing():
-    ledger = Ledger()
+    ledger = UsageMeter()
     ledger.remember([Segment("text", "a", 100), Segment("text", "b", 500)])
     assert sum(ledger.cached([Segment("text", "x", 100), Segment("text", "b", 500)]).values()) == 0
 

@@ -5,13 +5,13 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from rtnb.engines.fake import weightless
-from rtnb.server.workers import Lane, lease
+from rtnb.engines.fake import fake
+from rtnb.server.workers import WorkerThread, lease
 
 
 @pytest.fixture
 def lane():
-    lane = Lane("test")
+    lane = WorkerThread("test")
     yield lane
     lane.end()
     lane.join(30)
@@ -66,20 +66,18 @@ def test_what_waits_is_dropped_at_the_end(lane, gate):
 
 
 def test_all_who_use_an_engine_share_its_threads():
-    engine = weightless({})
+    engine = fake({})
     with lease(engine) as one:
         with lease(engine) as two:
             assert one is two
-        assert (
-            one.llm.submit("a", lambda: threading.current_thread().name).result(30) == "rtnb-llm-weightless"
-        )
+        assert one.llm.submit("a", lambda: threading.current_thread().name).result(30) == "rtnb-llm-fake"
     with lease(engine) as three:
         assert three is not one
     three.join(30)
 
 
 def test_an_engine_that_is_leased_again_is_still_called_once_at_a_time():
-    engine = weightless({})
+    engine = fake({})
     opened, begun = threading.Event(), threading.Event()
     order: list[str] = []
 

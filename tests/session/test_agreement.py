@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 import rtnb
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.protocol import models
 from rtnb.server.session import ServerSession
 from rtnb.server.usage_meter import TokenWindow
@@ -42,9 +42,9 @@ class Agreement(RuleBasedStateMachine):
 
     async def _open(self) -> None:
         client, end = pair()
-        self.lease = lease(weightless({}))
+        self.lease = lease(fake({}))
         workers = self.lease.__enter__()
-        self.server = ServerSession(end, weightless({}), workers, models.SEED, TokenWindow(10**9), 3600)
+        self.server = ServerSession(end, fake({}), workers, models.SEED, TokenWindow(10**9), 3600)
         self.serving = asyncio.create_task(self.server.run())
         self.session = AsyncSession(client)
         await self.session.open({"turn_detection": False, "transcription": True, "tools": [weather]})
@@ -59,7 +59,7 @@ class Agreement(RuleBasedStateMachine):
 
     @property
     def items(self) -> list[str]:
-        return list(self.session.record.conversation.order)
+        return list(self.session.state.conversation.order)
 
     @rule(words=WORDS, modality=st.sampled_from(["audio", "text"]))
     def send_text(self, words: str, modality: str) -> None:
@@ -146,23 +146,23 @@ class Agreement(RuleBasedStateMachine):
         if not hasattr(self, "session"):
             return
         self.run(self._rest())
-        ours, theirs = self.session.record.conversation, self.server.state.conversation
+        ours, theirs = self.session.state.conversation, self.server.state.conversation
         assert ours.order == theirs.order
         assert ours == theirs
-        assert not self.session.record.problems
+        assert not self.session.state.problems
 
     @invariant()
     def folding_the_log_again_gives_the_same(self) -> None:
         if not hasattr(self, "session"):
             return
-        again = rtnb.protocol.state.Record()
-        start = self.session.record.log[0]
-        for entry in self.session.record.log:
+        again = rtnb.protocol.state.SessionState()
+        start = self.session.state.log[0]
+        for entry in self.session.state.log:
             ns = int(entry.t * 1e9)
             again.append(entry.frame, entry.direction, mono_ns=ns, wall_ns=int(start.wall * 1e9) + ns)
-        assert again.conversation == self.session.record.conversation
-        assert [e.turn for e in again.log] == [e.turn for e in self.session.record.log]
-        assert [t.usage for t in again.turns.all] == [t.usage for t in self.session.record.turns.all]
+        assert again.conversation == self.session.state.conversation
+        assert [e.turn for e in again.log] == [e.turn for e in self.session.state.log]
+        assert [t.usage for t in again.turns.all] == [t.usage for t in self.session.state.turns.all]
 
     def teardown(self) -> None:
         self.run(self.session.close())

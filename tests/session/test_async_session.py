@@ -1,4 +1,4 @@
-"""The session against the real server over a connection in memory, with the weightless engine."""
+"""The session against the real server over a connection in memory, with the fake engine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from support.schema import check_server_event
 
 import rtnb
 from rtnb.analysis.turn import TurnView
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.errors import ArgumentError, AuthError, ConnectionLost, ServiceError, SessionClosed, TurnTimeout
 from rtnb.protocol.events import CLIENT_EVENTS, Event
-from rtnb.protocol.state import Record
+from rtnb.protocol.state import SessionState
 from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
 from rtnb.transports import pair
@@ -32,7 +32,7 @@ class Bench:
 
     async def open(self, **options: object) -> AsyncSession:
         client, server = pair()
-        self.servers.append(asyncio.create_task(serve(server, weightless({}))))
+        self.servers.append(asyncio.create_task(serve(server, fake({}))))
         options = {"turn_detection": False, "transcription": True, **options}
         session = await AsyncSession(client, billed=False).open(options)
         session.subscribe(lambda event, number: self.check(event))
@@ -140,7 +140,7 @@ async def test_a_list_is_one_turn(bench: Bench) -> None:
     turn = await session.send(["Listen:", rtnb.Clip.tone(300, 1.0)], "What was it?")
     assert turn.input == "Listen: (speech, 1.0 seconds) What was it?"
     assert len(session.turns) == 1
-    assert [item.role for item in session.record.conversation] == ["user", "user", "user", "assistant"]
+    assert [item.role for item in session.state.conversation] == ["user", "user", "user", "assistant"]
 
 
 async def test_where_the_server_detects_turns_a_clip_is_still_one_turn(bench: Bench) -> None:
@@ -181,7 +181,7 @@ async def test_what_is_committed_while_a_turn_runs_is_apart_and_answered_next(be
     running, later = session.send("one"), session.send("two")
     session.append(rtnb.Clip.tone(300, 0.5))
     spoken = session.commit()
-    assert session.record.log[-1].type == "input_audio_buffer.commit"
+    assert session.state.log[-1].type == "input_audio_buffer.commit"
     with pytest.raises(ArgumentError, match="waits for its answer"):
         session.commit()
     await later
@@ -203,7 +203,7 @@ async def test_input_of_a_turn_that_was_dropped_belongs_to_the_next_turn(
     session.append(rtnb.Clip.tone(300, 1.5))
     turn = await session.commit()
     assert running.done
-    sounds = [session.record.conversation.items[id] for id in session.record.turns.all[1].inputs]
+    sounds = [session.state.conversation.items[id] for id in session.state.turns.all[1].inputs]
     assert [item.audio_ms for item in sounds] == [500, 1500]
     assert turn.input.audio.seconds == pytest.approx(2.0)
     assert (dropped.status, dropped.items, dropped.input.audio) == ("cancelled", [], None)
@@ -229,7 +229,7 @@ async def test_turns_wait_for_each_other(bench: Bench) -> None:
         await turn
     assert [turn.text for turn in turns] == [f"You said: number {n}" for n in range(5)]
     assert [turn.number for turn in turns] == list(range(5))
-    roles = [item.role for item in session.record.conversation]
+    roles = [item.role for item in session.state.conversation]
     assert roles == ["user", "assistant"] * 5
 
 
@@ -243,13 +243,13 @@ async def test_added_input_belongs_to_the_next_turn(bench: Bench) -> None:
 
 async def test_out_of_band_leaves_the_conversation_alone(bench: Bench) -> None:
     session = await bench.open()
-    aside = session.send("aside", conversation="none", metadata={"k": "v"})
+    out_of_band = session.send("aside", conversation="none", metadata={"k": "v"})
     turn = session.send("hello")
-    await aside
+    await out_of_band
     await turn
-    assert aside.text == "You said: aside"
+    assert out_of_band.text == "You said: aside"
     assert turn.text == "You said: hello"
-    assert len(session.record.conversation) == 2
+    assert len(session.state.conversation) == 2
 
 
 async def test_cancelling_keeps_what_was_said(bench: Bench) -> None:
@@ -274,7 +274,7 @@ async def test_cancelling_before_it_began(bench: Bench) -> None:
     await running
     await queued
     assert (running.status, queued.status) == ("cancelled", "cancelled")
-    assert "never sent" not in json.dumps([entry.raw for entry in session.record.log])
+    assert "never sent" not in json.dumps([entry.raw for entry in session.state.log])
     queued.cancel()  # a turn that is over stays as it is
     assert (await session.send("go on")).status == "completed"
 
@@ -299,12 +299,12 @@ async def test_interrupting_before_anything_was_heard(bench: Bench) -> None:
     turn = await session.send("one two three four five six seven eight nine ten")
     turn.interrupt(0)
     async with asyncio.timeout(5):
-        while not session.record.log.filter("conversation.item.deleted"):
+        while not session.state.log.filter("conversation.item.deleted"):
             await asyncio.sleep(0.01)
     assert (turn.heard, turn.status) == (0, "interrupted")
     assert turn.audio.seconds > 0
     assert "0.00 s of" in turn._repr_mimebundle_()["text/html"]
-    recorded = Record.of(session.record.log)  # what a recording of it knows
+    recorded = SessionState.of(session.state.log)  # what a recording of it knows
     fold = recorded.turns.all[turn.number]
     view = TurnView(recorded, fold)
     assert (view.heard, view.status, view.marks) == (0, "interrupted", turn.marks)
@@ -316,7 +316,7 @@ async def test_deleting_an_answer_says_nothing_of_what_was_heard(bench: Bench) -
     turn = await session.send("one two three")
     session.send_event({"type": "conversation.item.delete", "item_id": turn.items[0].id})
     await session.send("go on")
-    assert session.record.log.filter("conversation.item.deleted")
+    assert session.state.log.filter("conversation.item.deleted")
     assert (turn.heard, turn.status) == (None, "completed")
     assert not {"interrupted", "cut"} & set(turn.marks)
 
@@ -326,7 +326,7 @@ async def test_cutting_leaves_alone_what_was_heard_to_its_end(bench: Bench) -> N
     turn = await session.send("one two three")
     assert not session.cut_turn(turn, turn.audio.seconds)
     assert await session.send("go on")
-    assert not session.record.log.filter("conversation.item.truncate")
+    assert not session.state.log.filter("conversation.item.truncate")
     assert (turn.heard, turn.status) == (None, "completed")
 
 
@@ -389,7 +389,7 @@ async def test_a_tool_without_a_function_is_the_callers_to_answer(bench: Bench) 
     async with asyncio.timeout(5):
         while "found" not in turn.said:
             await asyncio.sleep(0.01)
-    assert len(session.record.turns.all) == 1  # it is still the same turn
+    assert len(session.state.turns.all) == 1  # it is still the same turn
 
 
 async def test_a_cancelled_turn_stops_its_tools(bench: Bench) -> None:
@@ -430,7 +430,7 @@ async def test_a_model_that_never_stops_calling_is_stopped(bench: Bench) -> None
 
 async def test_bad_requests_are_refused_before_anything_is_sent(bench: Bench) -> None:
     session = await bench.open()
-    sent = len(session.record.log)
+    sent = len(session.state.log)
     png = b"\x89PNG\r\n\x1a\n" + bytes(20)
     for things, options, words in (
         ((png,), {}, "no images"),
@@ -444,7 +444,7 @@ async def test_bad_requests_are_refused_before_anything_is_sent(bench: Bench) ->
     ):
         with pytest.raises(ArgumentError, match=words):
             session.send(*things, **options)
-    assert len(session.record.log) == sent
+    assert len(session.state.log) == sent
     assert session.turns == []
 
 
@@ -464,9 +464,9 @@ async def test_an_update_that_is_refused_changes_nothing(bench: Bench) -> None:
         await session.update(session={"bogus_field": 1})
     assert caught.value.code == "unknown_parameter"
     assert caught.value.param == "session.bogus_field"
-    assert session.record.session["instructions"] == "Be brief."
+    assert session.state.session["instructions"] == "Be brief."
     await session.update(instructions="Be long.")
-    assert session.record.session["instructions"] == "Be long."
+    assert session.state.session["instructions"] == "Be long."
 
 
 async def test_updates_at_the_same_time_are_each_answered(bench: Bench) -> None:
@@ -478,7 +478,7 @@ async def test_updates_at_the_same_time_are_each_answered(bench: Bench) -> None:
         return_exceptions=True,
     )
     assert [type(result) for result in results] == [type(None), ServiceError, type(None)]
-    assert session.record.session["instructions"] == "three"
+    assert session.state.session["instructions"] == "three"
 
 
 async def test_waiting_on_the_sessions_own_loop_is_refused(bench: Bench) -> None:
@@ -525,9 +525,9 @@ async def test_a_listener_hears_every_frame_and_may_fail(
 
     end = session.subscribe(lambda event, number: heard.append(event["type"]))
     session.subscribe(fails)
-    before = len(session.record.log)
+    before = len(session.state.log)
     await session.send("hello")
-    assert heard == [entry.type for entry in session.record.log[before : before + len(heard)]]
+    assert heard == [entry.type for entry in session.state.log[before : before + len(heard)]]
     assert "a listener of the session failed" in caplog.text
     end()
     end()
@@ -655,7 +655,7 @@ async def test_an_odd_error_event_ends_nothing(error: str) -> None:
     await server.send(b'{"type": "error"}')
     await server.send(b'{"type": "from.the.future"}')
     async with asyncio.timeout(5):
-        while len(session.record.log) < 4:
+        while len(session.state.log) < 4:
             await asyncio.sleep(0.01)
     assert not session.closed
     await session.close()
@@ -738,10 +738,10 @@ async def test_frames_that_make_no_sense_are_kept_and_survived() -> None:
     odd = ["not json", "[1]", '{"no": "type"}', '{"type": "response.created"}', '{"type": "from.the.future"}']
     session = await AsyncSession(await scripted(CREATED, *odd)).open()
     async with asyncio.timeout(5):
-        while len(session.record.log) < 6:
+        while len(session.state.log) < 6:
             await asyncio.sleep(0.01)
-    assert [entry.raw for entry in session.record.log][1:] == odd
-    assert len(session.record.problems) == 4
+    assert [entry.raw for entry in session.state.log][1:] == odd
+    assert len(session.state.problems) == 4
     await session.close()
 
 

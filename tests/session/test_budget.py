@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rtnb
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.errors import ArgumentError, BudgetError, BudgetWarning, RtnbError
 from rtnb.protocol.events import Event
 from rtnb.server.session import serve
@@ -44,7 +44,7 @@ def used(*totals: int | None) -> Wire:
 
 
 def budget(wire: Wire, value: object, *, minutes: float = 0.0, billed: bool = True) -> Budget:
-    return Budget(wire.record, Budget.allowed(value), minutes=lambda: minutes, billed=billed)
+    return Budget(wire.state, Budget.allowed(value), minutes=lambda: minutes, billed=billed)
 
 
 # What a budget may be.
@@ -113,7 +113,7 @@ def test_dollars_are_those_of_the_dated_prices() -> None:
     [gauge] = budget(wire, "$1").gauges
     assert gauge.used == pytest.approx(1_500 * 5e-6)
     assert gauge.note == ""
-    wire.record.stated = "gpt-realtime"
+    wire.state.stated = "gpt-realtime"
     wire.server("session.updated", session={"model": "a-deployment"})
     assert budget(wire, 1).gauges[0].used == pytest.approx(1_500 * 4e-6)
 
@@ -205,8 +205,8 @@ def test_dollars_need_prices() -> None:
     with pytest.raises(
         ArgumentError, match=r"house-model has no known price.*rtnb\.models\.use.*20,000 tokens"
     ):
-        budget(wire, 1).check_priced(wire.record.row)
-    budget(wire, "5 tokens").check_priced(wire.record.row)
+        budget(wire, 1).check_priced(wire.state.row)
+    budget(wire, "5 tokens").check_priced(wire.state.row)
 
 
 # Sessions.
@@ -221,7 +221,7 @@ class Held:
         self, budget: object, *, model: str = "gpt-4o-realtime-preview", **options: object
     ) -> AsyncSession:
         client, server = pair()
-        self.servers.append(asyncio.create_task(serve(server, weightless({}), model=model)))
+        self.servers.append(asyncio.create_task(serve(server, fake({}), model=model)))
         session = AsyncSession(client, billed=False, model=model)
         self.sessions.append(session)
         return await session.open({"turn_detection": False, **options}, budget=budget)
@@ -246,7 +246,7 @@ async def test_it_warns_once_and_then_stops_before_the_next_response(held: Held)
             assert (await session.send("hello there")).status == "completed"
     assert [one.category for one in told] == [BudgetWarning]
     assert "of 500 tokens" in str(told[0].message)
-    before = len(session.record.log.filter(direction="client"))
+    before = len(session.state.log.filter(direction="client"))
     with pytest.raises(BudgetError, match=r"nothing was sent: the budget is used up: .* of 500 tokens"):
         session.send("hello")
     with pytest.raises(BudgetError):
@@ -256,7 +256,7 @@ async def test_it_warns_once_and_then_stops_before_the_next_response(held: Held)
     session.append(rtnb.Clip.tone(300, 0.5))
     with pytest.raises(BudgetError):
         session.commit()
-    assert len(session.record.log.filter(direction="client")) == before + 1
+    assert len(session.state.log.filter(direction="client")) == before + 1
     session.set_budget("50,000 tokens")
     assert (await session.send("hello")).status == "completed"
     session.set_budget(None)
@@ -271,7 +271,7 @@ async def test_a_warning_that_a_filter_makes_an_error_stops_nothing(
         warnings.simplefilter("error")
         assert (await session.send("hello there")).status == "completed"
     assert "of the budget" in caplog.text
-    assert session.record.problems == []
+    assert session.state.problems == []
 
 
 async def test_turns_that_wait_fail_when_the_budget_ends(held: Held) -> None:
@@ -281,7 +281,7 @@ async def test_turns_that_wait_fail_when_the_budget_ends(held: Held) -> None:
         await turn
     assert [turn.status for turn in turns] == ["completed", "completed", "failed", "failed"]
     assert isinstance(turns[-1].error, BudgetError)
-    assert session.record.turns.all[-1].number == turns[1].number  # nothing of the others was sent
+    assert session.state.turns.all[-1].number == turns[1].number  # nothing of the others was sent
     with pytest.raises(BudgetError):
         _ = turns[-1].text
 
@@ -296,28 +296,28 @@ async def test_rounds_of_tools_count_too(held: Held) -> None:
 
     session = await held.open("10 tokens", tools=[lookup])
     turn = await session.send('please call lookup {"word": "sea"}')
-    assert ran, "the weightless engine calls a tool that is named"
+    assert ran, "the fake engine calls a tool that is named"
     assert turn.status == "failed"
     assert isinstance(turn.error, BudgetError)
-    sent = session.record.log.filter("conversation.item.create")[-1].data["item"]
+    sent = session.state.log.filter("conversation.item.create")[-1].data["item"]
     assert (sent["type"], sent["output"]) == ("function_call_output", "found")
-    assert len(session.record.log.filter("response.create")) == 1
+    assert len(session.state.log.filter("response.create")) == 1
 
 
 async def test_a_server_that_answers_by_itself_is_kept_from_it(held: Held) -> None:
     session = await held.open("130 tokens", turn_detection="server_vad")
     while session.spent is None:
         await session.send("hello")
-    answered = len(session.record.log.filter("response.created"))
+    answered = len(session.state.log.filter("response.created"))
     await session.speak(SPEECH, speed=50)
     turn = await session.turns[-1]
     assert turn.status == "failed"
     assert isinstance(turn.error, BudgetError)
-    assert session.record.conversation.turn_detection["create_response"] is False
-    assert len(session.record.log.filter("response.created")) == answered
+    assert session.state.conversation.turn_detection["create_response"] is False
+    assert len(session.state.log.filter("response.created")) == answered
     session.set_budget(None)
     await session.speak(SPEECH, speed=50)
-    while session.record.conversation.turn_detection["create_response"] is not True:
+    while session.state.conversation.turn_detection["create_response"] is not True:
         await asyncio.sleep(0)
     await session.speak(SPEECH, speed=50)
     assert (await session.turns[-1]).status == "completed"
@@ -329,13 +329,13 @@ async def test_an_update_cannot_make_it_answer(held: Held) -> None:
     while session.spent is None:
         await session.send("hello")
     await session.update(turn_detection="server_vad")
-    assert session.record.conversation.turn_detection["create_response"] is False
+    assert session.state.conversation.turn_detection["create_response"] is False
     session.set_budget("9,000 tokens")
-    while session.record.conversation.turn_detection["create_response"] is not True:
+    while session.state.conversation.turn_detection["create_response"] is not True:
         await asyncio.sleep(0)
     await session.update(turn_detection={"type": "server_vad", "create_response": False})
     session.set_budget(None)
-    assert session.record.conversation.turn_detection["create_response"] is False  # the user's own wish
+    assert session.state.conversation.turn_detection["create_response"] is False  # the user's own wish
 
 
 async def test_an_answer_that_was_begun_all_the_same_is_cancelled() -> None:
@@ -391,7 +391,7 @@ async def test_an_answer_that_was_begun_all_the_same_is_cancelled() -> None:
         await second
     assert (first.status, second.status) == ("completed", "failed")
     assert isinstance(second.error, BudgetError)
-    assert [event.data["response_id"] for event in session.record.log.filter("response.cancel")] == ["two"]
+    assert [event.data["response_id"] for event in session.state.log.filter("response.cancel")] == ["two"]
     await session.close()
 
 
@@ -399,15 +399,15 @@ async def test_dollars_for_a_model_without_prices_are_refused_at_once(held: Held
     with pytest.raises(ArgumentError, match="some-model has no known price"):
         await held.open(0.5, model="some-model")
     assert held.sessions[0].closed
-    assert len(held.sessions[0].record.log.filter(direction="client")) == 0
+    assert len(held.sessions[0].state.log.filter(direction="client")) == 0
     assert (await (await held.open("9,000 tokens", model="some-model")).send("hello")).status == "completed"
 
 
 @pytest.mark.usefixtures("server_home")
 def test_the_blocking_face() -> None:
     with pytest.raises(ArgumentError, match="a budget is"):
-        rtnb.connect(engine="weightless", budget="plenty")
-    with rtnb.connect(engine="weightless", budget="$0.001") as s:
+        rtnb.connect(engine="fake", budget="plenty")
+    with rtnb.connect(engine="fake", budget="$0.001") as s:
         told = "<Budget $0.0000 of $0.0010 (0%), at the prices of gpt-4o-realtime-preview"
         assert repr(s.budget).startswith(told)
         with pytest.warns(BudgetWarning, match=r"of \$0\.0010"):

@@ -29,7 +29,7 @@ print(len(seen))
 
 FORKED = """
 import os, sys, rtnb
-s = rtnb.connect(engine="weightless")
+s = rtnb.connect(engine="fake")
 print(s.send("parent").text, flush=True)
 child = os.fork()
 if not child:
@@ -37,7 +37,7 @@ if not child:
         s.send("not mine")
     except rtnb.SessionClosed as error:
         print(error, flush=True)
-    with rtnb.connect(engine="weightless") as own:
+    with rtnb.connect(engine="fake") as own:
         print(own.send("child").text, flush=True)
     sys.exit(5)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
@@ -73,7 +73,7 @@ def test_a_listener_may_send_and_may_not_wait() -> None:
     sent: list[rtnb.Turn] = []
     done = threading.Event()
 
-    with rtnb.connect(engine="weightless") as session:
+    with rtnb.connect(engine="fake") as session:
 
         def listen(event: dict[str, object], number: int) -> None:
             if event["type"] == "response.done" and not sent:
@@ -95,7 +95,7 @@ def test_a_listener_may_send_and_may_not_wait() -> None:
 def test_an_async_tool_that_sends_does_not_lock_up() -> None:
     inner: list[rtnb.Turn] = []
 
-    with rtnb.connect(engine="weightless") as session:
+    with rtnb.connect(engine="fake") as session:
 
         async def weather(city: str) -> str:
             """Tell the weather."""

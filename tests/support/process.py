@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def serving(*arguments: str, engine: str = "weightless", key: str | None = None) -> Iterator[str]:
+def serving(*arguments: str, engine: str = "fake", key: str | None = None) -> Iterator[str]:
     """Run ``rtnb serve`` on a free port and give its host and port, ``127.0.0.1:1234``."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RTNB_")}
     if key is not None:

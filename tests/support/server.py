@@ -14,7 +14,7 @@ import numpy as np
 
 from rtnb.audio.codecs import Codec, pcm16
 from rtnb.engines.base import Engine
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.protocol.conversation import Conversation
 from rtnb.server.session import ServerSession
 from rtnb.server.usage_meter import TokenWindow
@@ -152,7 +152,7 @@ async def connected(
 
     ``session`` is configured at once, if anything is given.
     """
-    engine = engine or weightless({})
+    engine = engine or fake({})
     client, server_end = pair()
     with lease(engine) as workers:
         server = ServerSession(server_end, engine, workers, model, TokenWindow(40_000), cap)

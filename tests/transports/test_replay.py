@@ -227,15 +227,15 @@ def test_speeds(speed):
 
 
 async def test_frames_of_any_kind_pass():
-    record = full().record
-    transport = Replay(record.log, strict=True)
+    state = full().state
+    transport = Replay(state.log, strict=True)
     got = []
-    for entry in record.log:
+    for entry in state.log:
         if entry.direction == "client":
             await transport.send(entry.frame)
         else:
             got.append(await transport.recv())
-    assert got == [entry.frame for entry in record.log.filter(direction="server")]
+    assert got == [entry.frame for entry in state.log.filter(direction="server")]
     transport.check()
 
 

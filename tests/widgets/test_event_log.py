@@ -18,8 +18,8 @@ from rtnb.widgets.event_log import MOST_LINES, Desk
 KEY = "sk-proj-abcdefghijklmnop0123456789"
 
 
-def desk_of(record):
-    return Desk(Events(record.log, record=lambda: record))
+def desk_of(state):
+    return Desk(Events(state.log, state=lambda: state))
 
 
 def lines(desk, **message):
@@ -38,7 +38,7 @@ def rows_of(answer):
 
 
 def test_lines_are_told_by_window():
-    desk = desk_of(full().record)
+    desk = desk_of(full().state)
     whole = lines(desk)
     assert (whole["total"], whole["size"], whole["error"]) == (len(whole["lines"]), 66, "")
     assert whole["lines"][0] == [-1, 0.0, ""]
@@ -84,11 +84,11 @@ def test_a_search_goes_on_from_question_to_question():
 
 
 def test_a_bad_pattern_is_told_and_others_work_on():
-    desk = desk_of(full().record)
+    desk = desk_of(full().state)
     answer = lines(desk, want={"query": "(", "regex": True})
     assert "is no regular expression" in answer["error"]
     assert answer["lines"] == []
-    slow = lines(desk_of(evil().record), want={"query": "(x+x+)+y", "regex": True})
+    slow = lines(desk_of(evil().state), want={"query": "(x+x+)+y", "regex": True})
     assert "takes too long" in slow["error"]
     assert lines(desk)["total"] > 60
 
@@ -100,7 +100,7 @@ def evil():
 
 
 def test_one_event_in_full():
-    desk = desk_of(full().record)
+    desk = desk_of(full().state)
     whole = lines(desk)
     run = next(line for line in rows_of(whole) if line[1] == 5)
     event = run[0]
@@ -140,7 +140,7 @@ def test_frames_that_are_no_json_are_shown_as_text():
 
 
 def test_copies_are_whole():
-    desk = desk_of(full().record)
+    desk = desk_of(full().state)
     events = desk.events
     lines(desk)
     for number, entry in enumerate(events):
@@ -151,7 +151,7 @@ def test_copies_are_whole():
 
 
 def test_sound_is_that_of_the_item_with_its_events():
-    desk = desk_of(full().record)
+    desk = desk_of(full().state)
     event = next(line[0] for line in rows_of(lines(desk)) if line[1] == 5)
     answer, (data,) = desk.ask({"type": "sound", "event": event + 2})
     assert (answer["kind"], answer["error"]) == ("audio/wav", "")
@@ -164,7 +164,7 @@ def test_sound_is_that_of_the_item_with_its_events():
     assert desk.ask({"type": "sound", "event": 0}) is None
     wire = Wire()
     wire.append(tone(8000))
-    long = desk_of(wire.record)
+    long = desk_of(wire.state)
     lines(long)
     answer, (data,) = long.ask({"type": "sound", "event": 0})
     assert answer["kind"] == "audio/ogg"
@@ -176,7 +176,7 @@ def test_keys_never_reach_a_page():
     wire.client("conversation.item.create", item={"role": "user", "type": "message",
                 "content": [{"type": "input_text", "text": f"my key {KEY}"}]})  # fmt: skip
     wire.server("x.delta", delta=KEY)
-    desk = desk_of(wire.record)
+    desk = desk_of(wire.state)
     told = [str(lines(desk))]
     for event in range(2):
         told += [str(desk.ask({"type": kind, "event": event})[0]) for kind in ("look", "copy")]
@@ -186,7 +186,7 @@ def test_keys_never_reach_a_page():
 
 def test_a_page_may_ask_anything_while_the_log_grows():
     wire = full()
-    desk = desk_of(wire.record)
+    desk = desk_of(wire.state)
     before = lines(desk)
     wire.delta("output_audio", tone(20), "resp_3", "item_a2")
     wire.server("odd", item={"content": [{"audio": b64(tone(20))}]})
@@ -203,8 +203,8 @@ from rtnb.widgets.event_log import EventLog  # noqa: E402
 
 
 def test_the_widget_brings_its_first_picture_along():
-    record = full().record
-    widget = EventLog(Events(record.log, record=lambda: record, over=True))
+    state = full().state
+    widget = EventLog(Events(state.log, state=lambda: state, over=True))
     assert not widget.follows
     assert widget.first["lines"][1][4] == "session.created"
     data, _ = widget._repr_mimebundle_()
@@ -219,7 +219,7 @@ def test_the_widget_brings_its_first_picture_along():
 def test_pages_are_answered_and_hear_of_more():
     wire = full()
     sent = []
-    widget = EventLog(Events(wire.record.log, record=lambda: wire.record))
+    widget = EventLog(Events(wire.state.log, state=lambda: wire.state))
     heard = threading.Event()
 
     def send(content, buffers=None):
@@ -241,36 +241,36 @@ def test_pages_are_answered_and_hear_of_more():
     widget.close()
     heard.clear()
     wire.server("odd")
-    assert not wire.record.log._watchers
+    assert not wire.state.log._watchers
 
 
 def test_a_widget_that_no_page_shows_rests_and_wakes(monkeypatch):
     monkeypatch.setattr("rtnb.widgets.event_log._ALONE", 0.001)
     monkeypatch.setattr("rtnb.widgets.event_log._TICK", 0.001)
     wire = full()
-    widget = EventLog(Events(wire.record.log, record=lambda: wire.record))
+    widget = EventLog(Events(wire.state.log, state=lambda: wire.state))
     sent = []
     widget.send = lambda content, buffers=None: sent.append(content)
     for _ in range(5000):
         wire.server("odd")
         time.sleep(0.002)
-        if not wire.record.log._watchers:
+        if not wire.state.log._watchers:
             break
-    assert not wire.record.log._watchers
+    assert not wire.state.log._watchers
     assert 30 <= len(sent) <= 33
     widget._hear(widget, {"type": "lines", "want": {}, "start": 0, "stop": 2}, [])
-    assert wire.record.log._watchers
+    assert wire.state.log._watchers
     widget.close()
-    assert not wire.record.log._watchers
+    assert not wire.state.log._watchers
 
 
 async def test_a_sessions_log_is_live():
-    session = rtnb.connect(engine="weightless")
+    session = rtnb.connect(engine="fake")
     try:
         log = session.log
         assert log.live
         assert not log[:].live
-        assert log.about["engine"] == "weightless"
+        assert log.about["engine"] == "fake"
         widget = EventLog(log)
         sent = []
         widget.send = lambda content, buffers=None: sent.append(content)

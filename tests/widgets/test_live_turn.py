@@ -17,7 +17,7 @@ import pytest
 
 from rtnb.audio import Clip
 from rtnb.audio.codecs import pcm16
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.notebook import display
 from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
@@ -28,14 +28,14 @@ from rtnb.widgets import captions, live_turn
 LONG = " ".join(f"word{number}" for number in range(80))
 
 
-class Place:
+class OutputCell:
     """Stands in for an output of a cell."""
 
-    made: list[Place]
+    made: list[OutputCell]
 
     def __init__(self, bundle: dict[str, Any]) -> None:
         self.bundles = [bundle]
-        Place.made.append(self)
+        OutputCell.made.append(self)
 
     def replace(self, bundle: dict[str, Any]) -> None:
         self.bundles.append(bundle)
@@ -80,10 +80,10 @@ class Page:
 
 @pytest.fixture
 async def session(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncSession]:
-    Place.made = []
-    monkeypatch.setattr(live_turn, "Place", Place)
+    OutputCell.made = []
+    monkeypatch.setattr(live_turn, "OutputCell", OutputCell)
     client, server = pair()
-    serving = asyncio.create_task(serve(server, weightless({})))
+    serving = asyncio.create_task(serve(server, fake({})))
     made = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
     yield made
     await made.close()
@@ -115,7 +115,7 @@ async def test_a_turn_is_played_and_then_replaced_by_its_card(session: AsyncSess
     assert not shown.replaced
     page.played(400, over=True)
     await until(lambda: shown.replaced)
-    (place,) = Place.made
+    (place,) = OutputCell.made
     first, last = place.bundles
     assert "application/vnd.jupyter.widget-view+json" in first
     assert "text/html" in first
@@ -152,7 +152,7 @@ async def test_where_no_page_answers_the_card_comes_all_the_same(
     await until(lambda: shown.replaced)
     assert page.told == []
     assert shown.turn.heard is None
-    assert "You said: hello there" in Place.made[0].bundles[-1]["text/html"]
+    assert "You said: hello there" in OutputCell.made[0].bundles[-1]["text/html"]
 
 
 async def test_a_slow_page_still_plays_a_short_answer(session: AsyncSession) -> None:
@@ -182,8 +182,8 @@ async def test_stopping_in_the_page_cuts_to_what_was_heard(session: AsyncSession
     await until(lambda: shown.replaced)
     assert shown.turn.heard == pytest.approx(0.64)
     assert shown.turn.status == "interrupted"
-    assert "0.64 s of" in Place.made[0].bundles[-1]["text/html"]
-    assert "first 0.64 s was heard" in Place.made[0].bundles[-1]["text/html"]  # the picture says so too
+    assert "0.64 s of" in OutputCell.made[0].bundles[-1]["text/html"]
+    assert "first 0.64 s was heard" in OutputCell.made[0].bundles[-1]["text/html"]  # the picture says so too
 
 
 async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts(session: AsyncSession) -> None:
@@ -297,7 +297,7 @@ async def test_speaking_that_shall_not_interrupt_does_not(session: AsyncSession)
     page.say("hello")
     await shown.turn
     session.append(Clip.tone(300, 1.0))
-    await until(lambda: session.record.log.filter("input_audio_buffer.speech_started"))
+    await until(lambda: session.state.log.filter("input_audio_buffer.speech_started"))
     assert "flush" not in [message["kind"] for message in page.told]
     page.played(9000, over=True)
     await until(lambda: shown.replaced)
@@ -405,63 +405,63 @@ async def test_a_broken_page_holds_up_no_other_turn(session: AsyncSession) -> No
 
 async def test_captions_never_touch_sound(session: AsyncSession) -> None:
     turn = await session.send("hello <b>there</b>")
-    user, said = captions.lines(turn, session.record)
+    user, said = captions.lines(turn, session.state)
     assert (user["text"], user["final"]) == ("hello <b>there</b>", True)
     assert (said["text"], said["note"]) == ("You said: hello <b>there</b>", "")
     assert "would cost $" in captions.facts(turn)
-    assert "would cost $" in captions.money(session.record, False)
+    assert "would cost $" in captions.money(session.state, False)
 
 
 def test_nothing_is_installed_without_a_kernel() -> None:
     display.install()
-    code = "import rtnb, sys; rtnb.connect(engine='weightless').close(); print('IPython' in sys.modules)"
+    code = "import rtnb, sys; rtnb.connect(engine='fake').close(); print('IPython' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("batch", [False, True])
 def test_what_takes_its_time_is_told_in_the_cell(monkeypatch: pytest.MonkeyPatch, batch: bool) -> None:
-    Place.made = []
+    OutputCell.made = []
     clock = iter([0.0, 0.5, 1.5, 3.2])
-    monkeypatch.setattr(display, "Place", Place)
+    monkeypatch.setattr(display, "OutputCell", OutputCell)
     monkeypatch.setattr(display, "_kernel_shell", object)
     monkeypatch.setattr(display, "_batch", lambda: batch)
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
-    with display.telling("It <b>was</b> there") as tell:
+    with display.progress_line("It <b>was</b> there") as tell:
         for text in ("so far", "far", "farther"):
             tell(text)
             if batch:
                 break
     if batch:
-        assert not Place.made
+        assert not OutputCell.made
         return
-    (place,) = Place.made
+    (place,) = OutputCell.made
     told = [bundle["text/plain"] for bundle in place.bundles]
     assert told == ["far", "farther", "It <b>was</b> there in 3 s."]
     assert "It &lt;b&gt;was" in place.bundles[-1]["text/html"]
 
 
 def test_what_fails_is_not_told_as_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    Place.made = []
+    OutputCell.made = []
     clock = iter([0.0, 1.5, 3.2])
-    monkeypatch.setattr(display, "Place", Place)
+    monkeypatch.setattr(display, "OutputCell", OutputCell)
     monkeypatch.setattr(display, "_kernel_shell", object)
     monkeypatch.setattr(display, "_batch", lambda: False)
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
 
     def fail() -> None:
-        with display.telling("It was there") as tell:
+        with display.progress_line("It was there") as tell:
             tell("so far")
             raise OSError("no")
 
     with pytest.raises(OSError, match="no"):
         fail()
-    (place,) = Place.made
+    (place,) = OutputCell.made
     assert [bundle["text/plain"] for bundle in place.bundles] == ["so far", "It failed after 3 s."]
 
 
 def test_outside_of_a_kernel_nothing_is_told() -> None:
-    with display.telling("over") as tell:
+    with display.progress_line("over") as tell:
         assert tell is None
 
 
@@ -496,7 +496,7 @@ def test_a_notebook_without_a_reader_keeps_whole_cards(
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     cells = run_notebook(
         [
-            "import rtnb\ns = rtnb.connect(engine='weightless')",
+            "import rtnb\ns = rtnb.connect(engine='fake')",
             f"s.send({LONG!r})",
             "for text in ('one', 'two'):\n    display(s.send(text))",
             "s.talk()",

@@ -19,7 +19,7 @@ from rtnb.notebook.text_to_speech import speak
 from rtnb.widgets import base
 from rtnb.widgets import recorder as module
 from rtnb.widgets.base import pin
-from rtnb.widgets.microphone import Take
+from rtnb.widgets.microphone import Capture
 
 INFO = {
     "device": "A microphone",
@@ -72,7 +72,7 @@ def settle(recorder):
 @given(st.permutations(range(6)), st.integers(0, 5))
 def test_chunks_may_come_in_any_order_and_twice(order, twice):
     data = pieces(6, 40)
-    recording = Take("t", 24_000)
+    recording = Capture("t", 24_000)
     for seq in [*order, twice]:
         recording.add(seq, data[seq])
     assert recording.missing(6) == []
@@ -81,7 +81,7 @@ def test_chunks_may_come_in_any_order_and_twice(order, twice):
 
 
 def test_what_is_missing_is_known():
-    recording = Take("t", 24_000)
+    recording = Capture("t", 24_000)
     assert recording.add(0, b"\0\0") == b"\0\0"
     assert recording.add(0, b"\0\0") is None
     recording.add(3, b"\0\0")
@@ -90,7 +90,7 @@ def test_what_is_missing_is_known():
 
 def test_a_device_of_another_rate_is_brought_to_24_khz():
     tone = Clip.tone(440, 1.0, rate=48_000).to_pcm16()
-    recording = Take("t", 48_000)
+    recording = Capture("t", 48_000)
     streamed = b"".join(recording.add(k, tone[k * 3840 : (k + 1) * 3840]) for k in range(25))
     assert recording.clip({}).rate == 24_000
     assert recording.clip({}).seconds == pytest.approx(1.0)
@@ -99,7 +99,7 @@ def test_a_device_of_another_rate_is_brought_to_24_khz():
 
 def test_a_take_that_was_too_loud_says_so():
     loud = np.clip(Clip.tone(100, 0.5, rate=48_000).samples * 4, -1, 1)
-    recording = Take("t", 48_000)
+    recording = Capture("t", 48_000)
     recording.add(0, Clip(loud, 48_000).to_pcm16())
     clip = recording.clip({"device": "d"})
     assert clip.info["clipped_samples"] > 10_000
@@ -135,7 +135,7 @@ def test_a_recording_becomes_a_clip():
     assert recorder.wait() == clip
 
 
-class Place:
+class OutputCell:
     """Stands in for an output of a cell."""
 
     def __init__(self, bundle):
@@ -147,7 +147,7 @@ class Place:
 
 def test_what_a_saved_notebook_keeps(monkeypatch):
     places = []
-    monkeypatch.setattr(display, "Place", lambda bundle: places.append(Place(bundle)) or places[-1])
+    monkeypatch.setattr(display, "OutputCell", lambda bundle: places.append(OutputCell(bundle)) or places[-1])
     recorder = rtnb.Recorder()
     recorder._ipython_display_()
     [live, still] = places
@@ -430,7 +430,7 @@ def test_the_other_ways_to_a_sound():
 
 
 def test_a_text_is_spoken_by_the_local_voice(monkeypatch):
-    monkeypatch.setenv("RTNB_ENGINE", "weightless")
+    monkeypatch.setenv("RTNB_ENGINE", "fake")
     recorder = rtnb.Recorder()
     Page(recorder).tell({"type": "say", "text": "Hello there. How are you?"})
     clip = settle(recorder)

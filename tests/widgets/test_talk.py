@@ -11,7 +11,7 @@ import pytest
 
 import rtnb
 from rtnb.audio import Clip
-from rtnb.engines.fake import weightless
+from rtnb.engines.fake import fake
 from rtnb.notebook import display
 from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
@@ -64,7 +64,7 @@ class Page:
         return {message["key"]: message for message in self.told if message["kind"] == "line"}
 
 
-class Place:
+class OutputCell:
     """Stands in for an output of a cell."""
 
     def __init__(self, bundle: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ class Place:
 @pytest.fixture
 async def core() -> AsyncIterator[AsyncSession]:
     client, server = pair()
-    serving = asyncio.create_task(serve(server, weightless({})))
+    serving = asyncio.create_task(serve(server, fake({})))
     made = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
     yield made
     await made.close()
@@ -88,7 +88,7 @@ async def core() -> AsyncIterator[AsyncSession]:
 def panel(core: AsyncSession, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return what shows a talk of these options and gives it and its page."""
     monkeypatch.setattr(display, "live_pages", lambda: True)
-    monkeypatch.setattr(display, "Place", Place)
+    monkeypatch.setattr(display, "OutputCell", OutputCell)
 
     def show(**options: Any) -> tuple[Talk, Page]:
         talk = Talk(core, capture={"echoCancellation": True}, **options)
@@ -107,7 +107,7 @@ async def until(condition: Any) -> None:
 
 
 def detection(core: AsyncSession) -> Any:
-    return core.record.conversation.turn_detection
+    return core.state.conversation.turn_detection
 
 
 async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) -> None:
@@ -144,7 +144,7 @@ async def test_a_hello_is_heard_once_and_need_not_come_first(
     core: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(display, "live_pages", lambda: True)
-    monkeypatch.setattr(display, "Place", Place)
+    monkeypatch.setattr(display, "OutputCell", OutputCell)
     talk = Talk(core, capture={})
     talk._ipython_display_()
     page = Page(talk)
@@ -223,7 +223,7 @@ async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts_once(
     page.say("finish", hush="page-2")
     page.played(230, kind="flushed", id="page-2")
     await until(lambda: talk._widget.card)
-    assert len(core.record.log.filter("conversation.item.truncate")) == 1
+    assert len(core.state.log.filter("conversation.item.truncate")) == 1
     assert "flush" not in page.kinds()
     assert page.kinds().count("hushed") == 2
 
@@ -245,7 +245,7 @@ async def test_a_page_that_fell_silent_by_itself_is_not_asked_to_while_the_answe
     assert turn.heard == pytest.approx(0.08)
     assert "flush" not in page.kinds()
     await turn
-    assert len(core.record.log.filter("conversation.item.truncate")) == 1
+    assert len(core.state.log.filter("conversation.item.truncate")) == 1
 
 
 async def test_interrupting_a_tool_lets_none_begin_of_those_that_wait(core: AsyncSession, panel: Any) -> None:
@@ -262,17 +262,17 @@ async def test_interrupting_a_tool_lets_none_begin_of_those_that_wait(core: Asyn
     first = core.send("look it up", tools=[lookup], tool_choice="lookup")
     second = core.send("and then this")
     await begun.wait()
-    asked = len(core.record.log.filter("response.create"))
+    asked = len(core.state.log.filter("response.create"))
     page.say("interrupt")
     await asyncio.sleep(0.1)
     assert [first.done, second.done] == [True, True]
-    assert len(core.record.log.filter("response.create")) == asked
+    assert len(core.state.log.filter("response.create")) == asked
 
 
 async def test_a_turn_that_was_sent_before_sounds_in_its_own_cell(
     core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_turn, "Place", Place)
+    monkeypatch.setattr(live_turn, "OutputCell", OutputCell)
     before = [core.send("hello there"), core.send("and more")]
     _, page = panel()
     page.say("start", mic=True)
@@ -302,7 +302,7 @@ async def test_a_page_that_cannot_play_says_so_and_is_tried_again(core: AsyncSes
 async def test_pressing_the_button_silences_what_was_sent_before_too(
     core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_turn, "Place", Place)
+    monkeypatch.setattr(live_turn, "OutputCell", OutputCell)
     shown = live_turn.show(await core.send("hello there"))
     await asyncio.sleep(0)
     shown._hear({"kind": "hello", "page": "one"})
@@ -409,7 +409,7 @@ async def test_stopping_while_the_button_is_held_asks_for_no_answer(
     page.say("release")
     await until(lambda: talk._widget.card)
     assert talk.turns == []
-    assert not core.record.log.filter("input_audio_buffer.commit")
+    assert not core.state.log.filter("input_audio_buffer.commit")
 
 
 async def test_what_is_said_soon_after_a_release_is_neither_lost_nor_mixed(
@@ -424,7 +424,7 @@ async def test_what_is_said_soon_after_a_release_is_neither_lost_nor_mixed(
         page.speak(Clip.tone(300, seconds))
         page.say("release")
     await until(lambda: talk.turns[-1].done and talk.turns[-1].said)
-    sounds = [item.audio_ms for item in core.record.conversation if item.role == "user" and item.audio_ms]
+    sounds = [item.audio_ms for item in core.state.conversation if item.role == "user" and item.audio_ms]
     assert sounds == [500, 1500]
     assert [turn.status for turn in talk.turns[1:]] == ["cancelled", "completed"]
     assert talk.turns[-1].input.audio.seconds == pytest.approx(2.0)  # both were answered together
@@ -489,7 +489,7 @@ async def test_another_tab_takes_over(core: AsyncSession, panel: Any) -> None:
     talk._hear({"kind": "hello", "load": "2", "page": "two"}, [])
     assert talk._widget.owner == "one"
     talk._hear({"kind": "sound", "page": "two"}, [memoryview(bytes(1920))])
-    assert not core.record.log.filter("input_audio_buffer.append")
+    assert not core.state.log.filter("input_audio_buffer.append")
     talk._hear({"kind": "take", "page": "two"}, [])
     assert [m["owner"] for m in page.told if m["kind"] == "owner"] == ["one", "one", "two"]
 
@@ -586,9 +586,9 @@ async def test_an_end_that_fails_leaves_the_session_free_to_talk(
 
 def test_talking_again_ends_the_talk_that_is_live(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(display, "live_pages", lambda: True)
-    monkeypatch.setattr(display, "Place", Place)
-    with rtnb.connect(engine="weightless") as session:
-        before = session.record.conversation.turn_detection
+    monkeypatch.setattr(display, "OutputCell", OutputCell)
+    with rtnb.connect(engine="fake") as session:
+        before = session.state.conversation.turn_detection
         talk = session.talk(push_to_talk=True)
         talk._ipython_display_()
         talk._widget._on_message(None, {"kind": "start", "page": "one", "mic": True}, [])
@@ -596,12 +596,12 @@ def test_talking_again_ends_the_talk_that_is_live(monkeypatch: pytest.MonkeyPatc
             time.sleep(0.01)
         again = session.talk()
         assert (talk.state, again.state) == ("stopped", "ready")
-        assert session.record.conversation.turn_detection == before
+        assert session.state.conversation.turn_detection == before
         assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
 
 
 def test_talk_from_the_blocking_face() -> None:
-    with rtnb.connect(engine="weightless") as session:
+    with rtnb.connect(engine="fake") as session:
         talk = session.talk()
         assert repr(talk) == "<Talk ready: 0 turns>"
         bundle = talk._repr_mimebundle_()
