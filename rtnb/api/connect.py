@@ -202,12 +202,12 @@ async def _open(
     )
     core.state.stated = target.stated
     await core.open(options, budget=budget, timeout=timeout)
-    autosave = _spool(core, target, keep=spooling == "keep") if spooling else None
+    autosave = _autosave(core, target, keep=spooling == "keep") if spooling else None
     install()
     return Session(core, target.name, autosave)
 
 
-def _spool(core: AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:
+def _autosave(core: AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:
     return Autosave(
         core.state,
         core.signal.wait,

@@ -37,7 +37,7 @@ class Session(SessionView):
 
     def __init__(self, core: AsyncSession, where: str, autosave: Autosave | None = None) -> None:
         self._core = core
-        self._spool = autosave
+        self._autosave = autosave
         self._process = os.getpid()
         self._where = where
         _open.add(self)
@@ -254,8 +254,8 @@ class Session(SessionView):
     def _close(self, *, discard: bool) -> None:
         _open.discard(self)
         event_loop.run(self._own.close())
-        if self._spool is not None:
-            self._spool.close(discard=discard)
+        if self._autosave is not None:
+            self._autosave.close(discard=discard)
 
     def __enter__(self) -> Session:
         return self

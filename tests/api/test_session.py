@@ -214,7 +214,7 @@ near, far = memory.pair()
 def stop():
     "Press Ctrl-C as soon as the main thread waits for the turn."
     codes = set()
-    while Signal.wait.__code__ not in codes:
+    while Notifier.wait.__code__ not in codes:
         time.sleep(0.001)
         frame, codes = sys._current_frames()[threading.main_thread().ident], set()
         while frame:

@@ -24,7 +24,7 @@ from rtnb.session.event_loop import Notifier
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    whole = full().record
+    whole = full().state
     save(pieces(whole.log), header(whole, where="a test"), "x.rtnb")
     return tmp_path
 
@@ -128,7 +128,7 @@ def test_recover(folder, capsys):
     assert main(["recover"]) == 1
     assert "there is nothing to recover in" in said(capsys)
     for _ in range(2):
-        Autosave(full().record, Notifier().wait).close(discard=False)
+        Autosave(full().state, Notifier().wait).close(discard=False)
     assert main(["recover", "--list"]) == 0
     assert "2 in " in said(capsys)
     assert main(["recover", "one.rtnb"]) == 0
@@ -136,7 +136,7 @@ def test_recover(folder, capsys):
     assert main(["recover"]) == 0
     assert "recovered-" in said(capsys)
     assert main(["recover"]) == 1
-    running = Autosave(full().record, Notifier().wait)
+    running = Autosave(full().state, Notifier().wait)
     while not running.written:
         pass
     assert main(["recover"]) == 1
@@ -196,7 +196,7 @@ def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
 )
 def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, command):
     monkeypatch.setenv("RTNB_ENGINE", "fake")
-    Autosave(full().record, Notifier().wait).close(discard=False)
+    Autosave(full().state, Notifier().wait).close(discard=False)
     there = next(folder / name for name in command[1:] if name.startswith("there."))
     there.write_bytes(b"mine")
     assert main(command) == 1
@@ -217,14 +217,14 @@ def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, co
 
 
 def test_whoever_means_to_repair_a_file_is_told_how(folder, capsys):
-    Autosave(full().record, Notifier().wait).close(discard=False)
+    Autosave(full().state, Notifier().wait).close(discard=False)
     assert main(["recover", "x.rtnb"]) == 1
     assert "To repair that file:  rtnb recover x.rtnb REPAIRED.rtnb\n" in said(capsys)
 
 
 def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
     for _ in range(2):
-        Autosave(full().record, Notifier().wait).close(discard=False)
+        Autosave(full().state, Notifier().wait).close(discard=False)
     place = folder / "home" / "spool"
     whole = min(place.glob("*.rtnb"))
     for number, name in enumerate(("bad.rtnb", "bare.rtnb")):
@@ -281,7 +281,7 @@ def test_what_a_terminal_would_obey_is_neither_printed_nor_written_as_text(folde
     answer = {"id": "a_9", "type": "message", "role": "assistant"}
     wire.end("resp_9", answer | {"content": [{"type": "output_text", "text": HOSTILE}]})
     wire.server("error", error={"type": "x", "message": HOSTILE})
-    save(pieces(wire.record.log), header(wire.record, where=HOSTILE), "esc.rtnb")
+    save(pieces(wire.state.log), header(wire.state, where=HOSTILE), "esc.rtnb")
     (folder / "bad\x1b[2J.rtnb").write_bytes(b"no recording")
     for command in (
         ["replay", "esc.rtnb", "--speed", "max"],
@@ -304,7 +304,7 @@ def test_what_a_terminal_would_obey_is_neither_printed_nor_written_as_text(folde
 def test_an_item_whose_content_is_no_list_says_nothing(folder, capsys):
     wire = full()
     wire.client("conversation.item.create", item={"type": "message", "role": "user", "content": True})
-    save(pieces(wire.record.log), header(wire.record), "odd.rtnb")
+    save(pieces(wire.state.log), header(wire.state), "odd.rtnb")
     assert main(["replay", "odd.rtnb", "--speed", "max"]) == 0
     assert "You: " in said(capsys)
 

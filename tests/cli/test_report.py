@@ -11,7 +11,7 @@ from rtnb.recordings.writer import header, pieces
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    record = full().record
+    record = full().state
     save(pieces(record.log), header(record, where="a test"), "x.rtnb")
     return tmp_path
 
