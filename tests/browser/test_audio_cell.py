@@ -106,7 +106,7 @@ async def test_interrupting_an_audio_cell(notebook7):
 
 
 WEBRTC = """import ipywebrtc, rtnb
-from rtnb.widgets import webrtc
+from rtnb.widgets import ipywebrtc as webrtc
 stream = ipywebrtc.CameraStream(constraints={'audio': True, 'video': False})
 kinds = [ipywebrtc.AudioRecorder(stream=stream, format=format) for format in ('webm', 'mp4')]
 kinds[0]"""
@@ -132,7 +132,7 @@ async def test_an_ipywebrtc_recorder_becomes_a_clip(lab):
 
 async def test_any_stream_becomes_a_clip_while_the_cell_runs(notebook7):
     source = """import ipywebrtc, rtnb
-from rtnb.widgets import webrtc
+from rtnb.widgets import ipywebrtc as webrtc
 stream = ipywebrtc.CameraStream(constraints={'audio': True, 'video': False})
 display(stream)
 clip = webrtc.clip_from(stream, seconds=1.5)"""
