@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -118,9 +122,27 @@ def _until_it_ends(command: list[str]) -> int:
     """Run a program in the foreground. Ctrl-C is its own business: it asks back, or ends."""
     here = Path(sys.executable).parent  # so that `!rtnb …` in a cell, and a terminal in JupyterLab, find us
     environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-    with subprocess.Popen(command, env=environment) as process:
+    with subprocess.Popen(command, env=environment) as process, _signals_passed_on(process):
         while True:
             try:
                 return process.wait()
             except KeyboardInterrupt:
                 continue
+
+
+@contextlib.contextmanager
+def _signals_passed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Pass SIGTERM and SIGHUP on as SIGTERM: JupyterLab then ends its kernels and itself.
+
+    Without this, ending ``rtnb lab`` would leave JupyterLab and its kernels running.
+    """
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, lambda *_: process.terminate()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
