@@ -170,7 +170,7 @@ LIVE = VIEWS | {
     "recording": lambda s, folder: unpacked(folder / "s.rtnb"),
     "recording, Opus": lambda s, folder: unpacked(folder / "opus.rtnb"),
     "spool": lambda s, _: spool_of(s),
-    "where": lambda s, _: s.where,
+    "where": lambda s, _: s.endpoint,
 }
 RECORDED = VIEWS | {
     "transcript": lambda r, folder: exported(r, "x.txt", folder),

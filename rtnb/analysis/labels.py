@@ -60,7 +60,7 @@ def ending(turn: TurnView, *, drawn: bool = True) -> str | None:
 
 
 def _heard(turn: TurnView, drawn: bool, lead: str = ": ") -> str:
-    heard, sound = turn.heard, turn.sound
+    heard, sound = turn.played, turn.audio_so_far
     if heard is None or sound is None:
         return "" if lead != ": " else ": the user spoke."
     made = f"{duration(min(heard, sound.seconds))} of {duration(sound.seconds)}"

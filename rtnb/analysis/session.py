@@ -31,7 +31,7 @@ class SessionView:
         raise NotImplementedError
 
     @property
-    def where(self) -> str:
+    def endpoint(self) -> str:
         """What the session talks to, in words."""
         raise NotImplementedError
 
@@ -54,8 +54,8 @@ class SessionView:
     def log(self) -> Events:
         """Every frame, both directions: to filter, search, count, and look at."""
         state = self.state
-        about = {"where": self.where, "engine": self.engine, "billed": self.billed, "model": self.model}
-        return Events(state.log, state=lambda: state, about=about | {"stated_model": state.stated})
+        about = {"where": self.endpoint, "engine": self.engine, "billed": self.billed, "model": self.model}
+        return Events(state.log, state=lambda: state, about=about | {"stated_model": state.requested_model})
 
     @property
     def conversation(self) -> Conversation:

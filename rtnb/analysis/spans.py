@@ -90,11 +90,11 @@ class TurnTimes:
             status=turn.status,
             marks=turn.marks,
             responses=tuple((dict(one.marks), made.get(one.id, 0.0)) for one in turn.responses),
-            heard=turn.heard,
-            title=turn.input.text or turn.said,
+            heard=turn.played,
+            title=turn.input.text or turn.text_so_far,
             time_scaled=turn.time_scaled,
             said=lambda: turn.input.audio,
-            answered=lambda: turn.sound,
+            answered=lambda: turn.audio_so_far,
         )
 
     @property

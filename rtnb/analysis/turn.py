@@ -79,9 +79,9 @@ class TurnView:
         return self._engine
 
     @property
-    def origin(self) -> str:
+    def source(self) -> str:
         """Where the turn comes from, as a sentence, if it was replayed or read from a file; else ""."""
-        return self._state.origin
+        return self._state.source
 
     @property
     def time_scaled(self) -> bool:
@@ -104,23 +104,23 @@ class TurnView:
         return [self._state.conversation.items[id] for id in self._fold.outputs]
 
     @property
-    def said(self) -> str:
+    def text_so_far(self) -> str:
         """The answer's text so far."""
         return " ".join(filter(None, (item.text.strip() for item in self.items if item.type == "message")))
 
     @property
-    def sound(self) -> Clip | None:
+    def audio_so_far(self) -> Clip | None:
         """The answer's sound so far, heard or not; None where there is none."""
         return _clip(self.items)
 
     @property
-    def heard(self) -> float | None:
+    def played(self) -> float | None:
         """Seconds of the answer that were heard before it was cut short; None where it was not cut."""
         spoken = [item for item in self.items if item.type == "message"]
-        if not any(item.heard_ms is not None for item in spoken):
+        if not any(item.played_ms is not None for item in spoken):
             return None
         parts = (
-            item.audio_ms if item.heard_ms is None else min(item.heard_ms, item.audio_ms) for item in spoken
+            item.audio_ms if item.played_ms is None else min(item.played_ms, item.audio_ms) for item in spoken
         )
         return sum(parts) / 1000
 
@@ -219,15 +219,17 @@ class TurnView:
         state = self._state
         about = {"engine": self.engine, "billed": self.billed, "model": self.model}
         rows = state.log.rows(turn=self.number)
-        return Events(state.log, rows, state=lambda: state, about=about | {"stated_model": state.stated})
+        return Events(
+            state.log, rows, state=lambda: state, about=about | {"stated_model": state.requested_model}
+        )
 
     def _brief(self, note: str = "") -> str:
         """Return the turn in a line: how it ended, what was said, and why where nothing was."""
-        said = clean_text(self.said)
+        said = clean_text(self.text_so_far)
         said = repr(said if len(said) <= 60 else said[:59] + "…")
         if said == "''" and self.error is not None:
             said = clean_text(str(self.error))
-        sound = f", {self.sound.seconds:.1f} s of audio" if self.sound is not None else ""
+        sound = f", {self.audio_so_far.seconds:.1f} s of audio" if self.audio_so_far is not None else ""
         return f"<Turn {max(self.number, 0)} {self.status}{note}: {said}{sound}>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:

@@ -45,7 +45,7 @@ def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
 
 @checked
 def connect(
-    where: str | Transport | None = None,
+    endpoint: str | Transport | None = None,
     *,
     engine: str | None = None,
     model: str | None = None,
@@ -73,16 +73,16 @@ def connect(
 
     Parameters
     ----------
-    where
-        Nothing: the embedded engine, started on demand in a process of its own and shared by all notebooks.
-        A model id, such as "gpt-realtime-2.1": OpenAI's service. "azure:DEPLOYMENT": Azure. An address that
-        begins with ws or http: any server that speaks the protocol. Or a transport of your own.
+    endpoint
+        None: the embedded engine, started on demand in its own process and shared by all notebooks. A model
+        id, such as "gpt-realtime-2.1": OpenAI. "azure:DEPLOYMENT": Azure OpenAI. A URL (ws, wss, http or
+        https): any server that speaks the protocol. Or a custom `Transport`.
     engine
         For the embedded engine: "local" (the default: VAD, ASR, LLM and TTS on the CPU), "fake"
         (instant and deterministic), or with parts of your own: "local,llm=PATH.gguf", "local,llm=URL#MODEL".
     model
         The model to ask a server for, or that the embedded engine stands in for; by default the seed model.
-        For Azure, the model behind the deployment, by which it is priced: see ``rtnb.models.use``.
+        For Azure, the model behind the deployment, by which it is priced: see ``rtnb.models.load``.
     api_key
         The key; else from ``OPENAI_API_KEY`` or ``AZURE_OPENAI_API_KEY``, each for its own service only.
     modalities
@@ -110,9 +110,9 @@ def connect(
         Seconds to wait for the server.
     compression
         Offer permessage-deflate: fewer bytes, 12 to 20 times the work.
-    spool
-        Keep the log on the disk as it grows, so that ``rtnb recover`` finds it after a crash: True, False,
-        or "keep" to leave it there after ``close``. By default what ``RTNB_AUTOSAVE`` says, else True.
+    autosave
+        Write the log to disk as it grows, so that ``rtnb recover`` finds it after a crash: True, False, or
+        "keep" to leave the file there after ``close``. Default: ``RTNB_AUTOSAVE``, else True.
     budget
         What the session may use: dollars (0.5 or "$0.50"), "20,000 tokens", "10 minutes" since it was opened,
         or a dict of ``usd``, ``tokens`` and ``minutes``. At 80 % a ``BudgetWarning`` is given; at the end no
@@ -148,36 +148,38 @@ def connect(
         "response_format": response_format,
         "session": session,
     }
-    spooling = wanted(autosave)
+    keep = wanted(autosave)
     Budget.allowed(budget)
-    if where is not None and engine is not None:
-        raise ArgumentError("engine names an embedded engine: leave `where` out, or leave `engine` out")
-    if api_key is not None and not isinstance(where, str):
+    if engine is not None and not isinstance(engine, str):
+        raise ArgumentError(f"engine must be a str such as 'local', not {type(engine).__name__}")
+    if endpoint is not None and engine is not None:
+        raise ArgumentError("engine= selects the embedded engine: pass either endpoint or engine, not both")
+    if api_key is not None and not isinstance(endpoint, str):
         raise ArgumentError(
-            "a key is for a hosted model or a server: name it first, such as "
+            "api_key= needs an endpoint: name the model or server first, such as "
             "rtnb.connect('gpt-realtime-2.1', api_key=…). The embedded engine needs none"
         )
-    if engine is not None and not isinstance(engine, str):
-        raise ArgumentError(f"engine is a text such as 'local', not {type(engine).__name__}")
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise ArgumentError(f"timeout is a number of seconds above 0, not {timeout!r}")
-    if where is not None and not isinstance(where, str):
-        transport = where
+        raise ArgumentError(f"timeout must be a number of seconds above 0, not {timeout!r:.80}")
+    if endpoint is not None and not isinstance(endpoint, str):
+        transport = endpoint
         if not all(hasattr(transport, verb) for verb in ("send", "recv", "close")):
             raise ArgumentError(
-                "where is nothing, a model's name, an address, or a transport with send, recv and close, "
+                "endpoint must be None, a model id, a URL, or a transport with send, recv and close, "
                 f"not {type(transport).__name__}"
             )
-        aim = Endpoint("a transport", "", model or models.SEED, billed=False, stated=model or "")
-        return event_loop.run(_open(lambda: _ready(transport), aim, options, timeout, spooling, budget))
-    target = _embedded(engine, model) if where is None else resolve(where, model=model, api_key=api_key)
+        custom = Endpoint(
+            "a custom transport", "", model or models.SEED, billed=False, requested_model=model or ""
+        )
+        return event_loop.run(_open(lambda: _ready(transport), custom, options, timeout, keep, budget))
+    target = _embedded(engine, model) if endpoint is None else resolve(endpoint, model=model, api_key=api_key)
 
     async def dial() -> Transport:
         return await websocket.connect(
             target.url, headers=target.headers, timeout=timeout, compression=compression
         )
 
-    return event_loop.run(_open(dial, target, options, timeout, spooling, budget))
+    return event_loop.run(_open(dial, target, options, timeout, keep, budget))
 
 
 async def _ready(transport: Transport) -> Transport:
@@ -189,7 +191,7 @@ async def _open(
     target: Endpoint,
     options: dict[str, Any],
     timeout: float,
-    spooling: str,
+    keep: str,
     budget: Any,
 ) -> Session:
     AsyncSession.check(target.model, options)  # before anything is opened or sent
@@ -200,9 +202,9 @@ async def _open(
         engine=target.engine,
         explain=target.explain,
     )
-    core.state.stated = target.stated
+    core.state.requested_model = target.requested_model
     await core.open(options, budget=budget, timeout=timeout)
-    autosave = _autosave(core, target, keep=spooling == "keep") if spooling else None
+    autosave = _autosave(core, target, keep=keep == "keep") if keep else None
     install()
     return Session(core, target.name, autosave)
 
@@ -223,20 +225,20 @@ def _embedded(engine: str | None, model: str | None) -> Endpoint:
     from ..server.launcher import ensure, last_words
 
     with progress_line("The embedded engine was started") as progress:
-        endpoint = ensure(engine, progress=progress)
+        server = ensure(engine, progress=progress)
 
     def explain(lost: ConnectionLost) -> ConnectionLost | None:
-        said = last_words(endpoint)
+        said = last_words(server)
         return None if said is None else ConnectionLost(said, code=lost.code, reason=lost.reason)
 
-    found = resolve(endpoint.url, model=model, api_key=endpoint.key)
+    found = resolve(server.url, model=model, api_key=server.key)
     return Endpoint(
-        f"the embedded engine ({endpoint.engine})",
+        f"the embedded engine ({server.engine})",
         found.url,
         found.model,
         found.headers,
         billed=False,
-        engine=endpoint.engine,
-        stated=model or "",
+        engine=server.engine,
+        requested_model=model or "",
         explain=explain,
     )

@@ -80,9 +80,9 @@ def replay(
     session = connect(transport, model=model, timeout=timeout, autosave=False, **options)
     core = session._core
     core.billed, core.engine = recording.billed, recording.engine
-    core.state.stated = recording.state.stated
+    core.state.requested_model = recording.state.requested_model
     core.state.time_scaled = recording.state.time_scaled or speed != 1
-    core.state.origin = (
+    core.state.source = (
         f"A replay of {recording.about}. {TIME_SCALED if core.state.time_scaled else ''}".strip()
     )
     return ReplaySession(core, recording, transport, strict)

@@ -35,11 +35,11 @@ _open: weakref.WeakSet[Session] = weakref.WeakSet()
 class Session(SessionView):
     """A realtime session. Made by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``."""
 
-    def __init__(self, core: AsyncSession, where: str, autosave: Autosave | None = None) -> None:
+    def __init__(self, core: AsyncSession, endpoint: str, autosave: Autosave | None = None) -> None:
         self._core = core
         self._autosave = autosave
         self._process = os.getpid()
-        self._where = where
+        self._endpoint = endpoint
         _open.add(self)
 
     @property
@@ -165,7 +165,7 @@ class Session(SessionView):
         core = self._core
         head = header(
             core.state,
-            where=self.where,
+            where=self.endpoint,
             engine=core.engine,
             billed=core.billed,
             problem=core.problem,
@@ -203,9 +203,9 @@ class Session(SessionView):
         return self._core.state
 
     @property
-    def where(self) -> str:
+    def endpoint(self) -> str:
         """What it talks to, in words."""
-        return self._where
+        return self._endpoint
 
     @property
     def engine(self) -> str:
@@ -273,7 +273,7 @@ class Session(SessionView):
         state = "closed" if self.closed else "open"
         count = len(self._core.turns)
         turns = f"{count} turn{'' if count == 1 else 's'}"
-        return f"<Session with {self.where}, {state}: {turns}, {len(self.log):,} events>"
+        return f"<Session with {self.endpoint}, {state}: {turns}, {len(self.log):,} events>"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": self._html()}
@@ -292,7 +292,7 @@ class Session(SessionView):
             "closed" if self.closed else "open",
         )
         problem = str(self.problem) if self.problem else None
-        return overview_html(self, f"Session with {self.where}", facts, problem=problem)
+        return overview_html(self, f"Session with {self.endpoint}", facts, problem=problem)
 
 
 @atexit.register

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
             f"{silence:.2f} s of silence before it takes the turn as over: the whole file is one turn."
         )
     with _connected(args, silence, screen) as session:
-        screen.line(f"Connected to {session.where}. Speaking …")
+        screen.line(f"Connected to {session.endpoint}. Speaking …")
         stop = session.subscribe(screen)
         try:
             turns = _spoken(session, clip, args.pace)
@@ -292,8 +292,8 @@ class _Answer:
 
         Raises AudioError where it cannot be written.
         """
-        turn = next((one for one in reversed(turns) if one.sound is not None), turns[-1])
-        sound = turn.sound
+        turn = next((one for one in reversed(turns) if one.audio_so_far is not None), turns[-1])
+        sound = turn.audio_so_far
         if sound is not None:
             sound.write(file)
         return cls(turns, turn, silence, None if sound is None else file)
@@ -301,12 +301,12 @@ class _Answer:
     def report(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""
         turn = self.turn
-        usage, cost, sound = turn.usage, turn.cost, turn.sound
+        usage, cost, sound = turn.usage, turn.cost, turn.audio_so_far
         return {
             "status": turn.status,
             "error": None if turn.error is None else str(turn.error),
             "input_transcript": " ".join(filter(None, (one.input.text for one in self.turns))),
-            "reply_text": turn.said,
+            "reply_text": turn.text_so_far,
             "reply_file": None if self.file is None else str(self.file),
             "reply_seconds": None if sound is None else round(sound.seconds, 3),
             "first_audio_ms": turn.latency.first_audio,
@@ -342,7 +342,7 @@ class _Answer:
         """Yield what is worth telling a person."""
         from ..analysis import labels
 
-        turn, sound = self.turn, self.turn.sound
+        turn, sound = self.turn, self.turn.audio_so_far
         if len(self.turns) > 1:
             yield f"The server made {len(self.turns)} turns of the file all the same; the last answer counts."
         if (ending := labels.ending(turn)) is not None:

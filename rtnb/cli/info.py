@@ -73,7 +73,7 @@ def _told(recording: Recording) -> dict[str, Any]:
         "format": head.get("format"),
         "made_by": f"rtnb {head.get('rtnb')}",
         "created": head.get("created"),
-        "with": recording.where,
+        "with": recording.endpoint,
         "model": recording.model,
         "engine": recording.engine,
         "billed": recording.billed,

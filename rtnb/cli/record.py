@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         modalities=args.modalities,
     )
     try:
-        tell(f"Connected to {session.where}.")
+        tell(f"Connected to {session.endpoint}.")
         good = [_turn(session, thing) for thing in turns]
     finally:  # a conversation may have cost money: what there is of it is kept, however it ended
         _keep(session, out, audio="opus" if args.opus else "lossless")
@@ -91,7 +91,7 @@ def _script(args: argparse.Namespace) -> list[Content]:
     """Return what is to be said, all of it read: nothing is paid for before a file that cannot be."""
     from ..audio import sample_clips
     from ..protocol import models
-    from ..session.content import contents
+    from ..session.content import parse_content
 
     said = list(args.say)
     if args.script:
@@ -102,11 +102,15 @@ def _script(args: argparse.Namespace) -> list[Content]:
         said += [line for line in text.splitlines() if line.strip()]
     things: Iterable[object] = (Path(one[1:]) if one.startswith("@") else one for one in said)
     model = models.find(args.model or args.where or models.SEED)
-    return contents(things if said else [sample_clips.read(sample_clips.names()[0])], model)
+    return parse_content(things if said else [sample_clips.read(sample_clips.names()[0])], model)
 
 
 def _turn(session: Session, thing: Content) -> bool:
     turn = session.send(thing).wait(_ANSWER_SECONDS)
     tell(f"You: {turn.input.text or '(speech)'}")
-    tell(f"Assistant: {turn.said}" if turn.said else f"({turn.status}: {turn.error or 'nothing was said'})")
+    tell(
+        f"Assistant: {turn.text_so_far}"
+        if turn.text_so_far
+        else f"({turn.status}: {turn.error or 'nothing was said'})"
+    )
     return turn.status == "completed"

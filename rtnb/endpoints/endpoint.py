@@ -25,7 +25,7 @@ _AZURE_HOSTS = (".openai.azure.com", ".cognitiveservices.azure.com", ".services.
 class Endpoint:
     """One place to connect to. ``name`` is for people; ``headers`` hold the key and are never shown.
 
-    ``stated`` is the model's name where the user stated one: a server may tell only a deployment's name.
+    ``requested_model`` is the model that the caller named: a server may report only a deployment's name.
     ``explain`` may know better than a close frame why the connection ended.
     """
 
@@ -35,7 +35,7 @@ class Endpoint:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
     billed: bool = True
     engine: str = ""
-    stated: str = ""
+    requested_model: str = ""
     explain: Callable[[ConnectionLost], RtnbError | None] | None = field(default=None, repr=False)
 
 
@@ -79,7 +79,7 @@ def resolve(where: str, *, model: str | None = None, api_key: str | None = None)
         f"{_OPENAI}?{urlencode({'model': where})}",
         where,
         {"Authorization": f"Bearer {key}"},
-        stated=where,
+        requested_model=where,
     )
 
 
@@ -119,7 +119,7 @@ def _azure(deployment: str, model: str | None, api_key: str | None) -> Endpoint:
     # The GA path takes no api-version: with one it answers 401.
     url = f"wss://{host}/openai/v1/realtime?{urlencode({'model': deployment})}"
     named = model or deployment
-    return Endpoint(f"{deployment} at Azure", url, named, {"api-key": key}, stated=named)
+    return Endpoint(f"{deployment} at Azure", url, named, {"api-key": key}, requested_model=named)
 
 
 def _address(where: str, model: str | None, api_key: str | None) -> Endpoint:
@@ -136,10 +136,10 @@ def _address(where: str, model: str | None, api_key: str | None) -> Endpoint:
     elif not path.endswith("/realtime"):
         path += "/realtime"
     query = dict(parse_qsl(parts.query))
-    stated = model or query.get("model") or ""
+    requested = model or query.get("model") or ""
     for name in _KEY_PARAMETERS:
         remember(query.get(name, ""))
-    asked = query["model"] = stated or models.SEED
+    asked = query["model"] = requested or models.SEED
     headers = {}
     own = scheme == "wss" and parts.netloc.lower() in (_OPENAI_HOST, f"{_OPENAI_HOST}:443")
     key = _key(api_key, "OPENAI_API_KEY" if own else None)
@@ -147,7 +147,9 @@ def _address(where: str, model: str | None, api_key: str | None) -> Endpoint:
         headers = {"api-key": key} if azure else {"Authorization": f"Bearer {key}"}
     url = urlunsplit((scheme, parts.netloc, path, urlencode(query), ""))
     local = parts.hostname in ("localhost", "127.0.0.1", "::1")
-    return Endpoint(f"{asked} at {parts.netloc}", url, asked, headers, billed=not local, stated=stated)
+    return Endpoint(
+        f"{asked} at {parts.netloc}", url, asked, headers, billed=not local, requested_model=requested
+    )
 
 
 def _split(address: str) -> SplitResult:

@@ -217,8 +217,8 @@ class Conversation:
 
     def _on_delete(self, event: Event) -> None:
         item = self.items.get(event["item_id"])
-        if item is not None and item.heard_ms is None and unheard(event):
-            item.heard_ms = 0
+        if item is not None and item.played_ms is None and unheard(event):
+            item.played_ms = 0
 
     # What the server says.
 
@@ -394,7 +394,7 @@ class Conversation:
         item.transcribed = True
 
     def _on_truncated(self, event: Event) -> None:
-        self._item(event["item_id"]).heard_ms = max(int(event["audio_end_ms"]), 0)
+        self._item(event["item_id"]).played_ms = max(int(event["audio_end_ms"]), 0)
 
     def _on_deleted(self, event: Event) -> None:
         if event["item_id"] in self._placed:

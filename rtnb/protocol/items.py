@@ -46,7 +46,7 @@ class Part:
 class Item:
     """One item of a conversation: a message, a function call or its output.
 
-    ``heard_ms`` is set when the item was truncated, or removed because nothing of it was heard: what came
+    ``played_ms`` is set when the item was truncated, or removed because nothing of it was heard: what came
     after was generated and not heard. The text is kept as it was generated; the service deletes its own.
     """
 
@@ -59,7 +59,7 @@ class Item:
     name: str | None = None
     arguments: str = ""
     output: str | None = None
-    heard_ms: int | None = None
+    played_ms: int | None = None
     response_id: str | None = None
     committed: bool = False
     """Whether it came through the input buffer: only such speech is transcribed."""

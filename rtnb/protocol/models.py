@@ -3,12 +3,12 @@
 The table is ``models.json`` beside this file, with its sources. A model that is not in it is not refused: all
 about it is unknown, and an unknown price is None, never 0.
 
-Prices change, and those of an Azure deployment are its own. ``use`` replaces or adds rows, for this process;
+Prices change, and those of an Azure deployment are its own. ``load`` replaces or adds rows, for this process;
 the environment variable ``RTNB_MODELS`` names a JSON file to begin with::
 
-    rtnb.models.use({"as_of": "2027-01-05", "models": [{"id": "gpt-realtime-2.1", "audio": [30, 0.4, 60]}]})
-    rtnb.models.use({"models": [{"id": "my-deployment", "like": "gpt-realtime-2.1"}]})
-    rtnb.models.use("prices.json")
+    rtnb.models.load({"as_of": "2027-01-05", "models": [{"id": "gpt-realtime-2.1", "audio": [30, 0.4, 60]}]})
+    rtnb.models.load({"models": [{"id": "my-deployment", "like": "gpt-realtime-2.1"}]})
+    rtnb.models.load("prices.json")
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import orjson
 from .. import model_tables
 from ..errors import ArgumentError
 
-__all__ = ["SEED", "Model", "Price", "Tier", "catalogue", "find", "named", "reset", "use"]
+__all__ = ["SEED", "Model", "Price", "Tier", "catalogue", "find", "load", "named", "reset"]
 
 SEED = "gpt-4o-realtime-preview"
 """The model that rtnb began with, and the one that the embedded engine stands in for."""
@@ -75,7 +75,7 @@ class Model:
     note: str = ""
     as_of: str = ""
     yours: bool = False
-    """Whether the row was stated by you, with ``use`` or in ``RTNB_MODELS``."""
+    """Whether the row was stated by you, with ``load`` or in ``RTNB_MODELS``."""
 
     def supports(self, feature: Feature) -> bool | None:
         """Tell whether the model has a feature; None where that is unknown."""
@@ -160,7 +160,7 @@ def _named(rows: Mapping[str, dict[str, Any]], id: str) -> dict[str, Any] | None
 _catalogue = _Catalogue()
 
 
-def use(table: str | Path | Mapping[str, Any]) -> None:
+def load(table: str | Path | Mapping[str, Any]) -> None:
     """Replace or add rows, for this process, from a dict or a JSON file of the form of ``models.json``.
 
     A row says anew what it says; of a model that is there it keeps the rest, and with ``like`` it begins as

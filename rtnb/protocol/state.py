@@ -36,11 +36,11 @@ class SessionState:
         self.limits_at: dict[str, float] = {}
         """When each limit was told last, in seconds since the log began."""
         self.problems: list[tuple[int, str]] = []
-        self.origin = ""
+        self.source = ""
         """Where the frames come from, as a sentence, if not from a server that answers now."""
         self.time_scaled = False
         """Whether it is a replay at another speed than life's: its times tell nothing of the model."""
-        self.stated = ""
+        self.requested_model = ""
         """The model's name as the caller stated it; a server may tell another, or only a deployment's."""
 
     @classmethod
@@ -117,7 +117,7 @@ class SessionState:
     @property
     def row(self) -> Model:
         """The model's row in the catalogue, by which tokens are priced: see ``models.named``."""
-        return named(self.model, self.stated)
+        return named(self.model, self.requested_model)
 
     @property
     def usage(self) -> Usage:

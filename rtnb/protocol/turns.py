@@ -100,7 +100,7 @@ class TurnState:
         if last.status == "cancelled":
             return "interrupted" if last.reason == "turn_detected" else "cancelled"
         if last.status == "completed" and any(
-            conversation.items[id].heard_ms is not None for id in last.items
+            conversation.items[id].played_ms is not None for id in last.items
         ):
             return "interrupted"
         return last.status

@@ -145,8 +145,8 @@ def transcript(recording: Recording) -> Iterator[str]:
         answered = marks.get("first_text", marks.get("created", began))
         for call in turn.calls:
             yield f"[{clock(answered)}] Call: {call.name}({call.arguments}) gave {call.output}"
-        if turn.said:
-            yield f"[{clock(answered)}] Assistant: {turn.said}"
+        if turn.text_so_far:
+            yield f"[{clock(answered)}] Assistant: {turn.text_so_far}"
         if turn.status != "completed":
             yield f"[{clock(marks.get('done', answered))}] ({turn.status})"
 

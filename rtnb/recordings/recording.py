@@ -48,12 +48,12 @@ class RecordedTurn(TurnView):
     @property
     def text(self) -> str:
         """The answer's text."""
-        return self.said
+        return self.text_so_far
 
     @property
     def audio(self) -> Clip | None:
         """The answer's sound; None where there is none."""
-        return self.sound
+        return self.audio_so_far
 
     def wait(self, timeout: float | None = None) -> RecordedTurn:
         """Return the turn, as a live turn's ``wait`` does in the end."""
@@ -91,15 +91,15 @@ class Recording(SessionView):
         made = self._reader.state if isinstance(self._reader, LinesReader) else None
         state = SessionState.of(self._reader.log) if made is None else made
         state.time_scaled = self.header.get("hurried") is True
-        state.origin = f"From {self.about}. {TIME_SCALED if state.time_scaled else ''}".strip()
-        state.stated = str(self.header.get("stated_model") or self.header.get("model") or "")
+        state.source = f"From {self.about}. {TIME_SCALED if state.time_scaled else ''}".strip()
+        state.requested_model = str(self.header.get("stated_model") or self.header.get("model") or "")
         return state
 
     @property
     def about(self) -> str:
         """The file, when it was made, and with whom, as one phrase."""
         made = str(self.header.get("created") or "")[:10]
-        return f"{self.path.name}, recorded{f' {made}' if made else ''} with {self.where}"
+        return f"{self.path.name}, recorded{f' {made}' if made else ''} with {self.endpoint}"
 
     @cached_property
     def turns(self) -> list[RecordedTurn]:
@@ -125,7 +125,7 @@ class Recording(SessionView):
         return self.header.get("billed") is not False
 
     @property
-    def where(self) -> str:
+    def endpoint(self) -> str:
         """What the session talked to, in words."""
         return str(self.header.get("where") or "an unnamed server")
 
@@ -208,7 +208,7 @@ class Recording(SessionView):
 
     def __repr__(self) -> str:
         made = str(self.header.get("created") or "")[:10]
-        parts = [f"{len(self.log):,} events", duration(self.seconds), f"with {self.where}"]
+        parts = [f"{len(self.log):,} events", duration(self.seconds), f"with {self.endpoint}"]
         parts += [f"of {made}"] if made else []
         parts += [self.problem] if self.problem else []
         return f"<Recording {self.path.name}: {', '.join(parts)}>"
@@ -220,7 +220,7 @@ class Recording(SessionView):
         head = self.header
         taken = head.get("scrubbed")
         facts = (
-            f"with {self.where}",
+            f"with {self.endpoint}",
             f"model {self.model}" if self.model else "",
             f"recorded {moment(str(head.get('created') or ''))}",
             duration(self.seconds),

@@ -60,7 +60,7 @@ def _differences(a: Recording, b: Recording) -> Iterator[str]:
 def _turn(number: int, one: RecordedTurn, other: RecordedTurn) -> Iterator[str]:
     for name, left, right in (
         ("you", one.input.text, other.input.text),
-        ("assistant", one.said, other.said),
+        ("assistant", one.text_so_far, other.text_so_far),
         ("status", one.status, other.status),
         ("calls", [(c.name, c.arguments, c.output) for c in one.calls],
          [(c.name, c.arguments, c.output) for c in other.calls]),
@@ -70,7 +70,7 @@ def _turn(number: int, one: RecordedTurn, other: RecordedTurn) -> Iterator[str]:
             yield f"turn {number}, {name}: {_short(left)} | {_short(right)}"
     for name, clips in (
         ("your sound", (one.input.audio, other.input.audio)),
-        ("the answer's sound", (one.sound, other.sound)),
+        ("the answer's sound", (one.audio_so_far, other.audio_so_far)),
     ):
         left, right = map(_heard, clips)
         if left != right:

@@ -98,7 +98,7 @@ def header(
         "rtnb": __version__,
         "created": began.isoformat(timespec="milliseconds"),
         "model": name,
-        "stated_model": state.stated,
+        "stated_model": state.requested_model,
         "dialect": "ga",
         "where": where,
         "engine": engine,

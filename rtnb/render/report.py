@@ -169,7 +169,7 @@ class Report:
         view, log = self.view, self.view.state.log
         seconds = log[len(log) - 1].t if len(log) else 0.0
         made = dict(self.provenance.facts)["recorded"]
-        sub = f"Recorded {made} · {self.provenance.header.get('where') or view.where}"
+        sub = f"Recorded {made} · {self.provenance.header.get('where') or view.endpoint}"
         notes = ""
         if self.provenance.honest:
             notes += f'<p class="note">{escape(self.provenance.honest)}</p>'
@@ -244,8 +244,8 @@ class Report:
                 gave = "" if call.output is None else f" → {call.output}"
                 said = f"<code>{escape(f'{call.name}({call.arguments}){gave}')}</code>"
                 rows.append(_line(turn, None, "Call", said))
-            if turn.said:
-                rows.append(_line(turn, min(answers, default=None), "Assistant", escape(turn.said)))
+            if turn.text_so_far:
+                rows.append(_line(turn, min(answers, default=None), "Assistant", escape(turn.text_so_far)))
             ending = labels.ending(turn, drawn=False)
             if ending:
                 rows.append(_line(turn, None, "", f"<em>{escape(ending)}</em>"))

@@ -53,7 +53,7 @@ def _turns(view: SessionView) -> str:
     used = view.usage.turns
     rows = "".join(
         f'<tr><td class="rtnb-n">{place}</td><td dir="auto">{_short(turn.input.text)}</td>'
-        f'<td dir="auto">{_short(turn.said)}</td><td>{escape(turn.status.replace("_", " "))}</td>'
+        f'<td dir="auto">{_short(turn.text_so_far)}</td><td>{escape(turn.status.replace("_", " "))}</td>'
         f'<td class="rtnb-n">{_tokens(used[turn.number]) if 0 <= turn.number < len(used) else ""}</td></tr>'
         for place, turn in enumerate(turns[:_MOST_TURNS])
     )
@@ -181,10 +181,10 @@ def _unwritten(turn: TurnView) -> str:
 
 def _assistant(turn: TurnView, room: Sounds, name: str, suffix: str) -> str:
     parts = [_who("Assistant")]
-    sound = turn.sound
+    sound = turn.audio_so_far
     if sound is not None:
         write = f"{name}.audio.write(&quot;answer{suffix}.ogg&quot;)"
-        parts.append(room.sound(sound, 480, "the answer", write, turn.heard))
+        parts.append(room.sound(sound, 480, "the answer", write, turn.played))
     calls = {call.id: call for call in turn.calls}
     for item in turn.items:
         if item.type == "function_call":
@@ -261,8 +261,8 @@ def _foot(turn: TurnView, notes: bool) -> str:
     quick = labels.latency(turn)
     if quick is not None:
         parts.append(f'<span title="{escape(quick[1])}">{escape(quick[0])}</span>')
-    if turn.sound is not None:
-        parts.append(f"<span>{duration(turn.sound.seconds)} of audio</span>")
+    if turn.audio_so_far is not None:
+        parts.append(f"<span>{duration(turn.audio_so_far.seconds)} of audio</span>")
     counted = labels.tokens(turn.usage)
     if counted is not None:
         parts.append(f"<span>{escape(counted)}</span>")
@@ -272,6 +272,6 @@ def _foot(turn: TurnView, notes: bool) -> str:
         parts[-1] += f"{escape(price)}</span>"
     if not turn.engine:
         parts.append(f"<span>{escape(labels.model(turn))}</span>")
-    said = filter(None, (labels.speaker(turn), turn.origin) if notes else ())
+    said = filter(None, (labels.speaker(turn), turn.source) if notes else ())
     note = "".join(f"<br>{escape(sentence)}" for sentence in said)
     return f'<p class="rtnb-foot"><small>{" · ".join(parts)}{note}</small></p>'

@@ -189,7 +189,7 @@ def _notes(view: UsageView) -> list[str]:
         notes.append("What was used is unknown, and so is what it costs.")
     elif not view.model.known:
         name = view.model.id or "The model"
-        notes.append(f"{name} has no known price: rtnb.models.use states one.")
+        notes.append(f"{name} has no known price: rtnb.models.load states one.")
     else:
         notes.append(f"Not all that was used has a known price at {view.model.id}.")
     if not view.billed:

@@ -168,7 +168,7 @@ def wire_item(item: Item, *, audio: bool = False) -> dict[str, Any]:
         elif part.kind == "image":
             wire["image_url"] = part.image_url
         else:
-            if item.heard_ms is None:
+            if item.played_ms is None:
                 wire["transcript"] = part.text or (None if prefix == "input" else "")
             if audio:
                 wire["audio"] = b64encode(heard_audio(item, part.data, part.codec)).decode()
@@ -178,9 +178,9 @@ def wire_item(item: Item, *, audio: bool = False) -> dict[str, Any]:
 
 def heard_audio(item: Item, data: bytes, codec: Codec | None) -> bytes:
     """Return the sound of a part up to where the item was truncated."""
-    if item.heard_ms is None or codec is None:
+    if item.played_ms is None or codec is None:
         return data
-    return data[: int(item.heard_ms * codec.rate / 1000) * codec.width]
+    return data[: int(item.played_ms * codec.rate / 1000) * codec.width]
 
 
 class Conversations:
@@ -294,7 +294,7 @@ class Conversations:
             raise InvalidRequest(
                 "unsupported_content_type", "Only model output audio messages can be truncated", "item_id"
             )
-        length = math.ceil(part.ms) if item.heard_ms is None else item.heard_ms
+        length = math.ceil(part.ms) if item.played_ms is None else item.played_ms
         if end > length:
             raise InvalidRequest(
                 "invalid_value",

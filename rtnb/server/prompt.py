@@ -141,7 +141,7 @@ def _entry(item: Item, memory: ItemExtras, words: dict[int, str]) -> Entry:
             item.id, {"role": "tool", "content": output, "tool_call_id": item.call_id or ""}, (output,)
         )
     if item.role == "assistant":
-        if item.heard_ms is None:
+        if item.played_ms is None:
             text = item.text
             return Entry(
                 item.id,
@@ -150,10 +150,10 @@ def _entry(item: Item, memory: ItemExtras, words: dict[int, str]) -> Entry:
                 assistant_audio(item.audio_ms),
                 round(item.audio_ms),
             )
-        heard = heard_text(memory.clauses, item.heard_ms)
+        heard = heard_text(memory.clauses, item.played_ms)
         # The service deletes a truncated transcript: the sound alone is billed from then on.
-        tokens = assistant_audio(item.heard_ms)
-        return Entry(item.id, {"role": "assistant", "content": heard}, (), tokens, item.heard_ms)
+        tokens = assistant_audio(item.played_ms)
+        return Entry(item.id, {"role": "assistant", "content": heard}, (), tokens, item.played_ms)
     written = [part.text for part in item.parts if part.kind == "text"]
     said = [
         _UNSEEN if part.kind == "image" else words.get(index, part.text)

@@ -30,12 +30,12 @@ from ..transports.base import Transport
 from . import options as config
 from .budget import Budget, BudgetEnforcer
 from .connection import Connection, Explain, Listener, PendingRequests
-from .content import Content, contents, grouped, message
+from .content import Content, parse_content, grouped, message
 from .event_loop import Notifier
 from .input_buffer import LEAST_SECONDS, InputAudioBuffer
 from .options import check_names
 from .tools import Tool, ToolRunner, tools_of
-from .turn import Turn, cuts
+from .turn import Turn, truncation_events
 from .turn_queue import TurnQueue
 
 __all__ = ["AsyncSession"]
@@ -62,36 +62,36 @@ class AsyncSession:
         self.billed = billed
         self.engine = engine
         """The embedded engine at the other end, such as "local"; "" for any other server."""
-        self._line = Connection(transport, react=self._react, ended=self._lost, explain=explain)
+        self._connection = Connection(transport, react=self._react, ended=self._lost, explain=explain)
         self._model = models.find(model)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._promises = TurnQueue(self._begun)
-        self._feed = InputAudioBuffer(self.state)
-        self._rounds = ToolRunner(self._on_outputs)
-        self._answers = PendingRequests()
-        self._guard = BudgetEnforcer(self.state, self._request)
+        self._queue = TurnQueue(self._begun)
+        self._input_buffer = InputAudioBuffer(self.state)
+        self._tool_runner = ToolRunner(self._on_outputs)
+        self._pending = PendingRequests()
+        self._budget_enforcer = BudgetEnforcer(self.state, self._request)
         self._began = self._loop.time()
 
     @property
     def state(self) -> SessionState:
         """The log and all that is folded from it. It outlives the session."""
-        return self._line.state
+        return self._connection.state
 
     @property
     def turns(self) -> list[Turn]:
         """All turns so far, in the order in which they were promised."""
-        return self._promises.all
+        return self._queue.all
 
     @property
     def signal(self) -> Notifier:
         """Fires at every frame, and when a turn ends."""
-        return self._line.signal
+        return self._connection.signal
 
     @property
     def problem(self) -> RtnbError | None:
         """Why the connection ended, where it was not ``close``."""
-        return self._line.problem
+        return self._connection.problem
 
     # Opening and closing.
 
@@ -111,9 +111,9 @@ class AsyncSession:
         """
         try:
             update = self._options(dict(options or {}))
-            self._guard.change(self._budget(budget))
-            self._line.start()
-            await self._answers.wait("session.created", timeout)
+            self._budget_enforcer.change(self._budget(budget))
+            self._connection.start()
+            await self._pending.wait("session.created", timeout)
             if self.budget is not None:
                 self.budget.check_priced(self.state.row)
             if len(update) > 1:
@@ -129,27 +129,27 @@ class AsyncSession:
         await self._update(self._options(options), timeout)
 
     async def _update(self, session: Event, timeout: float) -> None:
-        await self._request(self._guard.amend(session), timeout)
+        await self._request(self._budget_enforcer.amend(session), timeout)
 
     async def _request(self, session: Event, timeout: float = 30.0) -> None:
         sent = self.send_event({"type": "session.update", "session": session})
-        await self._answers.wait("session.updated", timeout, sent["event_id"])
+        await self._pending.wait("session.updated", timeout, sent["event_id"])
 
     def _options(self, options: dict[str, Any]) -> Event:
         update, tools = _prepared(self._model, options)
         if tools is not None:
-            self._rounds.tools.replace(tools)
+            self._tool_runner.tools.replace(tools)
         return update
 
     async def close(self) -> None:
         """Hang up. Turns that are not over fail; the record stays. Closing twice is allowed."""
-        if self._line.closed:
+        if self._connection.closed:
             return
         if self.problem is None:
             self._end(SessionClosed("the session was closed before the turn was over"))
-        await self._line.close()
-        await self._rounds.close()
-        await self._guard.close()
+        await self._connection.close()
+        await self._tool_runner.close()
+        await self._budget_enforcer.close()
 
     async def __aenter__(self) -> AsyncSession:
         return self
@@ -160,12 +160,12 @@ class AsyncSession:
     @property
     def closed(self) -> bool:
         """Whether the session is over, by ``close`` or by the other side."""
-        return self._line.closed or self.problem is not None
+        return self._connection.closed or self.problem is not None
 
     def _usable(self) -> None:
         if self.problem is not None:
             raise SessionClosed(f"the session is over: {self.problem}. Connect again to go on")
-        if self._line.closed:
+        if self._connection.closed:
             raise SessionClosed("the session was closed. Connect again to go on")
 
     # The budget.
@@ -173,7 +173,7 @@ class AsyncSession:
     @property
     def budget(self) -> Budget | None:
         """What the session may use, and has used of it; None where nothing is limited."""
-        return self._guard.budget
+        return self._budget_enforcer.budget
 
     def set_budget(self, value: Any) -> None:
         """Limit what the session may use from its beginning on; None lifts the limit.
@@ -185,7 +185,7 @@ class AsyncSession:
         budget = self._budget(value)
         if budget is not None:
             budget.check_priced(self.state.row)
-        self._guard.change(budget)
+        self._budget_enforcer.change(budget)
 
     def _budget(self, value: Any) -> Budget | None:
         allowed = Budget.allowed(value)
@@ -194,7 +194,7 @@ class AsyncSession:
     @property
     def spent(self) -> str | None:
         """Why no response may begin, as a sentence; None while the budget has room for one."""
-        return None if (spent := self._guard.spent) is None else str(spent)
+        return None if (spent := self._budget_enforcer.spent) is None else str(spent)
 
     def _minutes(self) -> float:
         return (self._loop.time() - self._began) / 60
@@ -221,7 +221,7 @@ class AsyncSession:
 
         Frames of both directions come, each after it was folded. A listener must be quick and not raise.
         """
-        return self._line.subscribe(listener)
+        return self._connection.subscribe(listener)
 
     # Sending.
 
@@ -233,15 +233,15 @@ class AsyncSession:
         up, before anything is.
         """
         self._usable()
-        self._guard.check()
+        self._budget_enforcer.check()
         given = self._given(things)
         response = self._response(options)
         turn = Turn(self, given)
         self.turns.append(turn)
         if response.get("conversation") == "none":
-            self._ask(turn, {**response, "input": [message(given, self._feed.codec)]})
+            self._ask(turn, {**response, "input": [message(given, self._input_buffer.codec)]})
         else:
-            self._promises.wait(turn, given, response)
+            self._queue.wait(turn, given, response)
             self._next()
         return turn
 
@@ -260,22 +260,22 @@ class AsyncSession:
         its answer (wait for its turn or cancel it first); BudgetError where the budget is used up.
         """
         self._usable()
-        self._guard.check()
-        if self._promises.committed:
+        self._budget_enforcer.check()
+        if self._queue.committed:
             raise ArgumentError(
                 "what was committed before waits for its answer: wait for that turn or cancel it, then commit"
             )
-        self._feed.check_commit()
+        self._input_buffer.check_commit()
         response = self._response(options)
         turn = Turn(self)
         self.turns.append(turn)
         self._emit({"type": "input_audio_buffer.commit"}, turn)
-        self._promises.wait(turn, [], response)
+        self._queue.wait(turn, [], response)
         self._next()
         return turn
 
     def _given(self, things: Iterable[Any]) -> list[Content]:
-        given = contents(things, self._model)
+        given = parse_content(things, self._model)
         for part in given:
             if isinstance(part, Clip) and part.seconds < LEAST_SECONDS:
                 raise ArgumentError(
@@ -290,17 +290,17 @@ class AsyncSession:
         made = None if given is None else tools_of(given)
         wire = None if made is None else [tool.wire for tool in made]
         response = config.response_options(self._model, tools=wire, **options)
-        self._rounds.tools.add(made or ())
+        self._tool_runner.tools.add(made or ())
         return response
 
     def _next(self) -> None:
         """Send the next turn if none runs."""
-        while not self.closed and (waiting := self._promises.next()) is not None:
-            if (spent := self._guard.spent) is not None:
-                waiting.turn.settle(spent)
+        while not self.closed and (waiting := self._queue.next()) is not None:
+            if (spent := self._budget_enforcer.spent) is not None:
+                waiting.turn.finish(spent)
                 self.signal.fire()
             else:
-                self._promises.current = waiting.turn
+                self._queue.current = waiting.turn
                 self._add(waiting.given, waiting.turn)
                 self._ask(waiting.turn, waiting.response)
 
@@ -312,7 +312,7 @@ class AsyncSession:
                 self._create(part, turn)
 
     def _create(self, parts: Iterable[Content], turn: Turn | None) -> None:
-        item = {"id": self._line.ids("item"), **message(parts, self._feed.codec)}
+        item = {"id": self._connection.ids("item"), **message(parts, self._input_buffer.codec)}
         self._emit({"type": "conversation.item.create", "item": item}, turn)
 
     def _ask(self, turn: Turn, response: Event) -> None:
@@ -323,7 +323,7 @@ class AsyncSession:
         if self.state.conversation.turn_detection is not None:
             self._create([clip], turn)
             return
-        for event in self._feed.utterance(clip):
+        for event in self._input_buffer.utterance(clip):
             self._emit(event, turn)
 
     def append(self, sound: Clip | bytes) -> None:
@@ -332,7 +332,7 @@ class AsyncSession:
         Raises ArgumentError for anything else.
         """
         self._usable()
-        self._emit(self._feed.append(sound))
+        self._emit(self._input_buffer.append(sound))
 
     async def speak(self, sound: Any, *, speed: float = 1.0, chunk: float = 0.04) -> None:
         """Stream sound into the input buffer as a microphone would: in ``chunk`` seconds, paced.
@@ -341,7 +341,7 @@ class AsyncSession:
         detection decides what a turn is; without it ArgumentError is raised.
         """
         self._usable()
-        await self._feed.speak(sound, speed, chunk, self.append)
+        await self._input_buffer.speak(sound, speed, chunk, self.append)
 
     def send_event(self, event: Event) -> Event:
         """Send one raw event as it is and return it; an ``event_id`` is added where it has none.
@@ -353,18 +353,18 @@ class AsyncSession:
         if not isinstance(event, Mapping) or not isinstance(event.get("type"), str):
             raise ArgumentError(f"an event is a dict with a 'type', not {event!r:.80}")
         if event["type"] == "response.create":
-            self._guard.check()
+            self._budget_enforcer.check()
         return self._emit(dict(event))
 
     def _emit(self, event: Event, turn: Turn | None = None) -> Event:
-        number = self._line.emit(event)
-        self._feed.saw(event)
+        number = self._connection.emit(event)
+        self._input_buffer.saw(event)
         if turn is not None:
             if turn.number < 0 <= number:
-                turn.begin(self.state.turns.all[number])
-                self._promises.number(number, turn)
+                turn.attach(self.state.turns.all[number])
+                self._queue.number(number, turn)
             if event["type"] in ("input_audio_buffer.commit", "conversation.item.create"):
-                self._promises.bring(event["event_id"], turn)
+                self._queue.bring(event["event_id"], turn)
         return event
 
     # Receiving.
@@ -377,61 +377,65 @@ class AsyncSession:
     def _on_session(self, event: Event, number: int) -> None:
         if self.state.model:
             self._model = self.state.row
-        self._answers.answer(event)
+        self._pending.answer(event)
 
     def _on_speech_started(self, event: Event, number: int) -> None:
         if number >= 0:
-            self._promises.of(number)
-        self._guard.look()
+            self._queue.of(number)
+        self._budget_enforcer.look()
 
     def _on_committed(self, event: Event, number: int) -> None:
-        self._feed.committed()
-        if number >= 0 and self._guard.hushed and (spent := self._guard.spent) is not None:
-            self._finish(self._promises.of(number), spent)  # nothing will answer it
+        self._input_buffer.committed()
+        if (
+            number >= 0
+            and self._budget_enforcer.hushed
+            and (spent := self._budget_enforcer.spent) is not None
+        ):
+            self._finish(self._queue.of(number), spent)  # nothing will answer it
 
     def _on_response_created(self, event: Event, number: int) -> None:
         if number < 0:
             return
-        turn, fold, spent = self._promises.of(number), self.state.turns.all[number], self._guard.spent
+        turn, fold, spent = self._queue.of(number), self.state.turns.all[number], self._budget_enforcer.spent
         if spent is None and isinstance(turn.error, BudgetError):  # given up, and answered after all
-            turn = self._promises.begun(number)
+            turn = self._queue.begun(number)
         elif spent is not None and "requested" not in fold.marks:
-            turn.refused, turn.cancel_requested = spent, True
+            turn.input_error, turn.cancel_requested = spent, True
         if not fold.out_of_band:
-            self._promises.current = turn
+            self._queue.current = turn
         if turn.cancel_requested:
             self._emit({"type": "response.cancel", "response_id": event["response"]["id"]})
 
     def _begun(self, number: int) -> Turn:
         turn = Turn(self)
-        turn.begin(self.state.turns.all[number])
+        turn.attach(self.state.turns.all[number])
         return turn
 
     def _on_error(self, event: Event, number: int) -> None:
         wire = event.get("error")
         error = service_error(wire if isinstance(wire, dict) else {"message": str(wire)})
         culprit = wire.get("event_id") if isinstance(wire, dict) else None
-        if self._answers.refuse(culprit, error):
+        if self._pending.refuse(culprit, error):
             return
-        turn = self._promises.brought_by(culprit)
+        turn = self._queue.brought_by(culprit)
         if turn is not None:  # an answer without its input would answer something else
-            turn.refused = error
+            turn.input_error = error
             self.cancel_turn(turn)
-        turn = turn or self._promises.known(number)
+        turn = turn or self._queue.known(number)
         if turn is not None and not turn.done and not self.state.turns.all[turn.number].active:
             self._finish(turn)
 
     def _on_response_done(self, event: Event, number: int) -> None:
         if number < 0:
             return
-        turn, fold = self._promises.of(number), self.state.turns.all[number]
-        self._guard.look()
+        turn, fold = self._queue.of(number), self.state.turns.all[number]
+        self._budget_enforcer.look()
         if fold.active:
             return
         if (
             fold.responses[-1].status == "completed"
             and not turn.cancel_requested
-            and self._rounds.start(turn)
+            and self._tool_runner.start(turn)
         ):
             return
         if turn.awaits_transcript:  # its words may still be on their way, and may never come
@@ -440,21 +444,21 @@ class AsyncSession:
             self._finish(turn)
 
     def _on_transcribed(self, event: Event, number: int) -> None:
-        turn = self._promises.known(number)
+        turn = self._queue.known(number)
         if turn is None or turn.done or turn.awaits_transcript:
             return
         fold = self.state.turns.all[number]
-        if fold.responses and not fold.active and not self._rounds.runs(turn):
+        if fold.responses and not fold.active and not self._tool_runner.runs(turn):
             self._finish(turn)
 
     def _finish(self, turn: Turn, failure: RtnbError | None = None) -> None:
         if not turn.done:
-            turn.settle(failure or turn.refused)
+            turn.finish(failure or turn.input_error)
             self._ended(turn)
 
     def _ended(self, turn: Turn) -> None:
-        self._rounds.forget(turn)
-        self._promises.end(turn)
+        self._tool_runner.forget(turn)
+        self._queue.end(turn)
         self.signal.fire()
         self._next()
 
@@ -465,9 +469,9 @@ class AsyncSession:
         if self.closed or turn.done:
             return
         for output in outputs:
-            item = {"id": self._line.ids("item"), **output}
+            item = {"id": self._connection.ids("item"), **output}
             self._emit({"type": "conversation.item.create", "item": item}, turn)
-        over = self._rounds.too_many(turn) or self._guard.spent
+        over = self._tool_runner.too_many(turn) or self._budget_enforcer.spent
         if over is not None:
             self._finish(turn, over)
         else:
@@ -479,14 +483,14 @@ class AsyncSession:
         """End a turn early. Runs on the session's loop; see ``Turn.cancel``."""
         if turn.done or self.closed:
             return
-        if self._promises.waits(turn):
-            turn.settle(turn.refused, cancelled_before_start=True)
-            self._promises.end(turn)
+        if self._queue.waits(turn):
+            turn.finish(turn.input_error, cancelled_before_start=True)
+            self._queue.end(turn)
             self.signal.fire()
             return
         turn.cancel_requested = True
-        if self._rounds.cancel(turn):
-            turn.settle(cancelled_before_start=True)
+        if self._tool_runner.cancel(turn):
+            turn.finish(cancelled_before_start=True)
             self._ended(turn)
             return
         running = [r for r in self.state.turns.all[turn.number].responses if r.status == "in_progress"]
@@ -506,7 +510,7 @@ class AsyncSession:
         """
         if self.closed or turn.number < 0:
             return False
-        events = cuts(turn, heard, self._line.ids)
+        events = truncation_events(turn, heard, self._connection.ids)
         for event in events:
             self._emit(event)
         return bool(events)
@@ -519,8 +523,8 @@ class AsyncSession:
 
     def _end(self, why: RtnbError) -> None:
         """Fail everything that still waits."""
-        self._answers.fail(why)
-        self._promises.fail(why)
+        self._pending.fail(why)
+        self._queue.fail(why)
         self.signal.fire()
 
 

@@ -95,7 +95,7 @@ class Budget:
         if self.usd is not None and (row.text is None or row.audio is None):
             raise ArgumentError(
                 f"{row.id or 'this model'} has no known price, so that a budget in dollars cannot be held: "
-                "state its prices with rtnb.models.use, or give the budget in tokens, such as "
+                "state its prices with rtnb.models.load, or give the budget in tokens, such as "
                 "budget='20,000 tokens'"
             )
 

@@ -23,7 +23,7 @@ from .event_loop import Notifier
 __all__ = ["Connection", "Listener", "PendingRequests"]
 
 
-def explained(lost: ConnectionLost, log: Log) -> RtnbError:
+def close_error(lost: ConnectionLost, log: Log) -> RtnbError:
     """Return what to tell the user. An ``error`` event alone is never fatal; the close after it is.
 
     Close codes as the hosted service uses them: 3000 for keys, 4000 for requests (the reason is
@@ -173,7 +173,7 @@ class Connection:
             try:
                 frame = await self._transport.recv()
             except ConnectionLost as lost:
-                self._fail((self._explain and self._explain(lost)) or explained(lost, self.state.log))
+                self._fail((self._explain and self._explain(lost)) or close_error(lost, self.state.log))
                 return
             except Exception as error:
                 self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))

@@ -31,7 +31,7 @@ class Picture:
 Content = str | Clip | Picture
 
 
-def contents(things: Iterable[Any], model: Model) -> list[Content]:
+def parse_content(things: Iterable[Any], model: Model) -> list[Content]:
     """Return what was given as text, clips and pictures, in order; lists are flattened.
 
     A str is text, never a path, and refused where it names a sound or picture that is there; a ``Path`` or

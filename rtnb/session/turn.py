@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Turn", "cuts"]
 
 
-def cuts(turn: TurnView, heard: float, ids: Callable[[str], str]) -> list[Event]:
+def truncation_events(turn: TurnView, heard: float, ids: Callable[[str], str]) -> list[Event]:
     """Return what cuts a turn's answer to ``heard`` seconds; [] where all was heard, or it is cut already.
 
     The server answers with ``conversation.item.truncated``, or ``.deleted`` where nothing was heard.
@@ -38,20 +38,20 @@ def cuts(turn: TurnView, heard: float, ids: Callable[[str], str]) -> list[Event]
         spoken = any(part.kind == "audio" for part in item.parts)
         if item.type != "message" or not spoken:
             continue
-        if (left < item.audio_ms or left <= 0) and item.heard_ms is None:
+        if (left < item.audio_ms or left <= 0) and item.played_ms is None:
             made.append(_cut(item.id, int(max(0.0, left)), ids))
         left -= item.audio_ms
     return made
 
 
-def _cut(item_id: str, heard_ms: int, ids: Callable[[str], str]) -> Event:
-    if heard_ms <= 0:  # nothing was heard: there is nothing to truncate to
+def _cut(item_id: str, played_ms: int, ids: Callable[[str], str]) -> Event:
+    if played_ms <= 0:  # nothing was heard: there is nothing to truncate to
         return {"type": "conversation.item.delete", "event_id": ids(UNHEARD), "item_id": item_id}
     return {
         "type": "conversation.item.truncate",
         "item_id": item_id,
         "content_index": 0,
-        "audio_end_ms": heard_ms,
+        "audio_end_ms": played_ms,
     }
 
 
@@ -91,22 +91,22 @@ class Turn(TurnView):
         self._dropped = False
         self.cancel_requested = False
         """Whether ``cancel`` was asked for; the wire has the last word on what became of it."""
-        self.refused: RtnbError | None = None
+        self.input_error: RtnbError | None = None
         """Why the server did not take the turn's input; then its answer is cancelled."""
-        self.silence: Callable[[], None] | None = None
+        self.stop_playback: Callable[[], None] | None = None
         """Stops what plays the turn, and cuts the turn to what was heard; set while something plays it."""
 
     # What the session does to a turn; all on the session's loop.
 
-    def begin(self, fold: TurnState) -> None:
+    def attach(self, fold: TurnState) -> None:
         """Tie the promise to the turn that its first frame opened."""
         self._fold = fold
 
-    def leave(self) -> None:
+    def detach(self) -> None:
         """Let go of it: the input of a turn that was dropped belongs to the one that comes next."""
         self._fold = self._sent_nothing
 
-    def settle(self, failure: RtnbError | None = None, *, cancelled_before_start: bool = False) -> None:
+    def finish(self, failure: RtnbError | None = None, *, cancelled_before_start: bool = False) -> None:
         """End the promise: with the wire's own status, with a failure here, or dropped before an answer."""
         if not self._over:
             self._failure = failure
@@ -160,18 +160,18 @@ class Turn(TurnView):
     def text(self) -> str:
         """The answer's text. Waits for the end; raises ``error`` if the turn failed with nothing said."""
         self._settled()
-        return self.said
+        return self.text_so_far
 
     @property
     def audio(self) -> Clip | None:
         """The answer's sound; None for an answer in text. Waits and raises as ``text`` does."""
         self._settled()
-        return self.sound
+        return self.audio_so_far
 
     def _settled(self) -> None:
         if not self._session.on_loop:  # a handler on the session's own loop sees what has arrived
             self.wait()
-        if self.status == "failed" and not self.said and self.error is not None:
+        if self.status == "failed" and not self.text_so_far and self.error is not None:
             raise self.error
 
     def wait(self, timeout: float | None = None) -> Turn:
@@ -220,9 +220,9 @@ class Turn(TurnView):
         played of it counts. Raises ArgumentError if nothing plays it and ``heard`` is not given.
         """
         if heard is None:
-            if self.silence is None:
+            if self.stop_playback is None:
                 raise ArgumentError("nothing plays this turn: say how many seconds were heard, 0 or more")
-            self._session.call_soon(self.silence)
+            self._session.call_soon(self.stop_playback)
             return
         if not isinstance(heard, (int, float)) or heard < 0:
             raise ArgumentError(f"heard is in seconds, 0 or more, not {heard!r}")

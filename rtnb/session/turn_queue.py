@@ -68,7 +68,7 @@ class TurnQueue:
         """Know a turn by the number that the log gave it, in place of one that was dropped."""
         before = self._numbered.get(number)
         if before is not None and before.done:
-            before.leave()
+            before.detach()
         self._numbered[number] = turn
 
     def known(self, number: int) -> Turn | None:
@@ -104,4 +104,4 @@ class TurnQueue:
         self.current = None
         self._waiting.clear()
         for turn in self.all:
-            turn.settle(why)
+            turn.finish(why)

@@ -34,14 +34,19 @@ def lines(turn: Turn, record: SessionState) -> list[dict[str, Any]]:
     user = {"who": "user", "text": clean_text(asked), "final": final, "note": clean_text(note)}
     running = [f"Calls {call.name} …" for call in turn.calls if call.output is None and not turn.done]
     note = _ending(turn) if turn.done else " ".join(running)
-    said = {"who": "assistant", "text": clean_text(turn.said), "final": turn.done, "note": clean_text(note)}
+    said = {
+        "who": "assistant",
+        "text": clean_text(turn.text_so_far),
+        "final": turn.done,
+        "note": clean_text(note),
+    }
     return [{"kind": "line", "key": f"{number}-{one['who']}", "turn": number, **one} for one in (user, said)]
 
 
 def _ending(turn: Turn) -> str:
     """Return how a turn ended where it did not end as it should, without words on pictures."""
     if turn.status == "interrupted":
-        heard, made = turn.heard, sum(item.audio_ms for item in turn.items) / 1000
+        heard, made = turn.played, sum(item.audio_ms for item in turn.items) / 1000
         return (
             "Interrupted."
             if heard is None

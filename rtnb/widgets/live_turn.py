@@ -213,8 +213,8 @@ class Live:
             self.widget.underruns = self._player.underruns
             if message.get("moment") != "count" or kind == "flushed":
                 self.widget.played_ms = self._player.played_ms
-        elif kind == "stop" and self._silent and self.turn.silence is not None:
-            self.turn.silence()  # the talk plays it, and knows what was heard
+        elif kind == "stop" and self._silent and self.turn.stop_playback is not None:
+            self.turn.stop_playback()  # the talk plays it, and knows what was heard
         elif kind == "stop":
             self._stop(cancel=True, asked=str(message.get("hush") or ""))
         elif kind == "failed":
@@ -226,7 +226,7 @@ class Live:
     def _own(self, page: str, *, loaded: bool = False) -> None:
         self.widget.owner = page
         if not self._silent:
-            self.turn.silence = self.silence
+            self.turn.stop_playback = self.silence
         self._player.give(page, loaded=loaded)
 
     def _soon(self) -> None:
@@ -268,7 +268,7 @@ class Live:
             return "queued"
         if any(call.output is None for call in self.turn.calls):
             return "tools"
-        return "answering" if self.turn.said or self._peaks.samples else "waiting"
+        return "answering" if self.turn.text_so_far or self._peaks.samples else "waiting"
 
     # The end.
 
@@ -287,7 +287,7 @@ class Live:
                 continue
         playback.leave(self._core, self._play)
         self._end_listening()
-        self.turn.silence = None
+        self.turn.stop_playback = None
         await self._replace()
 
     def _patience(self, began: float, over: float) -> float:

@@ -230,8 +230,8 @@ class Talk:
             return
         self._note = ""
         for turn in reversed(self._core.turns[: self._first]):
-            if turn.silence is not None:  # it still sounds in its own cell
-                turn.silence()
+            if turn.stop_playback is not None:  # it still sounds in its own cell
+                turn.stop_playback()
         self._silence(cancel=True, asked=_hush(message))
         self._mic.clear()
         self._held = True
@@ -343,7 +343,7 @@ class Talk:
         for turn in self.turns:
             if turn.number >= 0 and turn.number in self._dirty:
                 if self.state == "live":
-                    turn.silence = partial(self._silence, cancel=True)
+                    turn.stop_playback = partial(self._silence, cancel=True)
                 for line in captions.lines(turn, self._core.state):
                     self._tell(line)
         self._dirty.clear()
@@ -404,7 +404,7 @@ class Talk:
                 self._note = str(error)
         for turn in self.turns:
             if not turn.items and not turn.input.audio and not turn.input.text and not turn.queued:
-                turn.settle(
+                turn.finish(
                     cancelled_before_start=True
                 )  # speech that began and was not taken: nothing will answer it
         waiting = [asyncio.ensure_future(_settled(turn)) for turn in self.turns if not turn.done]
@@ -413,7 +413,7 @@ class Talk:
         while self._player.silencing or self._agree_by > self._core.loop.time():
             await asyncio.sleep(0.02)
         for turn in self.turns:
-            turn.silence = None
+            turn.stop_playback = None
 
     async def _show_card(self) -> None:
         bundle = await self._core.loop.run_in_executor(None, self._repr_mimebundle_)

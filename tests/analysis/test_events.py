@@ -513,11 +513,11 @@ def test_json_lines_open_as_a_recording(tmp_path):
     path = Events(record.log, state=lambda: record, about=about).to_jsonl(tmp_path / "log.jsonl")
     recording = rtnb.open(path)
     assert [entry.frame for entry in recording.log] == [entry.frame for entry in record.log]
-    assert (recording.where, recording.engine, recording.billed, recording.model) == (
+    assert (recording.endpoint, recording.engine, recording.billed, recording.model) == (
         "the local engine", "local", False, "m"
     )  # fmt: skip
-    assert [turn.said for turn in recording.turns] == ["Good day.", "It is sunny.", ""]
-    assert recording.turns[1].sound.seconds == 0.5
+    assert [turn.text_so_far for turn in recording.turns] == ["Good day.", "It is sunny.", ""]
+    assert recording.turns[1].audio_so_far.seconds == 0.5
     assert "log.jsonl" in repr(recording)
     assert recording.problem is None
     assert "log.jsonl" in recording._repr_mimebundle_()["text/html"]
@@ -600,7 +600,7 @@ def test_a_key_in_pieces_or_in_an_address_never_leaves(tmp_path, monkeypatch):
     events = events_of(wire.state, where=f"wss://somewhere/?api-key={key}")
     path = events.to_jsonl(tmp_path / "x.jsonl")
     assert key not in path.read_text()
-    assert rtnb.open(path).where.startswith("wss://somewhere/?api-key=***")
+    assert rtnb.open(path).endpoint.startswith("wss://somewhere/?api-key=***")
     recording = rtnb.open(path)
     for text in (events_html(events), repr(recording.turns[0]), recording._repr_mimebundle_()["text/html"]):
         assert key not in text

@@ -143,16 +143,16 @@ def test_a_model_without_prices_is_unpriced():
     text = shown(view)
     assert "unpriced" in text
     assert "75 tokens of an unknown maximum" in text
-    assert "house-model has no known price: rtnb.models.use states one." in text
+    assert "house-model has no known price: rtnb.models.load states one." in text
     assert "$" not in text
 
 
 def test_a_deployment_is_priced_as_what_it_was_stated_to_be():
     wire = talk(wire_usage())
     wire.server("session.updated", session={"model": "my-deployment"})
-    wire.state.stated = "gpt-realtime-2.1"
+    wire.state.requested_model = "gpt-realtime-2.1"
     assert UsageView(wire.state).cost == wire.state.usage.cost("gpt-realtime-2.1")
-    models.use(
+    models.load(
         {
             "as_of": "2027-01-05",
             "models": [{"id": "my-deployment", "like": "gpt-realtime-2.1", "audio": [64, 0.8, 128]}],

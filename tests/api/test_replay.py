@@ -63,8 +63,8 @@ def told(turns):
     return [
         (
             turn.wait(30).status,
-            turn.said,
-            turn.sound,
+            turn.text_so_far,
+            turn.audio_so_far,
             turn.input,
             turn.input.audio,
             turn.usage,
@@ -119,7 +119,7 @@ def test_opened_it_tells_the_same(recorded, name):
     assert [(t[0], t[1], t[2], t[5], t[6], t[7]) for t in told(recording.turns)] == [
         (t[0], t[1], t[2], t[5], t[6], t[7]) for t in turns
     ]
-    assert recording.where == "the embedded engine (fake)"
+    assert recording.endpoint == "the embedded engine (fake)"
 
 
 def test_without_options_it_is_configured_as_recorded(recorded):

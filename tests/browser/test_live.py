@@ -50,7 +50,7 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(lab: Any) -> None
     assert "data:image/svg+xml;base64," in html
     saved = await page.save()
     assert "You said: Please count." in str(saved.cells[1].outputs[0].data["text/html"])
-    assert await page.value("[t.status, t.heard]") == ["completed", None]
+    assert await page.value("[t.status, t.played]") == ["completed", None]
     assert await page.value("widget.underruns") == 0
 
 
@@ -64,7 +64,7 @@ async def test_stop_cuts_to_what_was_heard(notebook7: Any) -> None:
     await live(page).get_by_role("button", name="Unmute").wait_for()
     await page.page.keyboard.press("Escape")
     html = await replaced(page, 1)
-    status, heard, whole = await page.value("[t.status, t.heard, t.audio.seconds]")
+    status, heard, whole = await page.value("[t.status, t.played, t.audio.seconds]")
     assert status == "interrupted"
     assert 0.2 < heard < whole - 1
     assert "were heard" in html
@@ -78,7 +78,7 @@ async def test_python_interrupts_and_the_page_is_silent_at_once(lab: Any) -> Non
     await page.wait(PLAYING)
     await page.run(2)
     await replaced(page, 1)
-    status, heard = await page.value("[t.status, t.heard]")
+    status, heard = await page.value("[t.status, t.played]")
     assert status == "interrupted"
     assert 0.2 < heard < 5
     assert await page.value("len(t.events.filter('conversation.item.truncate'))") == 1
@@ -92,7 +92,7 @@ async def test_sound_goes_on_while_the_kernel_is_busy(lab: Any) -> None:
     await replaced(page, 1)
     assert await page.js("() => rtnbTest.runs[1].state") == "running"
     await page.finished(1)
-    assert await page.value("[t.status, t.heard]") == ["completed", None]
+    assert await page.value("[t.status, t.played]") == ["completed", None]
 
 
 async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> None:
@@ -109,7 +109,7 @@ async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> 
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Playing the rest')")
     assert await page.js("() => document.activeElement.className") == "rtnb rtnb-live"
     await replaced(page, 1)
-    assert await page.value("[t.status, t.heard]") == ["completed", None]
+    assert await page.value("[t.status, t.played]") == ["completed", None]
 
 
 async def test_words_of_a_model_are_never_markup(lab: Any) -> None:
@@ -173,7 +173,7 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     assert "were heard" in await second.text(1)
     assert await second.js("() => [...globalThis[Symbol.for('rtnb.page.1')].players].length") == 0
     await second.portraits("live-turn-other-tab", second.output(1))
-    assert await page.value("t.heard > 0.5 and t.heard < t.audio.seconds - 1")
+    assert await page.value("t.played > 0.5 and t.played < t.audio.seconds - 1")
 
 
 async def test_a_page_that_is_loaded_again_goes_on_where_it_was(lab: Any) -> None:
@@ -186,8 +186,8 @@ async def test_a_page_that_is_loaded_again_goes_on_where_it_was(lab: Any) -> Non
     await page.reload()
     await page.wait(PLAYING)
     await live(page).get_by_role("button", name="Stop the answer").click()
-    await page.until("t.heard is not None")
-    heard, whole = await page.value("[t.heard, t.audio.seconds]")
+    await page.until("t.played is not None")
+    heard, whole = await page.value("[t.played, t.audio.seconds]")
     assert 1.2 < heard < whole - 1
     await page.wait(
         "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))"
@@ -211,9 +211,9 @@ async def test_a_cell_that_is_run_again_has_one_voice(lab: Any) -> None:
         await asyncio.sleep(0.1)
         most = max(most, await page.js(VOICES))
     assert most == 1
-    await page.until("before.heard is not None and before.done")
+    await page.until("before.played is not None and before.done")
     await page.wait(PLAYING)
-    assert await page.value("t.done and t.heard is None")
+    assert await page.value("t.done and t.played is None")
 
 
 async def test_what_is_cleared_away_falls_silent(lab: Any) -> None:
@@ -222,7 +222,7 @@ async def test_what_is_cleared_away_falls_silent(lab: Any) -> None:
     await page.start(1)
     await page.wait(PLAYING)
     await page.js("() => window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")
-    await page.until("t.heard is not None", seconds=10)
+    await page.until("t.played is not None", seconds=10)
     assert await page.js(VOICES) == 0
 
 

@@ -88,8 +88,8 @@ async def test_barge_in_cuts_what_sounds(lab: Any) -> None:
     page = await start(lab, TALK, f"turn = s.send({LONG})", wav=Clip.silence(4.0) + spoken(2.0))
     await page.run(2)
     await page.wait(PLAYING)
-    await page.until("turn.heard is not None", seconds=30)
-    status, heard, whole = await page.value("[turn.status, turn.heard, turn.audio.seconds]")
+    await page.until("turn.played is not None", seconds=30)
+    status, heard, whole = await page.value("[turn.status, turn.played, turn.audio.seconds]")
     assert status == "interrupted"
     assert 0.1 < heard < whole
     await says(page, "were heard")
@@ -163,7 +163,7 @@ async def test_mute_and_half_duplex(lab: Any) -> None:
     await button(page, "Unmute the microphone").click()
     await says(page, "the microphone waits")
     await page.until("not t._player.pending")
-    assert await page.value("turn.heard") is None
+    assert await page.value("turn.played") is None
     count = await page.value(appended)
     await page.until(f"{appended} > {count + 10}")
     await page.restart()
@@ -284,7 +284,9 @@ async def test_the_microphone_is_chosen_and_stays_so_in_a_page_that_is_loaded_ag
 async def test_a_spoken_turn_of_the_real_engine(lab: Any) -> None:
     page = await start(lab, connect="import rtnb\ns = rtnb.connect(engine='local')", wav=spoken(12.0))
     await page.until("t.turns and t.turns[0].done", seconds=60)
-    asked, said, status = await page.value("[str(t.turns[0].input), t.turns[0].said, t.turns[0].status]")
+    asked, said, status = await page.value(
+        "[str(t.turns[0].input), t.turns[0].text_so_far, t.turns[0].status]"
+    )
     assert "ocean" in asked.lower()
     assert said.strip() or status == "interrupted"
     await says(page, asked)

@@ -108,7 +108,7 @@ def test_record_keeps_a_conversation_that_ends_early(fake, capsys, monkeypatch, 
     monkeypatch.setattr(record, "_turn", turn)
     assert main(["record", "s.rtnb", "hello", "and", "never"]) == status
     assert "Recorded: s.rtnb" in said(capsys)
-    assert [turn.said for turn in rtnb.open("s.rtnb").turns] == ["You said: hello"]
+    assert [turn.text_so_far for turn in rtnb.open("s.rtnb").turns] == ["You said: hello"]
     assert spools() == []
 
 
@@ -121,7 +121,7 @@ def test_record_leaves_the_spool_where_it_cannot_save(fake, capsys, monkeypatch)
         assert main(["record", "s.rtnb", "hello"]) == 1
     assert "no space left. What the spool has of it:  rtnb recover OTHER.rtnb" in said(capsys)
     assert main(["recover", "other.rtnb"]) == 0
-    assert [turn.said for turn in rtnb.open("other.rtnb").turns] == ["You said: hello"]
+    assert [turn.text_so_far for turn in rtnb.open("other.rtnb").turns] == ["You said: hello"]
 
 
 def test_recover(folder, capsys):

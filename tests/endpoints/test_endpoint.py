@@ -247,8 +247,8 @@ def test_a_target_shows_no_key(where):
 
 def test_the_name_that_prices_a_deployment():
     """The model where it is stated, else the deployment's own name; for other servers nothing is assumed."""
-    assert resolve("azure:mine", model="gpt-realtime-2.1", api_key="k").stated == "gpt-realtime-2.1"
-    assert resolve("azure:mine", api_key="k").stated == "mine"
-    assert resolve("gpt-realtime", api_key="k").stated == "gpt-realtime"
-    assert resolve("ws://localhost:1", model="gpt-realtime").stated == "gpt-realtime"
-    assert resolve("ws://localhost:1").stated == ""
+    assert resolve("azure:mine", model="gpt-realtime-2.1", api_key="k").requested_model == "gpt-realtime-2.1"
+    assert resolve("azure:mine", api_key="k").requested_model == "mine"
+    assert resolve("gpt-realtime", api_key="k").requested_model == "gpt-realtime"
+    assert resolve("ws://localhost:1", model="gpt-realtime").requested_model == "gpt-realtime"
+    assert resolve("ws://localhost:1").requested_model == ""

@@ -289,7 +289,7 @@ def test_truncation_says_what_was_heard_and_keeps_the_rest(wire):
     wire.end()
     wire.server("conversation.item.truncated", item_id="item_a", content_index=0, audio_end_ms=320)
     item = wire.conversation.items["item_a"]
-    assert (item.heard_ms, item.audio_ms, item.text) == (320, 500.0, "Good day to you.")
+    assert (item.played_ms, item.audio_ms, item.text) == (320, 500.0, "Good day to you.")
 
 
 def test_a_deleted_item_leaves_the_order_and_is_kept(wire):
@@ -407,7 +407,7 @@ def test_the_session_is_what_the_server_last_told(wire):
 def test_conversations_are_equal_where_their_items_are():
     one, other = full().conversation, full().conversation
     assert one == other
-    other.items["item_a2"].heard_ms = 1
+    other.items["item_a2"].played_ms = 1
     assert one != other
     assert one != "a conversation"
     with pytest.raises(TypeError):
@@ -424,7 +424,7 @@ def test_a_deletion_may_say_that_nothing_was_heard(event_id, heard):
     wire.end()
     wire.client("conversation.item.delete", item_id="item_a", **({"event_id": event_id} if event_id else {}))
     wire.client("conversation.item.delete", item_id="nothing", event_id="unheard_c0002")
-    assert wire.conversation.items["item_a"].heard_ms == heard
+    assert wire.conversation.items["item_a"].played_ms == heard
     assert wire.problems == []
 
 

@@ -109,7 +109,7 @@ def test_the_table_says_what_the_model_pages_say():
 def own():
     """Rows of one's own, for one test."""
     models.reset()
-    yield models.use
+    yield models.load
     models.reset()
 
 
@@ -227,7 +227,7 @@ fields = st.sampled_from(
 def test_any_table_is_taken_or_refused_with_one_sentence(table):
     models.reset()
     try:
-        models.use(table)
+        models.load(table)
     except ArgumentError:
         pass
     finally:

@@ -97,7 +97,16 @@ def look_at_everything(record):
     record.usage.cost(record.model)
     for turn in record.turns.all:
         view = TurnView(record, turn)
-        _ = view.said, view.input, view.calls, view.status, view.error, view.usage, view.cost, view.latency
+        _ = (
+            view.text_so_far,
+            view.input,
+            view.calls,
+            view.status,
+            view.error,
+            view.usage,
+            view.cost,
+            view.latency,
+        )
         assert len(view.events) >= 0
     for item in record.conversation.items.values():
         assert isinstance(item.text, str)
@@ -388,9 +397,9 @@ def test_any_order_of_events_folds_and_folds_again_the_same(events):
 def test_the_sound_of_a_record_can_be_heard():
     wire = full()
     view = TurnView(wire.state, wire.turns[1])
-    assert isinstance(view.sound, Clip)
-    assert view.sound.seconds == pytest.approx(0.5)
-    assert view.heard == pytest.approx(0.3)
+    assert isinstance(view.audio_so_far, Clip)
+    assert view.audio_so_far.seconds == pytest.approx(0.5)
+    assert view.played == pytest.approx(0.3)
     assert view.input == "How is the weather?"
     assert view.input.audio.to_pcm16() == tone(200)
 

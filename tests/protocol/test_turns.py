@@ -598,4 +598,4 @@ def test_less_than_nothing_was_never_heard():
     wire.ask()
     wire.begin("resp_1", "item_a")
     wire.server("conversation.item.truncated", item_id="item_a", content_index=0, audio_end_ms=-100)
-    assert wire.conversation.items["item_a"].heard_ms == 0
+    assert wire.conversation.items["item_a"].played_ms == 0

@@ -235,7 +235,7 @@ def test_transcription_by_tokens_is_paid_at_prices_of_your_own():
     wire["input_token_details"] = {"text_tokens": 10, "audio_tokens": 28}
     heard = Usage.from_transcription(wire, "my-ears")
     assert heard.transcription["my-ears"]["audio_tokens"] == 28
-    models.use(
+    models.load(
         {"as_of": "2027-01-05", "models": [{"id": "my-ears", "text": [1, 1, 5], "audio": [3, 3, None]}]}
     )
     try:

@@ -93,7 +93,7 @@ def test_killed_at_any_moment(home, seed):
     assert [(e.frame, e.direction) for e in recording.log] == [frame(number) for number in range(count)]
     assert recording.problem is None
     assert "ended with its process" in recording.header["end"]["why"]
-    assert (recording.where, recording.engine, recording.billed) == ("a test", "fake", False)
+    assert (recording.endpoint, recording.engine, recording.billed) == ("a test", "fake", False)
 
 
 def test_it_follows_and_is_gone_after_close(home):
@@ -239,7 +239,7 @@ def test_opus_that_does_not_unpack_is_not_copied(home):
     (home / "x.rtnb").write_bytes(b"".join(out))
     recover(home / "x.rtnb", home / "y.rtnb")
     recording = rtnb.open(home / "y.rtnb")
-    assert any(turn.sound is not None for turn in recording.turns)
+    assert any(turn.audio_so_far is not None for turn in recording.turns)
     assert len(recording.log) == len(full().state.log)
 
 

@@ -92,10 +92,10 @@ def test_voice_becomes_silence(file, tmp_path, who):
     assert after.header["scrubbed"] == [f"voice of {who}"]
     assert [len(e.frame) for e in after.log] == [len(e.frame) for e in before.log]
     for one, other in zip(before.turns, after.turns, strict=True):
-        assert other.said == one.said
+        assert other.text_so_far == one.text_so_far
         for gone, was, now in (
             ("user", one.input.audio, other.input.audio),
-            ("assistant", one.sound, other.sound),
+            ("assistant", one.audio_so_far, other.audio_so_far),
         ):
             if was is not None:
                 assert now.seconds == was.seconds
@@ -111,9 +111,9 @@ def test_words_become_x(file, tmp_path):
         assert word in frames_of(file)
         assert word not in frames_of(tmp_path / "y.rtnb") + (tmp_path / "y.rtnb").read_bytes()
     before, after = rtnb.open(file), rtnb.open(tmp_path / "y.rtnb")
-    assert [t.said.count(" ") for t in after.turns] == [t.said.count(" ") for t in before.turns]
+    assert [t.text_so_far.count(" ") for t in after.turns] == [t.text_so_far.count(" ") for t in before.turns]
     assert after.usage == before.usage
-    assert [t.sound for t in after.turns] == [t.sound for t in before.turns]
+    assert [t.audio_so_far for t in after.turns] == [t.audio_so_far for t in before.turns]
     assert [t.marks for t in after.turns] == [t.marks for t in before.turns]
 
 
@@ -464,7 +464,9 @@ def test_ids_that_look_like_none_stay_as_different_as_they_were(tmp_path):
         assert [turn.status for turn in after.turns] == [turn.status for turn in before.turns]
         items, others = before.conversation.items, after.conversation.items
         assert [len(item.text) for item in items.values()] == [len(item.text) for item in others.values()]
-        assert [turn.said == "" for turn in after.turns] == [turn.said == "" for turn in before.turns]
+        assert [turn.text_so_far == "" for turn in after.turns] == [
+            turn.text_so_far == "" for turn in before.turns
+        ]
         if rule.text == "all":
             assert not any(name.encode() in frames_of(tmp_path / "y.rtnb") for name in names)
         else:

@@ -261,7 +261,7 @@ async def test_an_interrupted_answer_is_truncated_to_what_was_heard():
         response = done(await wire.until("rate_limits.updated"))
         item = response["output"][0]["id"]
         assert (await truncate(wire, item, 160))["type"] == "conversation.item.truncated"
-        assert wire.conversation.items[item].heard_ms == 160
+        assert wire.conversation.items[item].played_ms == 160
 
 
 async def test_items_given_with_a_response_must_be_right():

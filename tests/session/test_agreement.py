@@ -54,7 +54,7 @@ class Agreement(RuleBasedStateMachine):
         for turn in self.session.turns:
             await turn
         await self.session.update(tool_choice="auto")
-        while self.session._line._outbox.qsize():
+        while self.session._connection._outbox.qsize():
             await asyncio.sleep(0)
 
     @property
@@ -68,7 +68,7 @@ class Agreement(RuleBasedStateMachine):
     async def _send(self, *things: Any, **options: Any) -> None:
         turn = await self.session.send(*things, **options)
         assert turn.status in ("completed", "incomplete"), (turn.status, turn.error)
-        assert turn.said
+        assert turn.text_so_far
 
     @rule(seconds=st.sampled_from([0.15, 0.5]), words=WORDS)
     def send_speech_and_text(self, seconds: float, words: str) -> None:

@@ -214,7 +214,7 @@ async def test_a_refused_commit_that_waits_fails_its_turn_alone(bench: Bench) ->
     running = session.send("one")
     session.append(rtnb.Clip.tone(300, 0.5))
     session.send_event({"type": "input_audio_buffer.clear"})
-    session._feed._buffered = 48_000  # as if it had not noticed
+    session._input_buffer._buffered = 48_000  # as if it had not noticed
     refused = await session.commit()
     assert refused.status == "failed"
     assert (await running).status == "completed"
@@ -261,8 +261,8 @@ async def test_cancelling_keeps_what_was_said(bench: Bench) -> None:
     turn.cancel()
     await turn
     assert turn.status == "cancelled"
-    assert turn.said
-    assert turn.sound is not None
+    assert turn.text_so_far
+    assert turn.audio_so_far is not None
     assert (await session.send("still there?")).status == "completed"
 
 
@@ -285,9 +285,9 @@ async def test_interrupting_cuts_the_item_to_what_was_heard(bench: Bench) -> Non
     whole = turn.audio.seconds
     turn.interrupt(0.4)
     async with asyncio.timeout(5):
-        while turn.heard is None:
+        while turn.played is None:
             await asyncio.sleep(0.01)
-    assert turn.heard == pytest.approx(0.4)
+    assert turn.played == pytest.approx(0.4)
     assert turn.status == "interrupted"
     assert turn.audio.seconds == whole  # the unheard rest is kept
     with pytest.raises(ArgumentError, match="seconds"):
@@ -301,13 +301,13 @@ async def test_interrupting_before_anything_was_heard(bench: Bench) -> None:
     async with asyncio.timeout(5):
         while not session.state.log.filter("conversation.item.deleted"):
             await asyncio.sleep(0.01)
-    assert (turn.heard, turn.status) == (0, "interrupted")
+    assert (turn.played, turn.status) == (0, "interrupted")
     assert turn.audio.seconds > 0
     assert "0.00 s of" in turn._repr_mimebundle_()["text/html"]
     recorded = SessionState.of(session.state.log)  # what a recording of it knows
     fold = recorded.turns.all[turn.number]
     view = TurnView(recorded, fold)
-    assert (view.heard, view.status, view.marks) == (0, "interrupted", turn.marks)
+    assert (view.played, view.status, view.marks) == (0, "interrupted", turn.marks)
     assert {"interrupted", "cut"} <= set(turn.marks)
 
 
@@ -317,7 +317,7 @@ async def test_deleting_an_answer_says_nothing_of_what_was_heard(bench: Bench) -
     session.send_event({"type": "conversation.item.delete", "item_id": turn.items[0].id})
     await session.send("go on")
     assert session.state.log.filter("conversation.item.deleted")
-    assert (turn.heard, turn.status) == (None, "completed")
+    assert (turn.played, turn.status) == (None, "completed")
     assert not {"interrupted", "cut"} & set(turn.marks)
 
 
@@ -327,7 +327,7 @@ async def test_cutting_leaves_alone_what_was_heard_to_its_end(bench: Bench) -> N
     assert not session.cut_turn(turn, turn.audio.seconds)
     assert await session.send("go on")
     assert not session.state.log.filter("conversation.item.truncate")
-    assert (turn.heard, turn.status) == (None, "completed")
+    assert (turn.played, turn.status) == (None, "completed")
 
 
 async def test_interrupting_by_what_a_player_knows(bench: Bench) -> None:
@@ -336,12 +336,12 @@ async def test_interrupting_by_what_a_player_knows(bench: Bench) -> None:
     done: list[bool] = []
     with pytest.raises(ArgumentError, match="nothing plays this turn"):
         turn.interrupt()
-    turn.silence = lambda: done.append(session.interrupt_turn(turn, 0.2))
+    turn.stop_playback = lambda: done.append(session.interrupt_turn(turn, 0.2))
     turn.interrupt()
     async with asyncio.timeout(5):
-        while turn.heard is None:
+        while turn.played is None:
             await asyncio.sleep(0.01)
-    assert turn.heard == pytest.approx(0.2)
+    assert turn.played == pytest.approx(0.2)
     assert done == [True]
 
 
@@ -387,7 +387,7 @@ async def test_a_tool_without_a_function_is_the_callers_to_answer(bench: Bench) 
     session.send_event({"type": "conversation.item.create", "item": item})
     session.send_event({"type": "response.create"})
     async with asyncio.timeout(5):
-        while "found" not in turn.said:
+        while "found" not in turn.text_so_far:
             await asyncio.sleep(0.01)
     assert len(session.state.turns.all) == 1  # it is still the same turn
 

@@ -113,7 +113,7 @@ def test_dollars_are_those_of_the_dated_prices() -> None:
     [gauge] = budget(wire, "$1").gauges
     assert gauge.used == pytest.approx(1_500 * 5e-6)
     assert gauge.note == ""
-    wire.state.stated = "gpt-realtime"
+    wire.state.requested_model = "gpt-realtime"
     wire.server("session.updated", session={"model": "a-deployment"})
     assert budget(wire, 1).gauges[0].used == pytest.approx(1_500 * 4e-6)
 

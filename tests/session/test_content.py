@@ -7,7 +7,7 @@ import pytest
 from rtnb.audio import Clip
 from rtnb.errors import ArgumentError, AudioError
 from rtnb.protocol import models
-from rtnb.session.content import Picture, contents
+from rtnb.session.content import Picture, parse_content
 
 SEED = models.find(models.SEED)
 NEWER = models.find("gpt-realtime-2.1")
@@ -47,9 +47,9 @@ def wav(tmp_path):
 
 
 def test_text():
-    assert contents(["Hello"], SEED) == ["Hello"]
-    assert contents(["a", ["b", ("c", ["d"])]], SEED) == ["a", "b", "c", "d"]
-    assert contents(["/etc/hostname"], SEED) == ["/etc/hostname"]
+    assert parse_content(["Hello"], SEED) == ["Hello"]
+    assert parse_content(["a", ["b", ("c", ["d"])]], SEED) == ["a", "b", "c", "d"]
+    assert parse_content(["/etc/hostname"], SEED) == ["/etc/hostname"]
 
 
 def test_sound(wav):
@@ -63,7 +63,7 @@ def test_sound(wav):
         (array, 12_000),
         array.tolist and array * 1,
     ]
-    made = contents(given, SEED)
+    made = parse_content(given, SEED)
     assert made[0] is TONE
     assert all(isinstance(one, Clip) for one in made)
     assert [one.rate for one in made] == [24_000] * 5 + [12_000, 24_000]
@@ -72,7 +72,7 @@ def test_sound(wav):
 
 def test_stereo_and_lists_in_order(wav):
     stereo = np.stack([TONE.samples, TONE.samples])
-    made = contents(["What is this?", [stereo, "And this?"], wav], SEED)
+    made = parse_content(["What is this?", [stereo, "And this?"], wav], SEED)
     assert [type(one).__name__ for one in made] == ["str", "Clip", "str", "Clip"]
     assert len(made[1]) == 4800
 
@@ -80,28 +80,28 @@ def test_stereo_and_lists_in_order(wav):
 def test_the_name_of_a_file_is_no_text(wav, monkeypatch):
     monkeypatch.chdir(wav.parent)
     with pytest.raises(ArgumentError, match="is the name of a file that is here") as raised:
-        contents([wav.name], SEED)
+        parse_content([wav.name], SEED)
     assert f"send pathlib.Path({wav.name!r})" in str(raised.value)
     for text in ("nowhere.wav", "long " * 2000 + ".wav", "a\0.wav"):
-        assert contents([text], SEED) == [text]
+        assert parse_content([text], SEED) == [text]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".PNG", ".jpg"])
 def test_pictures(tmp_path, suffix):
     path = tmp_path / f"p{suffix}"
     path.write_bytes(PNG)
-    url = contents([PNG], NEWER)[0].url
+    url = parse_content([PNG], NEWER)[0].url
     assert url.startswith("data:image/png;base64,")
     assert b64decode(url.partition(",")[2]) == PNG
     for thing in (path, Image(), ArrayImage(), Picture(url), memoryview(PNG)):
-        assert contents([thing], NEWER) == [Picture(url)]
-    assert contents([b"\xff\xd8\xff\xe0rest"], NEWER)[0].url.startswith("data:image/jpeg;base64,")
+        assert parse_content([thing], NEWER) == [Picture(url)]
+    assert parse_content([b"\xff\xd8\xff\xe0rest"], NEWER)[0].url.startswith("data:image/jpeg;base64,")
 
 
 def test_pictures_go_only_where_they_can():
     with pytest.raises(ArgumentError, match="gpt-4o-realtime-preview takes text and audio, no images"):
-        contents(["See:", PNG], SEED)
-    assert isinstance(contents([PNG], STRANGER)[0], Picture)
+        parse_content(["See:", PNG], SEED)
+    assert isinstance(parse_content([PNG], STRANGER)[0], Picture)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_pictures_go_only_where_they_can():
 )
 def test_what_cannot_be_sent(things, sentence):
     with pytest.raises(ArgumentError) as raised:
-        contents(things, NEWER)
+        parse_content(things, NEWER)
     assert sentence in str(raised.value)
 
 
@@ -145,19 +145,19 @@ def test_what_cannot_be_sent(things, sentence):
 )
 def test_sound_that_cannot_be_read(thing):
     with pytest.raises(AudioError):
-        contents([thing], SEED)
+        parse_content([thing], SEED)
 
 
 def test_a_directory_named_like_a_picture(tmp_path):
     (tmp_path / "p.png").mkdir()
     with pytest.raises(ArgumentError, match="cannot be read"):
-        contents([tmp_path / "p.png"], NEWER)
+        parse_content([tmp_path / "p.png"], NEWER)
 
 
 def test_a_file_named_like_a_picture_that_is_none(tmp_path):
     (tmp_path / "p.png").write_bytes(b"GIF89a")
     with pytest.raises(ArgumentError, match=r"p\.png is no PNG or JPEG"):
-        contents([tmp_path / "p.png"], NEWER)
+        parse_content([tmp_path / "p.png"], NEWER)
 
 
 def test_what_holds_a_clip_is_its_clip() -> None:
@@ -165,4 +165,4 @@ def test_what_holds_a_clip_is_its_clip() -> None:
         def __clip__(self) -> Clip:
             return Clip.tone(300, 0.5)
 
-    assert contents([Holder()], models.find(models.SEED)) == [Clip.tone(300, 0.5)]
+    assert parse_content([Holder()], models.find(models.SEED)) == [Clip.tone(300, 0.5)]

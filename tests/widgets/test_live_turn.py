@@ -122,7 +122,7 @@ async def test_a_turn_is_played_and_then_replaced_by_its_card(session: AsyncSess
     assert set(last) == {"text/plain", "text/html"}
     assert "data:audio/ogg;base64," in last["text/html"]
     assert shown.turn.status == "completed"
-    assert shown.turn.silence is None
+    assert shown.turn.stop_playback is None
     # A page that was loaded again, or a second tab, gets the card from the widget.
     assert shown.widget.card == last["text/html"]
     assert shown.widget.comm is not None
@@ -151,7 +151,7 @@ async def test_where_no_page_answers_the_card_comes_all_the_same(
     shown, page = show(session.send("hello there"))
     await until(lambda: shown.replaced)
     assert page.told == []
-    assert shown.turn.heard is None
+    assert shown.turn.played is None
     assert "You said: hello there" in OutputCell.made[0].bundles[-1]["text/html"]
 
 
@@ -180,7 +180,7 @@ async def test_stopping_in_the_page_cuts_to_what_was_heard(session: AsyncSession
     await shown.turn
     page.say("stop")
     await until(lambda: shown.replaced)
-    assert shown.turn.heard == pytest.approx(0.64)
+    assert shown.turn.played == pytest.approx(0.64)
     assert shown.turn.status == "interrupted"
     assert "0.64 s of" in OutputCell.made[0].bundles[-1]["text/html"]
     assert "first 0.64 s was heard" in OutputCell.made[0].bundles[-1]["text/html"]  # the picture says so too
@@ -193,7 +193,7 @@ async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts(session: A
     page.say("stop", hush="page-1")
     page.played(480, kind="flushed", id="page-1")
     await until(lambda: shown.replaced)
-    assert shown.turn.heard == pytest.approx(0.48)
+    assert shown.turn.played == pytest.approx(0.48)
     assert "flush" not in [message["kind"] for message in page.told]
 
 
@@ -218,7 +218,7 @@ async def test_turns_sound_one_after_the_other(session: AsyncSession) -> None:
     await until(lambda: three.bytes)
     three.played(900, over=True)
     await until(lambda: first.replaced and second.replaced and third.replaced)
-    assert [shown.turn.heard for shown in (first, second, third)] == [None, pytest.approx(0.64), None]
+    assert [shown.turn.played for shown in (first, second, third)] == [None, pytest.approx(0.64), None]
 
 
 async def test_a_turn_whose_page_is_gone_holds_up_no_other(
@@ -242,7 +242,7 @@ async def test_speaking_ends_what_sounds_and_what_waits_to(session: AsyncSession
     await second.turn
     session.append(Clip.tone(300, 1.0))
     await until(lambda: first.replaced and second.replaced)
-    assert [first.turn.heard, second.turn.heard] == [pytest.approx(0.64), 0.0]
+    assert [first.turn.played, second.turn.played] == [pytest.approx(0.64), 0.0]
     assert not two.bytes
 
 
@@ -253,7 +253,7 @@ async def test_stopping_what_a_talk_plays_is_left_to_the_talk(session: AsyncSess
     shown.begin()
     page.say("hello")
     asked: list[str] = []
-    turn.silence = lambda: asked.append("talk")
+    turn.stop_playback = lambda: asked.append("talk")
     page.say("stop")
     await turn
     assert (asked, turn.status) == (["talk"], "completed")
@@ -266,7 +266,7 @@ async def test_interrupting_from_python_silences_the_page(session: AsyncSession)
     await shown.turn
     shown.turn.interrupt()
     await until(lambda: shown.replaced)
-    assert shown.turn.heard == pytest.approx(0.64)
+    assert shown.turn.played == pytest.approx(0.64)
     assert "flush" in [message["kind"] for message in page.told]
 
 
@@ -276,7 +276,7 @@ async def test_interrupting_with_a_number_silences_the_page_too(session: AsyncSe
     await shown.turn
     shown.turn.interrupt(1.5)
     await until(lambda: shown.replaced)
-    assert shown.turn.heard == pytest.approx(1.5)
+    assert shown.turn.played == pytest.approx(1.5)
     assert len([message for message in page.told if message["kind"] == "flush"]) == 1
     assert len(shown.turn.events.filter("conversation.item.truncate")) == 1
 
@@ -288,7 +288,7 @@ async def test_speaking_interrupts(session: AsyncSession) -> None:
     await shown.turn
     session.append(Clip.tone(300, 1.0))
     await until(lambda: shown.replaced)
-    assert shown.turn.heard == pytest.approx(0.64)
+    assert shown.turn.played == pytest.approx(0.64)
 
 
 async def test_speaking_that_shall_not_interrupt_does_not(session: AsyncSession) -> None:
@@ -301,7 +301,7 @@ async def test_speaking_that_shall_not_interrupt_does_not(session: AsyncSession)
     assert "flush" not in [message["kind"] for message in page.told]
     page.played(9000, over=True)
     await until(lambda: shown.replaced)
-    assert shown.turn.heard is None
+    assert shown.turn.played is None
 
 
 async def test_a_queued_turn_waits_in_words(session: AsyncSession) -> None:
@@ -364,7 +364,7 @@ async def test_blocked_sound_waits_for_its_user(
     assert not shown.replaced
     page.played(400, over=True)
     await until(lambda: shown.replaced)
-    assert shown.turn.heard is None
+    assert shown.turn.played is None
 
 
 async def test_a_broken_page_is_a_sentence_and_no_wait(session: AsyncSession) -> None:

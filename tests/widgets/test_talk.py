@@ -203,8 +203,8 @@ async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -
     page.speak()
     await until(lambda: talk.turns and talk.turns[0].done)
     page.speak()
-    await until(lambda: talk.turns[0].heard is not None)
-    assert talk.turns[0].heard == pytest.approx(0.12)
+    await until(lambda: talk.turns[0].played is not None)
+    assert talk.turns[0].played == pytest.approx(0.12)
     assert talk.turns[0].status == "interrupted"
     await until(lambda: "0.12 s" in page.lines().get("0-assistant", {}).get("note", ""))
 
@@ -218,8 +218,8 @@ async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts_once(
     turn = await core.send("hello there")
     page.say("press", hush="page-1")
     page.played(230, kind="flushed", id="page-1")
-    await until(lambda: turn.heard is not None)
-    assert turn.heard == pytest.approx(0.23)
+    await until(lambda: turn.played is not None)
+    assert turn.played == pytest.approx(0.23)
     page.say("finish", hush="page-2")
     page.played(230, kind="flushed", id="page-2")
     await until(lambda: talk._widget.card)
@@ -241,8 +241,8 @@ async def test_a_page_that_fell_silent_by_itself_is_not_asked_to_while_the_answe
     assert not turn.done
     page.say("interrupt", hush="page-1")
     page.played(80, kind="flushed", id="page-1")
-    await until(lambda: turn.heard is not None)
-    assert turn.heard == pytest.approx(0.08)
+    await until(lambda: turn.played is not None)
+    assert turn.played == pytest.approx(0.08)
     assert "flush" not in page.kinds()
     await turn
     assert len(core.state.log.filter("conversation.item.truncate")) == 1
@@ -296,7 +296,7 @@ async def test_a_page_that_cannot_play_says_so_and_is_tried_again(core: AsyncSes
     page.items.clear()
     await core.send("and more")
     assert page.items
-    assert turn.heard is None  # it was read
+    assert turn.played is None  # it was read
 
 
 async def test_pressing_the_button_silences_what_was_sent_before_too(
@@ -312,7 +312,7 @@ async def test_pressing_the_button_silences_what_was_sent_before_too(
     assert shown._player.pending
     page.say("press")
     assert not shown._player.pending
-    await until(lambda: shown.turn.heard == 0.0)
+    await until(lambda: shown.turn.played == 0.0)
 
 
 async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
@@ -347,7 +347,7 @@ async def test_push_to_talk(core: AsyncSession, panel: Any) -> None:
     await until(lambda: talk.turns and talk.turns[0].done)
     assert talk.turns[0].input.audio.seconds == pytest.approx(1.0)  # the short one was cleared
     page.say("press")  # while the answer sounds: it is silenced and cut
-    await until(lambda: talk.turns[0].heard is not None)
+    await until(lambda: talk.turns[0].played is not None)
     page.speak(Clip.tone(300, 0.5))
     page.say("release")
     await until(lambda: len(talk.turns) == 2 and talk.turns[1].done)
@@ -423,7 +423,7 @@ async def test_what_is_said_soon_after_a_release_is_neither_lost_nor_mixed(
         page.say("press")
         page.speak(Clip.tone(300, seconds))
         page.say("release")
-    await until(lambda: talk.turns[-1].done and talk.turns[-1].said)
+    await until(lambda: talk.turns[-1].done and talk.turns[-1].text_so_far)
     sounds = [item.audio_ms for item in core.state.conversation if item.role == "user" and item.audio_ms]
     assert sounds == [500, 1500]
     assert [turn.status for turn in talk.turns[1:]] == ["cancelled", "completed"]
