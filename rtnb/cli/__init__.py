@@ -55,7 +55,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in named:
         module = import_module(f".{name}", __package__)
         module.add_parser(subparsers).set_defaults(run=module.run)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and args.command != "lab":
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unknown:  # such as --allow-root: JupyterLab's own options
+        args.more = [*unknown, *args.more]
     try:
         status = int(args.run(args))
         print(end="", flush=True)  # what is still buffered may meet a closed pipe: here, not at exit

@@ -19,7 +19,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MethodType
 from typing import Any
 
 import orjson
@@ -47,6 +48,8 @@ class Tool:
     parameters: Mapping[str, Any]
     function: Callable[..., Any] | None = None
     _validate: Callable[[Any], dict[str, Any]] | None = field(default=None, repr=False)
+    _unbound: bool = field(default=False, repr=False)
+    """Whether the function is a method that still lacks its object; see ``__get__``."""
 
     @classmethod
     def of(cls, thing: Tool | Callable[..., Any] | Mapping[str, Any]) -> Tool:
@@ -68,6 +71,13 @@ class Tool:
         if callable(thing):
             return _from_function(thing)
         raise ArgumentError(f"a tool is a typed function, an rtnb.tool or a dict, not {type(thing).__name__}")
+
+    def __get__(self, instance: object, owner: type | None = None) -> Tool:
+        """Bind a method that ``rtnb.tool`` decorates to its object, as Python binds a plain method."""
+        if instance is None or not self._unbound:
+            return self
+        assert self.function is not None
+        return replace(self, function=MethodType(self.function, instance), _unbound=False)
 
     @property
     def wire(self) -> dict[str, Any]:
@@ -127,10 +137,16 @@ def tool(function: Callable[..., Any]) -> Tool:
 def tools_of(given: Any) -> list[Tool]:
     """Return tools from a list of what `Tool.of` takes, or from one alone. Raises ArgumentError."""
     if callable(given) or isinstance(given, Mapping):
-        return [Tool.of(given)]
+        given = [given]
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ArgumentError(f"tools is a list of typed functions, not {given!r:.80}")
-    return [Tool.of(one) for one in given]
+    tools = [Tool.of(one) for one in given]
+    for made in tools:
+        if made._unbound:
+            raise ArgumentError(
+                f"{made.name} is a method without its object: pass tools=[obj.{made.name}], not the class's"
+            )
+    return tools
 
 
 def _checked(name: str) -> str:
@@ -153,13 +169,16 @@ def _from_function(function: Callable[..., Any]) -> Tool:
     names: dict[str, str] = {}
     fields: dict[str, Any] = {}
     for parameter in _parameters(name, function):
-        told: dict[str, Any] = {"alias": parameter.name}
-        if parameter.name in described:
-            told["description"] = described[parameter.name]
+        about: dict[str, Any] = {"alias": parameter.name}
+        # Annotated[str, "text"] describes the parameter where the docstring does not.
+        notes = [note for note in getattr(parameter.annotation, "__metadata__", ()) if isinstance(note, str)]
+        description = described.get(parameter.name) or next(iter(notes), None)
+        if description:
+            about["description"] = description
         default = ... if parameter.default is parameter.empty else parameter.default
         field = f"field{len(fields)}"  # the alias is the name: a field of its own could hide pydantic's
         names[parameter.name] = field
-        fields[field] = (parameter.annotation, Field(default, **told))
+        fields[field] = (parameter.annotation, Field(default, **about))
     try:
         model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         schema = model.model_json_schema(schema_generator=Schema)
@@ -176,8 +195,17 @@ def _from_function(function: Callable[..., Any]) -> Tool:
             raise ArgumentError(f"the arguments do not fit: {wrong}") from None
         return {name: getattr(made, field) for name, field in names.items()}
 
-    about = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
-    return Tool(name, about, schema, function, validate)
+    text = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
+    return Tool(name, text, schema, function, validate, _is_unbound(function))
+
+
+def _is_unbound(function: Callable[..., Any]) -> bool:
+    """Tell whether a function is a method as it stands in its class: its first parameter is ``self``."""
+    if not inspect.isfunction(function):
+        return False
+    first = next(iter(function.__code__.co_varnames[: function.__code__.co_argcount]), "")
+    scope = function.__qualname__.rpartition(".")[0]
+    return first == "self" and bool(scope) and not scope.endswith("<locals>")
 
 
 def _parameters(name: str, function: Callable[..., Any]) -> list[inspect.Parameter]:
@@ -185,6 +213,8 @@ def _parameters(name: str, function: Callable[..., Any]) -> list[inspect.Paramet
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     except Exception as error:  # annotations are the caller's code
         raise ArgumentError(f"{name}: its parameters cannot be read: {error}") from None
+    if _is_unbound(function):  # the object comes from Tool.__get__, never from the model
+        parameters = parameters[1:]
     for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise ArgumentError(f"{name}: a tool has named parameters only, not {parameter}")

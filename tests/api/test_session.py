@@ -186,7 +186,7 @@ def test_refused_before_anything_is_opened() -> None:
     ):
         with pytest.raises(rtnb.ArgumentError, match=words):
             rtnb.connect("ws://127.0.0.1:9/", **options)  # nobody listens there
-    with pytest.raises(rtnb.ArgumentError, match="leave"):
+    with pytest.raises(rtnb.ArgumentError, match="pass either|leave"):
         rtnb.connect("gpt-realtime", engine="local")
     with pytest.raises(rtnb.ArgumentError, match="The embedded engine needs none") as refused:
         rtnb.connect(api_key="sk-secret")

@@ -256,13 +256,14 @@ def search(count: int) -> None:
 async def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"of {', '.join(FIGURES)}; default: all")
+    names = ", ".join(FIGURES)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"any of {names}; all by default")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--events", type=int, default=1_000_000)
     given = parser.parse_args()
     # argparse checks the empty list of nargs="*" against choices before Python 3.12, so they are checked here.
     if unknown := set(given.figures) - set(FIGURES):
-        parser.error(f"unknown figures {', '.join(sorted(unknown))}: expected {', '.join(FIGURES)}")
+        parser.error(f"unknown figures {', '.join(sorted(unknown))}: expected {names}")
     given.figures = given.figures or list(FIGURES)
     if "memory" in given.figures:
         memory(given.events)

@@ -198,3 +198,34 @@ def test_jupyterlab_starts_and_ends_by_ctrl_c(tmp_path):
     assert running.returncode == 0, rest
     assert "Traceback" not in rest
     assert (tmp_path / "copies" / "00-start.ipynb").exists()
+
+
+def test_options_of_jupyter_lab_may_stand_alone(started):
+    assert main(["lab", "--allow-root", "--no-browser"]) == 0
+    assert started[0][-1] == "--allow-root"
+    assert main(["lab", "00-start", "--allow-root", "--ServerApp.port=8888"]) == 0
+    assert started[1][-2:] == ["--allow-root", "--ServerApp.port=8888"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are POSIX's")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_ending_rtnb_lab_ends_what_it_started(number, tmp_path):
+    child = (
+        "import pathlib, signal, sys, time\n"
+        "def end(*_):\n"
+        f"    pathlib.Path({str(tmp_path / 'ended')!r}).touch()\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    code = (
+        "import sys; from rtnb.cli.lab import _until_it_ends\n"
+        f"sys.exit(_until_it_ends([sys.executable, '-c', {child!r}]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as lab_process:
+        assert lab_process.stdout is not None
+        assert lab_process.stdout.readline() == "ready\n"
+        lab_process.send_signal(number)
+        assert lab_process.wait(60) == 0
+    assert (tmp_path / "ended").exists()

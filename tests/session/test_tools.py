@@ -372,3 +372,40 @@ def test_one_tool_needs_no_list():
     for wrong in ("weather", 3):
         with pytest.raises(ArgumentError, match="tools is a list of typed functions, not"):
             tools_of(wrong)
+
+
+class Weather:
+    def __init__(self, sky: str) -> None:
+        self.sky = sky
+
+    @tool
+    def look(self, city: Annotated[str, "A city's name"], days: int = 1) -> str:
+        """Report the weather."""
+        return f"{self.sky} in {city} for {days}"
+
+    def plain(self, city: str) -> str:
+        """Report the weather."""
+        return self.sky
+
+
+async def test_a_decorated_method_is_bound_to_its_object():
+    sunny, grey = Weather("sunny"), Weather("grey")
+    assert list(sunny.look.wire["parameters"]["properties"]) == ["city", "days"]
+    assert await sunny.look.run('{"city": "Rome"}') == "sunny in Rome for 1"
+    assert await grey.look.run('{"city": "Oslo", "days": 2}') == "grey in Oslo for 2"
+    assert sunny.look("Rome") == "sunny in Rome for 1"
+    assert tools_of([sunny.look])[0].name == "look"
+
+
+@pytest.mark.parametrize("method", [Weather.look, Weather.plain])
+def test_a_method_without_its_object_is_refused(method):
+    with pytest.raises(
+        ArgumentError, match=r"is a method without its object: pass tools=\[obj\.(look|plain)\]"
+    ):
+        tools_of([method])
+
+
+def test_text_in_annotated_describes_a_parameter():
+    properties = Weather("sunny").look.wire["parameters"]["properties"]
+    assert properties["city"]["description"] == "A city's name"
+    assert "description" not in properties["days"]
