@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Capture, captureProcessor, findDevice, microphoneProblem } from "../../rtnb/widgets/static/shared/capture.js";
-import { fakeMicrophone, settled } from "./fake-microphone.mjs";
+import { fakeMicrophone, settled } from "./fake_microphone.mjs";
 
 /** Run the audio thread's code here, on a port that keeps what is posted. */
 function processor(size) {

@@ -1,7 +1,7 @@
 // What a page sees of itself: microphone, sound, and how long the kernel takes to answer.
 
-import { el } from "../shared/common.js";
-import { ownKeys } from "../shared/keys.js";
+import { el } from "../shared/dom.js";
+import { ownKeys } from "../shared/shortcuts.js";
 
 const DOCTOR_PINGS = 9;
 const DOCTOR_STATES = {

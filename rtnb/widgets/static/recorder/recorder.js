@@ -1,10 +1,10 @@
 // The recorder: one button, a picture of the sound, and other ways to a sound where there is no microphone.
 
-import { clock, el, prefersStillness } from "../shared/common.js";
-import { ownKeys } from "../shared/keys.js";
-import { howCaptured, MicrophoneSettings } from "../shared/microphone.js";
-import { deskOf } from "./recorder-desk.js";
-import { meterLevel, trimKey } from "./recorder-take.js";
+import { clock, el, prefersStillness } from "../shared/dom.js";
+import { ownKeys } from "../shared/shortcuts.js";
+import { howCaptured, MicrophoneSettings } from "../shared/microphone_settings.js";
+import { deskOf } from "./controller.js";
+import { meterLevel, trimKey } from "./take.js";
 import { colourOf, onTheme } from "../shared/theme.js";
 
 const RECORDER_WINDOW = 10;

@@ -1,5 +1,5 @@
 // What was said, as the page keeps it: lines that grow, each known by its key, in the order they came.
-import { el } from "./common.js";
+import { el } from "./dom.js";
 
 const ANNOUNCED = 4;
 

@@ -1,6 +1,6 @@
 // The page's loudspeaker: one AudioContext for all widgets, one node for each, and exact counts of what was heard.
-import { pcm16ToFloat } from "./common.js";
-import { PlayQueue, registerPlayer } from "./player-worklet.js";
+import { pcm16ToFloat } from "./dom.js";
+import { PlayQueue, registerPlayer } from "./player_worklet.js";
 
 const PLAYER_RATE = 24000;
 const PREBUFFER_SECONDS = 0.1;

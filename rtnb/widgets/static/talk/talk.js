@@ -1,11 +1,11 @@
 // Talking in one cell: microphone, captions, who speaks, push to talk, what it costs.
 import { announceFinal, speakerName } from "../shared/captions.js";
-import { el, keepFocus, setText } from "../shared/common.js";
-import { ownKeys } from "../shared/keys.js";
-import { howCaptured, MicrophoneSettings } from "../shared/microphone.js";
-import { PAGE_LINKS, PageLink } from "../shared/page.js";
-import { contextWords, talkWords } from "./talk-gate.js";
-import { TalkMic } from "./talk-mic.js";
+import { el, keepFocus, setText } from "../shared/dom.js";
+import { ownKeys } from "../shared/shortcuts.js";
+import { howCaptured, MicrophoneSettings } from "../shared/microphone_settings.js";
+import { PAGE_LINKS, PageLink } from "../shared/kernel_link.js";
+import { contextWords, talkWords } from "./gate.js";
+import { TalkMic } from "./talk_microphone.js";
 
 const TALK_MICS = new Map();
 

@@ -1,10 +1,10 @@
 // A recording of any length: looked at, zoomed into, listened to.
 
-import { el, prefersStillness } from "../shared/common.js";
-import { ownKeys } from "../shared/keys.js";
-import { SoundFeed } from "../shared/sound-feed.js";
+import { el, prefersStillness } from "../shared/dom.js";
+import { ownKeys } from "../shared/shortcuts.js";
+import { SoundFeed } from "../shared/streamed_audio.js";
 import { colourOf, onTheme } from "../shared/theme.js";
-import { clampSpan, followSpan, longClock, PeakStore, seekKey, timeMarks, zoomSpan } from "./waveform-view.js";
+import { clampSpan, followSpan, longClock, PeakStore, seekKey, timeMarks, zoomSpan } from "./viewport.js";
 
 const WAVE_PITCH = 2;
 const WAVE_BAR = 1.4;

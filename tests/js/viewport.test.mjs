@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { holdsPart, partsAhead } from "../../rtnb/widgets/static/shared/sound-feed.js";
+import { holdsPart, partsAhead } from "../../rtnb/widgets/static/shared/streamed_audio.js";
 import {
   clampSpan,
   followSpan,
@@ -10,7 +10,7 @@ import {
   seekKey,
   timeMarks,
   zoomSpan,
-} from "../../rtnb/widgets/static/waveform/waveform-view.js";
+} from "../../rtnb/widgets/static/waveform/viewport.js";
 
 const near = (a, b) => assert.ok(Math.abs(a - b) < 1e-6, `${a} is not ${b}`);
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { PageLink } from "../../rtnb/widgets/static/shared/page.js";
+import { PageLink } from "../../rtnb/widgets/static/shared/kernel_link.js";
 
 /** A link to a kernel that answers nothing, what it is told, and a host for views. */
 function bench(hooks = {}) {

@@ -1,8 +1,8 @@
 // A widget's link to the kernel: owner, captions, facts and loudspeaker, kept beyond any one view of it.
 import { captionsAfter } from "./captions.js";
-import { cardNodes } from "./card.js";
-import { UNSEEN_MS } from "./common.js";
-import { Greeting } from "./greeting.js";
+import { cardNodes } from "./static_card.js";
+import { UNSEEN_MS } from "./dom.js";
+import { Greeting } from "./handshake.js";
 import { Player, sharedPage } from "./player.js";
 
 const REPORT_MS = 200;

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { keepFocus, setText } from "../../rtnb/widgets/static/shared/common.js";
+import { keepFocus, setText } from "../../rtnb/widgets/static/shared/dom.js";
 
 test("a text is set only where it is another one", () => {
   const set = [];

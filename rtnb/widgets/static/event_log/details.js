@@ -1,8 +1,8 @@
 // One event of the log in full: what it is, its JSON as a tree, and copies of it.
 
-import { el } from "../shared/common.js";
-import { JsonTree } from "./events-tree.js";
-import { ownKeys } from "../shared/keys.js";
+import { el } from "../shared/dom.js";
+import { JsonTree } from "./json_tree.js";
+import { ownKeys } from "../shared/shortcuts.js";
 
 /** Put a text on the clipboard, and return whether that was allowed; `near` is an element of the page. */
 export async function copyText(text, near) {

@@ -1,7 +1,7 @@
 // The small player under the event log: the sound of one item, and which event of it is heard.
 
-import { clock, el } from "../shared/common.js";
-import { pieceAt } from "./events-list.js";
+import { clock, el } from "../shared/dom.js";
+import { pieceAt } from "./virtual_list.js";
 
 const EVENT_SOUND_TICK = 50;
 

@@ -1,10 +1,10 @@
 // A recorder's doings in this page, apart from how they look: one desk per recorder, however often it is shown.
 
 import { Capture, microphoneProblem } from "../shared/capture.js";
-import { UNSEEN_MS } from "../shared/common.js";
-import { Greeting } from "../shared/greeting.js";
-import { FarPlayer, NearPlayer } from "./recorder-player.js";
-import { FarTake, moveTrim, Take } from "./recorder-take.js";
+import { UNSEEN_MS } from "../shared/dom.js";
+import { Greeting } from "../shared/handshake.js";
+import { FarPlayer, NearPlayer } from "./take_player.js";
+import { FarTake, moveTrim, Take } from "./take.js";
 
 const UPLOAD_PART = 1 << 20;
 const UPLOAD_MOST = 200 << 20;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { deskOf } from "../../rtnb/widgets/static/recorder/recorder-desk.js";
-import { fakeMicrophone, settled } from "./fake-microphone.mjs";
+import { deskOf } from "../../rtnb/widgets/static/recorder/controller.js";
+import { fakeMicrophone, settled } from "./fake_microphone.mjs";
 
 let count = 0;
 

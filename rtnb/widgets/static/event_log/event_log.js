@@ -1,13 +1,13 @@
 // The event log: as many lines as are seen, whatever their number; chips, search, one event in full, and its sound.
 
-import { el, setText } from "../shared/common.js";
-import { EventFeed } from "./events-feed.js";
-import { EVENT_ROW, lineKey, LineStore, manyOf, ScrollMap } from "./events-list.js";
-import { copyText, EventPane } from "./events-pane.js";
-import { EventRow } from "./events-row.js";
-import { EventSound } from "./events-sound.js";
-import { EventTools } from "./events-tools.js";
-import { ownKeys } from "../shared/keys.js";
+import { el, setText } from "../shared/dom.js";
+import { EventFeed } from "./requests.js";
+import { EVENT_ROW, lineKey, LineStore, manyOf, ScrollMap } from "./virtual_list.js";
+import { copyText, EventPane } from "./details.js";
+import { EventRow } from "./row.js";
+import { EventSound } from "./event_player.js";
+import { EventTools } from "./filter_bar.js";
+import { ownKeys } from "../shared/shortcuts.js";
 
 const EVENT_SETTLE = 160;
 const EVENT_HOLD = 80;

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import liveWidget, { liveBars, liveWords } from "../../rtnb/widgets/static/live_turn/live.js";
-import { PAGE_LINKS } from "../../rtnb/widgets/static/shared/page.js";
+import liveWidget, { liveBars, liveWords } from "../../rtnb/widgets/static/live_turn/live_turn.js";
+import { PAGE_LINKS } from "../../rtnb/widgets/static/shared/kernel_link.js";
 
 const words = (more) => liveWords({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
 

@@ -1,7 +1,7 @@
 // Which microphone, and what the browser does to its sound: settings for whoever captures.
 
 import { microphones } from "./capture.js";
-import { el } from "./common.js";
+import { el } from "./dom.js";
 
 const MICROPHONE_FLAGS = [
   ["echoCancellation", "Echo cancellation"],

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { EventFeed } from "../../rtnb/widgets/static/event_log/events-feed.js";
+import { EventFeed } from "../../rtnb/widgets/static/event_log/requests.js";
 import {
   EVENT_ROW,
   eventClock,
@@ -11,8 +11,8 @@ import {
   pieceAt,
   readLine,
   ScrollMap,
-} from "../../rtnb/widgets/static/event_log/events-list.js";
-import { holds, kindOf, previewOf, treeKey } from "../../rtnb/widgets/static/event_log/events-tree.js";
+} from "../../rtnb/widgets/static/event_log/virtual_list.js";
+import { holds, kindOf, previewOf, treeKey } from "../../rtnb/widgets/static/event_log/json_tree.js";
 
 test("times are minutes, seconds and milliseconds, with hours where there are any", () => {
   const times = [0, 1.2345, 61.0004, 3599.9999, 3661.5, -0.25];

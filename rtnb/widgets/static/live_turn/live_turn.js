@@ -1,8 +1,8 @@
 // A live turn: captions as they come, a waveform that grows, sound from the first delta, and two buttons.
 import { announceFinal, speakerName } from "../shared/captions.js";
-import { clock, el, keepFocus, setText } from "../shared/common.js";
-import { ownKeys } from "../shared/keys.js";
-import { PAGE_LINKS, PageLink } from "../shared/page.js";
+import { clock, el, keepFocus, setText } from "../shared/dom.js";
+import { ownKeys } from "../shared/shortcuts.js";
+import { PAGE_LINKS, PageLink } from "../shared/kernel_link.js";
 
 /** Say in words what goes on. */
 export function liveWords({ phase, owned, silent, blocked, playing, lost }) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { TalkMic } from "../../rtnb/widgets/static/talk/talk-mic.js";
+import { TalkMic } from "../../rtnb/widgets/static/talk/talk_microphone.js";
 
 const CHUNK = new Int16Array(960);
 

@@ -1,6 +1,6 @@
 // A JSON value as a tree: made of text alone, opened branch by branch.
 
-import { el } from "../shared/common.js";
+import { el } from "../shared/dom.js";
 
 const TREE_PREVIEW = 60;
 const TREE_LONG = 400;

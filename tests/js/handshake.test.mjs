@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
-import { Greeting } from "../../rtnb/widgets/static/shared/greeting.js";
+import { Greeting } from "../../rtnb/widgets/static/shared/handshake.js";
 
 test("a page greets until it is answered, ever more rarely, by one name", () => {
   mock.timers.enable({ apis: ["setTimeout"] });

@@ -1,6 +1,6 @@
 // What the reader of the event log wants to see: a text or a pattern, and chips.
 
-import { el } from "../shared/common.js";
+import { el } from "../shared/dom.js";
 
 const EVENT_CHIPS = ["client", "server", "audio", "text", "tools", "errors", "limits"];
 const EVENT_ARROWS = { client: "↑ ", server: "↓ " };

@@ -1,7 +1,7 @@
 // One line of the event log on the screen, used for whichever line stands there.
 
-import { el, setText } from "../shared/common.js";
-import { eventClock } from "./events-list.js";
+import { el, setText } from "../shared/dom.js";
+import { eventClock } from "./virtual_list.js";
 
 export class EventRow {
   constructor(name, number) {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { howCaptured, microphoneOptions } from "../../rtnb/widgets/static/shared/microphone.js";
+import { howCaptured, microphoneOptions } from "../../rtnb/widgets/static/shared/microphone_settings.js";
 
 test("what the browser really did is said, and nothing of what it does not tell", () => {
   const info = { device: "Headset", echoCancellation: true, noiseSuppression: false, autoGainControl: null };

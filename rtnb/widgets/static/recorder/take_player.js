@@ -1,6 +1,6 @@
 // Plays what is kept of a take. Each player begins when it is made, and tells `ended` when it is over by itself.
 
-import { SoundFeed } from "../shared/sound-feed.js";
+import { SoundFeed } from "../shared/streamed_audio.js";
 
 const FAR_PACE = 20; // ms between looks at where the sound is
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { FarTake, meterLevel, moveTrim, Take, trimKey } from "../../rtnb/widgets/static/recorder/recorder-take.js";
+import { FarTake, meterLevel, moveTrim, Take, trimKey } from "../../rtnb/widgets/static/recorder/take.js";
 
 function ramp(length, from = 0) {
   return Int16Array.from({ length }, (_, i) => from + i);

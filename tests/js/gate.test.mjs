@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TalkGate, contextWords, gateOpen, talkWords } from "../../rtnb/widgets/static/talk/talk-gate.js";
+import { TalkGate, contextWords, gateOpen, talkWords } from "../../rtnb/widgets/static/talk/gate.js";
 
 const free = { live: true, push: false, held: false, muted: false, half: false, playing: false };
 
