@@ -8,7 +8,14 @@ let count = 0;
 
 /** Return a desk, its model, and what it told the kernel. */
 function desk(traits = {}) {
-  const state = { uid: `${(count += 1)}`, max_seconds: 600, trim_start: 0, trim_end: null, device: "", ...traits };
+  const state = {
+    uid: `${(count += 1)}`,
+    max_seconds: 600,
+    trim_start: 0,
+    trim_end: null,
+    device: "",
+    ...traits,
+  };
   const said = [];
   const heard = new Map();
   const model = {
@@ -138,14 +145,17 @@ quietly("a page answers for the take that it records, and for no other", async (
   assert.equal(one.kinds().at(-1), "stop");
 });
 
-quietly("a take that lies in the kernel is shown, and never in place of the one that is being recorded", async (fake) => {
-  const message = { type: "sound", take: "k", seconds: 2, row: 256 / 24000, part: 5 };
-  const rows = new DataView(new Int8Array(2 * 188).buffer);
-  const one = desk();
-  one.hear(message, [rows]);
-  assert.equal(one.desk.take.seconds, 2);
-  assert.deepEqual(one.desk.trim, { start: 0, end: 2 });
-  const busy = await recording(fake);
-  busy.hear(message, [rows]);
-  assert.notEqual(busy.desk.takeId, "k");
-});
+quietly(
+  "a take that lies in the kernel is shown, and never in place of the one that is being recorded",
+  async (fake) => {
+    const message = { type: "sound", take: "k", seconds: 2, row: 256 / 24000, part: 5 };
+    const rows = new DataView(new Int8Array(2 * 188).buffer);
+    const one = desk();
+    one.hear(message, [rows]);
+    assert.equal(one.desk.take.seconds, 2);
+    assert.deepEqual(one.desk.trim, { start: 0, end: 2 });
+    const busy = await recording(fake);
+    busy.hear(message, [rows]);
+    assert.notEqual(busy.desk.takeId, "k");
+  },
+);

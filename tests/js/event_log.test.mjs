@@ -1,28 +1,37 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-
+import { holds, kindOf, previewOf, treeKey } from "../../rtnb/widgets/static/event_log/json_tree.js";
 import { EventFeed } from "../../rtnb/widgets/static/event_log/requests.js";
 import {
   EVENT_ROW,
   eventClock,
-  lineKey,
   LineStore,
+  lineKey,
   manyOf,
   pieceAt,
   readLine,
   ScrollMap,
 } from "../../rtnb/widgets/static/event_log/virtual_list.js";
-import { holds, kindOf, previewOf, treeKey } from "../../rtnb/widgets/static/event_log/json_tree.js";
 
 test("times are minutes, seconds and milliseconds, with hours where there are any", () => {
   const times = [0, 1.2345, 61.0004, 3599.9999, 3661.5, -0.25];
-  assert.deepEqual(times.map(eventClock), ["00:00.000", "00:01.235", "01:01.000", "1:00:00.000", "1:01:01.500", "−00:00.250"]);
+  assert.deepEqual(times.map(eventClock), [
+    "00:00.000",
+    "00:01.235",
+    "01:01.000",
+    "1:00:00.000",
+    "1:01:01.500",
+    "−00:00.250",
+  ]);
 });
 
 test("lines are read as they are told", () => {
   assert.deepEqual(readLine([3, 1.5, "hello"]), { turn: 3, t: 1.5, words: "hello", heading: true });
   const row = readLine([7, 2, 0.5, 1, "x.delta", false, 3, "ab"]);
-  assert.deepEqual([row.event, row.count, row.server, row.type, row.turn, row.heading], [7, 2, true, "x.delta", 3, false]);
+  assert.deepEqual(
+    [row.event, row.count, row.server, row.type, row.turn, row.heading],
+    [7, 2, true, "x.delta", 3, false],
+  );
 });
 
 test("a short list scrolls as any element does", () => {
@@ -54,7 +63,10 @@ test("every line of a list of any length can be reached, and stays whole", () =>
     assert.equal(map.first, 0);
     for (const line of [0, 5, Math.floor(total / 2), total - 1]) {
       map.reveal(line);
-      assert.ok(line * EVENT_ROW >= map.top - 1e-6 && (line + 1) * EVENT_ROW <= map.top + map.view + 1e-6, `${total} ${line}`);
+      assert.ok(
+        line * EVENT_ROW >= map.top - 1e-6 && (line + 1) * EVENT_ROW <= map.top + map.view + 1e-6,
+        `${total} ${line}`,
+      );
       assert.ok(map.place >= 0 && map.place <= map.maxScroll);
     }
   }
@@ -100,7 +112,12 @@ test("what is seen and not known is asked for, with some around it", () => {
   assert.deepEqual(store.missing(0, 20), [0, 84]);
   assert.deepEqual(store.missing(500, 20), [468, 584]);
   assert.deepEqual(store.missing(990, 20), [958, 1000]);
-  store.take({ start: 468, lines: Array.from({ length: 116 }, (_, i) => row(468 + i)), total: 1000, stable: 1000 });
+  store.take({
+    start: 468,
+    lines: Array.from({ length: 116 }, (_, i) => row(468 + i)),
+    total: 1000,
+    stable: 1000,
+  });
   assert.equal(store.missing(500, 20), null);
   assert.equal(store.get(510).event, 510);
 });
@@ -124,7 +141,12 @@ test("what may have changed is asked for again, and shown until then", () => {
 test("a page never keeps more than some thousand lines", () => {
   const store = new LineStore();
   for (let start = 0; start < 100_000; start += 64) {
-    store.take({ start, lines: Array.from({ length: 64 }, (_, i) => row(start + i)), total: 100_000, stable: 100_000 });
+    store.take({
+      start,
+      lines: Array.from({ length: 64 }, (_, i) => row(start + i)),
+      total: 100_000,
+      stable: 100_000,
+    });
   }
   assert.ok(store.chunks.size <= 128);
   assert.equal(store.get(99_999).event, 99_999);
@@ -133,7 +155,10 @@ test("a page never keeps more than some thousand lines", () => {
 
 test("the piece that plays is that in which the moment falls", () => {
   const starts = [0, 0.1, 0.2, 0.2, 0.5];
-  assert.deepEqual([-1, 0, 0.05, 0.1, 0.2, 0.3, 9].map((at) => pieceAt(starts, at)), [-1, 0, 0, 1, 3, 3, 4]);
+  assert.deepEqual(
+    [-1, 0, 0.05, 0.1, 0.2, 0.3, 9].map((at) => pieceAt(starts, at)),
+    [-1, 0, 0, 1, 3, 3, 4],
+  );
   assert.equal(pieceAt([], 1), -1);
 });
 
@@ -151,7 +176,10 @@ test("keys move within the list and no further", () => {
 });
 
 test("a value is previewed on one line", () => {
-  assert.equal(previewOf({ a: 1, b: "x", c: null, d: [1, 2], e: {} }), '{a: 1, b: "x", c: null, d: [2], e: {}}');
+  assert.equal(
+    previewOf({ a: 1, b: "x", c: null, d: [1, 2], e: {} }),
+    '{a: 1, b: "x", c: null, d: [2], e: {}}',
+  );
   assert.equal(previewOf([1, { a: 2 }, true]), "[1, {…}, true]");
   assert.equal(previewOf("a".repeat(100), 5), '"aaaaa…"');
   assert.equal(previewOf('say "hi"\n'), '"say \\"hi\\"\\n"');

@@ -2,7 +2,10 @@
 
 /** Put the fake in place, and return { asked, allow(), deny(), live, hear(samples), restore() }. */
 export function fakeMicrophone() {
-  const kept = ["navigator", "AudioContext", "AudioWorkletNode"].map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
+  const kept = ["navigator", "AudioContext", "AudioWorkletNode"].map((name) => [
+    name,
+    Object.getOwnPropertyDescriptor(globalThis, name),
+  ]);
   const fake = { asked: 0, live: 0, ports: [] };
   const stream = () => {
     let on = true;

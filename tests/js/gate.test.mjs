@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TalkGate, contextWords, gateOpen, talkWords } from "../../rtnb/widgets/static/talk/gate.js";
+import { contextWords, gateOpen, TalkGate, talkWords } from "../../rtnb/widgets/static/talk/gate.js";
 
 const free = { live: true, push: false, held: false, muted: false, half: false, playing: false };
 
@@ -29,7 +29,10 @@ test("after the gate closes, silence follows for a moment and then nothing", () 
   assert.equal(gate.decide({ ...free, muted: true }, 0.4), "drop");
   assert.equal(gate.decide(free, 0.4), "send");
   const muted = { ...free, muted: true };
-  assert.deepEqual([1, 2, 3, 4, 5].map(() => gate.decide(muted, 0.4)), ["silence", "silence", "silence", "drop", "drop"]);
+  assert.deepEqual(
+    [1, 2, 3, 4, 5].map(() => gate.decide(muted, 0.4)),
+    ["silence", "silence", "silence", "drop", "drop"],
+  );
   assert.equal(gate.decide(free, 0.4), "send");
 });
 
@@ -56,6 +59,9 @@ test("the state is words", () => {
 });
 
 test("an unknown window is unknown, not full", () => {
-  assert.deepEqual(contextWords([1234, 32000]), { text: "context 1,234 of 32,000 tokens", share: 1234 / 32000 });
+  assert.deepEqual(contextWords([1234, 32000]), {
+    text: "context 1,234 of 32,000 tokens",
+    share: 1234 / 32000,
+  });
   assert.deepEqual(contextWords([0, null]), { text: "context unknown", share: null });
 });

@@ -6,7 +6,12 @@ import { PageLink } from "../../rtnb/widgets/static/shared/kernel_link.js";
 /** A link to a kernel that answers nothing, what it is told, and a host for views. */
 function bench(hooks = {}) {
   const told = [];
-  const model = { on() {}, off() {}, get: (name) => (name === "uid" ? "uid" : ""), send: (message) => told.push(message) };
+  const model = {
+    on() {},
+    off() {},
+    get: (name) => (name === "uid" ? "uid" : ""),
+    send: (message) => told.push(message),
+  };
   const link = new PageLink(model, hooks);
   const host = { replaceChildren() {} };
   return { link, told, show: () => link.show(host, () => ({ root: {}, done() {} })) };
@@ -16,7 +21,13 @@ test("a page that fell silent by itself plays only what comes after the kernel's
   const { link } = bench();
   assert.equal(link.hush(), "");
   const played = [];
-  link.player = { flush: (id) => played.push(id), close() {}, begin() {}, sound: (item) => played.push(item), end() {} };
+  link.player = {
+    flush: (id) => played.push(id),
+    close() {},
+    begin() {},
+    sound: (item) => played.push(item),
+    end() {},
+  };
   const sound = (item) => link.take({ kind: "sound", item }, [null]);
   sound("a");
   const first = link.hush();
@@ -56,7 +67,9 @@ test("a loudspeaker that failed is made anew for what comes after the kernel kno
   const made = [];
   globalThis.AudioContext = class {
     state = "running";
-    audioWorklet = { addModule: () => ((tries += 1) === 1 ? Promise.reject(new Error("no device")) : Promise.resolve()) };
+    audioWorklet = {
+      addModule: () => ((tries += 1) === 1 ? Promise.reject(new Error("no device")) : Promise.resolve()),
+    };
     destination = {};
     addEventListener() {}
     removeEventListener() {}
@@ -91,7 +104,10 @@ test("a loudspeaker that failed is made anew for what comes after the kernel kno
   link.take({ kind: "hushed", id: hush }, []);
   sound("b");
   await settle();
-  assert.deepEqual(made[0].posted.map((one) => one.item), ["b"]);
+  assert.deepEqual(
+    made[0].posted.map((one) => one.item),
+    ["b"],
+  );
   link.player.heard({ kind: "count", counts: {}, playing: true, underruns: 0 });
   assert.equal(link.problem, "");
   link.close();

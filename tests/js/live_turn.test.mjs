@@ -4,7 +4,8 @@ import { mock, test } from "node:test";
 import liveWidget, { liveBars, liveWords } from "../../rtnb/widgets/static/live_turn/live_turn.js";
 import { PAGE_LINKS } from "../../rtnb/widgets/static/shared/kernel_link.js";
 
-const words = (more) => liveWords({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
+const words = (more) =>
+  liveWords({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
 
 test("what goes on is said in words", () => {
   assert.equal(words({}), "Answering");
@@ -20,7 +21,10 @@ test("what goes on is said in words", () => {
 
 test("bars stand within their height, loud or silent", () => {
   const bars = liveBars(Int8Array.from([-127, 127, 0, 0, -64, 32]), 30, 48);
-  assert.deepEqual(bars.map((bar) => bar.x), [0, 10, 20]);
+  assert.deepEqual(
+    bars.map((bar) => bar.x),
+    [0, 10, 20],
+  );
   assert.deepEqual(bars[0], { x: 0, top: 0, height: 48 });
   assert.equal(bars[1].height, 1.5);
   for (const bar of bars) assert.ok(bar.top >= 0 && bar.top + bar.height <= 48.001);
@@ -29,7 +33,12 @@ test("bars stand within their height, loud or silent", () => {
 test("a turn that nobody sees in the page that plays it is stopped", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const told = [];
-  const model = { on() {}, off() {}, get: (name) => (name === "uid" ? "uid" : ""), send: (message) => told.push(message.kind) };
+  const model = {
+    on() {},
+    off() {},
+    get: (name) => (name === "uid" ? "uid" : ""),
+    send: (message) => told.push(message.kind),
+  };
   const close = liveWidget.initialize({ model });
   const link = PAGE_LINKS.get("uid");
   const clear = () => {

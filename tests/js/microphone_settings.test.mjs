@@ -13,7 +13,10 @@ test("the browser's own choice comes first, and what was asked for is always the
     { deviceId: "a", label: "Built in" },
     { deviceId: "b", label: "" },
   ];
-  assert.deepEqual(microphoneOptions(devices, ""), [["", "Default microphone"], ["a", "Built in"]]);
+  assert.deepEqual(microphoneOptions(devices, ""), [
+    ["", "Default microphone"],
+    ["a", "Built in"],
+  ]);
   assert.deepEqual(microphoneOptions(devices, "a").length, 2);
   assert.deepEqual(microphoneOptions(devices, "headset").at(-1), ["headset", "headset"]);
   assert.match(microphoneOptions([devices[1]], "")[0][1], /names come after/);

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
+import { heardCounts, Player } from "../../rtnb/widgets/static/shared/player.js";
 import { PlayQueue } from "../../rtnb/widgets/static/shared/player_worklet.js";
-import { Player, heardCounts } from "../../rtnb/widgets/static/shared/player.js";
 
 const ramp = (count, from = 1) => Float32Array.from({ length: count }, (_, i) => from + i);
 const read = (queue, count) => {

@@ -15,9 +15,15 @@ test("a take is the sum of its pieces", () => {
   assert.equal(take.length, 1957);
   assert.ok(Math.abs(take.seconds - 1957 / 24000) < 1e-12);
   const all = take.slice(0, take.seconds);
-  assert.deepEqual([...all].map((x) => Math.round(x * 32768)), Array.from({ length: 1957 }, (_, i) => i));
+  assert.deepEqual(
+    [...all].map((x) => Math.round(x * 32768)),
+    Array.from({ length: 1957 }, (_, i) => i),
+  );
   const part = take.slice(959 / 24000, 962 / 24000);
-  assert.deepEqual([...part].map((x) => Math.round(x * 32768)), [959, 960, 961]);
+  assert.deepEqual(
+    [...part].map((x) => Math.round(x * 32768)),
+    [959, 960, 961],
+  );
   assert.equal(take.slice(1, 2).length, 0);
 });
 
@@ -30,8 +36,14 @@ test("columns hold the extremes wherever the pieces begin and end", () => {
     for (let i = 0; i < samples.length; i += size) take.push(samples.slice(i, i + size));
     const columns = take.columns(0, 0.1, 10);
     assert.equal(columns.length, 10);
-    assert.equal(columns.findIndex((column) => column[1] > 0.9), 2);
-    assert.equal(columns.findIndex((column) => column[0] < -0.9), 5);
+    assert.equal(
+      columns.findIndex((column) => column[1] > 0.9),
+      2,
+    );
+    assert.equal(
+      columns.findIndex((column) => column[0] < -0.9),
+      5,
+    );
   }
 });
 
@@ -39,7 +51,10 @@ test("where nothing was recorded there is no column", () => {
   const take = new Take(25600);
   take.push(new Int16Array(2560));
   const columns = take.columns(-0.1, 0.2, 6);
-  assert.deepEqual(columns.map((column) => column !== null), [false, false, true, true, false, false]);
+  assert.deepEqual(
+    columns.map((column) => column !== null),
+    [false, false, true, true, false, false],
+  );
 });
 
 test("trim keeps its ends apart and within the take", () => {
@@ -77,6 +92,12 @@ test("a take whose sound the kernel has is drawn from its rows", () => {
   rows[2 * 60] = -127;
   const take = new FarTake({ seconds: 1, row: 0.01, part: 5 }, rows);
   const columns = take.columns(0, take.seconds, 10);
-  assert.equal(columns.findIndex((column) => column[1] === 1), 3);
-  assert.equal(columns.findIndex((column) => column[0] === -1), 6);
+  assert.equal(
+    columns.findIndex((column) => column[1] === 1),
+    3,
+  );
+  assert.equal(
+    columns.findIndex((column) => column[0] === -1),
+    6,
+  );
 });

@@ -121,7 +121,10 @@ test("a press and the end silence the page before the kernel knows", async () =>
   const one = await opened(bench({ push: true }));
   one.mic.press();
   one.mic.finish();
-  assert.deepEqual(one.told.slice(1, 3), [{ kind: "press", hush: "page-1" }, { kind: "finish", hush: "page-1" }]);
+  assert.deepEqual(one.told.slice(1, 3), [
+    { kind: "press", hush: "page-1" },
+    { kind: "finish", hush: "page-1" },
+  ]);
 });
 
 test("a release whose last chunk never comes is told all the same", async () => {

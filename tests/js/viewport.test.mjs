@@ -49,8 +49,14 @@ test("keys move the playhead by 5 s, with shift by 50 ms, and never out of the r
 
 test("marks of the time axis are whole steps with room between them", () => {
   const marks = timeMarks({ start: 0, end: 3600 }, 834);
-  assert.deepEqual(marks.map((mark) => mark.text), ["0:00", "10:00", "20:00", "30:00", "40:00", "50:00", "1:00:00"]);
-  assert.deepEqual(timeMarks({ start: 1.21, end: 1.41 }, 400).map((mark) => mark.text), ["1:25", "1:30", "1:35", "1:40"].map((t) => t.replace(":", ".")).map((t) => `0:0${t}`));
+  assert.deepEqual(
+    marks.map((mark) => mark.text),
+    ["0:00", "10:00", "20:00", "30:00", "40:00", "50:00", "1:00:00"],
+  );
+  assert.deepEqual(
+    timeMarks({ start: 1.21, end: 1.41 }, 400).map((mark) => mark.text),
+    ["1:25", "1:30", "1:35", "1:40"].map((t) => t.replace(":", ".")).map((t) => `0:0${t}`),
+  );
   for (const end of [0.05, 0.7, 3, 44, 1e3, 14400]) {
     const shown = timeMarks({ start: 0, end }, 800);
     assert.ok(shown.length >= 2 && shown.length <= 10, `${end}: ${shown.length}`);
@@ -89,12 +95,21 @@ function pyramid(count, top) {
 
 function filled(count, top) {
   const made = pyramid(count, top);
-  const store = new PeakStore({ seconds: count / 100, rate: 100, base: 4, factor: 2, tile: 16, level: top, overview: made.levels[top] });
+  const store = new PeakStore({
+    seconds: count / 100,
+    rate: 100,
+    base: 4,
+    factor: 2,
+    tile: 16,
+    level: top,
+    overview: made.levels[top],
+  });
   return { ...made, store };
 }
 
 function serve(store, levels, asked) {
-  for (const { level, tile } of asked) store.add(level, tile, levels[level].subarray(tile * 32, (tile + 1) * 32));
+  for (const { level, tile } of asked)
+    store.add(level, tile, levels[level].subarray(tile * 32, (tile + 1) * 32));
 }
 
 test("a first picture needs no asking, and nothing in it is smaller than the sound", () => {
@@ -114,7 +129,12 @@ test("zooming in asks for the tiles that are seen, and draws coarsely until they
   const before = store.columns(span, 50);
   assert.ok(!before.some(Number.isNaN));
   const asked = store.missing(span, 50);
-  assert.deepEqual(asked, [{ level: 1, tile: 7 }, { level: 1, tile: 8 }, { level: 1, tile: 9 }, { level: 1, tile: 10 }]);
+  assert.deepEqual(asked, [
+    { level: 1, tile: 7 },
+    { level: 1, tile: 8 },
+    { level: 1, tile: 9 },
+    { level: 1, tile: 10 },
+  ]);
   serve(store, levels, asked);
   assert.deepEqual(store.missing(span, 50), []);
   const after = store.columns(span, 50);
@@ -149,7 +169,15 @@ test("the end of a recording is drawn, and nothing after it", () => {
 });
 
 test("an empty recording has no columns and asks for nothing", () => {
-  const store = new PeakStore({ seconds: 0, rate: 100, base: 4, factor: 2, tile: 16, level: 0, overview: new Int8Array() });
+  const store = new PeakStore({
+    seconds: 0,
+    rate: 100,
+    base: 4,
+    factor: 2,
+    tile: 16,
+    level: 0,
+    overview: new Int8Array(),
+  });
   assert.ok(store.columns({ start: 0, end: 0 }, 10).every(Number.isNaN));
   assert.deepEqual(store.missing({ start: 0, end: 0 }, 10), []);
   assert.equal(store.missingDetail({ start: 0, end: 0 }, 10), null);
@@ -164,8 +192,28 @@ test("parts are asked for from the playhead on, to the end and not beyond", () =
 
 test("a part is here when the buffer holds it but for a rounding", () => {
   assert.ok(holdsPart([[0, 5.0]], 0, 5, 98.3));
-  assert.ok(holdsPart([[0, 5], [9.98, 15.02]], 2, 5, 98.3));
-  assert.ok(!holdsPart([[0, 5], [12, 15]], 2, 5, 98.3));
+  assert.ok(
+    holdsPart(
+      [
+        [0, 5],
+        [9.98, 15.02],
+      ],
+      2,
+      5,
+      98.3,
+    ),
+  );
+  assert.ok(
+    !holdsPart(
+      [
+        [0, 5],
+        [12, 15],
+      ],
+      2,
+      5,
+      98.3,
+    ),
+  );
   assert.ok(holdsPart([[95, 98.25]], 19, 5, 98.3));
   assert.ok(holdsPart([[100, 100.05]], 20, 5, 100.08));
 });

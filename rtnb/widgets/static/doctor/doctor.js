@@ -50,7 +50,8 @@ async function soundFacts() {
   try {
     facts.worklet = Boolean(context.audioWorklet);
     // A context that may run tells so a moment after it was made.
-    for (let i = 0; i < 10 && context.state !== "running"; i += 1) await new Promise((done) => setTimeout(done, 20));
+    for (let i = 0; i < 10 && context.state !== "running"; i += 1)
+      await new Promise((done) => setTimeout(done, 20));
     facts.autoplay = context.state;
     if (Number.isFinite(context.outputLatency)) facts.latency_ms = context.outputLatency * 1000;
   } finally {
@@ -68,7 +69,9 @@ async function microphoneFacts() {
     // Not every browser tells before it is asked.
   }
   try {
-    facts.microphones = (await navigator.mediaDevices.enumerateDevices()).filter((each) => each.kind === "audioinput").length;
+    facts.microphones = (await navigator.mediaDevices.enumerateDevices()).filter(
+      (each) => each.kind === "audioinput",
+    ).length;
   } catch {
     // What may not be listed may still be asked for.
   }
@@ -95,7 +98,8 @@ function ping(model, n) {
       done(value);
     };
     const hear = (message, buffers) => {
-      if (message.type === "pong" && message.n === n && buffers?.[0]?.byteLength === 4800) finish(performance.now() - began);
+      if (message.type === "pong" && message.n === n && buffers?.[0]?.byteLength === 4800)
+        finish(performance.now() - began);
     };
     const timer = setTimeout(() => finish(null), 3000);
     model.on("msg:custom", hear);
@@ -129,7 +133,11 @@ function render({ model, el: root }) {
   const again = el("button", { onclick: () => look() }, "Check again");
   const ask = el("button", { class: "rtnb-hidden", onclick: () => allow() }, "Ask for the microphone");
   const copy = el("button", { onclick: () => copied() }, "Copy as text");
-  const head = el("tr", {}, ...["", "What", "Found and what to do"].map((name) => el("th", { scope: "col" }, name)));
+  const head = el(
+    "tr",
+    {},
+    ...["", "What", "Found and what to do"].map((name) => el("th", { scope: "col" }, name)),
+  );
   const table = el("table", { class: "rtnb-doctor-table" }, el("thead", { class: "rtnb-sr" }, head), body);
   const node = el(
     "div",
@@ -145,7 +153,9 @@ function render({ model, el: root }) {
     const many = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
     summary.textContent = waiting
       ? "Looking around …"
-      : [problems ? many(problems, "problem") : "No problems", notes ? many(notes, "note") : ""].filter(Boolean).join(", ");
+      : [problems ? many(problems, "problem") : "No problems", notes ? many(notes, "note") : ""]
+          .filter(Boolean)
+          .join(", ");
     const microphone = rows.find((row) => row.name === "Microphone");
     ask.classList.toggle("rtnb-hidden", !(microphone?.state === "note"));
   };

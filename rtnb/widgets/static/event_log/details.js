@@ -1,8 +1,8 @@
 // One event of the log in full: what it is, its JSON as a tree, and copies of it.
 
 import { el } from "../shared/dom.js";
-import { JsonTree } from "./json_tree.js";
 import { ownKeys } from "../shared/shortcuts.js";
+import { JsonTree } from "./json_tree.js";
 
 /** Put a text on the clipboard, and return whether that was allowed; `near` is an element of the page. */
 export async function copyText(text, near) {
@@ -40,7 +40,9 @@ export class EventPane {
   /** Show what the kernel told of an event; what holds the text `find` is open. */
   show(message, find) {
     const { node } = this;
-    const focused = node.contains(document.activeElement) ? document.activeElement.getAttribute("aria-label") : null;
+    const focused = node.contains(document.activeElement)
+      ? document.activeElement.getAttribute("aria-label")
+      : null;
     const scrolled = message.kind === this.kind ? node.scrollTop : 0;
     this.kind = message.kind;
     const tree = new JsonTree(JSON.parse(message.json), {
@@ -58,7 +60,11 @@ export class EventPane {
         el("span", { class: "rtnb-grow" }),
         this.#button("Close", "✕", () => this.close()),
       ),
-      el("div", { class: "rtnb-dim rtnb-num rtnb-ev-facts", title: dateOf(message.wall) }, factsOf(message).join(" · ")),
+      el(
+        "div",
+        { class: "rtnb-dim rtnb-num rtnb-ev-facts", title: dateOf(message.wall) },
+        factsOf(message).join(" · "),
+      ),
       el(
         "div",
         { class: "rtnb-row rtnb-ev-acts" },
@@ -70,7 +76,10 @@ export class EventPane {
     );
     node.classList.remove("rtnb-hidden");
     node.scrollTop = scrolled;
-    if (focused) [...node.querySelectorAll("button")].find((each) => each.getAttribute("aria-label") === focused)?.focus();
+    if (focused)
+      [...node.querySelectorAll("button")]
+        .find((each) => each.getAttribute("aria-label") === focused)
+        ?.focus();
   }
 
   hide() {

@@ -1,13 +1,13 @@
 // The event log: as many lines as are seen, whatever their number; chips, search, one event in full, and its sound.
 
 import { el, setText } from "../shared/dom.js";
-import { EventFeed } from "./requests.js";
-import { EVENT_ROW, lineKey, LineStore, manyOf, ScrollMap } from "./virtual_list.js";
+import { ownKeys } from "../shared/shortcuts.js";
 import { copyText, EventPane } from "./details.js";
-import { EventRow } from "./row.js";
 import { EventSound } from "./event_player.js";
 import { EventTools } from "./filter_bar.js";
-import { ownKeys } from "../shared/shortcuts.js";
+import { EventFeed } from "./requests.js";
+import { EventRow } from "./row.js";
+import { EVENT_ROW, LineStore, lineKey, manyOf, ScrollMap } from "./virtual_list.js";
 
 const EVENT_SETTLE = 160;
 const EVENT_HOLD = 80;
@@ -42,7 +42,10 @@ class EventLogView {
       },
       gone: () => this.#note("The kernel is gone: run the cell again.", true),
     });
-    this.tools = new EventTools({ changed: () => this.#want(), leave: () => this.list.focus({ preventScroll: true }) });
+    this.tools = new EventTools({
+      changed: () => this.#want(),
+      leave: () => this.list.focus({ preventScroll: true }),
+    });
     this.pane = new EventPane({
       look: (event) => this.#look(event),
       copy: (event, form) => this.feed.send({ type: "copy", event, form }),
@@ -63,7 +66,13 @@ class EventLogView {
     this.sheet = el("div", { role: "presentation" });
     this.window = el("div", { class: "rtnb-ev-window", role: "presentation" }, this.sheet);
     this.space = el("div", { class: "rtnb-ev-space", role: "presentation" }, this.window);
-    const grid = { role: "grid", tabindex: 0, "aria-label": "Events", "aria-colcount": 4, "aria-readonly": "true" };
+    const grid = {
+      role: "grid",
+      tabindex: 0,
+      "aria-label": "Events",
+      "aria-colcount": 4,
+      "aria-readonly": "true",
+    };
     this.list = el("div", { class: "rtnb-ev-list", ...grid }, this.space);
     this.turn = el("div", { class: "rtnb-ev-sticky rtnb-hidden", "aria-hidden": "true" });
     this.where = el("span", { class: "rtnb-ev-where", "aria-hidden": "true" }); // where the tab would hide words
@@ -83,18 +92,32 @@ class EventLogView {
         this.pane.node,
       ),
       this.sound.node,
-      el("div", { class: "rtnb-row rtnb-ev-foot rtnb-dim" }, this.count, this.where, this.note, el("span", { class: "rtnb-grow" }), help),
+      el(
+        "div",
+        { class: "rtnb-row rtnb-ev-foot rtnb-dim" },
+        this.count,
+        this.where,
+        this.note,
+        el("span", { class: "rtnb-grow" }),
+        help,
+      ),
     );
     const { signal } = this.ends;
     this.list.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
     this.list.addEventListener("keydown", (event) => this.#key(event), { signal });
     // A followed list moves on under the pointer: what was pressed is meant, not what is there when it is let go.
-    this.list.addEventListener("pointerdown", (event) => (this.pressed = event.target.closest("[data-line]")?.dataset.line), { signal });
+    this.list.addEventListener(
+      "pointerdown",
+      (event) => (this.pressed = event.target.closest("[data-line]")?.dataset.line),
+      { signal },
+    );
     this.list.addEventListener("click", () => this.#click(), { signal });
     // A kernel that heard nothing from any page for long tells none of what is new.
     document.addEventListener("visibilitychange", () => document.hidden || this.ask(), { signal });
     this.news.addEventListener("click", () => this.#toEnd(), { signal });
-    this.pane.node.addEventListener("keydown", (event) => event.key === "Escape" && this.#close(event), { signal });
+    this.pane.node.addEventListener("keydown", (event) => event.key === "Escape" && this.#close(event), {
+      signal,
+    });
   }
 
   // Asking and hearing.
@@ -243,7 +266,11 @@ class EventLogView {
     let to = line;
     if (this.store.get(to)?.heading) to += to + step < 0 || to + step >= this.store.total ? -step : step;
     const known = this.store.get(to);
-    this.selected = { line: to, event: known && !known.heading ? known.event : null, open: this.opened !== null };
+    this.selected = {
+      line: to,
+      event: known && !known.heading ? known.event : null,
+      open: this.opened !== null,
+    };
     this.scroll.reveal(to);
     this.#stick();
     this.draw();
@@ -289,7 +316,12 @@ class EventLogView {
 
   async #copied({ text, form }) {
     const done = await copyText(text, this.node);
-    this.#note(done ? `Copied as ${form === "python" ? "Python" : "JSON"}.` : "The browser does not let this page copy.", !done);
+    this.#note(
+      done
+        ? `Copied as ${form === "python" ? "Python" : "JSON"}.`
+        : "The browser does not let this page copy.",
+      !done,
+    );
     clearTimeout(this.copying);
     this.copying = setTimeout(() => this.note.textContent.startsWith("Copied") && this.#note(""), 2500);
   }
@@ -357,10 +389,14 @@ class EventLogView {
     const sounding = this.#sounding(this.playing);
     this.rows.forEach((row, i) => {
       const line = first + i;
-      row.show(i < count ? line : -1, store.get(line), { selected: this.selected?.line === line, playing: sounding });
+      row.show(i < count ? line : -1, store.get(line), {
+        selected: this.selected?.line === line,
+        playing: sounding,
+      });
     });
     if (!this.moving) this.#put(scroll.place); // after all else: it has the list laid out
-    const active = this.selected && this.selected.line < first + count ? this.rows[this.selected.line - first] : null;
+    const active =
+      this.selected && this.selected.line < first + count ? this.rows[this.selected.line - first] : null;
     if (active) this.list.setAttribute("aria-activedescendant", active.node.id);
     else this.list.removeAttribute("aria-activedescendant");
     this.#say();
@@ -396,7 +432,8 @@ class EventLogView {
     const more = this.follows && !this.follow ? store.total - this.seen : 0;
     setText(this.news, more > 0 ? `${more.toLocaleString("en-US")} new ↓` : "");
     this.news.classList.toggle("rtnb-hidden", more <= 0);
-    const none = store.total || facts.whole === false ? "" : tools.narrow ? "No event fits." : "No events yet.";
+    const none =
+      store.total || facts.whole === false ? "" : tools.narrow ? "No event fits." : "No events yet.";
     setText(this.empty, facts.error || none);
     this.empty.classList.toggle("rtnb-error", Boolean(facts.error));
   }

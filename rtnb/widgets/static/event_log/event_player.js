@@ -15,13 +15,25 @@ export class EventSound {
     this.at = 0;
     this.audio = el("audio", { preload: "auto" });
     this.button = el("button", { class: "rtnb-main rtnb-ev-play", onclick: () => this.toggle() });
-    this.slider = el("input", { type: "range", min: 0, max: 0, step: 0.01, value: 0, "aria-label": "Position in the sound" });
+    this.slider = el("input", {
+      type: "range",
+      min: 0,
+      max: 0,
+      step: 0.01,
+      value: 0,
+      "aria-label": "Position in the sound",
+    });
     this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)));
     this.time = el("span", { class: "rtnb-num" });
     this.label = el("span", { class: "rtnb-dim rtnb-ev-sound-label" });
-    this.node = el("div", { class: "rtnb-row rtnb-ev-sound rtnb-hidden", role: "group", "aria-label": "Sound" });
+    this.node = el("div", {
+      class: "rtnb-row rtnb-ev-sound rtnb-hidden",
+      role: "group",
+      "aria-label": "Sound",
+    });
     this.node.append(this.button, this.time, this.slider, this.label, this.audio);
-    for (const name of ["play", "pause", "ended", "seeked"]) this.audio.addEventListener(name, () => this.#moved());
+    for (const name of ["play", "pause", "ended", "seeked"])
+      this.audio.addEventListener(name, () => this.#moved());
     this.audio.addEventListener("loadedmetadata", () => {
       this.audio.currentTime = this.at;
     });
@@ -63,7 +75,8 @@ export class EventSound {
       this.ask(this.track.event);
       return;
     }
-    if (Math.abs(this.audio.currentTime - this.at) > 0.02 && this.audio.readyState > 0) this.audio.currentTime = this.at;
+    if (Math.abs(this.audio.currentTime - this.at) > 0.02 && this.audio.readyState > 0)
+      this.audio.currentTime = this.at;
     this.audio.play().catch((error) => {
       if (error.name !== "AbortError") this.told(`It cannot be played: ${error.message}`);
     });

@@ -28,13 +28,25 @@ export class EventTools {
       this.typing = setTimeout(() => this.#read(), EVENT_TYPING);
     });
     this.search.addEventListener("keydown", (event) => this.#key(event));
-    const regex = this.#switch("regex", { class: "rtnb-ev-regex", title: "Regular expression", "aria-label": "Regular expression" }, ".*");
-    const each = this.#switch("each", { class: "rtnb-ev-each", title: "Show every delta in a row of its own" }, "every delta");
+    const regex = this.#switch(
+      "regex",
+      { class: "rtnb-ev-regex", title: "Regular expression", "aria-label": "Regular expression" },
+      ".*",
+    );
+    const each = this.#switch(
+      "each",
+      { class: "rtnb-ev-each", title: "Show every delta in a row of its own" },
+      "every delta",
+    );
     this.node = el(
       "div",
       { class: "rtnb-row rtnb-ev-tools" },
       el("span", { class: "rtnb-ev-find" }, this.search, regex),
-      el("span", { class: "rtnb-row rtnb-ev-chips", role: "group", "aria-label": "Show only" }, ...this.buttons),
+      el(
+        "span",
+        { class: "rtnb-row rtnb-ev-chips", role: "group", "aria-label": "Show only" },
+        ...this.buttons,
+      ),
       each,
     );
   }
@@ -42,7 +54,12 @@ export class EventTools {
   #chip(name) {
     const count = el("span", { class: "rtnb-ev-count rtnb-num" });
     const words = `${EVENT_ARROWS[name] ?? ""}${name} `;
-    const button = el("button", { class: "rtnb-ev-chip", "aria-pressed": "false", "data-chip": name }, words, count);
+    const button = el(
+      "button",
+      { class: "rtnb-ev-chip", "aria-pressed": "false", "data-chip": name },
+      words,
+      count,
+    );
     button.addEventListener("click", () => {
       const on = !this.chips.delete(name);
       if (on) this.chips.add(name);

@@ -43,7 +43,9 @@ export function holds(value, text) {
   if (!text) return false;
   const kind = kindOf(value);
   if (kind === "array" || kind === "object") {
-    return Object.entries(value).some(([name, each]) => (kind === "object" && has(name, text)) || holds(each, text));
+    return Object.entries(value).some(
+      ([name, each]) => (kind === "object" && has(name, text)) || holds(each, text),
+    );
   }
   return has(String(value), text);
 }
@@ -98,7 +100,11 @@ export class JsonTree {
       parent.append(this.#item(key, value[name], [...place, key], level));
     }
     if (stop === names.length) return;
-    const more = el("button", { class: "rtnb-tree-more" }, `${(names.length - stop).toLocaleString("en-US")} more`);
+    const more = el(
+      "button",
+      { class: "rtnb-tree-more" },
+      `${(names.length - stop).toLocaleString("en-US")} more`,
+    );
     more.addEventListener("click", () => {
       more.remove();
       this.#children(parent, value, place, level, stop);
@@ -111,8 +117,16 @@ export class JsonTree {
     const kind = kindOf(value);
     const branch = (kind === "array" || kind === "object") && Object.keys(value).length > 0;
     const label = el("span", { class: "rtnb-tree-line" });
-    if (name !== null) label.append(el("span", { class: typeof name === "number" ? "rtnb-tree-index" : "rtnb-tree-name" }, String(name)), ": ");
-    const item = el("div", { class: "rtnb-tree-item", role: "treeitem", "aria-level": level, tabindex: -1 }, label);
+    if (name !== null)
+      label.append(
+        el("span", { class: typeof name === "number" ? "rtnb-tree-index" : "rtnb-tree-name" }, String(name)),
+        ": ",
+      );
+    const item = el(
+      "div",
+      { class: "rtnb-tree-item", role: "treeitem", "aria-level": level, tabindex: -1 },
+      label,
+    );
     if (!branch) {
       label.append(...this.#leaf(value, kind, place));
       if (this.find && holds(value, this.find)) item.classList.add("rtnb-tree-found");
@@ -139,7 +153,11 @@ export class JsonTree {
 
   #leaf(value, kind, place) {
     if (this.sounds.has(JSON.stringify(place))) {
-      const play = el("button", { class: "rtnb-tree-play", "aria-label": `Play ${value}`, title: "Play from here" }, "▶");
+      const play = el(
+        "button",
+        { class: "rtnb-tree-play", "aria-label": `Play ${value}`, title: "Play from here" },
+        "▶",
+      );
       play.addEventListener("click", () => this.play());
       return [el("span", { class: "rtnb-tree-sound" }, value), " ", play];
     }
@@ -156,7 +174,8 @@ export class JsonTree {
   }
 
   #key(event) {
-    if (event.target.getAttribute("role") !== "treeitem" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.getAttribute("role") !== "treeitem" || event.ctrlKey || event.metaKey || event.altKey)
+      return;
     const items = this.items;
     const at = items.indexOf(event.target);
     const facts = items.map((item) => ({
@@ -177,7 +196,8 @@ export class JsonTree {
   }
 
   #focus(item) {
-    for (const each of this.node.querySelectorAll('[tabindex="0"][role="treeitem"]')) each.setAttribute("tabindex", "-1");
+    for (const each of this.node.querySelectorAll('[tabindex="0"][role="treeitem"]'))
+      each.setAttribute("tabindex", "-1");
     item.setAttribute("tabindex", "0");
     item.focus();
   }

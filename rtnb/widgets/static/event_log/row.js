@@ -16,7 +16,14 @@ export class EventRow {
     // A name is cut at its front, since its end tells: it lies in a line that runs from right to left.
     const whole = el("span", { class: "rtnb-ev-name" }, el("bdi", { dir: "ltr" }, this.lead, this.rest));
     this.type.append(whole, this.often);
-    this.node = el("div", { class: "rtnb-ev-row", role: "row", id: `${name}-${number}` }, this.time, this.side, this.type, this.words);
+    this.node = el(
+      "div",
+      { class: "rtnb-ev-row", role: "row", id: `${name}-${number}` },
+      this.time,
+      this.side,
+      this.type,
+      this.words,
+    );
     this.look = "";
   }
 
@@ -40,15 +47,31 @@ export class EventRow {
       told?.bad && "rtnb-ev-bad",
       !told && "rtnb-ev-unknown",
       told && !heading && (told.server ? "rtnb-ev-server" : "rtnb-ev-client"),
-    ].filter(Boolean).join(" ");
+    ]
+      .filter(Boolean)
+      .join(" ");
     if (node.className !== name) node.className = name;
     setText(this.time, told ? eventClock(told.t) : "");
     setText(this.arrow, !told || heading ? "" : told.server ? "↓" : "↑");
-    setText(this.who, !told || heading ? "" : `${told.server ? "server" : "client"}${told.bad ? ", error" : ""}${this.playing ? ", playing" : ""}`);
+    setText(
+      this.who,
+      !told || heading
+        ? ""
+        : `${told.server ? "server" : "client"}${told.bad ? ", error" : ""}${this.playing ? ", playing" : ""}`,
+    );
     const cut = heading || !told ? -1 : told.type.indexOf(".") + 1;
     setText(this.lead, cut > 0 ? told.type.slice(0, cut) : "");
     this.lead.classList.toggle("rtnb-ev-spare", cut > 0 && told.type.includes(".", cut));
-    setText(this.rest, !told ? "…" : heading ? (told.turn >= 0 ? `Turn ${told.turn}` : "Session") : told.type.slice(Math.max(cut, 0)));
+    setText(
+      this.rest,
+      !told
+        ? "…"
+        : heading
+          ? told.turn >= 0
+            ? `Turn ${told.turn}`
+            : "Session"
+          : told.type.slice(Math.max(cut, 0)),
+    );
     setText(this.often, told && !heading && told.count > 1 ? ` (${told.count.toLocaleString("en-US")})` : "");
     const title = told && !heading ? told.type : "";
     if (this.type.title !== title) this.type.title = title;

@@ -144,7 +144,8 @@ export class LineStore {
   age() {
     for (const [number, chunk] of this.chunks) {
       const from = number * EVENT_CHUNK;
-      for (let i = Math.max(0, this.stable - from); i < EVENT_CHUNK; i += 1) if (chunk[i]) chunk[i].old = true;
+      for (let i = Math.max(0, this.stable - from); i < EVENT_CHUNK; i += 1)
+        if (chunk[i]) chunk[i].old = true;
     }
   }
 

@@ -1,8 +1,8 @@
 // A live turn: captions as they come, a waveform that grows, sound from the first delta, and two buttons.
 import { announceFinal, speakerName } from "../shared/captions.js";
 import { clock, el, keepFocus, setText } from "../shared/dom.js";
-import { ownKeys } from "../shared/shortcuts.js";
 import { PAGE_LINKS, PageLink } from "../shared/kernel_link.js";
+import { ownKeys } from "../shared/shortcuts.js";
 
 /** Say in words what goes on. */
 export function liveWords({ phase, owned, silent, blocked, playing, lost }) {
@@ -82,23 +82,41 @@ function liveView(link, root) {
   stop.setAttribute("aria-label", "Stop the answer");
   const take = el(
     "button",
-    { type: "button", onclick: () => { link.takeOver(); link.resume(); } },
+    {
+      type: "button",
+      onclick: () => {
+        link.takeOver();
+        link.resume();
+      },
+    },
     "Play it here",
   );
-  const sides = { user: el("div", { class: "rtnb-side rtnb-user" }), assistant: el("div", { class: "rtnb-side" }) };
+  const sides = {
+    user: el("div", { class: "rtnb-side rtnb-user" }),
+    assistant: el("div", { class: "rtnb-side" }),
+  };
   const texts = {};
   const canvas = el("canvas", { role: "img", class: "rtnb-live-wave" });
   for (const [who, side] of Object.entries(sides)) {
     side.append(el("p", { class: "rtnb-who" }, speakerName(who)));
     if (who === "assistant") side.append(canvas);
-    texts[who] = { said: el("p", { class: "rtnb-said", dir: "auto" }), note: el("p", { class: "rtnb-dim", dir: "auto" }) };
+    texts[who] = {
+      said: el("p", { class: "rtnb-said", dir: "auto" }),
+      note: el("p", { class: "rtnb-dim", dir: "auto" }),
+    };
     side.append(texts[who].said, texts[who].note);
   }
   const told = el("div", { class: "rtnb-sr", "aria-live": "polite" });
   const foot = el("p", { class: "rtnb-foot rtnb-num" });
   const problem = el("p", { class: "rtnb-error", role: "alert" });
   root.append(
-    el("div", { class: "rtnb-row rtnb-live-head" }, status, time, el("span", { class: "rtnb-actions" }, play, take, mute, stop)),
+    el(
+      "div",
+      { class: "rtnb-row rtnb-live-head" },
+      status,
+      time,
+      el("span", { class: "rtnb-actions" }, play, take, mute, stop),
+    ),
     el("div", { class: "rtnb-sides" }, sides.user, sides.assistant),
     problem,
     foot,
@@ -130,7 +148,9 @@ function liveView(link, root) {
     announceFinal(told, before, link.lines);
     before = link.lines;
     const seconds = facts.seconds ?? 0;
-    time.textContent = seconds ? `${clock(Math.min(link.playedSeconds, seconds), true)} of ${clock(seconds, true)}` : "";
+    time.textContent = seconds
+      ? `${clock(Math.min(link.playedSeconds, seconds), true)} of ${clock(seconds, true)}`
+      : "";
     canvas.classList.toggle("rtnb-hidden", Boolean(facts.silent));
     canvas.setAttribute("aria-label", `Waveform of the answer, ${seconds.toFixed(1)} seconds so far`);
     drawLive(canvas, link.columns, { seconds, scale: facts.scale ?? 0, played: link.playedSeconds });
@@ -172,7 +192,12 @@ export default {
   render({ model, el: host }) {
     const link = PAGE_LINKS.get(model.get("uid"));
     return link.show(host, () => {
-      const root = el("div", { class: "rtnb rtnb-live", role: "group", tabindex: "-1", "aria-label": "Live turn" });
+      const root = el("div", {
+        class: "rtnb rtnb-live",
+        role: "group",
+        tabindex: "-1",
+        "aria-label": "Live turn",
+      });
       const done = liveView(link, root);
       return { root: ownKeys(root), done };
     });

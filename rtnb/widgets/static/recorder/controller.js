@@ -3,8 +3,8 @@
 import { Capture, microphoneProblem } from "../shared/capture.js";
 import { UNSEEN_MS } from "../shared/dom.js";
 import { Greeting } from "../shared/handshake.js";
-import { FarPlayer, NearPlayer } from "./take_player.js";
 import { FarTake, moveTrim, Take } from "./take.js";
+import { FarPlayer, NearPlayer } from "./take_player.js";
 
 const UPLOAD_PART = 1 << 20;
 const UPLOAD_MOST = 200 << 20;
@@ -197,7 +197,10 @@ export class Desk {
 
   async upload(file) {
     if (file.size > UPLOAD_MOST) {
-      this.#fail(`${file.name} has ${Math.round(file.size / 1e6)} MB; the most is ${Math.round(UPLOAD_MOST / 1e6)} MB.`, "upload");
+      this.#fail(
+        `${file.name} has ${Math.round(file.size / 1e6)} MB; the most is ${Math.round(UPLOAD_MOST / 1e6)} MB.`,
+        "upload",
+      );
       return;
     }
     this.problem = "";
@@ -226,7 +229,8 @@ export class Desk {
     if (message.type === "welcome") this.greeting.answered();
     else if (message.type === "begin" && message.page === this.greeting.id) this.record();
     else if (message.type === "stop" && (message.take ?? this.takeId) === this.takeId) this.stop();
-    else if (message.type === "ask" && message.take === this.takeId && this.busy) this.#send({ type: "here", take: this.takeId });
+    else if (message.type === "ask" && message.take === this.takeId && this.busy)
+      this.#send({ type: "here", take: this.takeId });
     else if (message.type === "again" && message.take === this.takeId) this.#again(message.seqs);
     else if (message.type === "sound") this.#sound(message, buffers);
     else if (message.type === "part") this.#part(message, buffers);

@@ -1,11 +1,11 @@
 // The recorder: one button, a picture of the sound, and other ways to a sound where there is no microphone.
 
 import { clock, el, prefersStillness } from "../shared/dom.js";
-import { ownKeys } from "../shared/shortcuts.js";
 import { howCaptured, MicrophoneSettings } from "../shared/microphone_settings.js";
+import { ownKeys } from "../shared/shortcuts.js";
+import { colourOf, onTheme } from "../shared/theme.js";
 import { deskOf } from "./controller.js";
 import { meterLevel, trimKey } from "./take.js";
-import { colourOf, onTheme } from "../shared/theme.js";
 
 const RECORDER_WINDOW = 10;
 
@@ -69,7 +69,9 @@ class RecorderView {
     const { desk, model } = this;
     this.prompt = el("p", { class: "rtnb-prompt", dir: "auto" });
     this.main = el("button", { class: "rtnb-main", onclick: () => this.#press() });
-    this.pauseButton = el("button", { onclick: () => (desk.phase === "paused" ? desk.resume() : desk.pause()) });
+    this.pauseButton = el("button", {
+      onclick: () => (desk.phase === "paused" ? desk.resume() : desk.pause()),
+    });
     this.playButton = el("button", { onclick: () => desk.play() });
     this.keepButton = el("button", { onclick: () => desk.keep(), "aria-label": "Keep this clip" }, "✓ Keep");
     this.time = el("span", { class: "rtnb-num", role: "timer", "aria-label": "Length" }, "0:00.0");
@@ -89,7 +91,8 @@ class RecorderView {
     this.trimRow = el("div", { class: "rtnb-row" }, this.trimText, this.trimReset);
     this.alert = el("p", { class: "rtnb-error", role: "alert" });
     this.settings = new MicrophoneSettings({
-      read: () => Object.fromEntries(Object.entries(RECORDER_TRAITS).map(([name, trait]) => [name, model.get(trait)])),
+      read: () =>
+        Object.fromEntries(Object.entries(RECORDER_TRAITS).map(([name, trait]) => [name, model.get(trait)])),
       change: (name, value) => this.#set(RECORDER_TRAITS[name], value),
     });
     this.other = el("details", {}, el("summary", {}, "No microphone?"), this.#others());
@@ -142,7 +145,12 @@ class RecorderView {
     });
     const samples = el("select", { "aria-label": "Sample" });
     for (const name of model.get("samples")) samples.append(el("option", { value: name }, name));
-    const text = el("input", { type: "text", "aria-label": "Text to speak", placeholder: "A text for the local voice", class: "rtnb-grow" });
+    const text = el("input", {
+      type: "text",
+      "aria-label": "Text to speak",
+      placeholder: "A text for the local voice",
+      class: "rtnb-grow",
+    });
     const speak = () => text.value.trim() && desk.say(text.value);
     text.addEventListener("keydown", (event) => event.key === "Enter" && speak());
     this.otherControls = [
@@ -331,7 +339,8 @@ class RecorderView {
   /** Draw soon; where motion is not wanted, twice a second while recording. */
   draw() {
     if (this.pending || this.gone) return;
-    const still = this.desk.phase === "recording" && prefersStillness() && performance.now() - this.drawn < 500;
+    const still =
+      this.desk.phase === "recording" && prefersStillness() && performance.now() - this.drawn < 500;
     if (still) return;
     this.pending = true;
     requestAnimationFrame(() => {
@@ -360,7 +369,10 @@ class RecorderView {
     brush.fillStyle = line;
     brush.fillRect(0, height / 2 - 0.5, width, 1);
     const seconds = desk.take?.seconds ?? 0;
-    canvas.setAttribute("aria-label", seconds ? `Waveform of ${seconds.toFixed(1)} seconds` : "Waveform, nothing recorded");
+    canvas.setAttribute(
+      "aria-label",
+      seconds ? `Waveform of ${seconds.toFixed(1)} seconds` : "Waveform, nothing recorded",
+    );
     if (!seconds) return;
     const live = desk.phase !== "idle";
     const start = live ? seconds - RECORDER_WINDOW : 0;

@@ -98,7 +98,10 @@ export function moveTrim(trim, which, to, seconds) {
   const least = Math.min(TRIM_LEAST, seconds);
   const at = Math.round(to * 1000) / 1000;
   if (which === "start") return { start: Math.max(0, Math.min(at, trim.end - least)), end: trim.end };
-  return { start: trim.start, end: Math.min(seconds, Math.max(to >= seconds ? seconds : at, trim.start + least)) };
+  return {
+    start: trim.start,
+    end: Math.min(seconds, Math.max(to >= seconds ? seconds : at, trim.start + least)),
+  };
 }
 
 /** Return where a key moves one end to, in seconds, or null for a key that moves nothing. Shift makes it ten steps. */

@@ -43,7 +43,9 @@ export class FarPlayer {
       if (this.at >= end) ended();
       else this.feed.look(this.at);
     }, FAR_PACE);
-    this.#begin().catch((error) => error.name !== "AbortError" && failed(`It cannot be played: ${error.message}.`));
+    this.#begin().catch(
+      (error) => error.name !== "AbortError" && failed(`It cannot be played: ${error.message}.`),
+    );
   }
 
   async #begin() {

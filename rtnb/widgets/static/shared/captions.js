@@ -36,7 +36,8 @@ export function newlyFinal(before, after) {
 
 /** Add the lines that became final to a live region, since one that is replaced at once may never be read. */
 export function announceFinal(region, before, after) {
-  for (const line of newlyFinal(before, after)) region.append(el("p", {}, `${speakerName(line.who)}: ${line.text}`));
+  for (const line of newlyFinal(before, after))
+    region.append(el("p", {}, `${speakerName(line.who)}: ${line.text}`));
   while (region.children.length > ANNOUNCED) region.children[0].remove();
 }
 

@@ -114,8 +114,14 @@ export class Capture {
     this.stopped = false;
   }
 
-  async start({ device = "", echoCancellation = true, noiseSuppression = true, autoGainControl = true } = {}) {
-    if (!globalThis.navigator?.mediaDevices?.getUserMedia) throw new DOMException("no media devices", "NotSupportedError");
+  async start({
+    device = "",
+    echoCancellation = true,
+    noiseSuppression = true,
+    autoGainControl = true,
+  } = {}) {
+    if (!globalThis.navigator?.mediaDevices?.getUserMedia)
+      throw new DOMException("no media devices", "NotSupportedError");
     const flags = { echoCancellation, noiseSuppression, autoGainControl };
     const found = findDevice(await microphones(), device);
     const audio = { ...flags, channelCount: { ideal: 1 } };
@@ -184,7 +190,8 @@ export class Capture {
     });
     this.node.port.onmessage = ({ data }) => {
       if (data.flushed) this.flushed?.();
-      else if (!this.stopped || this.flushed) this.onchunk(data.samples, { seq: this.chunks++, peak: data.peak, rms: data.rms });
+      else if (!this.stopped || this.flushed)
+        this.onchunk(data.samples, { seq: this.chunks++, peak: data.peak, rms: data.rms });
     };
     // Connected to the loudspeaker, where it says nothing, since a node that leads nowhere may never be asked.
     source.connect(this.node).connect(this.context.destination);

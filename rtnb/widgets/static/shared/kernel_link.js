@@ -1,9 +1,9 @@
 // A widget's link to the kernel: owner, captions, facts and loudspeaker, kept beyond any one view of it.
 import { captionsAfter } from "./captions.js";
-import { cardNodes } from "./static_card.js";
 import { UNSEEN_MS } from "./dom.js";
 import { Greeting } from "./handshake.js";
 import { Player, sharedPage } from "./player.js";
+import { cardNodes } from "./static_card.js";
 
 const REPORT_MS = 200;
 
@@ -113,7 +113,10 @@ export class PageLink {
       case "facts":
         this.facts = message;
         this.hooks.onfacts?.();
-        if (buffers[0]) this.columns = new Int8Array(buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength));
+        if (buffers[0])
+          this.columns = new Int8Array(
+            buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength),
+          );
         break;
       case "owner":
         this.greeting?.answered();

@@ -20,7 +20,9 @@ export function howCaptured(info) {
 /** Return what a list of microphones offers: [value, words], the browser's own choice first, `wanted` among them. */
 export function microphoneOptions(devices, wanted) {
   const named = devices.filter((device) => device.label);
-  const options = [["", named.length ? "Default microphone" : "Default (names come after the first recording)"]];
+  const options = [
+    ["", named.length ? "Default microphone" : "Default (names come after the first recording)"],
+  ];
   for (const device of named) options.push([device.deviceId, device.label]);
   if (wanted && !options.some(([id]) => id === wanted)) options.push([wanted, wanted]);
   return options;
@@ -36,7 +38,10 @@ export class MicrophoneSettings {
     this.read = read;
     this.devices = [];
     this.ends = new AbortController();
-    this.device = el("select", { "aria-label": "Microphone", onchange: () => change("device", this.device.value) });
+    this.device = el("select", {
+      "aria-label": "Microphone",
+      onchange: () => change("device", this.device.value),
+    });
     this.flags = MICROPHONE_FLAGS.map(([name, label]) => {
       const box = el("input", { type: "checkbox", onchange: () => change(name, box.checked) });
       return { name, box, node: el("label", { class: "rtnb-check" }, box, label) };

@@ -119,7 +119,13 @@ export class Player {
 
   state() {
     const { playing, blocked, underruns } = this;
-    return { playing, blocked, underruns, latency_ms: this.latencyMs, wall: performance.timeOrigin + performance.now() };
+    return {
+      playing,
+      blocked,
+      underruns,
+      latency_ms: this.latencyMs,
+      wall: performance.timeOrigin + performance.now(),
+    };
   }
 
   heard(data) {

@@ -7,6 +7,7 @@ const FOCUSABLE = "button, select, input, textarea, summary, a[href], [tabindex]
  * that has the focus: Notebook 7 looks there before it looks above, and before the element itself hears the key.
  */
 export function ownKeys(root) {
-  for (const node of [root, ...root.querySelectorAll(FOCUSABLE)]) node.setAttribute("data-lm-suppress-shortcuts", "true");
+  for (const node of [root, ...root.querySelectorAll(FOCUSABLE)])
+    node.setAttribute("data-lm-suppress-shortcuts", "true");
   return root;
 }

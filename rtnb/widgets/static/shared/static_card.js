@@ -1,9 +1,7 @@
 // A static card in a widget's place.
 
 // What the kernel's cards are made of (views/card.py), and what a picture or a sound of theirs may be.
-const CARD_TAGS = new Set(
-  "style div p b strong small span br code pre details summary img audio".split(" "),
-);
+const CARD_TAGS = new Set("style div p b strong small span br code pre details summary img audio".split(" "));
 const CARD_SOURCE = /^data:(image\/svg\+xml|audio\/ogg);base64,/;
 
 /**

@@ -7,7 +7,11 @@ const FEED_ASK_AGAIN = 4000;
 /** Return the numbers of the parts that cover `at` and the next `ahead` seconds. */
 export function partsAhead(at, ahead, part, seconds) {
   const found = [];
-  for (let n = Math.floor(Math.min(at, seconds - 0.001) / part); n * part < Math.min(at + ahead, seconds); n += 1) {
+  for (
+    let n = Math.floor(Math.min(at, seconds - 0.001) / part);
+    n * part < Math.min(at + ahead, seconds);
+    n += 1
+  ) {
     found.push(n);
   }
   return found;
@@ -61,7 +65,12 @@ export class SoundFeed {
     const now = performance.now();
     const ranges = this.ranges;
     let waiting = false;
-    for (const n of partsAhead(at, FEED_AHEAD * Math.max(1, this.audio.playbackRate), this.part, this.seconds)) {
+    for (const n of partsAhead(
+      at,
+      FEED_AHEAD * Math.max(1, this.audio.playbackRate),
+      this.part,
+      this.seconds,
+    )) {
       if (holdsPart(ranges, n, this.part, this.seconds) || this.queue.some((each) => each.n === n)) continue;
       const asked = this.asked.get(n) ?? -Infinity;
       if (now - asked > 700 && asked > 0) waiting = true;
@@ -85,7 +94,11 @@ export class SoundFeed {
     if (!part) {
       const end = this.ranges.at(-1)?.[1] ?? 0;
       const all = end >= this.seconds - 0.1;
-      if (all && this.audio.currentTime > this.last * this.part - FEED_AHEAD && source.readyState === "open") {
+      if (
+        all &&
+        this.audio.currentTime > this.last * this.part - FEED_AHEAD &&
+        source.readyState === "open"
+      ) {
         source.endOfStream();
       }
       this.told("");

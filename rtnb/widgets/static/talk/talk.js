@@ -1,9 +1,9 @@
 // Talking in one cell: microphone, captions, who speaks, push to talk, what it costs.
 import { announceFinal, speakerName } from "../shared/captions.js";
 import { el, keepFocus, setText } from "../shared/dom.js";
-import { ownKeys } from "../shared/shortcuts.js";
-import { howCaptured, MicrophoneSettings } from "../shared/microphone_settings.js";
 import { PAGE_LINKS, PageLink } from "../shared/kernel_link.js";
+import { howCaptured, MicrophoneSettings } from "../shared/microphone_settings.js";
+import { ownKeys } from "../shared/shortcuts.js";
 import { contextWords, talkWords } from "./gate.js";
 import { TalkMic } from "./talk_microphone.js";
 
@@ -12,8 +12,12 @@ const TALK_MICS = new Map();
 function talkView(link, mic, root) {
   const status = el("strong", { class: "rtnb-status", role: "status" });
   const level = el("meter", { class: "rtnb-talk-level", min: 0, max: 1, "aria-label": "Microphone level" });
-  const button = (label, action, extra = {}) => el("button", { type: "button", onclick: action, ...extra }, label);
-  const start = button("Start", () => mic.start(), { class: "rtnb-main", "aria-label": "Start talking with the microphone" });
+  const button = (label, action, extra = {}) =>
+    el("button", { type: "button", onclick: action, ...extra }, label);
+  const start = button("Start", () => mic.start(), {
+    class: "rtnb-main",
+    "aria-label": "Start talking with the microphone",
+  });
   const listen = button("Start without a microphone", () => mic.start(true));
   const again = button("Turn the microphone on", () => mic.start());
   const play = button("Play", () => link.resume(), { class: "rtnb-main" });
@@ -21,14 +25,20 @@ function talkView(link, mic, root) {
     link.takeOver();
     mic.start();
   });
-  const hold = button("Hold to talk", () => {}, { class: "rtnb-main rtnb-talk-hold", "aria-keyshortcuts": "Space" });
+  const hold = button("Hold to talk", () => {}, {
+    class: "rtnb-main rtnb-talk-hold",
+    "aria-keyshortcuts": "Space",
+  });
   const mute = button("Mute", () => mic.wish("muted", !mic.muted));
   const interrupt = () => link.tell({ kind: "interrupt", hush: link.hush() });
   const quiet = button("Interrupt", interrupt, { "aria-label": "Interrupt the assistant" });
   const stop = button("Stop", () => mic.finish(), { "aria-label": "End the talk" });
   const mode = el(
     "select",
-    { "aria-label": "How your turns are found", onchange: () => link.tell({ kind: "mode", push: mode.value === "push" }) },
+    {
+      "aria-label": "How your turns are found",
+      onchange: () => link.tell({ kind: "mode", push: mode.value === "push" }),
+    },
     el("option", { value: "free" }, "Hands-free"),
     el("option", { value: "push" }, "Push to talk"),
   );
@@ -39,10 +49,19 @@ function talkView(link, mic, root) {
     half,
     " Mute the microphone while the assistant speaks",
   );
-  const settings = new MicrophoneSettings({ read: () => mic.settings, change: (name, value) => mic.choose(name, value) });
+  const settings = new MicrophoneSettings({
+    read: () => mic.settings,
+    change: (name, value) => mic.choose(name, value),
+  });
   const how = el("p", { class: "rtnb-dim" });
   settings.node.append(how);
-  const lines = el("div", { class: "rtnb-talk-lines", tabindex: "0", role: "log", "aria-live": "off", "aria-label": "Captions" });
+  const lines = el("div", {
+    class: "rtnb-talk-lines",
+    tabindex: "0",
+    role: "log",
+    "aria-live": "off",
+    "aria-label": "Captions",
+  });
   const told = el("div", { class: "rtnb-sr", "aria-live": "polite" });
   const note = el("p", { class: "rtnb-error", role: "alert" });
   const used = el("span", { class: "rtnb-dim rtnb-num" });
@@ -69,8 +88,12 @@ function talkView(link, mic, root) {
     mic.press();
   };
   hold.addEventListener("pointerdown", press);
-  for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) hold.addEventListener(name, () => mic.release());
-  const talks = (event) => event.code === "Space" && link.facts.push && (event.target === root || event.target === hold || event.target === lines);
+  for (const name of ["pointerup", "pointercancel", "lostpointercapture"])
+    hold.addEventListener(name, () => mic.release());
+  const talks = (event) =>
+    event.code === "Space" &&
+    link.facts.push &&
+    (event.target === root || event.target === hold || event.target === lines);
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape") interrupt();
     if (!talks(event)) return;
@@ -173,7 +196,9 @@ function talkView(link, mic, root) {
       heard = mic.on;
       settings.refresh();
     }
-    used.textContent = live ? (facts.used ?? "") : "Speak, and be spoken to. The microphone opens when you press Start.";
+    used.textContent = live
+      ? (facts.used ?? "")
+      : "Speak, and be spoken to. The microphone opens when you press Start.";
     const context = contextWords(facts.context ?? [0, null]);
     room.textContent = live ? context.text : "";
     show(bar, live && context.share !== null);

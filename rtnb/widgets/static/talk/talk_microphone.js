@@ -1,6 +1,6 @@
 // The microphone of one talk in this page: opening, what of it goes to the kernel, push to talk.
 import { Capture, microphoneProblem } from "../shared/capture.js";
-import { TalkGate, gateOpen } from "./gate.js";
+import { gateOpen, TalkGate } from "./gate.js";
 
 const CHUNK_SECONDS = 0.04;
 

@@ -46,7 +46,9 @@ export function seekKey(key, fine, at, seconds) {
 
 /** Return marks for a time axis: whole steps of 1, 2 or 5 (then 15 and 30 s, minutes) about `room` pixels apart. */
 export function timeMarks({ start, end }, width, room = 90) {
-  const steps = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200];
+  const steps = [
+    0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200,
+  ];
   const least = ((end - start) * room) / Math.max(width, 1);
   const step = steps.find((each) => each >= least) ?? steps.at(-1);
   const marks = [];

@@ -110,7 +110,8 @@ class WaveView {
     store.views.add(this);
     this.#listen();
     this.playButton.disabled = !SoundFeed.able || this.seconds === 0;
-    if (!SoundFeed.able) this.tell("This browser cannot play Opus in parts: write the clip to a file to hear it.");
+    if (!SoundFeed.able)
+      this.tell("This browser cannot play Opus in parts: write the clip to a file to hear it.");
     this.#say();
   }
 
@@ -119,17 +120,33 @@ class WaveView {
     this.time = el("span", { class: "rtnb-num" });
     this.speed = el(
       "select",
-      { "aria-label": "Speed", title: "Speed", onchange: () => (this.audio.playbackRate = Number(this.speed.value)) },
+      {
+        "aria-label": "Speed",
+        title: "Speed",
+        onchange: () => (this.audio.playbackRate = Number(this.speed.value)),
+      },
       ...WAVE_SPEEDS.map((speed) => el("option", { value: speed, selected: speed === 1 }, `${speed}×`)),
     );
     const zoom = (factor) => () => this.zoom(factor);
-    this.outButton = el("button", { "aria-label": "Zoom out", title: "Zoom out (−)", onclick: zoom(1 / 2) }, "−");
+    this.outButton = el(
+      "button",
+      { "aria-label": "Zoom out", title: "Zoom out (−)", onclick: zoom(1 / 2) },
+      "−",
+    );
     this.inButton = el("button", { "aria-label": "Zoom in", title: "Zoom in (+)", onclick: zoom(2) }, "+");
-    this.allButton = el("button", { title: "Show the whole recording (0)", onclick: () => this.show(0, this.seconds) }, "All");
+    this.allButton = el(
+      "button",
+      { title: "Show the whole recording (0)", onclick: () => this.show(0, this.seconds) },
+      "All",
+    );
     this.canvas = el("canvas", { class: "rtnb-wave-main", "aria-hidden": "true" });
     this.played = el("div", { class: "rtnb-wave-played" });
     this.head = el("div", { class: "rtnb-wave-line rtnb-wave-head" });
-    this.pointed = el("div", { class: "rtnb-wave-line rtnb-wave-pointed rtnb-hidden", "aria-hidden": "true" }, el("span"));
+    this.pointed = el(
+      "div",
+      { class: "rtnb-wave-line rtnb-wave-pointed rtnb-hidden", "aria-hidden": "true" },
+      el("span"),
+    );
     this.slider = el(
       "div",
       {
@@ -148,7 +165,12 @@ class WaveView {
     );
     this.map = el("canvas", { class: "rtnb-wave-map", title: "The whole recording: drag to scroll" });
     this.mapHead = el("div", { class: "rtnb-wave-line" });
-    this.mapBox = el("div", { class: "rtnb-wave-over rtnb-hidden", "aria-hidden": "true" }, this.map, this.mapHead);
+    this.mapBox = el(
+      "div",
+      { class: "rtnb-wave-over rtnb-hidden", "aria-hidden": "true" },
+      this.map,
+      this.mapHead,
+    );
     this.note = el("span", { class: "rtnb-dim", role: "status" });
     this.audio = el("audio", { preload: "auto" });
     const title = this.model.get("title");
@@ -166,18 +188,32 @@ class WaveView {
         this.time,
         this.note,
         el("span", { class: "rtnb-grow" }),
-        el("span", { class: "rtnb-row rtnb-wave-tools" }, this.speed, this.outButton, this.inButton, this.allButton),
+        el(
+          "span",
+          { class: "rtnb-row rtnb-wave-tools" },
+          this.speed,
+          this.outButton,
+          this.inButton,
+          this.allButton,
+        ),
       ),
       this.slider,
       this.mapBox,
-      el("div", { class: "rtnb-dim rtnb-wave-words" }, title ? el("b", {}, title) : "", title ? " · " : "", this.model.get("words")),
+      el(
+        "div",
+        { class: "rtnb-dim rtnb-wave-words" },
+        title ? el("b", {}, title) : "",
+        title ? " · " : "",
+        this.model.get("words"),
+      ),
       this.audio,
     );
   }
 
   #listen() {
     const signal = this.ends.signal;
-    const on = (node, name, handler, options = {}) => node.addEventListener(name, handler, { signal, ...options });
+    const on = (node, name, handler, options = {}) =>
+      node.addEventListener(name, handler, { signal, ...options });
     const { audio, slider, map } = this;
     for (const name of ["play", "pause", "ended", "ratechange"]) on(audio, name, () => this.#say());
     for (const name of ["timeupdate", "seeking", "waiting", "playing"]) {
@@ -369,7 +405,8 @@ class WaveView {
     const before = Math.abs(this.pointers.get(event.pointerId) - other);
     const after = Math.abs(event.clientX - other);
     this.pointers.set(event.pointerId, event.clientX);
-    if (before > 10 && after > 10) this.zoom(after / before, this.#secondsAt({ clientX: (event.clientX + other) / 2 }));
+    if (before > 10 && after > 10)
+      this.zoom(after / before, this.#secondsAt({ clientX: (event.clientX + other) / 2 }));
   }
 
   #up(event) {
@@ -472,7 +509,8 @@ class WaveView {
 
   #paintMap() {
     const { zoomed } = this;
-    for (const button of [this.outButton, this.allButton]) if (button.disabled === zoomed) button.disabled = !zoomed;
+    for (const button of [this.outButton, this.allButton])
+      if (button.disabled === zoomed) button.disabled = !zoomed;
     this.mapBox.classList.toggle("rtnb-hidden", !zoomed);
     if (!zoomed) return;
     const { width, fg } = this.look;
