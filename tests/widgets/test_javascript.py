@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,3 +38,13 @@ def test_a_module_and_its_imports_become_one_valid_module(name: str, tmp_path: P
 @pytest.mark.parametrize("folder", sorted(path.name for path in STATIC.iterdir() if path.name != "shared"))
 def test_each_widget_has_an_entry_module_named_after_its_folder(folder: str) -> None:
     assert "export default" in base.esm(f"{folder}/{folder}")
+
+
+def test_style_sheets_take_colours_and_fonts_from_the_tokens() -> None:
+    tokens = base.source("shared/tokens.css")
+    for path in STATIC.glob("*/*.css"):
+        text = path.read_text("utf-8")
+        assert set(re.findall(r"var\((--rtnb-[\w-]+)", text)) <= set(re.findall(r"(--rtnb-[\w-]+):", tokens)), path
+        if path.name != "tokens.css":
+            assert not re.search(r"var\(--jp-|#[0-9a-f]{3,6}\b", text), path
+        assert text in base.css()
