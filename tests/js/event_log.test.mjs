@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { holds, kindOf, previewOf, treeKey } from "../../rtnb/widgets/static/event_log/json_tree.js";
-import { EventFeed } from "../../rtnb/widgets/static/event_log/requests.js";
+import { containsText, kindOf, previewOf, treeKey } from "../../rtnb/widgets/static/event_log/json_tree.js";
+import { EventRequests } from "../../rtnb/widgets/static/event_log/requests.js";
 import {
-  EVENT_ROW,
-  eventClock,
+  formatEventTime,
+  indexAt,
   LineStore,
   lineKey,
-  manyOf,
-  pieceAt,
-  readLine,
+  parseLine,
+  ROW_HEIGHT,
   ScrollMap,
 } from "../../rtnb/widgets/static/event_log/virtual_list.js";
+import { countOf } from "../../rtnb/widgets/static/shared/format.js";
 
 test("times are minutes, seconds and milliseconds, with hours where there are any", () => {
   const times = [0, 1.2345, 61.0004, 3599.9999, 3661.5, -0.25];
-  assert.deepEqual(times.map(eventClock), [
+  assert.deepEqual(times.map(formatEventTime), [
     "00:00.000",
     "00:01.235",
     "01:01.000",
@@ -26,8 +26,8 @@ test("times are minutes, seconds and milliseconds, with hours where there are an
 });
 
 test("lines are read as they are told", () => {
-  assert.deepEqual(readLine([3, 1.5, "hello"]), { turn: 3, t: 1.5, words: "hello", heading: true });
-  const row = readLine([7, 2, 0.5, 1, "x.delta", false, 3, "ab"]);
+  assert.deepEqual(parseLine([3, 1.5, "hello"]), { turn: 3, t: 1.5, words: "hello", heading: true });
+  const row = parseLine([7, 2, 0.5, 1, "x.delta", false, 3, "ab"]);
   assert.deepEqual(
     [row.event, row.count, row.server, row.type, row.turn, row.heading],
     [7, 2, true, "x.delta", 3, false],
@@ -64,7 +64,7 @@ test("every line of a list of any length can be reached, and stays whole", () =>
     for (const line of [0, 5, Math.floor(total / 2), total - 1]) {
       map.reveal(line);
       assert.ok(
-        line * EVENT_ROW >= map.top - 1e-6 && (line + 1) * EVENT_ROW <= map.top + map.view + 1e-6,
+        line * ROW_HEIGHT >= map.top - 1e-6 && (line + 1) * ROW_HEIGHT <= map.top + map.view + 1e-6,
         `${total} ${line}`,
       );
       assert.ok(map.place >= 0 && map.place <= map.maxScroll);
@@ -107,12 +107,12 @@ const row = (event, count = 1) => [event, count, 0, 1, "x", false, 0, ""];
 
 test("what is seen and not known is asked for, with some around it", () => {
   const store = new LineStore();
-  store.take({ start: 0, lines: [row(0), row(1)], total: 1000, stable: 1000 });
+  store.put({ start: 0, lines: [row(0), row(1)], total: 1000, stable: 1000 });
   assert.equal(store.missing(0, 2), null);
   assert.deepEqual(store.missing(0, 20), [0, 84]);
   assert.deepEqual(store.missing(500, 20), [468, 584]);
   assert.deepEqual(store.missing(990, 20), [958, 1000]);
-  store.take({
+  store.put({
     start: 468,
     lines: Array.from({ length: 116 }, (_, i) => row(468 + i)),
     total: 1000,
@@ -124,15 +124,15 @@ test("what is seen and not known is asked for, with some around it", () => {
 
 test("what may have changed is asked for again, and shown until then", () => {
   const store = new LineStore();
-  store.take({ start: 0, lines: [row(0), row(1), row(2)], total: 3, stable: 2 });
+  store.put({ start: 0, lines: [row(0), row(1), row(2)], total: 3, stable: 2 });
   assert.equal(store.missing(0, 3), null);
-  store.age();
+  store.invalidate();
   assert.deepEqual(store.missing(0, 3), [2, 3]);
   assert.equal(store.get(2).event, 2);
-  store.take({ start: 2, lines: [row(2, 5), row(7)], total: 4, stable: 2 });
+  store.put({ start: 2, lines: [row(2, 5), row(7)], total: 4, stable: 2 });
   assert.equal(store.missing(0, 4), null);
   assert.equal(store.get(2).count, 5);
-  store.take({ start: 0, lines: [], total: 9, stable: 8 });
+  store.put({ start: 0, lines: [], total: 9, stable: 8 });
   assert.deepEqual(store.missing(0, 4), [2, 4]);
   store.clear();
   assert.equal(store.get(0), undefined);
@@ -141,7 +141,7 @@ test("what may have changed is asked for again, and shown until then", () => {
 test("a page never keeps more than some thousand lines", () => {
   const store = new LineStore();
   for (let start = 0; start < 100_000; start += 64) {
-    store.take({
+    store.put({
       start,
       lines: Array.from({ length: 64 }, (_, i) => row(start + i)),
       total: 100_000,
@@ -156,10 +156,10 @@ test("a page never keeps more than some thousand lines", () => {
 test("the piece that plays is that in which the moment falls", () => {
   const starts = [0, 0.1, 0.2, 0.2, 0.5];
   assert.deepEqual(
-    [-1, 0, 0.05, 0.1, 0.2, 0.3, 9].map((at) => pieceAt(starts, at)),
+    [-1, 0, 0.05, 0.1, 0.2, 0.3, 9].map((at) => indexAt(starts, at)),
     [-1, 0, 0, 1, 3, 3, 4],
   );
-  assert.equal(pieceAt([], 1), -1);
+  assert.equal(indexAt([], 1), -1);
 });
 
 test("keys move within the list and no further", () => {
@@ -172,7 +172,7 @@ test("keys move within the list and no further", () => {
   assert.equal(lineKey("End", 3, 10, 8), 7);
   assert.equal(lineKey("x", 3, 10, 8), null);
   assert.equal(lineKey("End", 3, 10, 0), null);
-  assert.deepEqual([manyOf(1, "event"), manyOf(2000, "event")], ["1 event", "2,000 events"]);
+  assert.deepEqual([countOf(1, "event"), countOf(2000, "event")], ["1 event", "2,000 events"]);
 });
 
 test("a value is previewed on one line", () => {
@@ -190,12 +190,12 @@ test("a value is previewed on one line", () => {
 
 test("branches that hold a text are found by their names and values", () => {
   const value = { response: { output: [{ text: "Rome" }] }, n: 42 };
-  assert.ok(holds(value, "rome"));
-  assert.ok(holds(value, "OUTPUT"));
-  assert.ok(holds(value, "42"));
-  assert.ok(!holds(value, "paris"));
-  assert.ok(!holds(value, ""));
-  assert.ok(!holds([1, 2], "0"), "places in a list are no text");
+  assert.ok(containsText(value, "rome"));
+  assert.ok(containsText(value, "OUTPUT"));
+  assert.ok(containsText(value, "42"));
+  assert.ok(!containsText(value, "paris"));
+  assert.ok(!containsText(value, ""));
+  assert.ok(!containsText([1, 2], "0"), "places in a list are no text");
 });
 
 test("arrows walk a tree as they do elsewhere", () => {
@@ -242,32 +242,32 @@ class Model {
 test("one question at a time, and only one's own answers", () => {
   const model = new Model();
   const heard = [];
-  const feed = new EventFeed(model, {
-    lines: (message) => heard.push(message.serial),
-    grown: () => heard.push("grown"),
-    slow: () => heard.push("slow"),
-    gone: () => heard.push("gone"),
+  const requests = new EventRequests(model, {
+    onLines: (message) => heard.push(message.serial),
+    onGrown: () => heard.push("grown"),
+    onSlow: () => heard.push("slow"),
+    onDisconnect: () => heard.push("gone"),
   });
-  assert.ok(feed.free);
-  feed.ask({ start: 0, stop: 9 });
-  assert.ok(!feed.free);
-  assert.ok(feed.again);
+  assert.ok(requests.ready);
+  requests.requestLines({ start: 0, stop: 9 });
+  assert.ok(!requests.ready);
+  assert.ok(requests.again);
   const hear = (message) => model.handlers["msg:custom"](message, []);
   hear({ type: "lines", view: "another", serial: 1 });
-  assert.ok(!feed.free);
-  hear({ type: "lines", view: feed.name, serial: 1 });
-  assert.ok(feed.free);
+  assert.ok(!requests.ready);
+  hear({ type: "lines", view: requests.name, serial: 1 });
+  assert.ok(requests.ready);
   hear({ type: "grown" });
-  hear({ type: "unheard of", view: feed.name });
+  hear({ type: "unheard of", view: requests.name });
   assert.deepEqual(heard, [1, "grown"]);
-  feed.ask({});
-  assert.equal(feed.again, false);
-  feed.forget();
-  assert.ok(feed.free);
+  requests.requestLines({});
+  assert.equal(requests.again, false);
+  requests.cancel();
+  assert.ok(requests.ready);
   model.comm_live = false;
-  model.handlers["comm_live_update"]();
+  model.handlers.comm_live_update();
   assert.deepEqual(heard.at(-1), "gone");
-  feed.send({ type: "look" });
+  requests.send({ type: "look" });
   assert.equal(model.sent.length, 2);
   assert.deepEqual(model.handlers, {});
 });

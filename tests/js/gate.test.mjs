@@ -1,27 +1,27 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { contextWords, gateOpen, TalkGate, talkWords } from "../../rtnb/widgets/static/talk/gate.js";
+import { contextUsage, isGateOpen, TalkGate, talkStatus } from "../../rtnb/widgets/static/talk/gate.js";
 
 const free = { live: true, push: false, held: false, muted: false, half: false, playing: false };
 
 test("hands-free, the microphone is heard unless it is muted", () => {
-  assert.ok(gateOpen(free));
-  assert.ok(gateOpen({ ...free, playing: true }));
-  assert.ok(!gateOpen({ ...free, muted: true }));
-  assert.ok(!gateOpen({ ...free, live: false }));
+  assert.ok(isGateOpen(free));
+  assert.ok(isGateOpen({ ...free, playing: true }));
+  assert.ok(!isGateOpen({ ...free, muted: true }));
+  assert.ok(!isGateOpen({ ...free, live: false }));
 });
 
 test("half duplex mutes it while the answer sounds", () => {
-  assert.ok(gateOpen({ ...free, half: true }));
-  assert.ok(!gateOpen({ ...free, half: true, playing: true }));
+  assert.ok(isGateOpen({ ...free, half: true }));
+  assert.ok(!isGateOpen({ ...free, half: true, playing: true }));
 });
 
 test("push to talk hears only while held, and even while the answer sounds", () => {
-  assert.ok(!gateOpen({ ...free, push: true }));
-  assert.ok(gateOpen({ ...free, push: true, held: true, half: true, playing: true }));
-  assert.ok(gateOpen({ ...free, push: true, held: true, muted: true }));
-  assert.ok(!gateOpen({ ...free, push: true, held: true, live: false }));
+  assert.ok(!isGateOpen({ ...free, push: true }));
+  assert.ok(isGateOpen({ ...free, push: true, held: true, half: true, playing: true }));
+  assert.ok(isGateOpen({ ...free, push: true, held: true, muted: true }));
+  assert.ok(!isGateOpen({ ...free, push: true, held: true, live: false }));
 });
 
 test("after the gate closes, silence follows for a moment and then nothing", () => {
@@ -44,7 +44,7 @@ test("push to talk sends no silence", () => {
 });
 
 test("the state is words", () => {
-  const say = (more) => talkWords({ state: "live", phase: "listening", owned: true, mic: true, ...more });
+  const say = (more) => talkStatus({ state: "live", phase: "listening", owned: true, mic: true, ...more });
   assert.equal(say({}), "Listening");
   assert.equal(say({ state: "ready" }), "Ready");
   assert.equal(say({ push: true }), "Hold to talk");
@@ -52,16 +52,16 @@ test("the state is words", () => {
   assert.equal(say({ muted: true, push: true }), "Hold to talk");
   assert.equal(say({ mic: false }), "No microphone");
   assert.equal(say({ phase: "hearing", playing: true }), "You are speaking");
-  assert.equal(say({ playing: true }), "The assistant speaks");
-  assert.equal(say({ playing: true, half: true }), "The assistant speaks; the microphone waits");
-  assert.equal(say({ lost: true }), "The kernel is gone: run the cell again");
+  assert.equal(say({ playing: true }), "The assistant is speaking");
+  assert.equal(say({ playing: true, half: true }), "The assistant is speaking; the microphone is muted");
+  assert.equal(say({ disconnected: true }), "The kernel is gone: run the cell again");
   assert.equal(say({ owned: false }), "Live in another tab");
 });
 
 test("an unknown window is unknown, not full", () => {
-  assert.deepEqual(contextWords([1234, 32000]), {
+  assert.deepEqual(contextUsage([1234, 32000]), {
     text: "context 1,234 of 32,000 tokens",
     share: 1234 / 32000,
   });
-  assert.deepEqual(contextWords([0, null]), { text: "context unknown", share: null });
+  assert.deepEqual(contextUsage([0, null]), { text: "context unknown", share: null });
 });

@@ -1,41 +1,41 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { PageLink } from "../../rtnb/widgets/static/shared/kernel_link.js";
+import { KernelLink } from "../../rtnb/widgets/static/shared/kernel_link.js";
 
-/** A link to a kernel that answers nothing, what it is told, and a host for views. */
+/** A link to a kernel that answers nothing, what it is sent, and a host for views. */
 function bench(hooks = {}) {
-  const told = [];
+  const sent = [];
   const model = {
     on() {},
     off() {},
     get: (name) => (name === "uid" ? "uid" : ""),
-    send: (message) => told.push(message),
+    send: (message) => sent.push(message),
   };
-  const link = new PageLink(model, hooks);
+  const link = new KernelLink(model, hooks);
   const host = { replaceChildren() {} };
-  return { link, told, show: () => link.show(host, () => ({ root: {}, done() {} })) };
+  return { link, sent, show: () => link.show(host, () => ({ root: {}, close() {} })) };
 }
 
 test("a page that fell silent by itself plays only what comes after the kernel's answer", () => {
   const { link } = bench();
-  assert.equal(link.hush(), "");
+  assert.equal(link.stopPlayback(), "");
   const played = [];
   link.player = {
     flush: (id) => played.push(id),
     close() {},
     begin() {},
-    sound: (item) => played.push(item),
+    push: (item) => played.push(item),
     end() {},
   };
-  const sound = (item) => link.take({ kind: "sound", item }, [null]);
+  const sound = (item) => link.receive({ kind: "sound", item }, [null]);
   sound("a");
-  const first = link.hush();
-  const second = link.hush();
+  const first = link.stopPlayback();
+  const second = link.stopPlayback();
   sound("a");
-  link.take({ kind: "hushed", id: first }, []);
+  link.receive({ kind: "hushed", id: first }, []);
   sound("a");
-  link.take({ kind: "hushed", id: second }, []);
+  link.receive({ kind: "hushed", id: second }, []);
   sound("b");
   assert.deepEqual(played, ["a", first, second, "b"]);
   link.close();
@@ -44,7 +44,7 @@ test("a page that fell silent by itself plays only what comes after the kernel's
 test("a widget that was cleared away is unseen after a moment, one that was moved is not", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   let unseen = 0;
-  const { link, show } = bench({ onunseen: () => (unseen += 1) });
+  const { link, show } = bench({ onRemoved: () => (unseen += 1) });
   const first = show();
   const second = show();
   first();
@@ -68,7 +68,10 @@ test("a loudspeaker that failed is made anew for what comes after the kernel kno
   globalThis.AudioContext = class {
     state = "running";
     audioWorklet = {
-      addModule: () => ((tries += 1) === 1 ? Promise.reject(new Error("no device")) : Promise.resolve()),
+      addModule: async () => {
+        tries += 1;
+        if (tries === 1) throw new Error("no device");
+      },
     };
     destination = {};
     addEventListener() {}
@@ -90,37 +93,37 @@ test("a loudspeaker that failed is made anew for what comes after the kernel kno
     disconnect() {}
   };
   const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
-  const { link, told } = bench();
-  const sound = (item) => link.take({ kind: "sound", item }, [new DataView(new ArrayBuffer(4))]);
+  const { link, sent } = bench();
+  const sound = (item) => link.receive({ kind: "sound", item }, [new DataView(new ArrayBuffer(4))]);
   sound("a");
   await settle();
-  assert.equal(link.problem, "This page cannot play sound: no device.");
+  assert.equal(link.problem, "Playback failed: no device.");
   assert.equal(link.player, null);
-  const [{ kind, message, hush }] = told;
+  const [{ kind, message, hush }] = sent;
   assert.deepEqual([kind, message], ["failed", "no device"]);
   sound("a");
   await settle();
   assert.equal(made.length, 0); // of that item nothing is played from its middle
-  link.take({ kind: "hushed", id: hush }, []);
+  link.receive({ kind: "hushed", id: hush }, []);
   sound("b");
   await settle();
   assert.deepEqual(
     made[0].posted.map((one) => one.item),
     ["b"],
   );
-  link.player.heard({ kind: "count", counts: {}, playing: true, underruns: 0 });
+  link.player.onPlayerEvent({ kind: "count", counts: {}, playing: true, underruns: 0 });
   assert.equal(link.problem, "");
   link.close();
 });
 
 test("a page is silent once another one plays", () => {
   const owned = [];
-  const { link } = bench({ onowner: (owns) => owned.push(owns) });
+  const { link } = bench({ onOwner: (owns) => owned.push(owns) });
   let closed = 0;
   link.player = { close: () => (closed += 1) };
-  link.take({ kind: "owner", owner: link.page }, []);
+  link.receive({ kind: "owner", owner: link.page }, []);
   assert.equal(closed, 0);
-  link.take({ kind: "owner", owner: "another" }, []);
+  link.receive({ kind: "owner", owner: "another" }, []);
   assert.equal(closed, 1);
   assert.equal(link.player, null);
   assert.deepEqual(owned, [true, false]);
@@ -129,10 +132,10 @@ test("a page is silent once another one plays", () => {
 
 test("a page hears that what it asked for does not begin", () => {
   let refused = 0;
-  const { link } = bench({ onrefused: () => (refused += 1) });
-  link.take({ kind: "refused", page: "another" }, []);
+  const { link } = bench({ onRefused: () => (refused += 1) });
+  link.receive({ kind: "refused", page: "another" }, []);
   assert.equal(refused, 0);
-  link.take({ kind: "refused", page: link.page }, []);
+  link.receive({ kind: "refused", page: link.page }, []);
   assert.equal(refused, 1);
   link.close();
 });

@@ -1,26 +1,29 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import liveWidget, { liveBars, liveWords } from "../../rtnb/widgets/static/live_turn/live_turn.js";
-import { PAGE_LINKS } from "../../rtnb/widgets/static/shared/kernel_link.js";
+import liveWidget, {
+  liveLinks,
+  liveStatus,
+  waveformBars,
+} from "../../rtnb/widgets/static/live_turn/live_turn.js";
 
 const words = (more) =>
-  liveWords({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
+  liveStatus({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
 
 test("what goes on is said in words", () => {
   assert.equal(words({}), "Answering");
   assert.equal(words({ playing: true }), "Speaking");
   assert.equal(words({ phase: "done", playing: true }), "Playing the rest");
   assert.equal(words({ phase: "interrupted", playing: true }), "Interrupted");
-  assert.equal(words({ blocked: true }), "Ready to play: the browser waits for your click");
+  assert.equal(words({ blocked: true }), "Click Play (autoplay is blocked)");
   assert.equal(words({ owned: false, playing: true }), "Live in another tab");
-  assert.equal(words({ lost: true, playing: true }), "The kernel is gone: run the cell again");
-  assert.equal(words({ phase: "held" }), "Waits until the turn before it was heard");
+  assert.equal(words({ disconnected: true, playing: true }), "The kernel is gone: run the cell again");
+  assert.equal(words({ phase: "held" }), "Queued behind the previous turn");
   assert.equal(words({ phase: undefined }), "Connecting to the kernel");
 });
 
 test("bars stand within their height, loud or silent", () => {
-  const bars = liveBars(Int8Array.from([-127, 127, 0, 0, -64, 32]), 30, 48);
+  const bars = waveformBars(Int8Array.from([-127, 127, 0, 0, -64, 32]), 30, 48);
   assert.deepEqual(
     bars.map((bar) => bar.x),
     [0, 10, 20],
@@ -32,25 +35,25 @@ test("bars stand within their height, loud or silent", () => {
 
 test("a turn that nobody sees in the page that plays it is stopped", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
-  const told = [];
+  const sent = [];
   const model = {
     on() {},
     off() {},
     get: (name) => (name === "uid" ? "uid" : ""),
-    send: (message) => told.push(message.kind),
+    send: (message) => sent.push(message.kind),
   };
   const close = liveWidget.initialize({ model });
-  const link = PAGE_LINKS.get("uid");
+  const link = liveLinks.get("uid");
   const clear = () => {
-    link.show({ replaceChildren() {} }, () => ({ root: {}, done() {} }))();
-    told.length = 0;
+    link.show({ replaceChildren() {} }, () => ({ root: {}, close() {} }))();
+    sent.length = 0;
     mock.timers.tick(2000);
-    return [...told];
+    return [...sent];
   };
   assert.ok(!clear().includes("stop")); // another tab may play it
-  link.take({ kind: "owner", owner: link.page }, []);
+  link.receive({ kind: "owner", owner: link.page }, []);
   assert.ok(clear().includes("stop"));
-  link.take({ kind: "facts", silent: true }, []);
+  link.receive({ kind: "facts", silent: true }, []);
   assert.ok(!clear().includes("stop")); // a talk plays it, and can stop it
   close();
   mock.timers.reset();

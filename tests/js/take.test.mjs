@@ -1,14 +1,20 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { FarTake, meterLevel, moveTrim, Take, trimKey } from "../../rtnb/widgets/static/recorder/take.js";
+import {
+  LocalTake,
+  meterLevel,
+  moveTrim,
+  RemoteTake,
+  trimKey,
+} from "../../rtnb/widgets/static/recorder/take.js";
 
 function ramp(length, from = 0) {
   return Int16Array.from({ length }, (_, i) => from + i);
 }
 
 test("a take is the sum of its pieces", () => {
-  const take = new Take(24000);
+  const take = new LocalTake(24000);
   take.push(ramp(960));
   take.push(ramp(960, 960));
   take.push(ramp(37, 1920));
@@ -29,7 +35,7 @@ test("a take is the sum of its pieces", () => {
 
 test("columns hold the extremes wherever the pieces begin and end", () => {
   for (const size of [1, 7, 255, 256, 960]) {
-    const take = new Take(25600);
+    const take = new LocalTake(25600);
     const samples = new Int16Array(2560);
     samples[700] = 32767;
     samples[1500] = -32768;
@@ -48,7 +54,7 @@ test("columns hold the extremes wherever the pieces begin and end", () => {
 });
 
 test("where nothing was recorded there is no column", () => {
-  const take = new Take(25600);
+  const take = new LocalTake(25600);
   take.push(new Int16Array(2560));
   const columns = take.columns(-0.1, 0.2, 6);
   assert.deepEqual(
@@ -90,7 +96,7 @@ test("a take whose sound the kernel has is drawn from its rows", () => {
   const rows = new Int8Array(2 * 100);
   rows[2 * 30 + 1] = 127;
   rows[2 * 60] = -127;
-  const take = new FarTake({ seconds: 1, row: 0.01, part: 5 }, rows);
+  const take = new RemoteTake({ seconds: 1, row: 0.01, part: 5 }, rows);
   const columns = take.columns(0, take.seconds, 10);
   assert.equal(
     columns.findIndex((column) => column[1] === 1),

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { TalkMic } from "../../rtnb/widgets/static/talk/talk_microphone.js";
+import { TalkMicrophone } from "../../rtnb/widgets/static/talk/talk_microphone.js";
 
 const CHUNK = new Int16Array(960);
 
@@ -30,24 +30,24 @@ class FakeCapture {
   }
 }
 
-/** A microphone, its captures, and what the kernel is told; the talk is live. */
+/** A microphone, its captures, and what the kernel is sent; the talk is live. */
 function bench(facts = {}) {
-  const told = [];
+  const sent = [];
   const captures = [];
   const link = {
     facts: { state: "live", ...facts },
     owns: true,
     player: null,
-    tell: (message) => told.push(message),
-    hush: () => "page-1",
-    loudspeaker: () => ({ resume() {} }),
+    send: (message) => sent.push(message),
+    stopPlayback: () => "page-1",
+    openPlayer: () => ({ resume() {} }),
     changed() {},
   };
-  const mic = new TalkMic(link, (hooks) => {
+  const mic = new TalkMicrophone(link, (hooks) => {
     captures.push(new FakeCapture(hooks));
     return captures.at(-1);
   });
-  return { mic, link, told, captures, kinds: () => told.map((message) => message.kind) };
+  return { mic, link, sent, captures, kinds: () => sent.map((message) => message.kind) };
 }
 
 async function opened(one) {
@@ -58,14 +58,14 @@ async function opened(one) {
 }
 
 test("it opens, and tells the kernel how that went", async () => {
-  const { mic, told } = await opened(bench());
+  const { mic, sent } = await opened(bench());
   assert.ok(mic.on);
-  assert.deepEqual(told, [{ kind: "start", mic: true, problem: "", info: { rate: 24000 } }]);
+  assert.deepEqual(sent, [{ kind: "start", mic: true, problem: "", info: { rate: 24000 } }]);
   const denied = bench();
   const starting = denied.mic.start();
   denied.captures[0].denied({ name: "NotFoundError" });
   await starting;
-  assert.match(denied.told[0].problem, /microphone/);
+  assert.match(denied.sent[0].problem, /microphone/);
 });
 
 test("what ends while the browser asks does not begin when it has asked", async () => {
@@ -76,7 +76,7 @@ test("what ends while the browser asks does not begin when it has asked", async 
   await starting;
   assert.ok(!one.mic.on);
   assert.equal(one.captures[0].stopped, 1);
-  assert.deepEqual(one.told, []);
+  assert.deepEqual(one.sent, []);
   await opened(one);
   assert.ok(one.mic.on);
 });
@@ -107,13 +107,13 @@ test("a press soon after a release tells of that release first", async () => {
   const one = await opened(bench({ push: true }));
   const { mic } = one;
   mic.press();
-  mic.chunk(CHUNK, 0.5);
+  mic.onChunk(CHUNK, 0.5);
   mic.release();
   mic.press();
-  mic.chunk(CHUNK, 0.5);
+  mic.onChunk(CHUNK, 0.5);
   mic.release();
-  mic.chunk(CHUNK, 0.5);
-  mic.chunk(CHUNK, 0.5);
+  mic.onChunk(CHUNK, 0.5);
+  mic.onChunk(CHUNK, 0.5);
   assert.deepEqual(one.kinds(), ["start", "press", "sound", "release", "press", "sound", "sound", "release"]);
 });
 
@@ -121,13 +121,13 @@ test("a press and the end silence the page before the kernel knows", async () =>
   const one = await opened(bench({ push: true }));
   one.mic.press();
   one.mic.finish();
-  assert.deepEqual(one.told.slice(1, 3), [
+  assert.deepEqual(one.sent.slice(1, 3), [
     { kind: "press", hush: "page-1" },
     { kind: "finish", hush: "page-1" },
   ]);
 });
 
-test("a release whose last chunk never comes is told all the same", async () => {
+test("a release whose last chunk never comes is sent all the same", async () => {
   const one = await opened(bench({ push: true }));
   mock.timers.enable({ apis: ["setTimeout"] });
   one.mic.press();
@@ -141,17 +141,17 @@ test("a release whose last chunk never comes is told all the same", async () => 
 test("a microphone that goes away while the button is held lets go of it", async () => {
   const one = await opened(bench({ push: true }));
   one.mic.press();
-  one.mic.lost("It went away.");
+  one.mic.onLost("It went away.");
   assert.ok(!one.mic.held);
   assert.deepEqual(one.kinds(), ["start", "press", "release", "start"]);
 });
 
-test("when it is mute is told to the kernel, whose word holds in a page that begins", () => {
+test("when it is mute is sent to the kernel, whose word holds in a page that begins", () => {
   const one = bench({ muted: true, half: true });
   assert.deepEqual([one.mic.muted, one.mic.half], [true, true]);
-  one.mic.wish("muted", false);
-  assert.deepEqual(one.told, [{ kind: "wish", muted: false }]);
+  one.mic.setMode("muted", false);
+  assert.deepEqual(one.sent, [{ kind: "wish", muted: false }]);
   assert.equal(one.mic.muted, false);
-  one.mic.forget(); // another page goes on
+  one.mic.reset(); // another page goes on
   assert.equal(one.mic.muted, true);
 });

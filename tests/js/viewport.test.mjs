@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { holdsPart, partsAhead } from "../../rtnb/widgets/static/shared/streamed_audio.js";
+import { isBuffered, segmentsAhead } from "../../rtnb/widgets/static/shared/streamed_audio.js";
+import { PeakStore } from "../../rtnb/widgets/static/waveform/peaks.js";
 import {
   clampSpan,
   followSpan,
-  longClock,
-  PeakStore,
+  formatPosition,
   seekKey,
   timeMarks,
   zoomSpan,
@@ -65,11 +65,11 @@ test("marks of the time axis are whole steps with room between them", () => {
 });
 
 test("times have hours where the recording has them", () => {
-  assert.equal(longClock(65.27, 100, true), "1:05.2");
-  assert.equal(longClock(65.27, 100), "1:05");
-  assert.equal(longClock(65.27, 3600), "0:01:05");
-  assert.equal(longClock(3600, 3600, true), "1:00:00.0");
-  assert.equal(longClock(59.99, 100, true), "0:59.9");
+  assert.equal(formatPosition(65.27, 100, true), "1:05.2");
+  assert.equal(formatPosition(65.27, 100), "1:05");
+  assert.equal(formatPosition(65.27, 3600), "0:01:05");
+  assert.equal(formatPosition(3600, 3600, true), "1:00:00.0");
+  assert.equal(formatPosition(59.99, 100, true), "0:59.9");
 });
 
 // A pyramid of noise with base 4 and factor 2, and the samples that it is made of.
@@ -184,16 +184,16 @@ test("an empty recording has no columns and asks for nothing", () => {
 });
 
 test("parts are asked for from the playhead on, to the end and not beyond", () => {
-  assert.deepEqual(partsAhead(0, 12, 5, 100), [0, 1, 2]);
-  assert.deepEqual(partsAhead(4.9, 12, 5, 100), [0, 1, 2, 3]);
-  assert.deepEqual(partsAhead(97, 12, 5, 98.3), [19]);
-  assert.deepEqual(partsAhead(98.3, 12, 5, 98.3), [19]);
+  assert.deepEqual(segmentsAhead(0, 12, 5, 100), [0, 1, 2]);
+  assert.deepEqual(segmentsAhead(4.9, 12, 5, 100), [0, 1, 2, 3]);
+  assert.deepEqual(segmentsAhead(97, 12, 5, 98.3), [19]);
+  assert.deepEqual(segmentsAhead(98.3, 12, 5, 98.3), [19]);
 });
 
 test("a part is here when the buffer holds it but for a rounding", () => {
-  assert.ok(holdsPart([[0, 5.0]], 0, 5, 98.3));
+  assert.ok(isBuffered([[0, 5.0]], 0, 5, 98.3));
   assert.ok(
-    holdsPart(
+    isBuffered(
       [
         [0, 5],
         [9.98, 15.02],
@@ -204,7 +204,7 @@ test("a part is here when the buffer holds it but for a rounding", () => {
     ),
   );
   assert.ok(
-    !holdsPart(
+    !isBuffered(
       [
         [0, 5],
         [12, 15],
@@ -214,6 +214,6 @@ test("a part is here when the buffer holds it but for a rounding", () => {
       98.3,
     ),
   );
-  assert.ok(holdsPart([[95, 98.25]], 19, 5, 98.3));
-  assert.ok(holdsPart([[100, 100.05]], 20, 5, 100.08));
+  assert.ok(isBuffered([[95, 98.25]], 19, 5, 98.3));
+  assert.ok(isBuffered([[100, 100.05]], 20, 5, 100.08));
 });

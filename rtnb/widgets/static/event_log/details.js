@@ -1,56 +1,79 @@
-// One event of the log in full: what it is, its JSON as a tree, and copies of it.
+// One event in full: what it is, its JSON as a tree, and copies of it.
 
-import { el } from "../shared/dom.js";
-import { ownKeys } from "../shared/shortcuts.js";
+import { el, setVisible } from "../shared/dom.js";
+import { formatCount } from "../shared/format.js";
+import { suppressShortcuts } from "../shared/shortcuts.js";
 import { JsonTree } from "./json_tree.js";
 
-/** Put a text on the clipboard, and return whether that was allowed; `near` is an element of the page. */
-export async function copyText(text, near) {
+/** @typedef {import("./requests.js").EventMessage} EventMessage */
+/** @typedef {import("./requests.js").CopyMessage} CopyMessage */
+
+/**
+ * Copy a text to the clipboard, and return whether the browser allowed it.
+ * @param {string} text
+ * @param {Element} parent  an element of the page
+ */
+export async function copyText(text, parent) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    return copyByHand(text, near); // a page that came without https has no other way
+    return copyBySelection(text, parent); // the only way on a page that came without https
   }
 }
 
-function copyByHand(text, near) {
+/**
+ * @param {string} text
+ * @param {Element} parent
+ */
+function copyBySelection(text, parent) {
   const area = el("textarea", { class: "rtnb-sr", "aria-hidden": "true" });
   area.value = text;
-  near.append(area);
-  const before = document.activeElement;
+  parent.append(area);
+  const focused = document.activeElement;
   area.select();
-  let done = false;
   try {
-    done = document.execCommand("copy");
+    return document.execCommand("copy");
   } finally {
     area.remove();
-    before?.focus?.();
+    if (focused instanceof HTMLElement) focused.focus();
   }
-  return done;
 }
 
-/** `look(event)`, `copy(event, form)`, `play(message)` and `close()` say what the reader does. */
-export class EventPane {
-  constructor({ look, copy, play, close }) {
-    Object.assign(this, { look, copy, play, close });
+/**
+ * @typedef {object} DetailsActions
+ * @property {(event: number) => void} open
+ * @property {(event: number, form: CopyMessage["form"]) => void} copy
+ * @property {(message: EventMessage) => void} play
+ * @property {() => void} close
+ */
+
+export class EventDetails {
+  /** @param {DetailsActions} actions */
+  constructor(actions) {
+    this.actions = actions;
+    this.kind = "";
     this.node = el("div", { class: "rtnb-ev-pane rtnb-hidden", role: "region", "aria-label": "Event" });
   }
 
-  /** Show what the kernel told of an event; what holds the text `find` is open. */
+  /**
+   * Show an event. Branches that contain `find` are open.
+   * @param {EventMessage} message
+   * @param {string} find
+   */
   show(message, find) {
-    const { node } = this;
+    const { node, actions } = this;
     const focused = node.contains(document.activeElement)
-      ? document.activeElement.getAttribute("aria-label")
+      ? document.activeElement?.getAttribute("aria-label")
       : null;
-    const scrolled = message.kind === this.kind ? node.scrollTop : 0;
+    const scrollTop = message.kind === this.kind ? node.scrollTop : 0;
     this.kind = message.kind;
     const tree = new JsonTree(JSON.parse(message.json), {
       sounds: message.sounds,
       find,
       label: `JSON of ${message.kind}`,
-      play: () => this.play(message),
-      changed: () => ownKeys(node),
+      onPlay: () => actions.play(message),
+      onRender: () => suppressShortcuts(node),
     });
     node.replaceChildren(
       el(
@@ -58,62 +81,70 @@ export class EventPane {
         { class: "rtnb-row rtnb-ev-title" },
         el("b", { class: message.bad ? "rtnb-error" : "" }, message.kind),
         el("span", { class: "rtnb-grow" }),
-        this.#button("Close", "✕", () => this.close()),
+        detailsButton("Close", "✕", () => actions.close()),
       ),
       el(
         "div",
-        { class: "rtnb-dim rtnb-num rtnb-ev-facts", title: dateOf(message.wall) },
+        { class: "rtnb-dim rtnb-num rtnb-ev-facts", title: isoDate(message.wall) },
         factsOf(message).join(" · "),
       ),
       el(
         "div",
         { class: "rtnb-row rtnb-ev-acts" },
-        this.#button("Copy as JSON", "Copy JSON", () => this.copy(message.event, "json")),
-        this.#button("Copy as Python", "Copy Python", () => this.copy(message.event, "python")),
-        ...this.#steps(message),
+        detailsButton("Copy as JSON", "Copy JSON", () => actions.copy(message.event, "json")),
+        detailsButton("Copy as Python", "Copy Python", () => actions.copy(message.event, "python")),
+        ...this.#deltaButtons(message),
       ),
       tree.node,
     );
-    node.classList.remove("rtnb-hidden");
-    node.scrollTop = scrolled;
-    if (focused)
-      [...node.querySelectorAll("button")]
-        .find((each) => each.getAttribute("aria-label") === focused)
-        ?.focus();
+    setVisible(node, true);
+    node.scrollTop = scrollTop;
+    const buttons = [...node.querySelectorAll("button")];
+    if (focused) buttons.find((button) => button.getAttribute("aria-label") === focused)?.focus();
   }
 
   hide() {
-    this.node.classList.add("rtnb-hidden");
+    setVisible(this.node, false);
     this.node.replaceChildren();
   }
 
-  #button(label, words, act, disabled = false) {
-    return el("button", { "aria-label": label, title: label, onclick: act, disabled }, words);
-  }
-
-  /** Of deltas that share a line, the way from one to the next. */
-  #steps({ at, count, before, after }) {
+  /**
+   * Return the buttons that step through the deltas of one line.
+   * @param {EventMessage} message
+   */
+  #deltaButtons({ at, count, before, after }) {
     if (count < 2) return [];
-    const place = `${(at + 1).toLocaleString("en-US")} of ${count.toLocaleString("en-US")}`;
+    const { open } = this.actions;
     return [
-      this.#button("Previous delta", "‹", () => this.look(before), before < 0),
-      el("span", { class: "rtnb-num" }, place),
-      this.#button("Next delta", "›", () => this.look(after), after < 0),
+      detailsButton("Previous delta", "‹", () => open(before), before < 0),
+      el("span", { class: "rtnb-num" }, `${formatCount(at + 1)} of ${formatCount(count)}`),
+      detailsButton("Next delta", "›", () => open(after), after < 0),
     ];
   }
 }
 
+/**
+ * @param {string} label
+ * @param {string} text
+ * @param {() => void} onclick
+ */
+function detailsButton(label, text, onclick, disabled = false) {
+  return el("button", { "aria-label": label, title: label, onclick, disabled }, text);
+}
+
+/** @param {EventMessage} message */
 function factsOf({ side, when, turn, bytes, index }) {
   return [
     side === "client" ? "↑ client" : "↓ server",
     when,
     turn >= 0 ? `turn ${turn}` : "no turn",
-    `${bytes.toLocaleString("en-US")} bytes`,
-    `event ${index.toLocaleString("en-US")}`,
+    `${formatCount(bytes)} bytes`,
+    `event ${formatCount(index)}`,
   ];
 }
 
-function dateOf(wall) {
+/** @param {number} wall  seconds since 1970 */
+function isoDate(wall) {
   const date = new Date(wall * 1000);
   return Number.isNaN(date.getTime()) ? "" : date.toISOString();
 }

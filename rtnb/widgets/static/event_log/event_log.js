@@ -1,68 +1,101 @@
-// The event log: as many lines as are seen, whatever their number; chips, search, one event in full, and its sound.
+// The event log: a virtual list of any length with filters, the details of one event, and its audio.
 
-import { el, setText } from "../shared/dom.js";
-import { ownKeys } from "../shared/shortcuts.js";
-import { copyText, EventPane } from "./details.js";
-import { EventSound } from "./event_player.js";
-import { EventTools } from "./filter_bar.js";
-import { EventFeed } from "./requests.js";
+import { el, setText, setVisible } from "../shared/dom.js";
+import { countOf, formatCount } from "../shared/format.js";
+import { suppressShortcuts } from "../shared/shortcuts.js";
+import { copyText, EventDetails } from "./details.js";
+import { EventPlayer } from "./event_player.js";
+import { FilterBar } from "./filter_bar.js";
+import { EventRequests } from "./requests.js";
 import { EventRow } from "./row.js";
-import { EVENT_ROW, LineStore, lineKey, manyOf, ScrollMap } from "./virtual_list.js";
+import { LineStore, lineKey, ROW_HEIGHT, ScrollMap } from "./virtual_list.js";
 
-const EVENT_SETTLE = 160;
-const EVENT_HOLD = 80;
-const EVENT_HELP = "Arrows, Page, Home and End move. Enter opens, Escape closes. / searches. Space plays.";
+/** @typedef {import("./event_player.js").PlayingEvent} PlayingEvent */
+/** @typedef {import("./requests.js").CopyMessage} CopyMessage */
+/** @typedef {import("./requests.js").EventLogModel} EventLogModel */
+/** @typedef {import("./requests.js").EventMessage} EventMessage */
+/** @typedef {import("./requests.js").LinesMessage} LinesMessage */
+/** @typedef {import("./requests.js").LogFacts} LogFacts */
+/**
+ * The selected line, -1 while it is unknown, and its event, null until the line is loaded. `open` opens it then.
+ * @typedef {{ line: number, event: number | null, open?: boolean }} Selection
+ */
+
+const SETTLE_MS = 160;
+const KEY_REPEAT_MS = 80;
+const COPIED_MS = 2500;
+const KEYS_HELP =
+  "Arrow keys, Page Up/Down, Home, End: move. Enter: open. Esc: close. /: search. Space: play.";
+const WAITING = "Waiting for the kernel …";
 
 class EventLogView {
+  /** @param {EventLogModel} model */
   constructor(model) {
-    this.follows = model.get("follows");
-    this.follow = this.follows; // the reader is at the end, and stays there
+    this.live = model.get("follows");
+    this.follow = this.live; // the reader is at the end, and stays there as events arrive
     this.scroll = new ScrollMap();
     this.store = new LineStore();
-    this.version = 0; // of what is wanted: answers to older questions are passed over
-    this.seen = 0; // lines there were when the reader left the end
-    this.selected = null; // { line, event }
-    this.opened = null; // the event in the pane
+    this.version = 0; // of the filter: answers to earlier ones are ignored
+    this.seen = 0; // number of lines when the reader left the end
+    /** @type {Selection | null} */
+    this.selected = null;
+    /** @type {number | null} */
+    this.opened = null; // the event in the details
+    /** @type {PlayingEvent | null} */
     this.playing = null;
+    /** @type {EventRow[]} */
     this.rows = [];
+    /** @type {Partial<LogFacts>} */
     this.facts = {};
-    this.ends = new AbortController();
-    this.feed = new EventFeed(model, {
-      lines: (message) => this.#lines(message),
-      look: (message) => this.#looked(message),
-      copy: (message) => this.#copied(message),
-      sound: (message, bytes) => this.sound.give(message, bytes),
-      grown: () => {
-        this.store.age();
-        this.ask();
-      },
-      slow: () => {
-        this.#note("Waiting for the kernel …");
-        this.ask();
-      },
-      gone: () => this.#note("The kernel is gone: run the cell again.", true),
-    });
-    this.tools = new EventTools({
-      changed: () => this.#want(),
-      leave: () => this.list.focus({ preventScroll: true }),
-    });
-    this.pane = new EventPane({
-      look: (event) => this.#look(event),
-      copy: (event, form) => this.feed.send({ type: "copy", event, form }),
-      play: (message) => this.#play(message),
-      close: () => this.#close(),
-    });
-    this.sound = new EventSound({
-      ask: (event) => this.feed.send({ type: "sound", event }),
-      heard: (what) => this.#heard(what),
-      told: (words) => this.#note(words),
-    });
-    this.#build();
-    const first = model.get("first");
-    if (first?.lines) this.#lines({ ...first, version: 0 });
-  }
+    this.listeners = new AbortController();
+    this.listHeight = 0;
+    this.size = "";
+    this.pending = false;
+    this.closed = false;
+    this.scrolling = false;
+    /** @type {number | undefined} */
+    this.ownScroll = undefined; // the position that this view set, to tell it from the reader's scrolling
+    /** @type {string | undefined} */
+    this.pressed = undefined;
+    this.openedAt = -Infinity;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.settleTimer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.openTimer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.copyTimer = undefined;
 
-  #build() {
+    this.requests = new EventRequests(model, {
+      onLines: (message) => this.#onLines(message),
+      onEvent: (message) => this.#onEvent(message),
+      onCopy: (message) => this.#onCopy(message),
+      onAudio: (message, bytes) => this.player.load(message, bytes),
+      onGrown: () => {
+        this.store.invalidate();
+        this.request();
+      },
+      onSlow: () => {
+        this.#setNote(WAITING);
+        this.request();
+      },
+      onDisconnect: () => this.#setNote("The kernel is gone: run the cell again.", true),
+    });
+    this.filters = new FilterBar({
+      onChange: () => this.#onFilter(),
+      onLeave: () => this.#focusList(),
+    });
+    this.details = new EventDetails({
+      open: (event) => this.#openEvent(event),
+      copy: (event, form) => this.requests.send({ type: "copy", event, form }),
+      play: (message) => this.#play(message),
+      close: () => this.#closeDetails(),
+    });
+    this.player = new EventPlayer({
+      request: (event) => this.requests.send({ type: "sound", event }),
+      onProgress: (playing) => this.#onProgress(playing),
+      onNote: (note) => this.#setNote(note),
+    });
+
     this.sheet = el("div", { role: "presentation" });
     this.window = el("div", { class: "rtnb-ev-window", role: "presentation" }, this.sheet);
     this.space = el("div", { class: "rtnb-ev-space", role: "presentation" }, this.window);
@@ -75,295 +108,335 @@ class EventLogView {
     };
     this.list = el("div", { class: "rtnb-ev-list", ...grid }, this.space);
     this.turn = el("div", { class: "rtnb-ev-sticky rtnb-hidden", "aria-hidden": "true" });
-    this.where = el("span", { class: "rtnb-ev-where", "aria-hidden": "true" }); // where the tab would hide words
-    this.news = el("button", { class: "rtnb-ev-news rtnb-hidden" });
+    this.footTurn = el("span", { class: "rtnb-ev-where", "aria-hidden": "true" }); // in place of `turn` if narrow
+    this.newEvents = el("button", { class: "rtnb-ev-news rtnb-hidden" });
     this.empty = el("p", { class: "rtnb-ev-empty", role: "status" });
     this.count = el("span", { class: "rtnb-num" });
     this.note = el("span", { role: "status" });
-    const help = el("span", { class: "rtnb-ev-help" }, EVENT_HELP);
     this.node = el(
       "div",
       { class: "rtnb rtnb-events", role: "group", "aria-label": "Event log" },
-      this.tools.node,
+      this.filters.node,
       el(
         "div",
         { class: "rtnb-ev-body" },
-        el("div", { class: "rtnb-ev-left" }, this.turn, this.list, this.empty, this.news),
-        this.pane.node,
+        el("div", { class: "rtnb-ev-left" }, this.turn, this.list, this.empty, this.newEvents),
+        this.details.node,
       ),
-      this.sound.node,
+      this.player.node,
       el(
         "div",
         { class: "rtnb-row rtnb-ev-foot rtnb-dim" },
         this.count,
-        this.where,
+        this.footTurn,
         this.note,
         el("span", { class: "rtnb-grow" }),
-        help,
+        el("span", { class: "rtnb-ev-help" }, KEYS_HELP),
       ),
     );
-    const { signal } = this.ends;
-    this.list.addEventListener("scroll", () => this.#scrolled(), { signal, passive: true });
-    this.list.addEventListener("keydown", (event) => this.#key(event), { signal });
-    // A followed list moves on under the pointer: what was pressed is meant, not what is there when it is let go.
-    this.list.addEventListener(
-      "pointerdown",
-      (event) => (this.pressed = event.target.closest("[data-line]")?.dataset.line),
-      { signal },
-    );
-    this.list.addEventListener("click", () => this.#click(), { signal });
-    // A kernel that heard nothing from any page for long tells none of what is new.
-    document.addEventListener("visibilitychange", () => document.hidden || this.ask(), { signal });
-    this.news.addEventListener("click", () => this.#toEnd(), { signal });
-    this.pane.node.addEventListener("keydown", (event) => event.key === "Escape" && this.#close(event), {
-      signal,
-    });
+    this.#listen();
+    const first = model.get("first");
+    if (first?.lines) this.#onLines(/** @type {LinesMessage} */ ({ ...first, version: 0 }));
   }
 
-  // Asking and hearing.
+  #listen() {
+    const { list } = this;
+    const { signal } = this.listeners;
+    list.addEventListener("scroll", () => this.#onScroll(), { signal, passive: true });
+    list.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    // A list that follows moves under the pointer: the row that was pressed counts, not where the button is released.
+    const onPress = (/** @type {PointerEvent} */ { target }) => {
+      const row = target instanceof Element ? target.closest("[data-line]") : null;
+      this.pressed = row instanceof HTMLElement ? row.dataset.line : undefined;
+    };
+    list.addEventListener("pointerdown", onPress, { signal });
+    list.addEventListener("click", () => this.#onClick(), { signal });
+    // A kernel that no page has asked for long stops announcing new events.
+    const onVisible = () => {
+      if (!document.hidden) this.request();
+    };
+    document.addEventListener("visibilitychange", onVisible, { signal });
+    this.newEvents.addEventListener("click", () => this.#scrollToEnd(), { signal });
+    const onEscape = (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      this.#closeDetails();
+    };
+    this.details.node.addEventListener("keydown", onEscape, { signal });
+  }
 
-  /** Ask for what is seen and not known. */
-  ask(extra = {}) {
-    if (extra.find === undefined && !this.feed.free) return;
+  // Requests and answers.
+
+  /**
+   * Request the visible lines that are missing. With `find`, the answer says in which line that event is.
+   * @param {number | null} find
+   */
+  request(find = null) {
+    if (find === null && !this.requests.ready) return;
     const { first, count, view } = this.scroll;
-    let question = { start: 0, stop: 0 };
-    if (this.follow) question = { start: 0, stop: Math.ceil(view / EVENT_ROW) + 8, tail: true };
-    else if (!this.store.total) question = { start: 0, stop: 64 };
-    else {
-      const range = this.store.missing(first - 4, count + 8);
-      if (range) question = { start: range[0], stop: range[1] };
+    const common = { want: this.filters.filter, version: this.version, ...(find === null ? {} : { find }) };
+    if (this.follow) {
+      const stop = Math.ceil(view / ROW_HEIGHT) + 8;
+      this.requests.requestLines({ ...common, start: 0, stop, tail: true });
+      return;
     }
-    this.feed.ask({ want: this.tools.want, version: this.version, ...question, ...extra });
+    const missing = this.store.total ? this.store.missing(first - 4, count + 8) : [0, 64];
+    const [start, stop] = missing ?? [0, 0];
+    this.requests.requestLines({ ...common, start, stop });
   }
 
-  #lines(message) {
-    if (this.note.textContent.startsWith("Waiting")) this.#note("");
+  /** @param {LinesMessage} message */
+  #onLines(message) {
+    if (this.note.textContent === WAITING) this.#setNote("");
     if (message.version !== this.version) {
-      this.ask();
+      this.request();
       return;
     }
     this.facts = message;
-    this.store.take(message);
+    this.store.put(message);
     this.resize();
-    if (message.at >= 0) this.#found(message);
+    if (message.at !== undefined && message.at >= 0) this.#showFound(message.at, message.find);
     if (this.follow) {
       this.seen = message.total;
       this.scroll.go(Infinity);
     }
     this.draw();
-    const unknown = !message.error && this.store.missing(this.scroll.first, this.scroll.count) !== null;
-    if (this.feed.again || unknown || message.whole === false) this.ask();
+    const missing = !message.error && this.store.missing(this.scroll.first, this.scroll.count) !== null;
+    if (this.requests.again || missing || message.whole === false) this.request();
   }
 
-  #found({ at, find }) {
-    if (this.selected?.event === find) this.selected.line = at;
+  /**
+   * @param {number} line
+   * @param {number | undefined} event
+   */
+  #showFound(line, event) {
+    if (this.selected && this.selected.event === event) this.selected.line = line;
     this.follow = false;
-    this.scroll.reveal(at);
+    this.scroll.reveal(line);
   }
 
-  #note(words, bad = false) {
-    setText(this.note, words);
+  /** @param {string} note */
+  #setNote(note, bad = false) {
+    setText(this.note, note);
     this.note.classList.toggle("rtnb-error", bad);
   }
 
-  /** Something else is wanted: begin anew, with what was selected in sight if it still is there. */
-  #want() {
+  /** The filter changed: start over, with the selected event in view if it still matches. */
+  #onFilter() {
     this.version += 1;
-    this.feed.forget();
+    this.requests.cancel();
     this.store.clear();
     this.seen = 0;
     if (!this.follow) this.scroll.go(0);
-    const event = this.selected?.event;
-    this.selected = event === null || event === undefined ? null : { line: -1, event };
-    this.ask(this.selected ? { find: event } : {});
+    const event = this.selected?.event ?? null;
+    this.selected = event === null ? null : { line: -1, event };
+    this.request(event);
     this.draw();
   }
 
   // Scrolling.
 
-  /** Take the lines there are, and the list's height, which is asked for only where it may have changed. */
+  /** Update the number of lines, and the list's height if it may have changed: reading it forces a layout. */
   resize(measure = false) {
-    if (measure || !this.tall) this.tall = this.list.clientHeight;
-    this.scroll.resize(this.store.total, this.tall);
+    if (measure || !this.listHeight) this.listHeight = this.list.clientHeight;
+    this.scroll.resize(this.store.total, this.listHeight);
   }
 
-  #scrolled() {
+  #onScroll() {
     const { scrollTop } = this.list;
-    const own = this.quiet !== undefined && Math.abs(scrollTop - this.quiet) < 1;
-    this.quiet = undefined;
+    const own = this.ownScroll !== undefined && Math.abs(scrollTop - this.ownScroll) < 1;
+    this.ownScroll = undefined;
     if (own) {
       this.scroll.at = scrollTop;
       return;
     }
     const to = this.scroll.moved(scrollTop);
-    this.#stick();
-    if (to !== null) this.#put(to);
-    // The scroll bar is left alone until it rests: to set it would end the move.
-    this.moving = true;
-    clearTimeout(this.settling);
-    this.settling = setTimeout(() => {
-      this.moving = false;
+    this.#updateFollow();
+    if (to !== null) this.#setScroll(to);
+    // The scroll bar is left alone until it rests: setting it would end the reader's gesture.
+    this.scrolling = true;
+    clearTimeout(this.settleTimer);
+    this.settleTimer = setTimeout(() => {
+      this.scrolling = false;
       this.draw();
-    }, EVENT_SETTLE);
+    }, SETTLE_MS);
     this.draw();
   }
 
-  /** The reader stays at the end by being there, and leaves it by leaving. */
-  #stick() {
-    if (!this.scroll.maxTop) return; // a search may leave few lines: that is no leaving, and no coming
+  /** Follow new events while the reader is at the end. */
+  #updateFollow() {
+    if (!this.scroll.maxTop) return; // a search may leave too few lines to scroll
     const before = this.follow;
-    this.follow = this.follows && this.scroll.atEnd;
+    this.follow = this.live && this.scroll.atEnd;
     if (before && !this.follow) this.seen = this.store.total;
   }
 
-  #put(place) {
-    if (Math.abs(this.list.scrollTop - place) < 1) return;
-    this.list.scrollTop = place;
-    this.quiet = this.list.scrollTop;
+  /** @param {number} position */
+  #setScroll(position) {
+    if (Math.abs(this.list.scrollTop - position) < 1) return;
+    this.list.scrollTop = position;
+    this.ownScroll = this.list.scrollTop;
     this.scroll.at = this.list.scrollTop;
   }
 
-  #toEnd() {
-    this.follow = this.follows;
+  #scrollToEnd() {
+    this.follow = this.live;
     this.scroll.go(Infinity);
-    this.ask();
+    this.request();
     this.draw();
+    this.#focusList();
+  }
+
+  #focusList() {
     this.list.focus({ preventScroll: true });
   }
 
   // Selecting and opening.
 
-  #click() {
+  #onClick() {
     if (this.pressed === undefined) return;
     this.select(Number(this.pressed));
     this.open();
   }
 
-  #key(event) {
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    const page = Math.max(1, Math.floor(this.scroll.view / EVENT_ROW) - 1);
+    const page = Math.max(1, Math.floor(this.scroll.view / ROW_HEIGHT) - 1);
     const back = ["ArrowUp", "PageUp", "End"].includes(event.key);
-    const to = lineKey(event.key, this.#from(back), page, this.store.total);
+    const to = lineKey(event.key, this.#currentLine(back), page, this.store.total);
     if (to !== null) this.select(to, back ? -1 : 1);
     else if (event.key === "Enter") this.open();
-    else if (event.key === "Escape" && this.opened !== null) this.#close();
-    else if (event.key === "/") this.tools.focus();
-    else if (event.key === " " && this.sound.track) this.sound.toggle();
+    else if (event.key === "Escape" && this.opened !== null) this.#closeDetails();
+    else if (event.key === "/") this.filters.focus();
+    else if (event.key === " " && this.player.track) this.player.toggle();
     else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
-  /** Where a key moves from: the selection, or else the edge of what is seen. */
-  #from(back) {
+  /**
+   * Return where a key moves from: the selection, or else an edge of the visible lines.
+   * @param {boolean} back
+   */
+  #currentLine(back) {
     if (this.selected && this.selected.line >= 0) return this.selected.line;
     const { first, count } = this.scroll;
     return back || this.follow ? first + count : first - 1;
   }
 
-  /** Select a line, or the next one that is no heading; what is not here yet is asked for first. */
+  /**
+   * Select a line, or if it is a heading the next one. A line that is not loaded is requested first.
+   * @param {number} line
+   */
   select(line, step = 1) {
     let to = line;
     if (this.store.get(to)?.heading) to += to + step < 0 || to + step >= this.store.total ? -step : step;
     const known = this.store.get(to);
-    this.selected = {
-      line: to,
-      event: known && !known.heading ? known.event : null,
-      open: this.opened !== null,
-    };
+    const event = known && !known.heading ? known.event : null;
+    this.selected = { line: to, event, open: this.opened !== null };
     this.scroll.reveal(to);
-    this.#stick();
+    this.#updateFollow();
     this.draw();
-    if (this.selected.event === null) this.ask();
-    else if (this.opened !== null) this.#look(this.selected.event);
+    if (event === null) this.request();
+    else if (this.opened !== null) this.#openEvent(event);
   }
 
   open() {
     if (!this.selected) return;
     if (this.selected.event === null) this.selected.open = true;
-    else this.#look(this.selected.event);
+    else this.#openEvent(this.selected.event);
   }
 
-  /** Open an event. Holding an arrow key down opens where it stops, and not all between. */
-  #look(event) {
+  /**
+   * Open an event. While an arrow key is held, only the event where it stops is opened.
+   * @param {number} event
+   */
+  #openEvent(event) {
     const now = performance.now();
-    const held = this.looked !== undefined && now - this.looked < EVENT_HOLD;
-    this.looked = now;
+    const repeated = now - this.openedAt < KEY_REPEAT_MS;
+    this.openedAt = now;
     this.opened = event;
-    clearTimeout(this.looking);
-    this.looking = setTimeout(() => this.feed.send({ type: "look", event }), held ? EVENT_HOLD : 0);
+    clearTimeout(this.openTimer);
+    const delay = repeated ? KEY_REPEAT_MS : 0;
+    this.openTimer = setTimeout(() => this.requests.send({ type: "look", event }), delay);
   }
 
-  #close(event) {
-    event?.stopPropagation();
+  #closeDetails() {
     this.opened = null;
-    this.pane.hide();
+    this.details.hide();
     this.node.classList.remove("rtnb-ev-open");
     this.draw();
-    this.list.focus({ preventScroll: true });
+    this.#focusList();
   }
 
-  #looked(message) {
+  /** @param {EventMessage} message */
+  #onEvent(message) {
     if (message.event !== this.opened) return;
-    this.sound.look(message.event, message.track);
-    this.pane.show(message, this.tools.regex ? "" : this.tools.query);
+    this.player.open(message.event, message.track);
+    this.details.show(message, this.filters.regex ? "" : this.filters.query);
     this.node.classList.add("rtnb-ev-open");
-    ownKeys(this.node);
+    suppressShortcuts(this.node);
     this.resize(true);
-    if (this.selected?.line >= 0) this.scroll.reveal(this.selected.line);
+    if (this.selected && this.selected.line >= 0) this.scroll.reveal(this.selected.line);
     this.draw();
   }
 
-  async #copied({ text, form }) {
+  /** @param {CopyMessage} message */
+  async #onCopy({ text, form }) {
     const done = await copyText(text, this.node);
-    this.#note(
-      done
-        ? `Copied as ${form === "python" ? "Python" : "JSON"}.`
-        : "The browser does not let this page copy.",
-      !done,
-    );
-    clearTimeout(this.copying);
-    this.copying = setTimeout(() => this.note.textContent.startsWith("Copied") && this.#note(""), 2500);
+    const copied = `Copied as ${form === "python" ? "Python" : "JSON"}.`;
+    this.#setNote(done ? copied : "The browser blocked copying.", !done);
+    clearTimeout(this.copyTimer);
+    this.copyTimer = setTimeout(() => {
+      if (this.note.textContent === copied) this.#setNote("");
+    }, COPIED_MS);
   }
 
-  // Sound.
+  // Audio.
 
+  /** @param {EventMessage} message */
   #play(message) {
     if (!message.track) {
-      this.#note("This sound cannot be played: it is damaged.", true);
+      this.#setNote("This audio is damaged and cannot be played.", true);
       return;
     }
-    this.sound.look(message.event, message.track);
-    this.sound.play();
+    this.player.open(message.event, message.track);
+    this.player.play();
   }
 
-  /** The event of a line that plays; -1 for none. */
-  #sounding(what) {
-    return what ? (this.tools.each ? what.event : what.lead) : -1;
+  /** The event whose row is marked as playing; -1 for none. */
+  get playingRow() {
+    if (!this.playing) return -1;
+    return this.filters.each ? this.playing.event : this.playing.lead;
   }
 
-  #heard(what) {
-    const before = this.#sounding(this.playing);
-    this.playing = what;
-    const now = this.#sounding(what);
+  /** @param {PlayingEvent | null} playing */
+  #onProgress(playing) {
+    const before = this.playingRow;
+    this.playing = playing;
+    const now = this.playingRow;
     if (before === now) return;
-    const shown = this.rows.some((row) => row.playing);
+    const wasVisible = this.rows.some((row) => row.playing);
     this.draw();
-    if (now < 0 || !shown) return;
-    // Who looks on goes along: the line that plays next may be below what is seen.
+    if (now < 0 || !wasVisible) return;
+    // If the playing row was in view, keep it there: the next one may be below the visible lines.
     const { first, count } = this.scroll;
-    for (let line = first; line < first + count; line += 1) if (this.store.get(line)?.event === now) return;
-    this.ask({ find: now });
+    for (let number = first; number < first + count; number += 1) {
+      const line = this.store.get(number);
+      if (line && !line.heading && line.event === now) return;
+    }
+    this.request(now);
   }
 
-  // Drawing: once a frame, whatever happened.
+  // Drawing, at most once a frame.
 
   draw() {
-    if (this.pending || this.ended) return;
+    if (this.pending || this.closed) return;
     this.pending = true;
     requestAnimationFrame(() => {
       this.pending = false;
-      if (!this.ended) this.#paint();
+      if (!this.closed) this.#paint();
     });
   }
 
@@ -372,92 +445,95 @@ class EventLogView {
     const { scroll, store } = this;
     if (!scroll.view) return;
     if (this.follow) scroll.go(Infinity);
-    this.#resolve();
+    this.#resolveSelection();
     const size = `${scroll.height} ${scroll.view}`;
     if (this.size !== size) {
       this.size = size;
       this.space.style.height = `${scroll.height}px`;
       this.window.style.height = `${Math.min(scroll.height, scroll.view)}px`;
     }
-    this.sheet.style.transform = `translateY(${(scroll.first * EVENT_ROW - scroll.top).toFixed(1)}px)`;
     const { first, count } = scroll;
+    this.sheet.style.transform = `translateY(${(first * ROW_HEIGHT - scroll.top).toFixed(1)}px)`;
     while (this.rows.length < count) {
-      const row = new EventRow(this.feed.name, this.rows.length);
+      const row = new EventRow(this.requests.name, this.rows.length);
       this.rows.push(row);
       this.sheet.append(row.node);
     }
-    const sounding = this.#sounding(this.playing);
-    this.rows.forEach((row, i) => {
-      const line = first + i;
-      row.show(i < count ? line : -1, store.get(line), {
-        selected: this.selected?.line === line,
-        playing: sounding,
-      });
-    });
-    if (!this.moving) this.#put(scroll.place); // after all else: it has the list laid out
-    const active =
-      this.selected && this.selected.line < first + count ? this.rows[this.selected.line - first] : null;
+    const playing = this.playingRow;
+    for (const [i, row] of this.rows.entries()) {
+      const number = first + i;
+      const selected = this.selected?.line === number;
+      row.show(i < count ? number : -1, store.get(number), { selected, playing });
+    }
+    if (!this.scrolling) this.#setScroll(scroll.place); // last, since it forces a layout of the list
+    const line = this.selected?.line ?? -1;
+    const active = line < first + count ? this.rows[line - first] : undefined;
     if (active) this.list.setAttribute("aria-activedescendant", active.node.id);
     else this.list.removeAttribute("aria-activedescendant");
-    this.#say();
-    if (store.missing(first, count)) this.ask();
+    this.#updateLabels();
+    if (store.missing(first, count)) this.request();
   }
 
-  /** Learn which event was selected, where its line had not come yet. */
-  #resolve() {
+  /** Learn which event is selected once its line is loaded. */
+  #resolveSelection() {
     if (!this.selected || this.selected.event !== null) return;
-    const known = this.store.get(this.selected.line);
-    if (known?.heading) this.select(this.selected.line);
-    else if (known) {
-      this.selected.event = known.event;
-      if (this.selected.open) this.#look(known.event);
+    const line = this.store.get(this.selected.line);
+    if (line?.heading) this.select(this.selected.line);
+    else if (line) {
+      this.selected.event = line.event;
+      if (this.selected.open) this.#openEvent(line.event);
     }
   }
 
-  #say() {
-    const { facts, store, scroll, tools } = this;
-    this.list.setAttribute("aria-rowcount", store.total);
+  #updateLabels() {
+    const { facts, store, scroll, filters } = this;
+    const { size = 0, whole, searched = 0, taken = 0 } = facts;
+    this.list.setAttribute("aria-rowcount", String(store.total));
     const top = store.get(scroll.first);
-    setText(this.turn, top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${top.turn}` : "");
-    this.turn.classList.toggle("rtnb-hidden", !this.turn.textContent);
-    setText(this.where, this.turn.textContent);
-    const words = [manyOf(facts.size ?? 0, "event")];
-    if (tools.narrow || tools.each) words.push(manyOf(store.total, "line"));
-    if (facts.whole === false) {
-      const done = tools.query ? facts.searched : facts.taken;
-      words.push(`${tools.query ? "searched" : "read"} ${Math.floor((100 * done) / (facts.size || 1))} %`);
+    const turn = top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${top.turn}` : "";
+    setText(this.turn, turn);
+    setVisible(this.turn, turn !== "");
+    setText(this.footTurn, turn);
+    const counts = [countOf(size, "event")];
+    if (filters.active || filters.each) counts.push(countOf(store.total, "line"));
+    if (whole === false) {
+      const [verb, done] = filters.query ? ["searched", searched] : ["read", taken];
+      counts.push(`${verb} ${Math.floor((100 * done) / (size || 1))} %`);
     }
-    setText(this.count, words.join(" · "));
-    tools.count(facts.counts);
-    const more = this.follows && !this.follow ? store.total - this.seen : 0;
-    setText(this.news, more > 0 ? `${more.toLocaleString("en-US")} new ↓` : "");
-    this.news.classList.toggle("rtnb-hidden", more <= 0);
-    const none =
-      store.total || facts.whole === false ? "" : tools.narrow ? "No event fits." : "No events yet.";
-    setText(this.empty, facts.error || none);
+    setText(this.count, counts.join(" · "));
+    filters.showCounts(facts.counts);
+    const added = this.live && !this.follow ? store.total - this.seen : 0;
+    setText(this.newEvents, added > 0 ? `${formatCount(added)} new ↓` : "");
+    setVisible(this.newEvents, added > 0);
+    const none = filters.active ? "No matching events." : "No events yet.";
+    setText(this.empty, facts.error || (store.total || whole === false ? "" : none));
     this.empty.classList.toggle("rtnb-error", Boolean(facts.error));
   }
 
   close() {
-    this.ended = true;
-    this.ends.abort();
-    for (const timer of [this.settling, this.looking, this.copying]) clearTimeout(timer);
-    for (const part of [this.feed, this.tools, this.sound]) part.close();
+    this.closed = true;
+    this.listeners.abort();
+    for (const timer of [this.settleTimer, this.openTimer, this.copyTimer]) clearTimeout(timer);
+    for (const part of [this.requests, this.filters, this.player]) part.close();
   }
 }
 
+/**
+ * @param {RenderProps<EventLogModel>} props
+ * @returns {Cleanup}
+ */
 function render({ model, el: root }) {
   const view = new EventLogView(model);
-  root.append(ownKeys(view.node));
-  const resized = new ResizeObserver(() => {
+  root.append(suppressShortcuts(view.node));
+  const observer = new ResizeObserver(() => {
     view.resize(true);
     view.draw();
   });
-  resized.observe(view.list);
+  observer.observe(view.list);
   view.draw();
-  view.ask();
+  view.request();
   return () => {
-    resized.disconnect();
+    observer.disconnect();
     view.close();
   };
 }

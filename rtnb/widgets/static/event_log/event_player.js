@@ -1,18 +1,35 @@
-// The small player under the event log: the sound of one item, and which event of it is heard.
+// The player below the event log: plays the audio of one item and reports which of its events is playing.
 
-import { clock, el } from "../shared/dom.js";
-import { pieceAt } from "./virtual_list.js";
+import { el, setText, setVisible } from "../shared/dom.js";
+import { describeError, formatTime } from "../shared/format.js";
+import { indexAt } from "./virtual_list.js";
 
-const EVENT_SOUND_TICK = 50;
+/** @typedef {import("./requests.js").AudioMessage} AudioMessage */
+/** @typedef {import("./requests.js").Track} Track */
+/** @typedef {{ lead: number, event: number }} PlayingEvent  and the first event of its line */
 
-/** `ask(event)` is to bring `give(answer, bytes)` about; `heard(lead, event)` tells what plays, or null. */
-export class EventSound {
-  constructor({ ask, heard, told }) {
-    Object.assign(this, { ask, heard, told });
-    this.track = null; // that of the event looked at last
+const PROGRESS_MS = 50;
+
+export class EventPlayer {
+  /**
+   * @param {object} hooks
+   * @param {(event: number) => void} hooks.request  asks for the audio of an event, which is handed to load()
+   * @param {(playing: PlayingEvent | null) => void} hooks.onProgress
+   * @param {(note: string) => void} hooks.onNote
+   */
+  constructor({ request, onProgress, onNote }) {
+    this.request = request;
+    this.onProgress = onProgress;
+    this.onNote = onNote;
+    /** @type {(Track & { event: number }) | null} */
+    this.track = null; // of the event that was opened last
+    /** @type {{ key: string, events: number[], starts: number[], leads: number[] } | null} */
     this.loaded = null; // what the element holds
-    this.wanted = false;
-    this.at = 0;
+    this.playWhenLoaded = false;
+    this.position = 0;
+    this.url = "";
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     this.audio = el("audio", { preload: "auto" });
     this.button = el("button", { class: "rtnb-main rtnb-ev-play", onclick: () => this.toggle() });
     this.slider = el("input", {
@@ -21,24 +38,27 @@ export class EventSound {
       max: 0,
       step: 0.01,
       value: 0,
-      "aria-label": "Position in the sound",
+      "aria-label": "Playback position",
     });
     this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)));
     this.time = el("span", { class: "rtnb-num" });
     this.label = el("span", { class: "rtnb-dim rtnb-ev-sound-label" });
-    this.node = el("div", {
-      class: "rtnb-row rtnb-ev-sound rtnb-hidden",
-      role: "group",
-      "aria-label": "Sound",
-    });
-    this.node.append(this.button, this.time, this.slider, this.label, this.audio);
+    this.node = el(
+      "div",
+      { class: "rtnb-row rtnb-ev-sound rtnb-hidden", role: "group", "aria-label": "Audio" },
+      this.button,
+      this.time,
+      this.slider,
+      this.label,
+      this.audio,
+    );
     for (const name of ["play", "pause", "ended", "seeked"])
-      this.audio.addEventListener(name, () => this.#moved());
+      this.audio.addEventListener(name, () => this.#update());
     this.audio.addEventListener("loadedmetadata", () => {
-      this.audio.currentTime = this.at;
+      this.audio.currentTime = this.position;
     });
     this.audio.addEventListener("error", () => {
-      if (this.loaded) this.told("This browser cannot play the sound: write it to a file to hear it.");
+      if (this.loaded) this.onNote("This browser cannot play the audio: write it to a file to play it.");
     });
   }
 
@@ -46,19 +66,25 @@ export class EventSound {
     return !this.audio.paused && !this.audio.ended;
   }
 
-  /** Stand where an event stands in the sound of its item. */
-  look(event, track) {
+  /** Whether the element holds the track that was opened last. */
+  get ready() {
+    return this.loaded !== null && this.loaded.key === this.track?.key;
+  }
+
+  /**
+   * Move to an event's place in the audio of its item.
+   * @param {number} event
+   * @param {Track | null} track
+   */
+  open(event, track) {
     if (!track || track.seconds <= 0) return;
-    if (this.loaded?.key === track.key) {
-      this.track = { ...track, event };
-      this.seek(track.at);
-    } else {
-      if (this.playing) this.audio.pause();
-      this.track = { ...track, event };
-      this.at = track.at;
-    }
-    this.node.classList.remove("rtnb-hidden");
-    this.#moved();
+    const same = this.loaded?.key === track.key;
+    if (!same && this.playing) this.audio.pause();
+    this.track = { ...track, event };
+    if (same) this.seek(track.at);
+    else this.position = track.at;
+    setVisible(this.node, true);
+    this.#update();
   }
 
   toggle() {
@@ -68,64 +94,69 @@ export class EventSound {
 
   play() {
     if (!this.track) return;
-    if (this.at >= this.track.seconds - 0.02) this.at = 0;
-    if (this.loaded?.key !== this.track.key) {
-      this.wanted = true;
-      this.told("Fetching the sound …");
-      this.ask(this.track.event);
+    if (this.position >= this.track.seconds - 0.02) this.position = 0;
+    if (!this.ready) {
+      this.playWhenLoaded = true;
+      this.onNote("Loading the audio …");
+      this.request(this.track.event);
       return;
     }
-    if (Math.abs(this.audio.currentTime - this.at) > 0.02 && this.audio.readyState > 0)
-      this.audio.currentTime = this.at;
-    this.audio.play().catch((error) => {
-      if (error.name !== "AbortError") this.told(`It cannot be played: ${error.message}`);
+    const { audio } = this;
+    if (Math.abs(audio.currentTime - this.position) > 0.02 && audio.readyState > 0)
+      audio.currentTime = this.position;
+    audio.play().catch((error) => {
+      const { name, message } = describeError(error);
+      if (name !== "AbortError") this.onNote(`Playback failed: ${message}`);
     });
   }
 
-  give({ track, events, starts, leads, kind, error }, bytes) {
-    if (error || track?.key !== this.track?.key) {
-      if (error) this.told(error);
-      return;
-    }
-    this.told("");
-    this.#forget();
+  /**
+   * Take the requested audio.
+   * @param {AudioMessage} message
+   * @param {ArrayBuffer} bytes
+   */
+  load({ track, events, starts, leads, kind, error }, bytes) {
+    if (error) this.onNote(error);
+    if (error || !track || track.key !== this.track?.key) return;
+    this.onNote("");
+    this.#revoke();
     this.url = URL.createObjectURL(new Blob([bytes], { type: kind }));
     this.loaded = { key: track.key, events, starts, leads };
     this.audio.src = this.url;
-    if (this.wanted) this.play();
-    this.wanted = false;
+    if (this.playWhenLoaded) this.play();
+    this.playWhenLoaded = false;
   }
 
+  /** @param {number} to  in seconds */
   seek(to) {
-    this.at = Math.max(0, Math.min(to, this.track?.seconds ?? 0));
-    if (this.loaded?.key === this.track?.key && this.audio.readyState > 0) this.audio.currentTime = this.at;
-    this.#moved();
+    this.position = Math.max(0, Math.min(to, this.track?.seconds ?? 0));
+    if (this.ready && this.audio.readyState > 0) this.audio.currentTime = this.position;
+    this.#update();
   }
 
-  #moved() {
-    const own = this.loaded && this.loaded.key === this.track?.key;
-    if (own && this.audio.readyState > 0 && !this.audio.seeking) this.at = this.audio.currentTime;
-    const label = this.playing ? "❚❚ Pause" : "▶ Play";
-    if (this.button.textContent !== label) this.button.textContent = label;
-    const whole = this.track?.seconds ?? 0;
-    const text = `${clock(this.at, true)} / ${clock(whole, true)}`;
+  #update() {
+    const { audio, loaded, ready, playing } = this;
+    if (ready && audio.readyState > 0 && !audio.seeking) this.position = audio.currentTime;
+    setText(this.button, playing ? "❚❚ Pause" : "▶ Play");
+    const seconds = this.track?.seconds ?? 0;
+    const text = `${formatTime(this.position, true)} / ${formatTime(seconds, true)}`;
     if (this.time.textContent !== text) {
       this.time.textContent = text;
-      this.slider.max = whole;
-      this.slider.value = this.at;
+      this.slider.max = String(seconds);
+      this.slider.value = String(this.position);
       this.slider.setAttribute("aria-valuetext", text);
     }
-    const words = this.track?.label ?? "";
-    if (this.label.textContent !== words) this.label.textContent = words;
-    const piece = own && this.playing ? pieceAt(this.loaded.starts, this.at) : -1;
-    this.heard(piece < 0 ? null : { lead: this.loaded.leads[piece], event: this.loaded.events[piece] });
+    setText(this.label, this.track?.label ?? "");
+    const index = loaded && ready && playing ? indexAt(loaded.starts, this.position) : -1;
+    const current = loaded && index >= 0;
+    this.onProgress(current ? { lead: loaded.leads[index], event: loaded.events[index] } : null);
     clearTimeout(this.timer);
-    if (this.playing) this.timer = setTimeout(() => this.#moved(), EVENT_SOUND_TICK);
+    if (playing) this.timer = setTimeout(() => this.#update(), PROGRESS_MS);
   }
 
-  #forget() {
+  #revoke() {
     if (this.url) URL.revokeObjectURL(this.url);
-    this.url = null;
+    this.url = "";
   }
 
   close() {
@@ -133,6 +164,6 @@ export class EventSound {
     this.audio.pause();
     this.loaded = null;
     this.audio.removeAttribute("src");
-    this.#forget();
+    this.#revoke();
   }
 }

@@ -1,20 +1,53 @@
-// What the reader of the event log wants to see: a text or a pattern, and chips.
+// The event log's filters: a text or a regular expression, and chips.
 
-import { el } from "../shared/dom.js";
+import { el, setText } from "../shared/dom.js";
+import { formatCount } from "../shared/format.js";
 
-const EVENT_CHIPS = ["client", "server", "audio", "text", "tools", "errors", "limits"];
-const EVENT_ARROWS = { client: "↑ ", server: "↓ " };
-const EVENT_TYPING = 180;
+/** @typedef {import("./requests.js").EventFilter} EventFilter */
 
-/** `changed()` is called when something else is wanted, `leave()` when a key goes back to the list. */
-export class EventTools {
-  constructor({ changed, leave }) {
-    Object.assign(this, { changed, leave });
+const CHIP_LABELS = {
+  client: "↑ client",
+  server: "↓ server",
+  audio: "audio",
+  text: "text",
+  tools: "tools",
+  errors: "errors",
+  limits: "limits",
+};
+const TYPING_DELAY_MS = 180;
+
+/**
+ * @param {string} text
+ * @param {ElementAttributes} attributes
+ * @param {(on: boolean) => void} onToggle
+ */
+function toggleButton(text, attributes, onToggle) {
+  const button = el("button", { "aria-pressed": "false", ...attributes }, text);
+  button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    onToggle(on);
+  });
+  return button;
+}
+
+export class FilterBar {
+  /**
+   * @param {object} hooks
+   * @param {() => void} hooks.onChange
+   * @param {() => void} hooks.onLeave  a key returns to the list
+   */
+  constructor({ onChange, onLeave }) {
+    this.onChange = onChange;
+    this.onLeave = onLeave;
+    /** @type {Set<string>} */
     this.chips = new Set();
     this.regex = false;
     this.each = false;
     this.query = "";
-    this.buttons = EVENT_CHIPS.map((name) => this.#chip(name));
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.typing = undefined;
+    this.buttons = Object.entries(CHIP_LABELS).map(([name, label]) => this.#chip(name, label));
     this.search = el("input", {
       type: "search",
       class: "rtnb-ev-search",
@@ -25,86 +58,74 @@ export class EventTools {
     });
     this.search.addEventListener("input", () => {
       clearTimeout(this.typing);
-      this.typing = setTimeout(() => this.#read(), EVENT_TYPING);
+      this.typing = setTimeout(() => this.#readSearch(), TYPING_DELAY_MS);
     });
-    this.search.addEventListener("keydown", (event) => this.#key(event));
-    const regex = this.#switch(
-      "regex",
-      { class: "rtnb-ev-regex", title: "Regular expression", "aria-label": "Regular expression" },
-      ".*",
-    );
-    const each = this.#switch(
-      "each",
-      { class: "rtnb-ev-each", title: "Show every delta in a row of its own" },
-      "every delta",
-    );
+    this.search.addEventListener("keydown", (event) => this.#onKey(event));
+    const label = "Regular expression";
+    const regex = toggleButton(".*", { class: "rtnb-ev-regex", title: label, "aria-label": label }, (on) => {
+      this.regex = on;
+      this.#changed();
+    });
+    const title = "Show each delta in its own row";
+    const each = toggleButton("every delta", { class: "rtnb-ev-each", title }, (on) => {
+      this.each = on;
+      this.#changed();
+    });
+    const chips = { class: "rtnb-row rtnb-ev-chips", role: "group", "aria-label": "Show only" };
     this.node = el(
       "div",
       { class: "rtnb-row rtnb-ev-tools" },
       el("span", { class: "rtnb-ev-find" }, this.search, regex),
-      el(
-        "span",
-        { class: "rtnb-row rtnb-ev-chips", role: "group", "aria-label": "Show only" },
-        ...this.buttons,
-      ),
+      el("span", chips, ...this.buttons.map(({ button }) => button)),
       each,
     );
   }
 
-  #chip(name) {
-    const count = el("span", { class: "rtnb-ev-count rtnb-num" });
-    const words = `${EVENT_ARROWS[name] ?? ""}${name} `;
-    const button = el(
-      "button",
-      { class: "rtnb-ev-chip", "aria-pressed": "false", "data-chip": name },
-      words,
-      count,
-    );
-    button.addEventListener("click", () => {
-      const on = !this.chips.delete(name);
+  /**
+   * @param {string} name
+   * @param {string} label
+   */
+  #chip(name, label) {
+    const button = toggleButton(`${label} `, { class: "rtnb-ev-chip", "data-chip": name }, (on) => {
       if (on) this.chips.add(name);
-      button.setAttribute("aria-pressed", String(on));
-      this.#tell();
+      else this.chips.delete(name);
+      this.#changed();
     });
-    return button;
+    const count = el("span", { class: "rtnb-ev-count rtnb-num" });
+    button.append(count);
+    return { name, button, count };
   }
 
-  #switch(name, attributes, words) {
-    const button = el("button", { "aria-pressed": "false", ...attributes }, words);
-    button.addEventListener("click", () => {
-      this[name] = !this[name];
-      button.setAttribute("aria-pressed", String(this[name]));
-      this.#tell();
-    });
-    return button;
+  #readSearch() {
+    if (this.search.value !== this.query) this.#changed();
   }
 
-  #read() {
-    if (this.search.value !== this.query) this.#tell();
-  }
-
-  #tell() {
+  #changed() {
     clearTimeout(this.typing);
     this.query = this.search.value;
-    this.changed();
+    this.onChange();
   }
 
-  #key(event) {
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
     if (event.key === "Escape") this.search.value = "";
     else if (event.key !== "Enter" && event.key !== "ArrowDown") return;
-    this.#read();
-    this.leave();
+    this.#readSearch();
+    this.onLeave();
     event.preventDefault();
     event.stopPropagation();
   }
 
-  /** What is wanted, as the kernel takes it. */
-  get want() {
+  /**
+   * The filter as the kernel takes it.
+   * @returns {EventFilter}
+   */
+  get filter() {
     return { chips: [...this.chips], query: this.query, regex: this.regex, each: this.each };
   }
 
-  /** Whether less is wanted than all. */
-  get narrow() {
+  /** Whether the filter may hide events. */
+  get active() {
     return this.chips.size > 0 || this.query !== "";
   }
 
@@ -113,16 +134,16 @@ export class EventTools {
     this.search.select();
   }
 
-  /** Say how many events each chip stands for. */
-  count(counts = {}) {
-    for (const button of this.buttons) {
-      const name = button.dataset.chip;
+  /**
+   * Show how many events match each chip.
+   * @param {Record<string, number>} counts
+   */
+  showCounts(counts = {}) {
+    for (const { name, button, count } of this.buttons) {
       const n = counts[name] ?? 0;
-      const text = n.toLocaleString("en-US");
-      if (button.lastChild.textContent === text) continue;
-      button.lastChild.textContent = text;
+      setText(count, formatCount(n));
       button.classList.toggle("rtnb-ev-none", n === 0);
-      if (name === "errors") button.classList.toggle("rtnb-ev-bad", n > 0);
+      button.classList.toggle("rtnb-ev-bad", name === "errors" && n > 0);
     }
   }
 

@@ -1,60 +1,88 @@
-// A JSON value as a tree: made of text alone, opened branch by branch.
+// A JSON value as a tree, made of text alone and rendered branch by branch.
 
 import { el } from "../shared/dom.js";
+import { formatCount } from "../shared/format.js";
 
-const TREE_PREVIEW = 60;
-const TREE_LONG = 400;
-const TREE_STEP = 100;
+/** @typedef {(string | number)[]} JsonPath */
+/** @typedef {string | number | boolean | null | JsonValue[] | { [name: string]: JsonValue }} JsonValue */
+/** @typedef {{ level: number, branch: boolean, open: boolean }} TreeItem */
 
-/** Return what a value is, as a word. */
+const PREVIEW_LENGTH = 60;
+const LONG_TEXT = 400;
+const PAGE_SIZE = 100;
+const OPEN_WITHIN = 12;
+
+/**
+ * Return a value's JSON type.
+ * @param {JsonValue} value
+ */
 export function kindOf(value) {
   return value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
 }
 
-/** Return a value on one line, cut. */
-export function previewOf(value, room = TREE_PREVIEW) {
-  const kind = kindOf(value);
-  if (kind === "string") {
+/**
+ * Return the members of an array or an object as [key, value] pairs; undefined for any other value.
+ * @param {JsonValue} value
+ * @returns {[string | number, JsonValue][] | undefined}
+ */
+function membersOf(value) {
+  if (Array.isArray(value)) return [...value.entries()];
+  return typeof value === "object" && value !== null ? Object.entries(value) : undefined;
+}
+
+/**
+ * Return a value on one line, shortened.
+ * @param {JsonValue} value
+ * @returns {string}
+ */
+export function previewOf(value, room = PREVIEW_LENGTH) {
+  if (typeof value === "string") {
     const text = JSON.stringify(value.length > room ? value.slice(0, room) : value);
     return value.length > room ? `${text.slice(0, -1)}…"` : text;
   }
-  if (kind !== "array" && kind !== "object") return String(value);
-  const [open, close] = kind === "array" ? ["[", "]"] : ["{", "}"];
-  const names = Object.keys(value);
-  if (!names.length) return open + close;
+  const members = membersOf(value);
+  if (!members) return String(value);
+  const [open, close] = Array.isArray(value) ? ["[", "]"] : ["{", "}"];
   let text = open;
-  for (const name of names) {
-    const next = `${text.length > 1 ? ", " : ""}${kind === "array" ? "" : `${name}: `}${inner(value[name])}`;
-    if (text.length + next.length > room) return `${text}${text.length > 1 ? ", " : ""}…${close}`;
+  for (const [key, member] of members) {
+    const comma = text.length > 1 ? ", " : "";
+    const next = `${comma}${typeof key === "number" ? "" : `${key}: `}${nestedPreview(member)}`;
+    if (text.length + next.length > room) return `${text}${comma}…${close}`;
     text += next;
   }
   return text + close;
 }
 
-function inner(value) {
-  const kind = kindOf(value);
-  if (kind === "array") return value.length ? `[${value.length}]` : "[]";
-  if (kind === "object") return Object.keys(value).length ? "{…}" : "{}";
+/** @param {JsonValue} value */
+function nestedPreview(value) {
+  if (Array.isArray(value)) return value.length ? `[${value.length}]` : "[]";
+  const members = membersOf(value);
+  if (members) return members.length ? "{…}" : "{}";
   return previewOf(value, 24);
 }
 
-/** Return whether a value holds a text, in capitals or not; for an empty text, that it does not. */
-export function holds(value, text) {
+/**
+ * Whether a value contains a text, ignoring case. Nothing contains the empty text.
+ * @param {JsonValue} value
+ * @param {string} text
+ * @returns {boolean}
+ */
+export function containsText(value, text) {
   if (!text) return false;
-  const kind = kindOf(value);
-  if (kind === "array" || kind === "object") {
-    return Object.entries(value).some(
-      ([name, each]) => (kind === "object" && has(name, text)) || holds(each, text),
-    );
-  }
-  return has(String(value), text);
+  const includes = (/** @type {unknown} */ part) => String(part).toLowerCase().includes(text.toLowerCase());
+  const members = membersOf(value);
+  if (!members) return includes(value);
+  return members.some(
+    ([key, member]) => (typeof key === "string" && includes(key)) || containsText(member, text),
+  );
 }
 
-function has(text, part) {
-  return text.toLowerCase().includes(part.toLowerCase());
-}
-
-/** Return where an arrow key moves in a list of open tree items: a number, "open", "close", or null. */
+/**
+ * Return where a key moves in a list of visible tree items: an index, "open", "close", or null for any other key.
+ * @param {string} key
+ * @param {number} at
+ * @param {TreeItem[]} items
+ */
 export function treeKey(key, at, items) {
   const { level, branch, open } = items[at];
   if (key === "ArrowDown") return Math.min(at + 1, items.length - 1);
@@ -67,105 +95,129 @@ export function treeKey(key, at, items) {
     for (let i = at - 1; i >= 0; i -= 1) if (items[i].level < level) return i;
     return at;
   }
-  return key === "Enter" || key === " " ? (branch ? (open ? "close" : "open") : null) : null;
+  if (key !== "Enter" && key !== " ") return null;
+  return branch ? (open ? "close" : "open") : null;
 }
 
 /**
- * `sounds` are the places of sound, as paths; each gets a button that calls `play`. Branches that hold `find` are open
- * from the beginning. `changed` is called when elements came in.
+ * @typedef {object} TreeOptions
+ * @property {JsonPath[]} [sounds]  the paths of audio, which get a play button
+ * @property {string} [find]  branches that contain this text start open
+ * @property {() => void} [onPlay]
+ * @property {() => void} [onRender]  is called when elements were added
+ * @property {string} [label]
  */
+
 export class JsonTree {
-  constructor(value, { sounds = [], find = "", play = () => {}, changed = () => {}, label = "Event" } = {}) {
-    Object.assign(this, { find, play, changed });
-    this.sounds = new Set(sounds.map((place) => JSON.stringify(place)));
+  /**
+   * @param {JsonValue} value
+   * @param {TreeOptions} options
+   */
+  constructor(
+    value,
+    { sounds = [], find = "", onPlay = () => {}, onRender = () => {}, label = "Event" } = {},
+  ) {
+    this.find = find;
+    this.onPlay = onPlay;
+    this.onRender = onRender;
+    this.sounds = new Set(sounds.map((path) => JSON.stringify(path)));
+    /** @type {WeakMap<Element, (open: boolean) => void>} */
+    this.toggles = new WeakMap();
     this.node = el("div", { class: "rtnb-tree", role: "tree", "aria-label": label });
-    this.node.addEventListener("keydown", (event) => this.#key(event));
-    const kind = kindOf(value);
-    if (kind === "object" || kind === "array") this.#children(this.node, value, [], 1);
+    this.node.addEventListener("keydown", (event) => this.#onKey(event));
+    const members = membersOf(value);
+    if (members) this.#appendMembers(this.node, members, [], 1);
     else this.node.append(this.#item(null, value, [], 1));
     this.items[0]?.setAttribute("tabindex", "0");
   }
 
-  /** All items that are seen, from top to bottom. */
+  /** All visible items, from top to bottom. */
   get items() {
-    return [...this.node.querySelectorAll('[role="treeitem"]')].filter((item) => !item.closest("[hidden]"));
+    /** @type {NodeListOf<HTMLElement>} */
+    const items = this.node.querySelectorAll('[role="treeitem"]');
+    return [...items].filter((item) => !item.closest("[hidden]"));
   }
 
-  #children(parent, value, place, level, from = 0) {
-    const array = Array.isArray(value);
-    const names = Object.keys(value);
-    const stop = Math.min(from + TREE_STEP, names.length);
-    for (const name of names.slice(from, stop)) {
-      const key = array ? Number(name) : name;
-      parent.append(this.#item(key, value[name], [...place, key], level));
-    }
-    if (stop === names.length) return;
-    const more = el(
-      "button",
-      { class: "rtnb-tree-more" },
-      `${(names.length - stop).toLocaleString("en-US")} more`,
-    );
+  /**
+   * Append items, a page at a time.
+   * @param {Element} parent
+   * @param {[string | number, JsonValue][]} members
+   * @param {JsonPath} path
+   * @param {number} level
+   */
+  #appendMembers(parent, members, path, level) {
+    for (const [key, value] of members.slice(0, PAGE_SIZE))
+      parent.append(this.#item(key, value, [...path, key], level));
+    const rest = members.slice(PAGE_SIZE);
+    if (!rest.length) return;
+    const more = el("button", { class: "rtnb-tree-more" }, `${formatCount(rest.length)} more`);
     more.addEventListener("click", () => {
       more.remove();
-      this.#children(parent, value, place, level, stop);
-      this.changed();
+      this.#appendMembers(parent, rest, path, level);
+      this.onRender();
     });
     parent.append(more);
   }
 
-  #item(name, value, place, level) {
-    const kind = kindOf(value);
-    const branch = (kind === "array" || kind === "object") && Object.keys(value).length > 0;
-    const label = el("span", { class: "rtnb-tree-line" });
-    if (name !== null)
-      label.append(
-        el("span", { class: typeof name === "number" ? "rtnb-tree-index" : "rtnb-tree-name" }, String(name)),
-        ": ",
-      );
-    const item = el(
-      "div",
-      { class: "rtnb-tree-item", role: "treeitem", "aria-level": level, tabindex: -1 },
-      label,
-    );
-    if (!branch) {
-      label.append(...this.#leaf(value, kind, place));
-      if (this.find && holds(value, this.find)) item.classList.add("rtnb-tree-found");
+  /**
+   * @param {string | number | null} key
+   * @param {JsonValue} value
+   * @param {JsonPath} path
+   * @param {number} level
+   */
+  #item(key, value, path, level) {
+    const line = el("span", { class: "rtnb-tree-line" });
+    if (key !== null) {
+      const kind = typeof key === "number" ? "rtnb-tree-index" : "rtnb-tree-name";
+      line.append(el("span", { class: kind }, String(key)), ": ");
+    }
+    const attributes = { class: "rtnb-tree-item", role: "treeitem", "aria-level": level, tabindex: -1 };
+    const item = el("div", attributes, line);
+    const members = membersOf(value) ?? [];
+    if (!members.length) {
+      line.append(...this.#leaf(value, path));
+      if (containsText(value, this.find)) item.classList.add("rtnb-tree-found");
       return item;
     }
-    const preview = el("span", { class: "rtnb-tree-preview" }, previewOf(value));
-    label.append(preview);
+    line.append(el("span", { class: "rtnb-tree-preview" }, previewOf(value)));
     const group = el("div", { role: "group", hidden: true });
     item.append(group);
     item.setAttribute("aria-expanded", "false");
-    item.toggle = (open) => {
-      if (open && !group.childNodes.length) this.#children(group, value, place, level + 1);
+    const toggle = (/** @type {boolean} */ open) => {
+      if (open && !group.childNodes.length) this.#appendMembers(group, members, path, level + 1);
       group.hidden = !open;
       item.setAttribute("aria-expanded", String(open));
-      if (open) this.changed();
+      if (open) this.onRender();
     };
-    label.addEventListener("click", () => {
-      item.toggle(group.hidden);
+    this.toggles.set(item, toggle);
+    line.addEventListener("click", () => {
+      toggle(group.hidden === true);
       this.#focus(item);
     });
-    if ((level === 1 && Object.keys(value).length <= 12) || holds(value, this.find)) item.toggle(true);
+    if ((level === 1 && members.length <= OPEN_WITHIN) || containsText(value, this.find)) toggle(true);
     return item;
   }
 
-  #leaf(value, kind, place) {
-    if (this.sounds.has(JSON.stringify(place))) {
+  /**
+   * @param {JsonValue} value
+   * @param {JsonPath} path
+   */
+  #leaf(value, path) {
+    if (this.sounds.has(JSON.stringify(path))) {
+      const attributes = { "aria-label": `Play ${value}`, title: "Play from here" };
       const play = el(
         "button",
-        { class: "rtnb-tree-play", "aria-label": `Play ${value}`, title: "Play from here" },
+        { class: "rtnb-tree-play", onclick: () => this.onPlay(), ...attributes },
         "▶",
       );
-      play.addEventListener("click", () => this.play());
-      return [el("span", { class: "rtnb-tree-sound" }, value), " ", play];
+      return [el("span", { class: "rtnb-tree-sound" }, String(value)), " ", play];
     }
-    const text = kind === "string" ? JSON.stringify(value) : String(value);
-    if (text.length <= TREE_LONG) return [el("span", { class: `rtnb-tree-${kind}` }, text)];
-    const shown = el("span", { class: `rtnb-tree-${kind}` }, `${text.slice(0, TREE_LONG)}…`);
-    const rest = (text.length - TREE_LONG).toLocaleString("en-US");
-    const more = el("button", { class: "rtnb-tree-more" }, `${rest} more letters`);
+    const text = JSON.stringify(value);
+    const shown = el("span", { class: `rtnb-tree-${kindOf(value)}` }, text);
+    if (text.length <= LONG_TEXT) return [shown];
+    shown.textContent = `${text.slice(0, LONG_TEXT)}…`;
+    const rest = formatCount(text.length - LONG_TEXT);
+    const more = el("button", { class: "rtnb-tree-more" }, `${rest} more characters`);
     more.addEventListener("click", () => {
       shown.textContent = text;
       more.remove();
@@ -173,31 +225,31 @@ export class JsonTree {
     return [shown, " ", more];
   }
 
-  #key(event) {
-    if (event.target.getAttribute("role") !== "treeitem" || event.ctrlKey || event.metaKey || event.altKey)
-      return;
-    const items = this.items;
-    const at = items.indexOf(event.target);
-    const facts = items.map((item) => ({
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
+    const { key, target } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { items } = this;
+    const at = target instanceof HTMLElement ? items.indexOf(target) : -1;
+    if (at < 0) return;
+    const states = items.map((item) => ({
       level: Number(item.getAttribute("aria-level")),
       branch: item.hasAttribute("aria-expanded"),
       open: item.getAttribute("aria-expanded") === "true",
     }));
-    let to = treeKey(event.key, at, facts);
-    if (to === null && (event.key === "Enter" || event.key === " ")) {
-      event.target.querySelector("button")?.click();
-      to = at;
-    }
-    if (to === null) return;
-    if (to === "open" || to === "close") items[at].toggle(to === "open");
-    else this.#focus(items[to]);
+    const to = treeKey(key, at, states);
+    if (to === "open" || to === "close") this.toggles.get(items[at])?.(to === "open");
+    else if (to !== null) this.#focus(items[to]);
+    else if (key === "Enter" || key === " ") items[at].querySelector("button")?.click();
+    else return;
     event.preventDefault();
     event.stopPropagation();
   }
 
+  /** @param {HTMLElement} item */
   #focus(item) {
-    for (const each of this.node.querySelectorAll('[tabindex="0"][role="treeitem"]'))
-      each.setAttribute("tabindex", "-1");
+    for (const other of this.node.querySelectorAll('[tabindex="0"][role="treeitem"]'))
+      other.setAttribute("tabindex", "-1");
     item.setAttribute("tabindex", "0");
     item.focus();
   }

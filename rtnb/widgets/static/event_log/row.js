@@ -1,80 +1,97 @@
-// One line of the event log on the screen, used for whichever line stands there.
+// A row of the event log on the screen. Rows are reused for whichever line scrolls into their place.
 
 import { el, setText } from "../shared/dom.js";
-import { eventClock } from "./virtual_list.js";
+import { formatCount } from "../shared/format.js";
+import { formatEventTime } from "./virtual_list.js";
+
+/** @typedef {import("./virtual_list.js").Line} Line */
+
+/** @param {string} kind */
+function gridCell(kind) {
+  return el("span", { class: `rtnb-ev-${kind}`, role: "gridcell" });
+}
 
 export class EventRow {
+  /**
+   * @param {string} name
+   * @param {number} number
+   */
   constructor(name, number) {
-    const cell = (kind) => el("span", { class: `rtnb-ev-${kind}`, role: "gridcell" });
-    [this.time, this.side, this.type, this.words] = ["time", "side", "type", "words"].map(cell);
+    this.time = gridCell("time");
+    this.side = gridCell("side");
+    this.type = gridCell("type");
+    this.words = gridCell("words");
     this.arrow = el("span", { "aria-hidden": "true" });
-    this.who = el("span", { class: "rtnb-sr" });
-    this.side.append(this.arrow, this.who);
-    this.lead = el("span", { class: "rtnb-ev-lead" });
+    this.description = el("span", { class: "rtnb-sr" });
+    this.side.append(this.arrow, this.description);
+    this.prefix = el("span", { class: "rtnb-ev-lead" });
     this.rest = el("span", {});
-    this.often = el("span", { class: "rtnb-ev-often rtnb-num" });
-    // A name is cut at its front, since its end tells: it lies in a line that runs from right to left.
-    const whole = el("span", { class: "rtnb-ev-name" }, el("bdi", { dir: "ltr" }, this.lead, this.rest));
-    this.type.append(whole, this.often);
-    this.node = el(
-      "div",
-      { class: "rtnb-ev-row", role: "row", id: `${name}-${number}` },
-      this.time,
-      this.side,
-      this.type,
-      this.words,
-    );
-    this.look = "";
+    this.count = el("span", { class: "rtnb-ev-often rtnb-num" });
+    // A type is cut at its front, since its end matters more: its line runs from right to left.
+    const type = el("span", { class: "rtnb-ev-name" }, el("bdi", { dir: "ltr" }, this.prefix, this.rest));
+    this.type.append(type, this.count);
+    const attributes = { class: "rtnb-ev-row", role: "row", id: `${name}-${number}` };
+    this.node = el("div", attributes, this.time, this.side, this.type, this.words);
+    this.shown = "";
+    this.playing = false;
   }
 
-  show(line, told, { selected, playing }) {
-    this.playing = Boolean(told && !told.heading && told.event === playing);
-    const look = JSON.stringify([line, told, selected, this.playing]);
-    if (look === this.look) return;
-    this.look = look;
+  /**
+   * Show a line; undefined is one that is not loaded, number -1 none.
+   * @param {number} number
+   * @param {Line | undefined} line
+   * @param {{ selected: boolean, playing: number }} state  `playing` is the event that plays
+   */
+  show(number, line, { selected, playing }) {
+    const event = line?.heading ? undefined : line;
+    this.playing = event?.event === playing;
+    const key = JSON.stringify([number, line, selected, this.playing]);
+    if (key === this.shown) return;
+    this.shown = key;
     const { node } = this;
-    node.hidden = line < 0;
-    if (line < 0) return;
-    node.dataset.line = line;
-    node.setAttribute("aria-rowindex", line + 1);
+    node.hidden = number < 0;
+    if (number < 0) return;
+    node.dataset.line = String(number);
+    node.setAttribute("aria-rowindex", String(number + 1));
     node.setAttribute("aria-selected", String(selected));
-    const heading = Boolean(told?.heading);
-    const name = [
-      "rtnb-ev-row",
-      heading && "rtnb-ev-heading",
-      selected && "rtnb-ev-selected",
-      this.playing && "rtnb-ev-playing",
-      told?.bad && "rtnb-ev-bad",
-      !told && "rtnb-ev-unknown",
-      told && !heading && (told.server ? "rtnb-ev-server" : "rtnb-ev-client"),
-    ]
-      .filter(Boolean)
-      .join(" ");
-    if (node.className !== name) node.className = name;
-    setText(this.time, told ? eventClock(told.t) : "");
-    setText(this.arrow, !told || heading ? "" : told.server ? "↓" : "↑");
-    setText(
-      this.who,
-      !told || heading
-        ? ""
-        : `${told.server ? "server" : "client"}${told.bad ? ", error" : ""}${this.playing ? ", playing" : ""}`,
-    );
-    const cut = heading || !told ? -1 : told.type.indexOf(".") + 1;
-    setText(this.lead, cut > 0 ? told.type.slice(0, cut) : "");
-    this.lead.classList.toggle("rtnb-ev-spare", cut > 0 && told.type.includes(".", cut));
-    setText(
-      this.rest,
-      !told
-        ? "…"
-        : heading
-          ? told.turn >= 0
-            ? `Turn ${told.turn}`
-            : "Session"
-          : told.type.slice(Math.max(cut, 0)),
-    );
-    setText(this.often, told && !heading && told.count > 1 ? ` (${told.count.toLocaleString("en-US")})` : "");
-    const title = told && !heading ? told.type : "";
+    const side = event?.server ? "server" : "client";
+    const classes = {
+      "rtnb-ev-row": true,
+      "rtnb-ev-heading": line?.heading,
+      "rtnb-ev-selected": selected,
+      "rtnb-ev-playing": this.playing,
+      "rtnb-ev-bad": event?.bad,
+      "rtnb-ev-unknown": !line,
+      [`rtnb-ev-${side}`]: event,
+    };
+    const names = Object.entries(classes).flatMap(([name, on]) => (on ? [name] : []));
+    node.className = names.join(" ");
+    setText(this.time, line ? formatEventTime(line.t) : "");
+    setText(this.words, line?.words ?? "");
+    if (event) {
+      const { type, count } = event;
+      const cut = type.indexOf(".") + 1;
+      setText(this.arrow, event.server ? "↓" : "↑");
+      setText(this.description, `${side}${event.bad ? ", error" : ""}${this.playing ? ", playing" : ""}`);
+      this.#setType(type.slice(0, cut), type.slice(cut), count > 1 ? ` (${formatCount(count)})` : "", type);
+      this.prefix.classList.toggle("rtnb-ev-spare", cut > 0 && type.includes(".", cut));
+    } else {
+      setText(this.arrow, "");
+      setText(this.description, "");
+      this.#setType("", !line ? "…" : line.turn >= 0 ? `Turn ${line.turn}` : "Session", "", "");
+    }
+  }
+
+  /**
+   * @param {string} prefix
+   * @param {string} rest
+   * @param {string} count
+   * @param {string} title
+   */
+  #setType(prefix, rest, count, title) {
+    setText(this.prefix, prefix);
+    setText(this.rest, rest);
+    setText(this.count, count);
     if (this.type.title !== title) this.type.title = title;
-    setText(this.words, told?.words ?? "");
   }
 }

@@ -1,45 +1,77 @@
-// What the event log's list does without a page: which lines are seen, which are known, and how a scroll bar of
-// bounded height moves through any number of them.
+// Virtual scrolling for the event log: which lines are visible, which are loaded, and how a scroll bar of bounded
+// height moves through any number of them. No DOM.
 
-export const EVENT_ROW = 24;
-const EVENT_MOST_HEIGHT = 8e6; // browsers end at 17 to 33 million pixels
-const EVENT_EDGE = 5000; // pixels at either end of the bar
-const EVENT_CHUNK = 64;
-const EVENT_KEPT = 128; // chunks: 8,192 lines
+/** A line as the kernel sends it: a turn's heading, or an event or run of deltas; `side` is 1 for the server. */
+/** @typedef {[turn: number, t: number, words: string]} HeadingTuple */
+/** @typedef {[event: number, count: number, t: number, side: number, type: string, bad: boolean, turn: number, words: string]} EventTuple */
+/** @typedef {HeadingTuple | EventTuple} LineTuple */
+/** @typedef {{ heading: true, turn: number, t: number, words: string, stale?: boolean }} HeadingLine */
+/**
+ * @typedef {object} EventLine
+ * @property {false} heading
+ * @property {number} event
+ * @property {number} count
+ * @property {number} t
+ * @property {boolean} server
+ * @property {string} type
+ * @property {boolean} bad
+ * @property {number} turn
+ * @property {string} words
+ * @property {boolean} [stale]
+ */
+/** @typedef {HeadingLine | EventLine} Line */
+/** @typedef {{ start: number, lines: LineTuple[], total: number, stable: number }} LineAnswer */
 
-/** Write seconds as mm:ss.mmm, with hours before it where there are any. */
-export function eventClock(t) {
+export const ROW_HEIGHT = 24;
+const MAX_HEIGHT = 8e6; // browsers stop at 17 to 33 million pixels
+const EDGE_HEIGHT = 5000; // at either end of the scroll bar, where it moves as the lines do
+const CHUNK_LINES = 64;
+const MAX_CHUNKS = 128; // 8,192 lines
+
+/**
+ * Format seconds as mm:ss.mmm, with hours if there are any.
+ * @param {number} t
+ */
+export function formatEventTime(t) {
   const ms = Math.round(Math.abs(t) * 1000);
-  const two = (n) => String(n).padStart(2, "0");
+  const two = (/** @type {number} */ n) => String(n).padStart(2, "0");
   const minutes = Math.floor(ms / 60000);
   const rest = ms % 60000;
   const head = minutes >= 60 ? `${Math.floor(minutes / 60)}:${two(minutes % 60)}` : two(minutes);
   return `${t < 0 ? "−" : ""}${head}:${two(Math.floor(rest / 1000))}.${String(rest % 1000).padStart(3, "0")}`;
 }
 
-/** Read a line as the kernel tells it. */
-export function readLine(told) {
-  if (told.length === 3) {
-    const [turn, t, words] = told;
+/**
+ * Parse a line.
+ * @param {LineTuple} tuple
+ * @returns {Line}
+ */
+export function parseLine(tuple) {
+  if (tuple.length === 3) {
+    const [turn, t, words] = tuple;
     return { turn, t, words, heading: true };
   }
-  const [event, count, t, side, type, bad, turn, words] = told;
+  const [event, count, t, side, type, bad, turn, words] = tuple;
   return { event, count, t, server: side === 1, type, bad, turn, words, heading: false };
 }
 
 /**
- * A scroll bar. `top` is the place in the list, in pixels of all lines one below the other; what is taller than a
- * browser can make an element is mapped: small moves are taken as they are, large ones by their share of the whole.
+ * A scroll bar. `top` is the position in the full list, in pixels. A list that is taller than an element can be is
+ * mapped to the bar: small moves are exact, large ones go to their share of the whole.
  */
 export class ScrollMap {
-  constructor(most = EVENT_MOST_HEIGHT) {
-    this.most = most;
+  constructor(maxHeight = MAX_HEIGHT) {
+    this.maxHeight = maxHeight;
     this.total = 0;
     this.view = 0;
     this.top = 0;
-    this.at = 0; // of the scroll bar
+    this.at = 0; // position of the scroll bar
   }
 
+  /**
+   * @param {number} total  lines
+   * @param {number} view  visible pixels
+   */
   resize(total, view) {
     this.total = total;
     this.view = view;
@@ -47,11 +79,11 @@ export class ScrollMap {
   }
 
   get whole() {
-    return this.total * EVENT_ROW;
+    return this.total * ROW_HEIGHT;
   }
 
   get height() {
-    return Math.min(this.whole, this.most);
+    return Math.min(this.whole, this.maxHeight);
   }
 
   get maxTop() {
@@ -63,28 +95,29 @@ export class ScrollMap {
   }
 
   get atEnd() {
-    return this.top >= this.maxTop - EVENT_ROW / 2;
+    return this.top >= this.maxTop - ROW_HEIGHT / 2;
   }
 
   get first() {
-    return Math.floor(this.top / EVENT_ROW);
+    return Math.floor(this.top / ROW_HEIGHT);
   }
 
-  /** How many lines are seen, those cut at the edges too. */
+  /** The number of visible lines, including those cut at the edges. */
   get count() {
-    return Math.min(Math.ceil(this.view / EVENT_ROW) + 1, Math.max(0, this.total - this.first));
+    return Math.min(Math.ceil(this.view / ROW_HEIGHT) + 1, Math.max(0, this.total - this.first));
   }
 
-  /** Where the scroll bar belongs for the present place. Near both ends it moves as the lines do. */
+  /** The scroll bar's position for `top`. */
   get place() {
     const { top, maxTop, maxScroll } = this;
-    if (this.whole <= this.most) return top;
+    if (this.whole <= this.maxHeight) return top;
     const edge = this.#edge;
     if (top <= edge) return top;
     if (top >= maxTop - edge) return maxScroll - (maxTop - top);
     return edge + ((top - edge) / (maxTop - 2 * edge)) * (maxScroll - 2 * edge);
   }
 
+  /** @param {number} scroll */
   #topAt(scroll) {
     const { maxTop, maxScroll } = this;
     const edge = this.#edge;
@@ -94,14 +127,17 @@ export class ScrollMap {
   }
 
   get #edge() {
-    return Math.min(EVENT_EDGE, this.maxScroll / 4);
+    return Math.min(EDGE_HEIGHT, this.maxScroll / 4);
   }
 
-  /** Take a move of the scroll bar; return where it must be put at once, or null where it may stay. */
+  /**
+   * Handle a move of the scroll bar; return where it must be put at once, or null if it may stay.
+   * @param {number} scroll
+   */
   moved(scroll) {
     const by = scroll - this.at;
     this.at = scroll;
-    if (this.whole <= this.most) {
+    if (this.whole <= this.maxHeight) {
       this.go(scroll);
       return null;
     }
@@ -110,24 +146,29 @@ export class ScrollMap {
     return stuck ? this.place : null;
   }
 
+  /** @param {number} top */
   go(top) {
     this.top = Math.min(Math.max(top, 0), this.maxTop);
   }
 
-  /** Bring a line into sight with as little movement as will do. */
+  /**
+   * Scroll a line into view with the least movement.
+   * @param {number} line
+   */
   reveal(line) {
-    const start = line * EVENT_ROW;
+    const start = line * ROW_HEIGHT;
     if (start < this.top) this.go(start);
-    else if (start + EVENT_ROW > this.top + this.view) this.go(start + EVENT_ROW - this.view);
+    else if (start + ROW_HEIGHT > this.top + this.view) this.go(start + ROW_HEIGHT - this.view);
   }
 }
 
-/** The lines that the page has, in chunks; the least used are forgotten. */
+/** The lines that the page has loaded, in chunks; the least recently loaded are dropped. */
 export class LineStore {
   constructor() {
+    /** @type {Map<number, (Line | undefined)[]>} */
     this.chunks = new Map();
     this.total = 0;
-    this.stable = 0;
+    this.stable = 0; // lines before this one never change
   }
 
   clear() {
@@ -136,54 +177,71 @@ export class LineStore {
     this.stable = 0;
   }
 
+  /** @param {number} line */
   get(line) {
-    return this.chunks.get(Math.floor(line / EVENT_CHUNK))?.[line % EVENT_CHUNK];
+    return this.chunks.get(Math.floor(line / CHUNK_LINES))?.[line % CHUNK_LINES];
   }
 
-  /** Take it that whatever was not settled may be something else by now. */
-  age() {
+  /** Mark the lines that may have changed as stale. */
+  invalidate() {
     for (const [number, chunk] of this.chunks) {
-      const from = number * EVENT_CHUNK;
-      for (let i = Math.max(0, this.stable - from); i < EVENT_CHUNK; i += 1)
-        if (chunk[i]) chunk[i].old = true;
+      const from = number * CHUNK_LINES;
+      for (let i = Math.max(0, this.stable - from); i < CHUNK_LINES; i += 1) {
+        const line = chunk[i];
+        if (line) line.stale = true;
+      }
     }
   }
 
-  /** Take an answer: lines from `start` on, how many there are, and before which of them nothing changes. */
-  take({ start, lines, total, stable }) {
-    if (total !== this.total || stable !== this.stable) this.age();
+  /**
+   * Store an answer: lines from `start` on, their total, and how many of them will not change.
+   * @param {LineAnswer} answer
+   */
+  put({ start, lines, total, stable }) {
+    if (total !== this.total || stable !== this.stable) this.invalidate();
     this.total = total;
     this.stable = stable;
-    lines.forEach((told, i) => {
-      const number = Math.floor((start + i) / EVENT_CHUNK);
+    for (const [i, tuple] of lines.entries()) {
+      const number = Math.floor((start + i) / CHUNK_LINES);
       let chunk = this.chunks.get(number);
       if (chunk) this.chunks.delete(number);
-      else chunk = new Array(EVENT_CHUNK);
+      else chunk = new Array(CHUNK_LINES);
       this.chunks.set(number, chunk);
-      chunk[(start + i) % EVENT_CHUNK] = readLine(told);
-    });
-    while (this.chunks.size > EVENT_KEPT) this.chunks.delete(this.chunks.keys().next().value);
+      chunk[(start + i) % CHUNK_LINES] = parseLine(tuple);
+    }
+    for (const number of this.chunks.keys()) {
+      if (this.chunks.size <= MAX_CHUNKS) break;
+      this.chunks.delete(number);
+    }
   }
 
-  /** Return what to ask for, so that the lines of a window are known and up to date: [start, stop], or null. */
+  /**
+   * Return the range [start, stop] to request so that a window is loaded and up to date, or null if it is.
+   * @param {number} first
+   * @param {number} count
+   */
   missing(first, count) {
     const stop = Math.min(first + count, this.total);
     let from = -1;
     let to = -1;
     for (let line = Math.max(first, 0); line < stop; line += 1) {
       const known = this.get(line);
-      if (known && !known.old) continue;
+      if (known && !known.stale) continue;
       if (from < 0) from = line;
       to = line + 1;
     }
     if (from < 0) return null;
     const fresh = !this.get(from);
-    return fresh ? [Math.max(0, from - EVENT_CHUNK / 2), Math.min(this.total, to + EVENT_CHUNK)] : [from, to];
+    return fresh ? [Math.max(0, from - CHUNK_LINES / 2), Math.min(this.total, to + CHUNK_LINES)] : [from, to];
   }
 }
 
-/** Return where in `starts` (seconds, ascending) the moment `at` falls; -1 before the first. */
-export function pieceAt(starts, at) {
+/**
+ * Return the index of the last of `starts` (ascending) that is not after `at`; -1 if there is none.
+ * @param {number[]} starts
+ * @param {number} at
+ */
+export function indexAt(starts, at) {
   let low = 0;
   let high = starts.length;
   while (low < high) {
@@ -194,21 +252,24 @@ export function pieceAt(starts, at) {
   return low - 1;
 }
 
-/** Return the line to which a key moves the selection, or null where the key does something else. */
+/**
+ * Return the line to which a key moves the selection, or null for any other key.
+ * @param {string} key
+ * @param {number} line
+ * @param {number} page  lines
+ * @param {number} total
+ */
 export function lineKey(key, line, page, total) {
   if (!total) return null;
-  const to = {
+  /** @type {Record<string, number>} */
+  const targets = {
     ArrowDown: line + 1,
     ArrowUp: line - 1,
     PageDown: line + page,
     PageUp: line - page,
     Home: 0,
     End: total - 1,
-  }[key];
+  };
+  const to = targets[key];
   return to === undefined ? null : Math.min(Math.max(to, 0), total - 1);
-}
-
-/** Say how many, in words: many(1, "event") is "1 event", many(2000, "event") "2,000 events". */
-export function manyOf(n, word) {
-  return `${n.toLocaleString("en-US")} ${word}${n === 1 ? "" : "s"}`;
 }

@@ -1,12 +1,22 @@
-// Plays what is kept of a take. Each player begins when it is made, and tells `ended` when it is over by itself.
+// Playing the trimmed part of a take. Playback starts when a player is created; `onEnd` is called when it is over.
 
-import { SoundFeed } from "../shared/streamed_audio.js";
+import { describeError } from "../shared/format.js";
+import { StreamedAudio } from "../shared/streamed_audio.js";
 
-const FAR_PACE = 20; // ms between looks at where the sound is
+/** @typedef {import("./take.js").LocalTake} LocalTake */
+/** @typedef {import("./take.js").RemoteTake} RemoteTake */
+/** @typedef {import("./take.js").Trim} Trim */
 
-/** Plays what this page itself has recorded. */
-export class NearPlayer {
-  constructor(take, { start, end }, { ended }) {
+const POLL_MS = 20;
+
+/** Plays a take that was recorded in this page. */
+export class LocalPlayer {
+  /**
+   * @param {LocalTake} take
+   * @param {Trim} trim
+   * @param {() => void} onEnd
+   */
+  constructor(take, { start, end }, onEnd) {
     const samples = take.slice(start, end);
     const context = new AudioContext();
     const buffer = context.createBuffer(1, Math.max(1, samples.length), take.rate);
@@ -14,15 +24,15 @@ export class NearPlayer {
     const source = context.createBufferSource();
     source.buffer = buffer;
     source.connect(context.destination);
-    source.onended = ended;
+    source.onended = onEnd;
     source.start();
     this.context = context;
     this.start = start - context.currentTime;
     context.resume();
   }
 
-  /** Where in the take the sound is, in seconds. */
-  get at() {
+  /** The position in the take, in seconds. */
+  get position() {
     return this.start + this.context.currentTime;
   }
 
@@ -31,39 +41,57 @@ export class NearPlayer {
   }
 }
 
-/** Plays what the kernel has: `ask(part)` is to bring `give(part, begin, bytes)` about. */
-export class FarPlayer {
-  constructor(take, { start, end }, { ask, ended, failed }) {
+/** Plays a take whose audio is in the kernel. */
+export class RemotePlayer {
+  /**
+   * @param {RemoteTake} take
+   * @param {Trim} trim
+   * @param {object} hooks
+   * @param {(segment: number) => void} hooks.request  asks for a segment, which is handed to append()
+   * @param {() => void} hooks.onEnd
+   * @param {(problem: string) => void} hooks.onError
+   */
+  constructor(take, { start, end }, { request, onEnd, onError }) {
     this.start = start;
     this.audio = new Audio();
-    this.audio.addEventListener("loadedmetadata", () => (this.audio.currentTime = start), { once: true });
-    this.audio.addEventListener("ended", ended);
-    this.feed = new SoundFeed(this.audio, { seconds: take.seconds, part: take.part, ask, told: () => {} });
+    const seek = () => {
+      this.audio.currentTime = start;
+    };
+    this.audio.addEventListener("loadedmetadata", seek, { once: true });
+    this.audio.addEventListener("ended", onEnd);
+    this.stream = new StreamedAudio(this.audio, { seconds: take.seconds, part: take.part, request });
     this.timer = setInterval(() => {
-      if (this.at >= end) ended();
-      else this.feed.look(this.at);
-    }, FAR_PACE);
-    this.#begin().catch(
-      (error) => error.name !== "AbortError" && failed(`It cannot be played: ${error.message}.`),
-    );
+      if (this.position >= end) onEnd();
+      else this.stream.preload(this.position);
+    }, POLL_MS);
+    this.#play().catch((error) => {
+      const { name, message } = describeError(error);
+      if (name !== "AbortError") onError(`Playback failed: ${message}.`);
+    });
   }
 
-  async #begin() {
-    if (!SoundFeed.able) throw new Error("this browser plays no Opus in parts");
-    this.feed.open();
+  async #play() {
+    if (!StreamedAudio.supported) throw new Error("this browser cannot stream Opus audio");
+    this.stream.open();
     await this.audio.play();
   }
 
-  get at() {
+  /** The position in the take, in seconds. */
+  get position() {
     return this.audio.readyState ? this.audio.currentTime : this.start;
   }
 
-  give(part, begin, bytes) {
-    this.feed.give(part, begin, bytes);
+  /**
+   * @param {number} segment
+   * @param {number} begin
+   * @param {ArrayBuffer} bytes
+   */
+  append(segment, begin, bytes) {
+    this.stream.append(segment, begin, bytes);
   }
 
   close() {
     clearInterval(this.timer);
-    this.feed.close();
+    this.stream.close();
   }
 }

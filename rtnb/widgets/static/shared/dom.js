@@ -1,14 +1,24 @@
-// What every widget needs: elements, icons as text, times, and the queue that no early message escapes.
+// DOM helpers that every widget uses.
 
-/** How long in ms a widget may be shown nowhere: one that is moved or drawn anew is back by then. */
-export const UNSEEN_MS = 2000;
+/** How long in ms a widget may have no view before it counts as removed. One that is moved is back by then. */
+export const REMOVED_AFTER_MS = 2000;
 
-/** Make an element: el("button", { class: "x", "aria-label": "Play", onclick }, "text", child). Text stays text. */
+/**
+ * Create an element: el("button", { class: "x", "aria-label": "Play", onclick }, "text", child).
+ *
+ * Strings become text, never HTML. Attributes that are null, undefined or false are left out.
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {ElementAttributes} attributes
+ * @param {(Node | string)[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value === undefined || value === null || value === false) continue;
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    if (typeof value === "function")
+      node.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else node.setAttribute(name, value === true ? "" : String(value));
   }
   node.append(...children);
@@ -16,38 +26,39 @@ export function el(tag, attributes = {}, ...children) {
 }
 
 /**
- * Change a text only where it is another: each change of the document costs Jupyter's whole style sheet, and a screen
- * reader may read again what was set again.
+ * Set a node's text only if it differs: every change of the document costs Jupyter a pass over its style sheet, and
+ * a screen reader may read out text again that was set again.
+ * @param {Node} node
+ * @param {string} text
  */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
 /**
- * Give the focus to `root` where `node` has it, which is about to hide or to be disabled: keys reach a widget only while
+ * @param {Element} node
+ * @param {boolean} visible
+ */
+export function setVisible(node, visible) {
+  node.classList.toggle("rtnb-hidden", !visible);
+}
+
+/**
+ * Move the focus to `root` if it is in `node`, which is about to be hidden or disabled: keys reach a widget only while
  * something in it has the focus.
+ * @param {HTMLElement} root
+ * @param {Element} node
  */
 export function keepFocus(root, node) {
   if (node.contains(document.activeElement)) root.focus({ preventScroll: true });
 }
 
-/** Write seconds as m:ss, or as m:ss.t when tenths are asked for. */
-export function clock(seconds, tenths = false) {
-  const safe = Number.isFinite(seconds) && seconds > 0 ? seconds : 0;
-  const minutes = Math.floor(safe / 60);
-  const rest = safe - minutes * 60;
-  const text = tenths ? (Math.floor(rest * 10) / 10).toFixed(1) : String(Math.floor(rest));
-  return `${minutes}:${text.padStart(tenths ? 4 : 2, "0")}`;
-}
-
-/** Read little-endian PCM16 bytes (a DataView from a comm buffer) as floats in [-1, 1). */
-export function pcm16ToFloat(view) {
-  const samples = new Float32Array(view.byteLength >> 1);
-  for (let i = 0; i < samples.length; i += 1) samples[i] = view.getInt16(i * 2, true) / 32768;
-  return samples;
-}
-
-/** Hold the page's reduced-motion wish. */
-export function prefersStillness() {
+/** Whether the reader asked the system for reduced motion. */
+export function prefersReducedMotion() {
   return globalThis.matchMedia?.("(prefers-reduced-motion: reduce)").matches ?? false;
+}
+
+/** A random identifier. `randomUUID` is missing on pages that came without https. */
+export function uniqueId() {
+  return globalThis.crypto?.randomUUID?.() ?? String(Math.random()).slice(2);
 }

@@ -1,27 +1,31 @@
-// A page's first word to the kernel.
+// A page's first message to the kernel.
+import { uniqueId } from "./dom.js";
 
-const GREETING_FIRST = 250;
-const GREETING_LONGEST = 5000;
+const FIRST_RETRY_MS = 250;
+const LONGEST_RETRY_MS = 5000;
 
 /**
- * Calls `say(id)` at once, and again, ever more rarely, until it is answered. What a page says to its first widget
- * JupyterLab sends to the main shell, where it waits for the running cell; a moment later there is a subshell for it.
- * The id is the same each time, so that the kernel knows what it has heard.
+ * Sends the first message at once and again, at growing intervals, until it is acknowledged. JupyterLab sends what a
+ * page says to its first widget to the main shell, where it waits for the running cell; a moment later there is a
+ * subshell for it. The id stays the same, so that the kernel can tell a repetition.
  */
-export class Greeting {
-  constructor(say) {
-    this.id = globalThis.crypto?.randomUUID?.() ?? String(Math.random()).slice(2);
-    this.timer = null;
-    let pause = GREETING_FIRST;
-    const greet = () => {
-      this.timer = setTimeout(greet, pause);
-      pause = Math.min(2 * pause, GREETING_LONGEST);
-      say(this.id);
+export class Handshake {
+  /** @param {(id: string) => void} send */
+  constructor(send) {
+    this.id = uniqueId();
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
+    let delay = FIRST_RETRY_MS;
+    const attempt = () => {
+      this.timer = setTimeout(attempt, delay);
+      delay = Math.min(2 * delay, LONGEST_RETRY_MS);
+      send(this.id);
     };
-    greet();
+    attempt();
   }
 
-  answered() {
+  /** Stop sending: the kernel has answered, or is gone. */
+  stop() {
     clearTimeout(this.timer);
   }
 }

@@ -1,110 +1,159 @@
-// A widget's link to the kernel: owner, captions, facts and loudspeaker, kept beyond any one view of it.
+// The connection of a live widget to the kernel: owner, captions, facts and playback, kept beyond any one view.
+import { int8View } from "./buffers.js";
 import { captionsAfter } from "./captions.js";
-import { UNSEEN_MS } from "./dom.js";
-import { Greeting } from "./handshake.js";
+import { REMOVED_AFTER_MS, uniqueId } from "./dom.js";
+import { Handshake } from "./handshake.js";
 import { Player, sharedPage } from "./player.js";
 import { cardNodes } from "./static_card.js";
 
-const REPORT_MS = 200;
+/** @typedef {import("./captions.js").Caption} Caption */
+/** @typedef {import("./captions.js").CaptionMessage} CaptionMessage */
+/** @typedef {import("./player.js").PlaybackFailure} PlaybackFailure */
+/** @typedef {import("./player.js").PlaybackReport} PlaybackReport */
+/** @typedef {{ uid: string, card: string }} LinkTraits */
+/**
+ * What the kernel sends; `page` is the only page that it is for.
+ * @template Facts
+ * @typedef {{ page?: string } & (
+ *   { kind: "line" } & CaptionMessage
+ *   | { kind: "facts" } & Facts
+ *   | { kind: "owner", owner: string }
+ *   | { kind: "refused" }
+ *   | { kind: "begin", item: string, played_ms: number }
+ *   | { kind: "sound", item: string }
+ *   | { kind: "end", item: string }
+ *   | { kind: "hushed", id: string }
+ *   | { kind: "flush", id: string }
+ * )} KernelMessage
+ */
+/**
+ * @template {object} Facts
+ * @typedef {WidgetModel<LinkTraits, KernelMessage<Facts>>} LinkModel
+ */
+/**
+ * @typedef {object} LinkHooks
+ * @property {(owned: boolean) => void} [onOwner]  this page now plays and listens, or no longer does
+ * @property {() => void} [onFacts]
+ * @property {() => void} [onRefused]  the kernel does not begin what this page asked for
+ * @property {() => void} [onRemoved]  the widget has had no view here for a while: it was cleared, not moved
+ */
+/** @typedef {{ root: Node, close: Cleanup }} LinkView */
 
-/** The links of this page by their widget's uid: initialize makes them, render finds them. */
-export const PAGE_LINKS = new Map();
+const REPORT_INTERVAL_MS = 200;
 
 /**
- * One widget's link. Views subscribe with watch(). Of `hooks`, `onowner(owned)` hears whether this page plays and
- * listens, `onfacts()` that there are new facts, `onrefused()` that the kernel does not begin what the page asked for,
- * and `onunseen()` that nothing has shown the widget here for a moment: it was cleared away, not moved.
+ * One widget's link. Views subscribe with watch().
+ * @template {object} Facts
  */
-export class PageLink {
+export class KernelLink {
+  /**
+   * @param {LinkModel<Facts>} model
+   * @param {LinkHooks} hooks
+   */
   constructor(model, hooks = {}) {
     this.model = model;
     this.hooks = hooks;
     this.page = sharedPage().id;
-    this.load = globalThis.crypto?.randomUUID?.() ?? String(Math.random()).slice(2);
+    this.load = uniqueId();
     this.owner = "";
+    /** @type {Caption[]} */
     this.lines = [];
+    /** @type {Partial<Facts>} */
     this.facts = {};
     this.columns = new Int8Array(0);
+    /** @type {Player | null} */
     this.player = null;
     this.problem = "";
     this.muted = false;
-    this.greeting = null;
-    this.lost = false;
-    this.views = new Set();
+    /** @type {Handshake | null} */
+    this.handshake = null;
+    this.disconnected = false;
+    /** @type {Set<() => void>} */
+    this.watchers = new Set();
     this.shown = 0;
-    this.unseen = null;
-    this.hushes = 0;
-    this.hushed = "";
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.removal = undefined;
+    this.stops = 0;
+    this.pendingStop = "";
     this.reported = 0;
-    this.onmessage = (message, buffers) => this.take(message, buffers ?? []);
-    model.on("msg:custom", this.onmessage);
-    this.onlive = () => this.tell({ kind: "here" }); // which fails where no kernel is left
-    model.on("comm_live_update", this.onlive);
-    this.oncard = () => this.quit();
-    model.on("change:card", this.oncard);
-    PAGE_LINKS.set(model.get("uid"), this);
+    /** @type {(message: KernelMessage<Facts>, buffers: DataView[]) => void} */
+    this.onMessage = (message, buffers) => this.receive(message, buffers ?? []);
+    this.onLive = () => this.send({ kind: "here" }); // it fails if no kernel is left
+    this.onCard = () => this.release();
+    model.on("msg:custom", this.onMessage);
+    model.on("comm_live_update", this.onLive);
+    model.on("change:card", this.onCard);
   }
 
-  /** Tell the kernel that somebody sees the widget here. */
-  hello() {
-    if (this.greeting) return;
-    this.greeting = new Greeting(() => this.tell({ kind: "hello" }));
+  /** Tell the kernel that the widget is shown here. */
+  greet() {
+    this.handshake ??= new Handshake(() => this.send({ kind: "hello" }));
   }
 
   /**
-   * Send to the kernel, which knows by `page` who speaks, and by `load` whether that page was loaded again. Where the
-   * kernel is gone, as after a restart, the page falls silent and says so.
+   * Send to the kernel, which knows by `page` who speaks, and by `load` whether that page was reloaded. If the kernel
+   * is gone, as after a restart, the page stops playing and says so.
+   * @param {object} message
+   * @param {ArrayBuffer[]} [buffers]
    */
-  tell(message, buffers) {
-    if (this.lost) return;
+  send(message, buffers) {
+    if (this.disconnected) return;
     try {
       this.model.send({ ...message, page: this.page, load: this.load }, undefined, buffers);
     } catch {
-      this.lost = true;
-      this.greeting?.answered();
-      this.quit();
+      this.disconnected = true;
+      this.handshake?.stop();
+      this.release();
       this.changed();
     }
   }
 
-  /** Play and listen no more. */
-  quit() {
-    this.silence();
-    this.hooks.onowner?.(false);
+  /** Stop playing and listening. */
+  release() {
+    this.closePlayer();
+    this.hooks.onOwner?.(false);
   }
 
   /**
-   * Show the widget in `host` until it is over, then its static card; return the end of that. `build()` makes the
-   * live view: { root, done }.
+   * Show the live view that `build()` makes in `host`, and the static card once there is one.
+   * @param {{ replaceChildren(...nodes: Node[]): void }} host
+   * @param {() => LinkView} build
+   * @returns {Cleanup}
    */
   show(host, build) {
-    let done = () => {};
+    /** @type {Cleanup} */
+    let close = () => {};
     const put = () => {
-      done();
+      close();
       const card = this.model.get("card");
-      const view = card ? { root: cardNodes(card), done: () => {} } : build();
+      const view = card ? { root: cardNodes(card), close: () => {} } : build();
       host.replaceChildren(view.root);
-      done = view.done;
-      if (!card) this.hello();
+      close = view.close;
+      if (!card) this.greet();
     };
     this.model.on("change:card", put);
     put();
     this.shown += 1;
-    clearTimeout(this.unseen);
+    clearTimeout(this.removal);
     return () => {
       this.model.off("change:card", put);
-      done();
+      close();
       host.replaceChildren();
       this.shown -= 1;
-      if (this.shown === 0) this.unseen = setTimeout(() => this.hooks.onunseen?.(), UNSEEN_MS);
+      if (this.shown === 0) this.removal = setTimeout(() => this.hooks.onRemoved?.(), REMOVED_AFTER_MS);
     };
   }
 
+  /** Whether this page plays and listens. */
   get owns() {
     return this.owner === this.page;
   }
 
-  take(message, buffers) {
+  /**
+   * @param {KernelMessage<Facts>} message
+   * @param {DataView[]} buffers
+   */
+  receive(message, buffers) {
     if (message.page && message.page !== this.page) return;
     switch (message.kind) {
       case "line":
@@ -112,36 +161,33 @@ export class PageLink {
         break;
       case "facts":
         this.facts = message;
-        this.hooks.onfacts?.();
-        if (buffers[0])
-          this.columns = new Int8Array(
-            buffers[0].buffer.slice(buffers[0].byteOffset, buffers[0].byteOffset + buffers[0].byteLength),
-          );
+        this.hooks.onFacts?.();
+        if (buffers[0]) this.columns = int8View(buffers[0]).slice();
         break;
       case "owner":
-        this.greeting?.answered();
+        this.handshake?.stop();
         this.owner = message.owner;
-        if (!this.owns) this.silence();
-        this.hooks.onowner?.(this.owns);
+        if (!this.owns) this.closePlayer();
+        this.hooks.onOwner?.(this.owns);
         break;
       case "refused":
-        this.hooks.onrefused?.();
+        this.hooks.onRefused?.();
         break;
       case "begin":
-        if (!this.hushed) this.loudspeaker().begin(message.item, message.played_ms);
+        if (!this.pendingStop) this.openPlayer().begin(message.item, message.played_ms);
         return;
       case "sound":
-        if (!this.hushed) this.loudspeaker().sound(message.item, buffers[0]);
+        if (!this.pendingStop) this.openPlayer().push(message.item, buffers[0]);
         return;
       case "end":
-        if (!this.hushed) this.player?.end(message.item);
+        if (!this.pendingStop) this.player?.end(message.item);
         return;
       case "hushed":
-        if (message.id === this.hushed) this.hushed = "";
+        if (message.id === this.pendingStop) this.pendingStop = "";
         return;
       case "flush":
         if (this.player) this.player.flush(message.id);
-        else this.tell({ kind: "flushed", id: message.id, items: {} });
+        else this.send({ kind: "flushed", id: message.id, items: {} });
         return;
       default:
         return;
@@ -149,44 +195,53 @@ export class PageLink {
     this.changed();
   }
 
-  loudspeaker() {
+  /** Return the player, created on first use. */
+  openPlayer() {
     if (!this.player) {
       this.player = new Player((report) => this.report(report));
-      this.player.onchange = () => this.changed();
+      this.player.onChange = () => this.changed();
       this.player.mute(this.muted);
     }
     return this.player;
   }
 
-  /** Pass on what was played: at once at changes, and a few times a second in between. */
+  /**
+   * Pass on what was played: changes at once, progress a few times a second.
+   * @param {PlaybackReport} report
+   */
   report(report) {
     if (report.kind === "failed") {
-      this.failed(report);
+      this.fail(report);
       return;
     }
     this.problem = "";
     const now = performance.now();
-    const over = Object.values(report.items ?? {}).some((item) => item.over);
-    if (report.moment === "count" && !over && now - this.reported < REPORT_MS) return;
+    const over = Object.values(report.items).some((item) => item.over);
+    const progress = report.kind === "played" && report.moment === "count" && !over;
+    if (progress && now - this.reported < REPORT_INTERVAL_MS) return;
     this.reported = now;
-    this.tell(report);
+    this.send(report);
     this.changed();
   }
 
-  /** Say that nothing can be heard. What is on its way here is lost; what comes after the kernel knows is tried again. */
-  failed(report) {
-    this.problem = `This page cannot play sound: ${report.message}.`;
-    this.silence();
-    this.hushed = this.nextHush();
-    this.tell({ ...report, hush: this.hushed });
+  /**
+   * Report that playback failed. Audio already on its way is lost; what the kernel sends after it knows is tried again.
+   * @param {PlaybackFailure} report
+   */
+  fail(report) {
+    this.problem = `Playback failed: ${report.message}.`;
+    this.closePlayer();
+    this.pendingStop = this.#nextStop();
+    this.send({ ...report, hush: this.pendingStop });
     this.changed();
   }
 
-  /** Ask for sound within a gesture of the user. */
+  /** Start the audio output, within a gesture of the user. */
   resume() {
     this.player?.resume();
   }
 
+  /** @param {boolean} muted */
   mute(muted) {
     this.muted = muted;
     this.player?.mute(muted);
@@ -194,54 +249,58 @@ export class PageLink {
   }
 
   takeOver() {
-    this.tell({ kind: "take" });
+    this.send({ kind: "take" });
   }
 
   /**
-   * Be silent at once, before the kernel knows, and return a name for that which it is told. The counts of what was
-   * played follow under this name. Until the kernel answers, what it sent before it knew is not played.
+   * Stop playback at once, before the kernel knows, and return the id of this stop for the message that tells it.
+   * A report of what was played follows under this id. Until the kernel acknowledges it, what it sends is not played.
    */
-  hush() {
+  stopPlayback() {
     if (!this.player) return "";
-    this.hushed = this.nextHush();
-    this.player.flush(this.hushed);
-    return this.hushed;
+    this.pendingStop = this.#nextStop();
+    this.player.flush(this.pendingStop);
+    return this.pendingStop;
   }
 
-  nextHush() {
-    this.hushes += 1;
-    return `page-${this.hushes}`;
+  #nextStop() {
+    this.stops += 1;
+    return `page-${this.stops}`;
   }
 
-  silence() {
+  closePlayer() {
     this.player?.close();
     this.player = null;
-    this.hushed = "";
+    this.pendingStop = "";
   }
 
-  /** How much of all sound was played here, in seconds. */
+  /** How much audio was played here, in seconds. */
   get playedSeconds() {
     const items = Object.values(this.player?.items ?? {});
     return items.reduce((sum, item) => sum + item.played_ms, 0) / 1000;
   }
 
-  watch(view) {
-    this.views.add(view);
-    return () => this.views.delete(view);
+  /**
+   * Call `watcher` after every change.
+   * @param {() => void} watcher
+   * @returns {Cleanup}
+   */
+  watch(watcher) {
+    this.watchers.add(watcher);
+    return () => this.watchers.delete(watcher);
   }
 
   changed() {
-    for (const view of this.views) view();
+    for (const watcher of this.watchers) watcher();
   }
 
   close() {
-    clearTimeout(this.unseen);
-    this.greeting?.answered();
-    this.model.off("msg:custom", this.onmessage);
-    this.model.off("comm_live_update", this.onlive);
-    this.model.off("change:card", this.oncard);
-    PAGE_LINKS.delete(this.model.get("uid"));
-    this.silence();
-    this.views.clear();
+    clearTimeout(this.removal);
+    this.handshake?.stop();
+    this.model.off("msg:custom", this.onMessage);
+    this.model.off("comm_live_update", this.onLive);
+    this.model.off("change:card", this.onCard);
+    this.closePlayer();
+    this.watchers.clear();
   }
 }

@@ -1,27 +1,40 @@
-// Which microphone, and what the browser does to its sound: settings for whoever captures.
+// Choosing the microphone and what the browser does to its audio.
 
 import { microphones } from "./capture.js";
 import { el } from "./dom.js";
 
+/** @typedef {import("./capture.js").CaptureInfo} CaptureInfo */
+/** @typedef {import("./capture.js").CaptureSettings} CaptureSettings */
+/** @typedef {import("./capture.js").Microphone} Microphone */
+/** @typedef {"echoCancellation" | "noiseSuppression" | "autoGainControl"} MicrophoneFlag */
+
+/** @type {[MicrophoneFlag, string][]} */
 const MICROPHONE_FLAGS = [
   ["echoCancellation", "Echo cancellation"],
   ["noiseSuppression", "Noise suppression"],
   ["autoGainControl", "Gain control"],
 ];
 
-/** Say what the browser really did to the sound, which need not be what it was asked to do. */
-export function howCaptured(info) {
+/**
+ * Describe what the browser really did to the audio, which may differ from what was requested.
+ * @param {Partial<CaptureInfo> | null | undefined} info
+ */
+export function describeCapture(info) {
   if (!info) return "";
-  const known = MICROPHONE_FLAGS.filter(([key]) => typeof info[key] === "boolean");
-  const flags = known.map(([key, label]) => `${label.toLowerCase()} ${info[key] ? "on" : "off"}`);
+  const known = MICROPHONE_FLAGS.filter(([name]) => typeof info[name] === "boolean");
+  const flags = known.map(([name, label]) => `${label.toLowerCase()} ${info[name] ? "on" : "off"}`);
   return [info.device, ...flags].filter(Boolean).join(" · ");
 }
 
-/** Return what a list of microphones offers: [value, words], the browser's own choice first, `wanted` among them. */
+/**
+ * Return the options of the device list as [value, label]: the default first, `wanted` always among them.
+ * @param {Microphone[]} devices
+ * @param {string} wanted
+ */
 export function microphoneOptions(devices, wanted) {
   const named = devices.filter((device) => device.label);
   const options = [
-    ["", named.length ? "Default microphone" : "Default (names come after the first recording)"],
+    ["", named.length ? "Default microphone" : "Default (names appear after the first recording)"],
   ];
   for (const device of named) options.push([device.deviceId, device.label]);
   if (wanted && !options.some(([id]) => id === wanted)) options.push([wanted, wanted]);
@@ -29,31 +42,45 @@ export function microphoneOptions(devices, wanted) {
 }
 
 /**
- * A fold of settings. `read()` gives { device, echoCancellation, noiseSuppression, autoGainControl } as they are;
- * `change(name, value)` is called when the reader chooses. Whoever has it calls update() when something changed,
- * refresh() when a microphone was opened, which is when browsers tell the names, and close() at the end.
+ * A collapsible group of settings. The owner calls update() when something changed, refresh() when a microphone was
+ * opened (browsers reveal device names then), and close() at the end.
  */
 export class MicrophoneSettings {
-  constructor({ read, change }) {
+  /**
+   * @param {object} options
+   * @param {() => CaptureSettings} options.read  returns the current settings
+   * @param {(name: keyof CaptureSettings, value: string | boolean) => void} options.onChange
+   */
+  constructor({ read, onChange }) {
     this.read = read;
+    /** @type {Microphone[]} */
     this.devices = [];
-    this.ends = new AbortController();
+    this.listeners = new AbortController();
     this.device = el("select", {
       "aria-label": "Microphone",
-      onchange: () => change("device", this.device.value),
+      onchange: () => {
+        onChange("device", this.device.value);
+      },
     });
     this.flags = MICROPHONE_FLAGS.map(([name, label]) => {
-      const box = el("input", { type: "checkbox", onchange: () => change(name, box.checked) });
+      const onchange = () => {
+        onChange(name, box.checked);
+      };
+      const box = el("input", { type: "checkbox", onchange });
       return { name, box, node: el("label", { class: "rtnb-check" }, box, label) };
     });
     this.node = el(
       "details",
-      { ontoggle: () => this.node.open && this.refresh() },
+      {
+        ontoggle: () => {
+          if (this.node.open) this.refresh();
+        },
+      },
       el("summary", {}, "Microphone"),
       el("div", { class: "rtnb-row" }, this.device, ...this.flags.map((flag) => flag.node)),
     );
     const media = globalThis.navigator?.mediaDevices;
-    media?.addEventListener?.("devicechange", () => this.refresh(), { signal: this.ends.signal });
+    media?.addEventListener?.("devicechange", () => this.refresh(), { signal: this.listeners.signal });
     this.refresh();
   }
 
@@ -80,6 +107,6 @@ export class MicrophoneSettings {
   }
 
   close() {
-    this.ends.abort();
+    this.listeners.abort();
   }
 }

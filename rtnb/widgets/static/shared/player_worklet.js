@@ -1,32 +1,60 @@
-// What plays, and how much of it was played: the queue that the audio thread reads, and the processor around it.
-// Both travel to that thread as their own source text, so neither may use anything from outside of itself.
+// Playback on the audio thread: the queue that it reads, and the processor around it.
+// Both reach that thread as their source text, so neither may use anything outside itself.
 
-/** A queue of sound by item, read gaplessly, with an exact count of what was played of each item. */
-export class PlayQueue {
+/** @typedef {{ played: number, received: number, ended: boolean }} QueuedItem  samples played and received */
+/** @typedef {Record<string, { played: number, over: boolean }>} PlayedSamples  by item */
+/**
+ * What the page tells the audio thread.
+ * @typedef {{ kind: "audio", item: string, samples: Float32Array }
+ *   | { kind: "begin", item: string, played: number }
+ *   | { kind: "end", item: string }
+ *   | { kind: "flush", id: string }
+ *   | { kind: "close" }} PlayerCommand
+ */
+/**
+ * What the audio thread reports.
+ * @typedef {{ counts: PlayedSamples, underruns: number } & (
+ *   { kind: "started" | "stopped" | "count", playing: boolean } | { kind: "flushed", id: string }
+ * )} PlayerEvent
+ */
+
+/** A gapless queue of audio by item, with an exact count of the samples played of each item. */
+export class PlaybackQueue {
   /**
-   * `prebuffer` is in samples: so much must be there (or the end be known) before playing begins. Each time the
-   * sound runs dry it doubles, up to four times: where the way from the kernel is uneven, one gap is better than many.
+   * @param {number} prebuffer  samples that must be buffered (or the end be known) before playback starts. It doubles
+   *   with each underrun, up to four times: on a jittery connection one gap is better than many.
    */
   constructor(prebuffer) {
     this.prebuffer = prebuffer;
-    this.most = prebuffer * 4;
+    this.maxPrebuffer = prebuffer * 4;
+    /** @type {{ item: QueuedItem, samples: Float32Array }[]} */
     this.chunks = [];
     this.offset = 0;
     this.buffered = 0;
+    /** @type {Map<string, QueuedItem>} */
     this.items = new Map();
     this.running = false;
     this.underruns = 0;
   }
 
-  /** Make an item known; `played` samples of it were played elsewhere before. */
+  /**
+   * Add an item, unless it is known; `played` samples of it were played elsewhere before.
+   * @param {string} id
+   */
   begin(id, played = 0) {
-    if (!this.items.has(id)) {
-      this.items.set(id, { played, received: played, ended: false });
+    let item = this.items.get(id);
+    if (!item) {
+      item = { played, received: played, ended: false };
+      this.items.set(id, item);
     }
-    return this.items.get(id);
+    return item;
   }
 
-  /** Add samples (Float32Array) to the end of the queue. */
+  /**
+   * Add samples to the end of the queue.
+   * @param {string} id
+   * @param {Float32Array} samples
+   */
   push(id, samples) {
     const item = this.begin(id);
     item.received += samples.length;
@@ -35,18 +63,24 @@ export class PlayQueue {
     this.buffered += samples.length;
   }
 
-  /** Say that nothing more comes for an item. */
+  /**
+   * Mark an item as complete.
+   * @param {string} id
+   */
   end(id) {
     this.begin(id).ended = true;
   }
 
-  /** Tell whether something more is expected. */
+  /** Whether more audio is expected. */
   get expecting() {
     for (const item of this.items.values()) if (!item.ended) return true;
     return false;
   }
 
-  /** Fill `out` with what is next and return how many samples were sound; the rest is silence. */
+  /**
+   * Fill `out` with the next samples and return their number; the rest is silence.
+   * @param {Float32Array} out
+   */
   read(out) {
     if (!this.running) {
       const enough = this.buffered >= this.prebuffer || (this.buffered > 0 && !this.expecting);
@@ -75,13 +109,13 @@ export class PlayQueue {
       this.running = false;
       if (this.expecting) {
         this.underruns += 1;
-        this.prebuffer = Math.min(this.most, this.prebuffer * 2);
+        this.prebuffer = Math.min(this.maxPrebuffer, this.prebuffer * 2);
       }
     }
     return done;
   }
 
-  /** Forget all sound that was not played; return the last counts. */
+  /** Drop all audio that was not played; return the final counts. */
   flush() {
     const counts = this.counts();
     this.chunks = [];
@@ -92,15 +126,16 @@ export class PlayQueue {
     return counts;
   }
 
-  /** Forget items that were played to their end. */
+  /** Forget items that were played to the end. */
   tidy() {
     for (const [id, item] of this.items) {
       if (item.ended && item.played >= item.received) this.items.delete(id);
     }
   }
 
-  /** Tell of each item: samples played, and whether that is all there will be. */
+  /** Return for each item the samples played, and whether that is all of it. */
   counts() {
+    /** @type {PlayedSamples} */
     const counts = {};
     for (const [id, item] of this.items) {
       counts[id] = { played: item.played, over: item.ended && item.played >= item.received };
@@ -109,51 +144,61 @@ export class PlayQueue {
   }
 }
 
-/** Register the processor in the audio thread. It reports about 20 times a second while it plays, and at changes. */
+/**
+ * Register the processor on the audio thread. It reports about 20 times a second during playback, and at changes.
+ * @param {typeof PlaybackQueue} Queue
+ */
 export function registerPlayer(Queue) {
   class RtnbPlayer extends AudioWorkletProcessor {
+    /** @param {AudioWorkletNodeOptions} options */
     constructor(options) {
       super();
       this.queue = new Queue(options.processorOptions.prebuffer);
-      this.every = Math.round(sampleRate / 20);
-      this.since = 0;
-      this.sounding = false;
+      this.interval = Math.round(sampleRate / 20);
+      this.sinceReport = 0;
+      this.playing = false;
       this.alive = true;
-      this.port.onmessage = ({ data }) => this.take(data);
+      this.port.onmessage = ({ data }) => this.receive(data);
     }
 
-    take(data) {
-      if (data.kind === "sound") this.queue.push(data.item, data.samples);
+    /** @param {PlayerCommand} data */
+    receive(data) {
+      if (data.kind === "audio") this.queue.push(data.item, data.samples);
       else if (data.kind === "begin") this.queue.begin(data.item, data.played);
       else if (data.kind === "end") {
         this.queue.end(data.item);
-        if (!this.sounding) this.report("count");
+        if (!this.playing) this.report("count");
       } else if (data.kind === "flush") {
         const counts = this.queue.flush();
-        this.sounding = false;
+        this.playing = false;
         this.port.postMessage({ kind: "flushed", id: data.id, counts, underruns: this.queue.underruns });
       } else if (data.kind === "close") this.alive = false;
     }
 
+    /** @param {"started" | "stopped" | "count"} kind */
     report(kind) {
-      this.since = 0;
+      this.sinceReport = 0;
       const counts = this.queue.counts();
-      this.port.postMessage({ kind, counts, playing: this.sounding, underruns: this.queue.underruns });
+      this.port.postMessage({ kind, counts, playing: this.playing, underruns: this.queue.underruns });
       this.queue.tidy();
     }
 
+    /**
+     * @param {Float32Array[][]} _inputs
+     * @param {Float32Array[][]} outputs
+     */
     process(_inputs, outputs) {
       const channels = outputs[0];
       const played = this.queue.read(channels[0]);
       for (let i = 1; i < channels.length; i += 1) channels[i].set(channels[0]);
-      this.since += channels[0].length;
-      if (played > 0 && !this.sounding) {
-        this.sounding = true;
+      this.sinceReport += channels[0].length;
+      if (played > 0 && !this.playing) {
+        this.playing = true;
         this.report("started");
-      } else if (this.sounding && !this.queue.running) {
-        this.sounding = false;
+      } else if (this.playing && !this.queue.running) {
+        this.playing = false;
         this.report("stopped");
-      } else if (this.sounding && this.since >= this.every) this.report("count");
+      } else if (this.playing && this.sinceReport >= this.interval) this.report("count");
       return this.alive;
     }
   }

@@ -1,12 +1,14 @@
-// Keys that are a widget's own: Jupyter's shortcuts do not take them.
+// Keeping Jupyter's keyboard shortcuts out of a widget.
 
 const FOCUSABLE = "button, select, input, textarea, summary, a[href], [tabindex]";
 
 /**
- * Keep Jupyter's shortcuts from all that takes the focus in `root`, and return it. The mark must be on the element
- * that has the focus: Notebook 7 looks there before it looks above, and before the element itself hears the key.
+ * Suppress Jupyter's shortcuts on everything focusable in `root`, and return `root`. The attribute must be on the
+ * focused element itself: Notebook 7 looks there first, before the element receives the key.
+ * @template {Element} Root
+ * @param {Root} root
  */
-export function ownKeys(root) {
+export function suppressShortcuts(root) {
   for (const node of [root, ...root.querySelectorAll(FOCUSABLE)])
     node.setAttribute("data-lm-suppress-shortcuts", "true");
   return root;

@@ -1,12 +1,13 @@
-// A static card in a widget's place.
+// The static card that replaces a finished widget.
 
-// What the kernel's cards are made of (views/card.py), and what a picture or a sound of theirs may be.
+// The elements of the kernel's cards, and the images and audio that they may embed.
 const CARD_TAGS = new Set("style div p b strong small span br code pre details summary img audio".split(" "));
 const CARD_SOURCE = /^data:(image\/svg\+xml|audio\/ogg);base64,/;
 
 /**
- * Return the kernel's static HTML as nodes. It comes with all that others wrote escaped; should that ever fail,
- * nothing in it may act here all the same: what no card is made of is left out.
+ * Return the kernel's static HTML as nodes. The kernel escapes everything that others wrote; should that ever fail,
+ * nothing in it can run: elements and attributes that no card uses are removed.
+ * @param {string} html
  */
 export function cardNodes(html) {
   const template = document.createElement("template");
