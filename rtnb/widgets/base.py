@@ -7,6 +7,7 @@ nothing needs a lock.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import sys
 import uuid
@@ -14,7 +15,6 @@ from collections import deque
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
 from typing import Any
 
 from ..errors import MissingPackageError
@@ -56,44 +56,53 @@ def unheard() -> str:
     return ""
 
 
-_IMPORT = re.compile(r'^import \{[^}]*\} from "\.{1,2}/(?:[\w-]+/)?([\w-]+)\.js";\n', re.MULTILINE)
+_STATIC = resources.files("rtnb.widgets").joinpath("static")
+_IMPORT = re.compile(r'^import \{[^}]*\} from "(\.{1,2}/[\w./-]+)\.js";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function|class|const|let)", re.MULTILINE)
 
 
 @cache
-def _paths() -> dict[str, Traversable]:
-    folders = resources.files("rtnb.widgets").joinpath("static").iterdir()
-    return {file.name: file for folder in folders if folder.is_dir() for file in folder.iterdir()}
+def source(path: str) -> str:
+    """Return the text of one file of the front end, such as ``"shared/player_worklet.js"``."""
+    return _STATIC.joinpath(path).read_text(encoding="utf-8")
 
 
 @cache
-def source(file: str) -> str:
-    """Return the text of one file of the front end, such as ``"player-worklet.js"``."""
-    return _paths()[file].read_text(encoding="utf-8")
+def esm(module: str) -> str:
+    """Return a module, such as ``"recorder/recorder"``, and everything it imports as one ES module.
+
+    Imports are removed and exported names become plain ones, so top-level names must be unique within it.
+    """
+    *imported, last = _import_order(module)
+    parts = [_EXPORT.sub("", _IMPORT.sub("", source(f"{name}.js"))) for name in imported]
+    return "\n".join([*parts, _IMPORT.sub("", source(f"{last}.js"))])
 
 
-@cache
-def esm(name: str) -> str:
-    """Return the module ``NAME.js`` with all that it imports, as one ES module."""
+def _import_order(module: str) -> list[str]:
+    """Return the module and its imports, each once and after everything it imports itself."""
     order: list[str] = []
-    _order(name, order)
-    siblings = [_EXPORT.sub("", _IMPORT.sub("", source(f"{sibling}.js"))) for sibling in order[:-1]]
-    return "\n".join([*siblings, _IMPORT.sub("", source(f"{name}.js"))])
 
-
-def _order(name: str, order: list[str]) -> None:
-    """Append ``name`` after everything it imports, each once."""
-    for wanted in _IMPORT.findall(source(f"{name}.js")):
-        if wanted not in order:
-            _order(wanted, order)
-    if name not in order:
+    def visit(name: str) -> None:
+        for path in _IMPORT.findall(source(f"{name}.js")):
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), path))
+            if target not in order:
+                visit(target)
         order.append(name)
+
+    visit(module)
+    return order
 
 
 @cache
 def css() -> str:
-    """Return the style sheet of all widgets."""
-    return source("rtnb.css")
+    """Return the style sheet of all widgets.
+
+    Each widget brings all of it: a page keeps the sheets of every widget on it, and if they differed, the shared
+    rules of one would come after the own rules of another and win.
+    """
+    widgets = sorted(file.name for file in _STATIC.iterdir() if file.name != "shared")
+    own = [f"{name}/{name}.css" for name in widgets]
+    return "\n".join(source(path) for path in ["shared/tokens.css", "shared/shared.css", *own])
 
 
 Hear = Callable[[dict[str, Any], list[memoryview]], None]

@@ -18,7 +18,7 @@ __all__ = ["DoctorWidget"]
 class DoctorWidget(anywidget.AnyWidget):
     """The report as a table that is filled in when the page has looked at itself."""
 
-    _esm = esm("doctor")
+    _esm = esm("doctor/doctor")
     _css = css()
     rows: Any = traitlets.List().tag(sync=True)
     text = traitlets.Unicode().tag(sync=True)

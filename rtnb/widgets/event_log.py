@@ -244,7 +244,7 @@ class EventLog(anywidget.AnyWidget):
     Raises MissingPackageError where anywidget is not installed.
     """
 
-    _esm = esm("events")
+    _esm = esm("event_log/event_log")
     _css = css()
     uid = traitlets.Unicode().tag(sync=True)
     first = traitlets.Dict().tag(sync=True)

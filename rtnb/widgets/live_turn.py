@@ -46,7 +46,7 @@ _shown: weakref.WeakKeyDictionary[Turn, Live] = weakref.WeakKeyDictionary()
 class LiveWidget(BaseWidget):
     """The live turn in the page."""
 
-    _esm = esm("live")
+    _esm = esm("live_turn/live_turn")
     _css = css()
 
 

@@ -62,7 +62,7 @@ class Recorder(anywidget.AnyWidget):
         Called with each clip when it is whole. On another thread.
     """
 
-    _esm = esm("recorder")
+    _esm = esm("recorder/recorder")
     _css = css()
 
     uid = t.Unicode().tag(sync=True)

@@ -10,5 +10,5 @@ __all__ = ["TalkWidget"]
 class TalkWidget(BaseWidget):
     """Microphone, captions, buttons; what it does is told in ``talk.py``."""
 
-    _esm = esm("talk")
+    _esm = esm("talk/talk")
     _css = css()

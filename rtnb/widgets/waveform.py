@@ -114,7 +114,7 @@ class Waveform(anywidget.AnyWidget):
         anywidget is not installed.
     """
 
-    _esm = esm("waveform")
+    _esm = esm("waveform/waveform")
     _css = css()
     uid = traitlets.Unicode().tag(sync=True)
     title = traitlets.Unicode().tag(sync=True)

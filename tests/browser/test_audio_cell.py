@@ -66,7 +66,7 @@ async def test_again_edit_and_start(lab):
     await page.run(0)
     await page.start(1)
     await speak_into(page, 1, 1.0)
-    await page.output(1).get_by_role("slider", name="Start of what is kept").focus()
+    await page.output(1).get_by_role("slider", name="Trim start").focus()
     for _ in range(4):
         await page.page.keyboard.press("ArrowRight")
     await page.portraits("audio-cell-edit", page.output(1))

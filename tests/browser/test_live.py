@@ -99,7 +99,7 @@ async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> 
     page = await lab.open([CONNECT, "t = s.send('hello there you')\nt"], autoplay=False)
     await page.run(0)
     await page.start(1)
-    await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('waits for your click')")
+    await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('autoplay is blocked')")
     await asyncio.sleep(1)
     live_now = "() => [...globalThis[Symbol.for('rtnb.page.1')].players][0]"
     assert await page.js(f"() => Object.values(({live_now})().items).every((item) => item.played_ms === 0)")
@@ -158,7 +158,7 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     second = await page.also()
     await second.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Live in another tab')")
     assert not await second.js(PLAYING)
-    await live(second).get_by_role("button", name="Play it here").focus()
+    await live(second).get_by_role("button", name="Play here").focus()
     await second.page.keyboard.press("Enter")
     await second.wait(PLAYING)
     assert await second.js("() => document.activeElement.className") == "rtnb rtnb-live"

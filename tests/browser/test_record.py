@@ -51,8 +51,8 @@ async def test_trim_by_keyboard(lab):
     await page.run(0)
     await record(page, 2.4)
     whole = await page.value("rec.whole.seconds")
-    start = page.output(0).get_by_role("slider", name="Start of what is kept")
-    end = page.output(0).get_by_role("slider", name="End of what is kept")
+    start = page.output(0).get_by_role("slider", name="Trim start")
+    end = page.output(0).get_by_role("slider", name="Trim end")
     await start.focus()
     for _ in range(3):
         await page.page.keyboard.press("ArrowRight")
@@ -65,9 +65,9 @@ async def test_trim_by_keyboard(lab):
     assert await start.get_attribute("aria-valuetext") == "0.15 seconds"
     assert (await page.value("rec.clip.info['trim']"))[0] == 0.15
     await page.portraits("recorder-trimmed", page.output(0))
-    await button(page, "Play what is kept").click()
+    await button(page, "Play the recording").click()
     await button(page, "Stop playing").wait_for()
-    await button(page, "Keep all").click()
+    await button(page, "Reset trim").click()
     await page.until("rec.clip == rec.whole")
 
 
@@ -93,10 +93,10 @@ async def test_a_denied_microphone(lab):
     assert "did not allow" not in await page.text(0)
     # The page has a picture of it, and asks for the sound that it plays: here the end.
     await page.execute("rec.trim_start = 89.0")
-    await button(page, "Play what is kept").click()
+    await button(page, "Play the recording").click()
     await button(page, "Stop playing").wait_for()
     await page.until("17 in rec._parts._parts")
-    await button(page, "Play what is kept").wait_for()
+    await button(page, "Play the recording").wait_for()
     await page.portraits("recorder-uploaded", page.output(0))
     await button(page, "Use sample").click()
     await page.until("rec.clip.info.get('source') == 'sample'")
@@ -166,7 +166,7 @@ async def test_flags_and_chunks(lab):
     # A page that is loaded again has what the kernel has.
     await page.save()
     await page.reload()
-    await button(page, "Play what is kept").wait_for()
+    await button(page, "Play the recording").wait_for()
 
 
 async def test_space_is_held_to_record(lab):
@@ -182,7 +182,7 @@ async def test_space_is_held_to_record(lab):
     await page.page.keyboard.press(" ")  # which never records over what is there
     await button(page, "Stop playing").wait_for()
     await page.page.keyboard.press(" ")
-    await button(page, "Play what is kept").wait_for()
+    await button(page, "Play the recording").wait_for()
     assert await page.value("(rec.state, rec.take)") == ["done", kept]
 
 
@@ -201,7 +201,7 @@ async def test_a_saved_notebook_has_the_sound(lab):
     await page.run(0)
     await record(page, 0.6)
     await page.until("'audio/ogg' in rec._still.bundle['text/html']")
-    await button(page, "Play what is kept").wait_for()  # it is live as before
+    await button(page, "Play the recording").wait_for()  # it is live as before
     assert not await page.output(0).locator("audio").is_visible()
     [live, still] = (await page.save()).cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in live["data"]
@@ -278,8 +278,8 @@ async def test_two_tabs(lab):
     await page.until("rec.state == 'recording' and rec._recording.seconds > 0.5")
     await second.output(0).get_by_text("Recording in another tab").wait_for()
     await button(second, "Stop the recording in another tab").click()
-    await button(second, "Play what is kept").wait_for()  # it got the sound
-    await button(page, "Play what is kept").wait_for()
+    await button(second, "Play the recording").wait_for()  # it got the sound
+    await button(page, "Play the recording").wait_for()
     await button(second, "Record again").click()
     await button(second, "Stop recording").wait_for()
     await page.output(0).get_by_text("Recording in another tab").wait_for()
@@ -296,7 +296,7 @@ async def test_the_page_is_loaded_again_while_it_records(lab):
     await button(page, "Record").click()
     await page.until("rec.state == 'recording' and rec._recording.seconds > 0.8")
     await page.reload()
-    await button(page, "Play what is kept").wait_for()
+    await button(page, "Play the recording").wait_for()
     assert await page.value("rec.clip.seconds") > 0.8
     await button(page, "Record again").click()
     await page.until("rec.state == 'recording'")

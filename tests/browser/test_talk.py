@@ -161,7 +161,7 @@ async def test_mute_and_half_duplex(lab: Any) -> None:
     await page.run(2)
     await page.wait(PLAYING)
     await button(page, "Unmute the microphone").click()
-    await says(page, "the microphone waits")
+    await says(page, "the microphone is muted")
     await page.until("not t._player.pending")
     assert await page.value("turn.played") is None
     count = await page.value(appended)

@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { Capture, captureProcessor, findDevice, microphoneProblem } from "../../rtnb/widgets/static/shared/capture.js";
-import { fakeMicrophone, settled } from "./fake-microphone.mjs";
+import {
+  Capture,
+  captureProcessor,
+  findDevice,
+  microphoneProblem,
+} from "../../rtnb/widgets/static/shared/capture.js";
+import { fakeMicrophone, settled } from "./fake_microphone.mjs";
 
 /** Run the audio thread's code here, on a port that keeps what is posted. */
 function processor(size) {
@@ -22,13 +27,20 @@ const block = (value, length = 128) => [[new Float32Array(length).fill(value)]];
 
 test("every sample arrives once, in chunks of one size", () => {
   const one = processor(960);
-  for (let i = 0; i < 16; i += 1) assert.equal(one.process([[Float32Array.from({ length: 128 }, (_, k) => (i * 128 + k) / 32768)]]), true);
+  for (let i = 0; i < 16; i += 1)
+    assert.equal(one.process([[Float32Array.from({ length: 128 }, (_, k) => (i * 128 + k) / 32768)]]), true);
   assert.equal(one.port.posted.length, 2);
   one.port.onmessage({ data: { flush: true } });
   const [first, second, rest, end] = one.port.posted;
-  assert.deepEqual([first, second, rest].map((chunk) => chunk.samples.length), [960, 960, 128]);
+  assert.deepEqual(
+    [first, second, rest].map((chunk) => chunk.samples.length),
+    [960, 960, 128],
+  );
   const all = [...first.samples, ...second.samples, ...rest.samples];
-  assert.deepEqual(all, Array.from({ length: 2048 }, (_, k) => k));
+  assert.deepEqual(
+    all,
+    Array.from({ length: 2048 }, (_, k) => k),
+  );
   assert.deepEqual(end, { flushed: true });
   assert.equal(one.process(block(0.5)), false);
   assert.equal(one.port.posted.length, 4);

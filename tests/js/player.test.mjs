@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-
-import { PlayQueue } from "../../rtnb/widgets/static/shared/player-worklet.js";
-import { Player, heardCounts } from "../../rtnb/widgets/static/shared/player.js";
+import { Player, playedItems } from "../../rtnb/widgets/static/shared/player.js";
+import { PlaybackQueue } from "../../rtnb/widgets/static/shared/player_worklet.js";
 
 const ramp = (count, from = 1) => Float32Array.from({ length: count }, (_, i) => from + i);
 const read = (queue, count) => {
@@ -11,7 +10,7 @@ const read = (queue, count) => {
 };
 
 test("nothing plays before the prebuffer is there", () => {
-  const queue = new PlayQueue(4);
+  const queue = new PlaybackQueue(4);
   queue.push("a", ramp(3));
   assert.deepEqual(read(queue, 2), [0, [0, 0]]);
   assert.deepEqual(queue.counts(), { a: { played: 0, over: false } });
@@ -20,7 +19,7 @@ test("nothing plays before the prebuffer is there", () => {
 });
 
 test("a short item plays when its end is known", () => {
-  const queue = new PlayQueue(100);
+  const queue = new PlaybackQueue(100);
   queue.push("a", ramp(3));
   queue.end("a");
   assert.deepEqual(read(queue, 4), [3, [1, 2, 3, 0]]);
@@ -29,7 +28,7 @@ test("a short item plays when its end is known", () => {
 });
 
 test("chunks and items follow one another without a gap, each counted for itself", () => {
-  const queue = new PlayQueue(1);
+  const queue = new PlaybackQueue(1);
   queue.push("a", ramp(3, 1));
   queue.push("a", ramp(2, 4));
   queue.end("a");
@@ -46,7 +45,7 @@ test("chunks and items follow one another without a gap, each counted for itself
 });
 
 test("running dry is an underrun once, and then more is gathered, within a limit", () => {
-  const queue = new PlayQueue(2);
+  const queue = new PlaybackQueue(2);
   queue.push("a", ramp(3));
   assert.equal(read(queue, 4)[0], 3);
   assert.equal(read(queue, 4)[0], 0);
@@ -64,7 +63,7 @@ test("running dry is an underrun once, and then more is gathered, within a limit
 });
 
 test("a flush forgets the sound and tells what was played", () => {
-  const queue = new PlayQueue(1);
+  const queue = new PlaybackQueue(1);
   queue.push("a", ramp(10));
   queue.push("b", ramp(10));
   read(queue, 4);
@@ -75,7 +74,7 @@ test("a flush forgets the sound and tells what was played", () => {
 });
 
 test("an item that began elsewhere goes on counting", () => {
-  const queue = new PlayQueue(1);
+  const queue = new PlaybackQueue(1);
   queue.begin("a", 240);
   queue.push("a", ramp(4));
   queue.end("a");
@@ -90,7 +89,7 @@ test("whatever the cuts, played is what was pushed, in order", () => {
     return seed % top;
   };
   for (let round = 0; round < 50; round += 1) {
-    const queue = new PlayQueue(random(20));
+    const queue = new PlaybackQueue(random(20));
     const heard = [];
     let next = 1;
     for (let step = 0; step < 40; step += 1) {
@@ -115,7 +114,7 @@ test("whatever the cuts, played is what was pushed, in order", () => {
 });
 
 test("heard is played less what is still on its way out, and all of an item that is over", () => {
-  const items = heardCounts({ a: { played: 24000, over: true }, b: { played: 480, over: false } }, 30);
+  const items = playedItems({ a: { played: 24000, over: true }, b: { played: 480, over: false } }, 30);
   assert.deepEqual(items.a, { played_ms: 1000, heard_ms: 1000, over: true });
   assert.deepEqual(items.b, { played_ms: 20, heard_ms: 0, over: false });
 });
@@ -138,8 +137,10 @@ test("where the audio thread's code could not be loaded once, the next widget tr
   globalThis.AudioWorkletNode = class {
     constructor() {
       connected += 1;
-      return { port: { postMessage() {} }, connect: () => node, disconnect() {} };
+      this.port = { postMessage() {} };
     }
+    connect = () => node;
+    disconnect() {}
   };
   const reports = [];
   const first = new Player((report) => reports.push(report.kind));

@@ -1,10 +1,20 @@
-// What was said, as the page keeps it: lines that grow, each known by its key, in the order they came.
-import { el } from "./common.js";
+// The transcript as the page keeps it: lines that grow, each identified by its key, in the order of the conversation.
+import { el } from "./dom.js";
 
 const ANNOUNCED = 4;
 
-/** Return the lines after one message: {key, who, text, final, note, status}. A line that is known is replaced. */
+/** @typedef {"user" | "assistant"} Speaker */
+/** @typedef {{ key: string, turn: number, who: Speaker, text: string, final: boolean, note: string }} Caption */
+/** @typedef {{ key: unknown, turn?: number, who?: string, text?: unknown, final?: unknown, note?: unknown }} CaptionMessage */
+
+/**
+ * Return the lines after one message. A line with a known key is replaced.
+ * @param {Caption[]} lines
+ * @param {CaptionMessage} message
+ * @returns {Caption[]}
+ */
 export function captionsAfter(lines, message) {
+  /** @type {Caption} */
   const line = {
     key: String(message.key),
     turn: message.turn ?? 0,
@@ -13,34 +23,49 @@ export function captionsAfter(lines, message) {
     final: Boolean(message.final),
     note: String(message.note ?? ""),
   };
-  const at = lines.findIndex((known) => known.key === line.key);
+  const at = lines.findIndex((other) => other.key === line.key);
   if (at < 0) {
-    const place = lines.findIndex((known) => captionOrder(line, known) < 0);
-    return place < 0 ? [...lines, line] : [...lines.slice(0, place), line, ...lines.slice(place)];
+    const next = lines.findIndex((other) => compareCaptions(line, other) < 0);
+    return next < 0 ? [...lines, line] : [...lines.slice(0, next), line, ...lines.slice(next)];
   }
-  const known = lines[at];
-  if (known.text === line.text && known.final === line.final && known.note === line.note) return lines;
+  const old = lines[at];
+  if (old.text === line.text && old.final === line.final && old.note === line.note) return lines;
   return [...lines.slice(0, at), line, ...lines.slice(at + 1)];
 }
 
-/** By turn, and the user before the assistant: a transcript of speech may come after the answer to it. */
-function captionOrder(a, b) {
+/**
+ * Order by turn, the user before the assistant: a transcript of speech may arrive after the answer to it.
+ * @param {Caption} a
+ * @param {Caption} b
+ */
+function compareCaptions(a, b) {
   return a.turn - b.turn || Number(a.who === "assistant") - Number(b.who === "assistant");
 }
 
-/** Return what a screen reader is told when `after` follows `before`: the lines that became final. */
+/**
+ * Return the lines that became final between `before` and `after`.
+ * @param {Caption[]} before
+ * @param {Caption[]} after
+ */
 export function newlyFinal(before, after) {
   const done = new Set(before.filter((line) => line.final).map((line) => line.key));
   return after.filter((line) => line.final && line.text && !done.has(line.key));
 }
 
-/** Add the lines that became final to a live region, since one that is replaced at once may never be read. */
+/**
+ * Append the lines that became final to a live region. They are appended, since text that is replaced at once may
+ * never be read out.
+ * @param {Element} region
+ * @param {Caption[]} before
+ * @param {Caption[]} after
+ */
 export function announceFinal(region, before, after) {
-  for (const line of newlyFinal(before, after)) region.append(el("p", {}, `${speakerName(line.who)}: ${line.text}`));
+  for (const line of newlyFinal(before, after))
+    region.append(el("p", {}, `${speakerName(line.who)}: ${line.text}`));
   while (region.children.length > ANNOUNCED) region.children[0].remove();
 }
 
-/** Name who speaks. */
+/** @param {Speaker} who */
 export function speakerName(who) {
   return who === "user" ? "You" : "Assistant";
 }

@@ -1,16 +1,41 @@
-// The microphone as 24 kHz PCM16 in small chunks. Used by whatever listens: the recorder, and talking.
+// The microphone as 24 kHz PCM16 in small chunks, for the recorder and the talk panel.
 
 export const CAPTURE_RATE = 24000;
 
 /**
- * The worklet's side, as a function that is handed to the audio thread as text. It gathers `size` samples a
- * chunk and posts { samples: Int16Array, peak, rms }, full scale 1. It obeys { paused } and { flush }: what is
- * left is posted, then { flushed: true }.
+ * What to ask of the browser; `device` is an id or a part of a label, "" for the default microphone.
+ * @typedef {{ device?: string, echoCancellation?: boolean, noiseSuppression?: boolean, autoGainControl?: boolean }} CaptureSettings
+ */
+/**
+ * What the browser really set; null where it does not report a setting.
+ * @typedef {object} CaptureInfo
+ * @property {string} device
+ * @property {number} rate
+ * @property {boolean | null} echoCancellation
+ * @property {boolean | null} noiseSuppression
+ * @property {boolean | null} autoGainControl
+ */
+/** @typedef {{ deviceId: string, label: string }} Microphone */
+/** @typedef {{ samples: Int16Array<ArrayBuffer>, peak: number, rms: number, flushed?: undefined }} CapturedChunk */
+/**
+ * @typedef {object} CaptureOptions
+ * @property {(samples: Int16Array<ArrayBuffer>, level: { seq: number, peak: number, rms: number }) => void} onchunk
+ * @property {(problem: string) => void} [onend]  called when the device disappears
+ * @property {number} [chunkMs]
+ */
+
+/**
+ * The worklet's side, a function that reaches the audio thread as source text. It gathers `size` samples a chunk and
+ * posts { samples: Int16Array, peak, rms }, full scale 1. It obeys { paused } and { flush }: the rest is posted, then
+ * { flushed: true }.
+ * @param {{ AudioWorkletProcessor: typeof AudioWorkletProcessor, registerProcessor: typeof registerProcessor }} scope
  */
 export function captureProcessor(scope) {
   class Processor extends scope.AudioWorkletProcessor {
+    /** @param {AudioWorkletNodeOptions} options */
     constructor(options) {
       super();
+      /** @type {number} */
       this.size = options.processorOptions.size;
       this.chunk = new Int16Array(this.size);
       this.filled = 0;
@@ -41,6 +66,7 @@ export function captureProcessor(scope) {
       this.power = 0;
     }
 
+    /** @param {Float32Array[][]} inputs */
     process(inputs) {
       const input = inputs[0]?.[0];
       if (this.ended || this.paused || !input) return !this.ended;
@@ -59,27 +85,35 @@ export function captureProcessor(scope) {
   scope.registerProcessor("rtnb-capture", Processor);
 }
 
-/** Say in a sentence why there is no microphone; `error` is what getUserMedia threw. */
+/**
+ * Explain why there is no microphone; `error` is what getUserMedia threw.
+ * @param {{ name: string, message: string }} error
+ */
 export function microphoneProblem(error, secure = globalThis.isSecureContext) {
   if (!secure) {
-    return "The browser offers no microphone here, because this page is neither on localhost nor on https. Open it in one of these ways.";
+    return "Browsers allow the microphone only on localhost and https, and this page is on neither.";
   }
-  switch (error?.name) {
+  switch (error.name) {
     case "NotAllowedError":
     case "SecurityError":
-      return "The browser did not allow the microphone. Allow it in the site settings beside the address, then try again.";
+      return "The browser did not allow the microphone. Allow it in the site settings next to the address, then try again.";
     case "NotFoundError":
     case "OverconstrainedError":
-      return "No microphone was found. Plug one in, or choose another device, then try again.";
+      return "No microphone was found. Plug one in or choose another device, then try again.";
     case "NotReadableError":
     case "AbortError":
-      return "The microphone cannot be read; another program may hold it. Close that program, then try again.";
+      return "The microphone cannot be read; another program may be using it. Close that program, then try again.";
     default:
-      return `The microphone cannot be used here: ${error?.message || error?.name || "unknown reason"}.`;
+      return `The microphone cannot be used: ${error.message || error.name || "unknown reason"}.`;
   }
 }
 
-/** Return the device that `wanted` names by id or by a part of its label, or undefined. */
+/**
+ * Return the device that `wanted` names by its id or by a part of its label.
+ * @template {Microphone} Device
+ * @param {Device[]} devices
+ * @param {string} wanted
+ */
 export function findDevice(devices, wanted) {
   if (!wanted) return undefined;
   const name = wanted.toLowerCase();
@@ -89,107 +123,148 @@ export function findDevice(devices, wanted) {
   );
 }
 
-/** List the microphones: [{ deviceId, label }]. Labels are empty until the page was once allowed to listen. */
+/** List the microphones. Labels are empty until the page was once allowed to use one. */
 export async function microphones() {
   const devices = (await globalThis.navigator?.mediaDevices?.enumerateDevices?.()) ?? [];
   return devices.filter((device) => device.kind === "audioinput" && device.deviceId);
 }
 
 /**
- * One capture, from start to stop; a stopped one is not started again.
+ * One capture, from start to stop; a stopped one cannot be restarted.
  *
- * onchunk(samples: Int16Array, { seq, peak, rms }) is called every `chunkMs`; onend(sentence) when the device goes
- * away by itself. start() takes { device, echoCancellation, noiseSuppression, autoGainControl } and returns what the
- * browser really set: { device, rate, echoCancellation, noiseSuppression, autoGainControl }. It throws the browser's
- * error, for microphoneProblem; where stop() comes before it is done, an AbortError, and no device stays open.
- * `rate` is 24000, or the device's own where the browser cannot convert (Firefox).
+ * start() rejects with the browser's error, for microphoneProblem(), or with an AbortError if stop() came first; no
+ * device stays open then. The rate is 24000, or the device's own where the browser cannot resample (Firefox).
  */
 export class Capture {
+  /** @param {CaptureOptions} options */
   constructor({ onchunk, onend = () => {}, chunkMs = 40 }) {
     this.onchunk = onchunk;
     this.onend = onend;
     this.chunkMs = chunkMs;
     this.chunks = 0;
+    /** @type {CaptureInfo | null} */
     this.info = null;
     this.stopped = false;
+    /** @type {MediaStream | null} */
+    this.stream = null;
+    /** @type {AudioContext | null} */
+    this.context = null;
+    /** @type {AudioWorkletNode | null} */
+    this.node = null;
+    /** @type {(() => void) | null} */
+    this.flushed = null;
   }
 
-  async start({ device = "", echoCancellation = true, noiseSuppression = true, autoGainControl = true } = {}) {
-    if (!globalThis.navigator?.mediaDevices?.getUserMedia) throw new DOMException("no media devices", "NotSupportedError");
-    const flags = { echoCancellation, noiseSuppression, autoGainControl };
+  /**
+   * @param {CaptureSettings} settings
+   * @returns {Promise<CaptureInfo>}
+   */
+  async start({
+    device = "",
+    echoCancellation = true,
+    noiseSuppression = true,
+    autoGainControl = true,
+  } = {}) {
+    if (!globalThis.navigator?.mediaDevices?.getUserMedia)
+      throw new DOMException("the browser has no media devices", "NotSupportedError");
+    /** @type {MediaTrackConstraints} */
+    const constraints = { echoCancellation, noiseSuppression, autoGainControl, channelCount: { ideal: 1 } };
     const found = findDevice(await microphones(), device);
-    const audio = { ...flags, channelCount: { ideal: 1 } };
-    if (found) audio.deviceId = { exact: found.deviceId };
+    let stream;
+    let context;
     try {
-      await this.#open(audio);
-      if (!found && device) await this.#switchTo(device, audio);
-      await this.#listen();
+      stream = await this.#open(constraints, found);
+      if (!found && device) stream = await this.#switchTo(device, constraints, stream);
+      context = await this.#connect(stream);
     } catch (error) {
       await this.#release();
       throw error;
     }
-    const [track] = this.stream.getAudioTracks();
+    const [track] = stream.getAudioTracks();
     const settings = track.getSettings();
     track.addEventListener("ended", () => {
-      if (!this.stopped) this.onend("The microphone went away while it was recording.");
+      if (!this.stopped) this.onend("The microphone was disconnected.");
     });
-    this.info = { device: track.label, rate: this.context.sampleRate };
-    for (const name of Object.keys(flags)) this.info[name] = settings[name] ?? null;
+    this.info = {
+      device: track.label,
+      rate: context.sampleRate,
+      echoCancellation: flag(settings.echoCancellation),
+      noiseSuppression: flag(settings.noiseSuppression),
+      autoGainControl: flag(settings.autoGainControl),
+    };
     return this.info;
   }
 
-  /** Open a microphone. The reader may take minutes to allow it. */
-  async #open(audio) {
-    this.#goOn();
+  /**
+   * Open a microphone. The reader may take minutes to allow it.
+   * @param {MediaTrackConstraints} constraints
+   * @param {Microphone | undefined} device
+   */
+  async #open(constraints, device) {
+    this.#throwIfStopped();
+    const audio = device ? { ...constraints, deviceId: { exact: device.deviceId } } : constraints;
     this.stream = await navigator.mediaDevices.getUserMedia({ audio });
-    this.#goOn();
+    this.#throwIfStopped();
+    return this.stream;
   }
 
-  /** Throw where stop() came while start() waited for the browser. */
-  #goOn() {
-    if (this.stopped) throw new DOMException("stopped before it began", "AbortError");
+  /** Throw if stop() was called while start() waited for the browser. */
+  #throwIfStopped() {
+    if (this.stopped) throw new DOMException("stopped before it started", "AbortError");
   }
 
-  /** Labels are told only once a microphone is open, so a device named by its label is found in a second step. */
-  async #switchTo(device, audio) {
+  /**
+   * Open a device by its label. Labels are known only while a microphone is open, hence the second attempt.
+   * @param {string} device
+   * @param {MediaTrackConstraints} constraints
+   * @param {MediaStream} open
+   */
+  async #switchTo(device, constraints, open) {
     const found = findDevice(await microphones(), device);
     if (!found) throw new DOMException(`no device is called ${device}`, "NotFoundError");
-    for (const track of this.stream.getTracks()) track.stop();
-    await this.#open({ ...audio, deviceId: { exact: found.deviceId } });
+    for (const track of open.getTracks()) track.stop();
+    return this.#open(constraints, found);
   }
 
-  async #listen() {
-    let source;
-    try {
-      this.context = new AudioContext({ sampleRate: CAPTURE_RATE, latencyHint: "interactive" });
-      source = this.context.createMediaStreamSource(this.stream);
-    } catch {
-      await this.context?.close();
-      this.context = new AudioContext({ latencyHint: "interactive" });
-      source = this.context.createMediaStreamSource(this.stream);
-    }
+  /** @param {MediaStream} stream */
+  async #connect(stream) {
+    const { context, source } = await this.#createSource(stream);
     const url = URL.createObjectURL(
       new Blob([`(${captureProcessor})(globalThis);`], { type: "text/javascript" }),
     );
     try {
-      await this.context.audioWorklet.addModule(url);
+      await context.audioWorklet.addModule(url);
     } finally {
       URL.revokeObjectURL(url);
     }
-    this.#goOn();
-    this.node = new AudioWorkletNode(this.context, "rtnb-capture", {
+    this.#throwIfStopped();
+    this.node = new AudioWorkletNode(context, "rtnb-capture", {
       channelCount: 1,
       channelCountMode: "explicit",
-      processorOptions: { size: Math.round((this.context.sampleRate * this.chunkMs) / 1000) },
+      processorOptions: { size: Math.round((context.sampleRate * this.chunkMs) / 1000) },
     });
     this.node.port.onmessage = ({ data }) => {
       if (data.flushed) this.flushed?.();
-      else if (!this.stopped || this.flushed) this.onchunk(data.samples, { seq: this.chunks++, peak: data.peak, rms: data.rms });
+      else if (!this.stopped || this.flushed)
+        this.onchunk(data.samples, { seq: this.chunks++, peak: data.peak, rms: data.rms });
     };
-    // Connected to the loudspeaker, where it says nothing, since a node that leads nowhere may never be asked.
-    source.connect(this.node).connect(this.context.destination);
-    await this.context.resume();
-    this.#goOn();
+    // A node that leads nowhere may never be run, so it is connected to the output, where it stays silent.
+    source.connect(this.node).connect(context.destination);
+    await context.resume();
+    this.#throwIfStopped();
+    return context;
+  }
+
+  /** @param {MediaStream} stream */
+  async #createSource(stream) {
+    try {
+      this.context = new AudioContext({ sampleRate: CAPTURE_RATE, latencyHint: "interactive" });
+      return { context: this.context, source: this.context.createMediaStreamSource(stream) };
+    } catch {
+      await this.context?.close();
+      this.context = new AudioContext({ latencyHint: "interactive" });
+      return { context: this.context, source: this.context.createMediaStreamSource(stream) };
+    }
   }
 
   pause() {
@@ -200,16 +275,19 @@ export class Capture {
     this.node?.port.postMessage({ paused: false });
   }
 
-  /** Stop, deliver what is left, and let go of the device. */
+  /** Stop, deliver the remaining samples, and release the device. */
   async stop() {
     if (this.stopped) return;
     this.stopped = true;
-    if (this.node && this.context?.state === "running") {
-      await new Promise((resolve) => {
-        this.flushed = resolve;
-        setTimeout(resolve, 500);
-        this.node.port.postMessage({ flush: true });
-      });
+    const { node } = this;
+    if (node && this.context?.state === "running") {
+      await /** @type {Promise<void>} */ (
+        new Promise((resolve) => {
+          this.flushed = resolve;
+          setTimeout(resolve, 500);
+          node.port.postMessage({ flush: true });
+        })
+      );
     }
     this.flushed = null;
     await this.#release();
@@ -219,7 +297,15 @@ export class Capture {
     this.stopped = true;
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     const { context } = this;
-    this.context = null; // which can be closed only once
+    this.context = null; // it can be closed only once
     await context?.close();
   }
+}
+
+/**
+ * A setting as a flag; browsers may also name a kind of echo cancellation.
+ * @param {boolean | string | undefined} value
+ */
+function flag(value) {
+  return value === undefined ? null : Boolean(value);
 }

@@ -1,22 +1,46 @@
-// The page's loudspeaker: one AudioContext for all widgets, one node for each, and exact counts of what was heard.
-import { pcm16ToFloat } from "./common.js";
-import { PlayQueue, registerPlayer } from "./player-worklet.js";
+// Playback in the page: one AudioContext for all widgets, one node for each, and exact counts of what was played.
+import { pcm16ToFloat } from "./buffers.js";
+import { uniqueId } from "./dom.js";
+import { describeError } from "./format.js";
+import { PlaybackQueue, registerPlayer } from "./player_worklet.js";
+
+/** @typedef {import("./player_worklet.js").PlayedSamples} PlayedSamples */
+/** @typedef {import("./player_worklet.js").PlayerCommand} PlayerCommand */
+/** @typedef {import("./player_worklet.js").PlayerEvent} PlayerEvent */
+/** @typedef {Record<string, { played_ms: number, heard_ms: number, over: boolean }>} PlayedItems */
+/** @typedef {{ playing: boolean, blocked: boolean, underruns: number, latency_ms: number, wall: number }} PlayerState */
+/** @typedef {{ kind: "failed", name: string, message: string }} PlaybackFailure */
+/** @typedef {{ kind: "flushed", id: string, items: PlayedItems } & PlayerState} FlushReport */
+/** @typedef {{ kind: "played", moment?: "started" | "stopped" | "count", items: PlayedItems } & PlayerState} PlayedReport */
+/** @typedef {PlaybackFailure | FlushReport | PlayedReport} PlaybackReport */
+/**
+ * @typedef {object} SharedPage
+ * @property {string} id
+ * @property {AudioContext | null} context
+ * @property {Promise<void> | null} ready
+ * @property {Set<Player>} players
+ */
 
 const PLAYER_RATE = 24000;
 const PREBUFFER_SECONDS = 0.1;
+const SHARED_KEY = Symbol.for("rtnb.page.1");
 
-/** Return what all rtnb widgets of this page share, whichever module they come from. */
+/**
+ * Return what all rtnb widgets of this page share, whichever module they come from.
+ * @returns {SharedPage}
+ */
 export function sharedPage() {
-  const key = Symbol.for("rtnb.page.1");
-  globalThis[key] ??= { id: pageId(), context: null, ready: null, players: new Set() };
-  return globalThis[key];
+  const page = /** @type {{ [SHARED_KEY]?: SharedPage }} */ (globalThis);
+  page[SHARED_KEY] ??= { id: pageId(), context: null, ready: null, players: new Set() };
+  return page[SHARED_KEY];
 }
 
-/** Name this tab: the same after a reload, another one in another tab. */
+/** Identify this tab: the same after a reload, another one in another tab. */
 function pageId() {
-  const fresh = globalThis.crypto?.randomUUID?.() ?? String(Math.random()).slice(2);
+  const fresh = uniqueId();
   try {
-    const reloaded = performance.getEntriesByType("navigation")[0]?.type === "reload";
+    const [navigation] = performance.getEntriesByType("navigation");
+    const reloaded = /** @type {PerformanceNavigationTiming} */ (navigation)?.type === "reload";
     const id = (reloaded && sessionStorage.getItem("rtnb-page")) || fresh;
     sessionStorage.setItem("rtnb-page", id);
     return id;
@@ -28,11 +52,9 @@ function pageId() {
 /** Return the page's AudioContext with the player's processor in it. */
 async function audioContext() {
   const page = sharedPage();
-  if (!page.context) {
-    page.context = new AudioContext({ sampleRate: PLAYER_RATE, latencyHint: "interactive" });
-  }
+  page.context ??= new AudioContext({ sampleRate: PLAYER_RATE, latencyHint: "interactive" });
   if (!page.ready) {
-    const code = `${PlayQueue.toString()}\n(${registerPlayer.toString()})(PlayQueue);`;
+    const code = `const PlaybackQueue = ${PlaybackQueue};\n(${registerPlayer})(PlaybackQueue);`;
     const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
     page.ready = page.context.audioWorklet.addModule(url).finally(() => URL.revokeObjectURL(url));
     page.ready.catch(() => {
@@ -43,8 +65,14 @@ async function audioContext() {
   return page.context;
 }
 
-/** Turn the worklet's counts of samples into milliseconds: what was played, and what has left the loudspeaker. */
-export function heardCounts(counts, latencyMs, rate = PLAYER_RATE) {
+/**
+ * Convert the worklet's counts of samples to milliseconds: what was played, and what has left the loudspeaker.
+ * @param {PlayedSamples} counts
+ * @param {number} latencyMs
+ * @returns {PlayedItems}
+ */
+export function playedItems(counts, latencyMs, rate = PLAYER_RATE) {
+  /** @type {PlayedItems} */
   const items = {};
   for (const [id, { played, over }] of Object.entries(counts)) {
     const ms = (played * 1000) / rate;
@@ -53,122 +81,140 @@ export function heardCounts(counts, latencyMs, rate = PLAYER_RATE) {
   return items;
 }
 
-/**
- * One widget's loudspeaker. `report(message)` gets {kind: "played" | "flushed", items, playing, blocked, …}.
- * Nothing is lost before the audio thread is ready: what comes earlier waits in order.
- */
+/** One widget's playback. Commands given before the audio thread is ready wait in order. */
 export class Player {
-  constructor(report) {
-    this.report = report;
+  /** @param {(report: PlaybackReport) => void} onReport */
+  constructor(onReport) {
+    this.onReport = onReport;
     this.playing = false;
     this.blocked = false;
     this.underruns = 0;
     this.muted = false;
     this.closed = false;
+    /** @type {PlayedItems} */
     this.items = {};
+    /** @type {PlayerCommand[]} */
     this.waiting = [];
+    /** @type {AudioContext | null} */
+    this.context = null;
+    /** @type {AudioWorkletNode | null} */
     this.node = null;
-    this.onchange = () => {};
-    this.statechange = () => this.look();
+    /** @type {GainNode | null} */
+    this.gain = null;
+    this.onChange = () => {};
+    this.onStateChange = () => this.checkBlocked();
     this.start().catch((error) => {
-      if (!this.closed) this.report({ kind: "failed", name: error.name, message: error.message });
+      if (!this.closed) this.onReport({ kind: "failed", ...describeError(error) });
     });
   }
 
   async start() {
     sharedPage().players.add(this);
-    this.context = await audioContext();
+    const context = await audioContext();
+    this.context = context;
     if (this.closed) return;
-    this.context.addEventListener("statechange", this.statechange);
-    this.gain = new GainNode(this.context, { gain: this.muted ? 0 : 1 });
-    this.node = new AudioWorkletNode(this.context, "rtnb-player", {
+    context.addEventListener("statechange", this.onStateChange);
+    this.gain = new GainNode(context, { gain: this.muted ? 0 : 1 });
+    this.node = new AudioWorkletNode(context, "rtnb-player", {
       numberOfInputs: 0,
       outputChannelCount: [1],
       processorOptions: { prebuffer: PREBUFFER_SECONDS * PLAYER_RATE },
     });
-    this.node.port.onmessage = ({ data }) => this.heard(data);
-    this.node.connect(this.gain).connect(this.context.destination);
-    for (const message of this.waiting) this.node.port.postMessage(message);
+    this.node.port.onmessage = ({ data }) => this.onPlayerEvent(data);
+    this.node.connect(this.gain).connect(context.destination);
+    for (const command of this.waiting) this.node.port.postMessage(command);
     this.waiting = [];
     this.resume();
   }
 
-  post(message) {
-    if (this.node) this.node.port.postMessage(message);
-    else this.waiting.push(message);
+  /** @param {PlayerCommand} command */
+  post(command) {
+    if (this.node) this.node.port.postMessage(command);
+    else this.waiting.push(command);
   }
 
-  /** Ask the browser for sound. Without a gesture of the user it may refuse; then `blocked` is true. */
+  /** Start the audio output. Without a gesture of the user the browser may refuse; then `blocked` is true. */
   resume() {
     if (!this.context) return;
     this.context.resume().catch(() => {});
-    setTimeout(() => this.look(), 150);
+    setTimeout(() => this.checkBlocked(), 150);
   }
 
-  look() {
+  checkBlocked() {
     const blocked = !this.closed && this.context?.state === "suspended";
     if (blocked === this.blocked) return;
     this.blocked = blocked;
-    this.report({ kind: "played", items: {}, ...this.state() });
-    this.onchange();
+    this.onReport({ kind: "played", items: {}, ...this.state() });
+    this.onChange();
   }
 
   get latencyMs() {
     return (this.context?.outputLatency || this.context?.baseLatency || 0) * 1000;
   }
 
+  /** @returns {PlayerState} */
   state() {
     const { playing, blocked, underruns } = this;
-    return { playing, blocked, underruns, latency_ms: this.latencyMs, wall: performance.timeOrigin + performance.now() };
+    const wall = performance.timeOrigin + performance.now();
+    return { playing, blocked, underruns, latency_ms: this.latencyMs, wall };
   }
 
-  heard(data) {
+  /** @param {PlayerEvent} event */
+  onPlayerEvent(event) {
     if (this.closed) return;
-    this.underruns = data.underruns;
-    const items = heardCounts(data.counts, this.latencyMs);
-    if (data.kind === "flushed") {
-      this.playing = false;
-      this.items = { ...this.items, ...items };
-      this.report({ kind: "flushed", id: data.id, items, ...this.state() });
-    } else {
-      this.playing = data.playing;
-      this.items = { ...this.items, ...items };
-      this.report({ kind: "played", moment: data.kind, items, ...this.state() });
-    }
-    this.onchange();
+    this.underruns = event.underruns;
+    const items = playedItems(event.counts, this.latencyMs);
+    this.items = { ...this.items, ...items };
+    this.playing = event.kind !== "flushed" && event.playing;
+    if (event.kind === "flushed") this.onReport({ kind: "flushed", id: event.id, items, ...this.state() });
+    else this.onReport({ kind: "played", moment: event.kind, items, ...this.state() });
+    this.onChange();
   }
 
-  /** Begin an item of which `playedMs` were played in another page or before. */
+  /**
+   * Begin an item of which `playedMs` were played before or in another page.
+   * @param {string} item
+   * @param {number} playedMs
+   */
   begin(item, playedMs) {
     this.post({ kind: "begin", item, played: Math.round((playedMs * PLAYER_RATE) / 1000) });
   }
 
-  /** Play little-endian PCM16 at 24 kHz (a DataView) after all that came before. */
-  sound(item, view) {
+  /**
+   * Queue little-endian PCM16 at 24 kHz.
+   * @param {string} item
+   * @param {DataView} view
+   */
+  push(item, view) {
     if (this.context?.state === "suspended" && !this.blocked) this.resume();
-    this.post({ kind: "sound", item, samples: pcm16ToFloat(view) });
+    this.post({ kind: "audio", item, samples: pcm16ToFloat(view) });
   }
 
+  /** @param {string} item */
   end(item) {
     this.post({ kind: "end", item });
   }
 
-  /** Be silent at once; a "flushed" report with this id tells what was heard. */
+  /**
+   * Stop at once and clear the queue; a "flushed" report with this id says how much was played.
+   * @param {string} id
+   */
   flush(id) {
     this.post({ kind: "flush", id });
   }
 
+  /** @param {boolean} muted */
   mute(muted) {
     this.muted = muted;
     if (this.gain) this.gain.gain.value = muted ? 0 : 1;
-    this.onchange();
+    this.onChange();
   }
 
   close() {
     this.closed = true;
     const page = sharedPage();
     page.players.delete(this);
-    this.context?.removeEventListener("statechange", this.statechange);
+    this.context?.removeEventListener("statechange", this.onStateChange);
     this.node?.port.postMessage({ kind: "close" });
     this.node?.disconnect();
     this.gain?.disconnect();

@@ -1,30 +1,64 @@
-// A recording of any length: looked at, zoomed into, listened to.
+// A recording of any length: view it, zoom in, play it.
 
-import { el, prefersStillness } from "../shared/common.js";
-import { ownKeys } from "../shared/keys.js";
-import { SoundFeed } from "../shared/sound-feed.js";
-import { colourOf, onTheme } from "../shared/theme.js";
-import { clampSpan, followSpan, longClock, PeakStore, seekKey, timeMarks, zoomSpan } from "./waveform-view.js";
+import { copyBytes, int8View } from "../shared/buffers.js";
+import { colourOf, onThemeChange } from "../shared/canvas.js";
+import { el, prefersReducedMotion, setText, setVisible } from "../shared/dom.js";
+import { describeError } from "../shared/format.js";
+import { suppressShortcuts } from "../shared/shortcuts.js";
+import { StreamedAudio } from "../shared/streamed_audio.js";
+import { PeakStore } from "./peaks.js";
+import { clampSpan, followSpan, formatPosition, seekKey, timeMarks, zoomSpan } from "./viewport.js";
 
-const WAVE_PITCH = 2;
-const WAVE_BAR = 1.4;
-const WAVE_AXIS = 18;
+/** @typedef {import("./viewport.js").Span} Span */
+/**
+ * @typedef {object} WaveformTraits
+ * @property {string} uid
+ * @property {string} title
+ * @property {string} words  the length and the format
+ * @property {number} seconds
+ * @property {number} rate
+ * @property {DataView} overview
+ * @property {number} overview_level
+ * @property {{ base: number, factor: number, tile: number, part: number }} shape
+ * @property {number} position
+ */
+/**
+ * What the kernel sends, each with one buffer.
+ * @typedef {{ type: "rows", level: number, tile: number }
+ *   | { type: "detail", start: number, stop: number }
+ *   | { type: "sound", part: number, begin: number }} WaveformMessage
+ */
+/** @typedef {WidgetModel<WaveformTraits, WaveformMessage>} WaveformModel */
+/** @typedef {{ accent: string, fg: string, dim: string, line: string, font: string }} Colours */
+/** @typedef {Colours & { width: number, height: number, scale: number, drawn: string }} Appearance */
+
+const BAR_PITCH = 2;
+const BAR_WIDTH = 1.4;
+const AXIS_HEIGHT = 18;
 const MAP_HEIGHT = 24;
-const WAVE_SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2];
-const WAVE_HELP =
-  "Space plays. Arrows: 5 s, with Shift 50 ms. + and − zoom, 0 shows all. Ctrl and the wheel zoom where the pointer is.";
-const waveStores = new Map();
+const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2];
+const DETAIL_TIMEOUT_MS = 2000;
+const HELP =
+  "Space: play or pause. Arrow keys: 5 s, with Shift 50 ms. + and −: zoom. 0: show all. Ctrl + wheel: zoom at the pointer.";
 
-/** The pyramid's rows that this page has, shared by all views of one waveform, and the asking for more. */
-class WaveStore {
+/** @type {Map<string, WaveformData>} */
+const waveforms = new Map();
+
+/** The peaks of one waveform, shared by its views in this page, and the requests for more. */
+class WaveformData {
+  /** @param {WaveformModel} model */
   constructor(model) {
     this.model = model;
+    /** @type {Set<WaveformView>} */
     this.views = new Set();
-    this.asked = new Set();
-    this.detailAsked = null;
-    this.gone = false;
+    /** @type {Set<string>} */
+    this.requested = new Set();
+    /** @type {number | null} */
+    this.detailRequested = null;
+    this.disconnected = false;
+    /** @type {number | null} */
+    this.sentPosition = null;
     const { base, factor, tile } = model.get("shape");
-    const bytes = model.get("overview");
     this.peaks = new PeakStore({
       seconds: model.get("seconds"),
       rate: model.get("rate"),
@@ -32,126 +66,160 @@ class WaveStore {
       factor,
       tile,
       level: model.get("overview_level"),
-      overview: int8(bytes),
+      overview: int8View(model.get("overview")),
     });
-    model.on("msg:custom", (message, buffers) => this.#hear(message, buffers?.[0]));
-    for (const name of ["comm:close", "comm_live_update"]) model.on(name, () => this.#set(true));
+    model.on("msg:custom", (message, buffers) => this.#receive(message, buffers?.[0]));
+    for (const name of ["comm:close", "comm_live_update"]) model.on(name, () => this.#setDisconnected(true));
   }
 
-  /** Say whether the kernel is gone; who hears from it knows better. */
-  #set(gone) {
-    if (this.gone === gone) return;
-    this.gone = gone;
-    for (const view of this.views) view.tell("");
+  /** @param {boolean} disconnected  a message from the kernel proves the opposite */
+  #setDisconnected(disconnected) {
+    if (this.disconnected === disconnected) return;
+    this.disconnected = disconnected;
+    for (const view of this.views) view.setNote("");
   }
 
+  /** @param {object} message */
   send(message) {
-    if (!this.gone) this.model.send(message);
+    if (!this.disconnected) this.model.send(message);
   }
 
+  /**
+   * Request what is missing to draw a span in `count` columns.
+   * @param {Span} span
+   * @param {number} count
+   */
   need(span, count) {
     for (const tile of this.peaks.missing(span, count)) {
       const key = `${tile.level}:${tile.tile}`;
-      if (this.asked.has(key)) continue;
-      this.asked.add(key);
+      if (this.requested.has(key)) continue;
+      this.requested.add(key);
       this.send({ type: "rows", ...tile });
     }
-    if (this.detailAsked !== null && performance.now() - this.detailAsked < 2000) return;
+    const now = performance.now();
+    if (this.detailRequested !== null && now - this.detailRequested < DETAIL_TIMEOUT_MS) return;
     const detail = this.peaks.missingDetail(span, count);
     if (!detail) return;
-    this.detailAsked = performance.now();
+    this.detailRequested = now;
     this.send({ type: "detail", ...detail });
   }
 
-  #hear(message, data) {
-    this.#set(false);
-    if (message.type === "rows") this.peaks.add(message.level, message.tile, int8(data));
+  /**
+   * @param {WaveformMessage} message
+   * @param {DataView} data
+   */
+  #receive(message, data) {
+    this.#setDisconnected(false);
+    if (message.type === "rows") this.peaks.add(message.level, message.tile, int8View(data));
     else if (message.type === "detail") {
-      this.detailAsked = null;
-      this.peaks.setDetail(message.start, message.stop, int8(data));
+      this.detailRequested = null;
+      this.peaks.setDetail(message.start, message.stop, int8View(data));
     } else if (message.type === "sound") {
-      const bytes = data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
-      for (const view of this.views) view.feed.give(message.part, message.begin, bytes);
+      const bytes = copyBytes(data);
+      for (const view of this.views) view.stream.append(message.part, message.begin, bytes);
       return;
     }
     for (const view of this.views) view.redraw();
   }
 }
 
-function int8(view) {
-  return view ? new Int8Array(view.buffer, view.byteOffset, view.byteLength) : new Int8Array();
-}
-
-function waveStore(model) {
+/** @param {WaveformModel} model */
+function waveformData(model) {
   const uid = model.get("uid");
-  if (!waveStores.has(uid)) waveStores.set(uid, new WaveStore(model));
-  return waveStores.get(uid);
+  let data = waveforms.get(uid);
+  if (!data) {
+    data = new WaveformData(model);
+    waveforms.set(uid, data);
+  }
+  return data;
 }
 
-class WaveView {
-  constructor(model, store) {
+/** One view of a waveform. */
+class WaveformView {
+  /**
+   * @param {WaveformModel} model
+   * @param {WaveformData} data
+   */
+  constructor(model, data) {
     this.model = model;
-    this.store = store;
+    this.data = data;
     this.seconds = model.get("seconds");
+    /** @type {Span} */
     this.span = { start: 0, end: this.seconds };
     this.at = model.get("position");
+    /** @type {number | null} */
     this.hover = null;
-    this.look = null;
-    this.pace = prefersStillness() ? 500 : 40;
-    this.ends = new AbortController();
+    /** @type {Appearance | null} */
+    this.appearance = null;
+    this.frameMs = prefersReducedMotion() ? 500 : 40;
+    this.listeners = new AbortController();
+    /** @type {Map<number, number>} */
     this.pointers = new Map();
-    this.#build();
-    this.feed = new SoundFeed(this.audio, {
-      seconds: this.seconds,
-      part: model.get("shape").part,
-      ask: (part) => store.send({ type: "sound", part }),
-      told: (words) => this.tell(words),
-    });
-    store.views.add(this);
-    this.#listen();
-    this.playButton.disabled = !SoundFeed.able || this.seconds === 0;
-    if (!SoundFeed.able) this.tell("This browser cannot play Opus in parts: write the clip to a file to hear it.");
-    this.#say();
-  }
+    this.loaded = false;
+    this.ticking = false;
+    this.pending = false;
+    this.closed = false;
+    /** @type {number | null} */
+    this.shownPosition = null;
 
-  #build() {
     this.playButton = el("button", { class: "rtnb-main rtnb-wave-play", onclick: () => this.toggle() });
     this.time = el("span", { class: "rtnb-num" });
-    this.speed = el(
-      "select",
-      { "aria-label": "Speed", title: "Speed", onchange: () => (this.audio.playbackRate = Number(this.speed.value)) },
-      ...WAVE_SPEEDS.map((speed) => el("option", { value: speed, selected: speed === 1 }, `${speed}×`)),
-    );
-    const zoom = (factor) => () => this.zoom(factor);
-    this.outButton = el("button", { "aria-label": "Zoom out", title: "Zoom out (−)", onclick: zoom(1 / 2) }, "−");
-    this.inButton = el("button", { "aria-label": "Zoom in", title: "Zoom in (+)", onclick: zoom(2) }, "+");
-    this.allButton = el("button", { title: "Show the whole recording (0)", onclick: () => this.show(0, this.seconds) }, "All");
+    this.speed = el("select", { "aria-label": "Speed", title: "Speed" });
+    for (const speed of SPEEDS)
+      this.speed.append(el("option", { value: speed, selected: speed === 1 }, `${speed}×`));
+    const button = (/** @type {string} */ text, /** @type {ElementAttributes} */ attributes) =>
+      el("button", attributes, text);
+    this.outButton = button("−", {
+      "aria-label": "Zoom out",
+      title: "Zoom out (−)",
+      onclick: () => this.zoom(1 / 2),
+    });
+    this.inButton = button("+", {
+      "aria-label": "Zoom in",
+      title: "Zoom in (+)",
+      onclick: () => this.zoom(2),
+    });
+    this.allButton = button("All", {
+      title: "Show the whole recording (0)",
+      onclick: () => this.show(0, this.seconds),
+    });
     this.canvas = el("canvas", { class: "rtnb-wave-main", "aria-hidden": "true" });
     this.played = el("div", { class: "rtnb-wave-played" });
-    this.head = el("div", { class: "rtnb-wave-line rtnb-wave-head" });
-    this.pointed = el("div", { class: "rtnb-wave-line rtnb-wave-pointed rtnb-hidden", "aria-hidden": "true" }, el("span"));
+    this.playhead = el("div", { class: "rtnb-wave-line rtnb-wave-head" });
+    this.pointedTime = el("span");
+    this.pointed = el(
+      "div",
+      { class: "rtnb-wave-line rtnb-wave-pointed rtnb-hidden", "aria-hidden": "true" },
+      this.pointedTime,
+    );
+    const title = model.get("title");
     this.slider = el(
       "div",
       {
         class: "rtnb-wave-over rtnb-wave-slider",
         role: "slider",
         tabindex: 0,
-        title: WAVE_HELP,
-        "aria-label": `Position in ${this.model.get("title") || "the recording"}`,
+        title: HELP,
+        "aria-label": `Position in ${title || "the recording"}`,
         "aria-valuemin": 0,
         "aria-valuemax": this.seconds.toFixed(2),
       },
       this.canvas,
       this.played,
       this.pointed,
-      this.head,
+      this.playhead,
     );
     this.map = el("canvas", { class: "rtnb-wave-map", title: "The whole recording: drag to scroll" });
-    this.mapHead = el("div", { class: "rtnb-wave-line" });
-    this.mapBox = el("div", { class: "rtnb-wave-over rtnb-hidden", "aria-hidden": "true" }, this.map, this.mapHead);
+    this.mapPlayhead = el("div", { class: "rtnb-wave-line" });
+    this.mapBox = el(
+      "div",
+      { class: "rtnb-wave-over rtnb-hidden", "aria-hidden": "true" },
+      this.map,
+      this.mapPlayhead,
+    );
     this.note = el("span", { class: "rtnb-dim", role: "status" });
     this.audio = el("audio", { preload: "auto" });
-    const title = this.model.get("title");
+    const tools = [this.speed, this.outButton, this.inButton, this.allButton];
     this.node = el(
       "div",
       {
@@ -166,42 +234,66 @@ class WaveView {
         this.time,
         this.note,
         el("span", { class: "rtnb-grow" }),
-        el("span", { class: "rtnb-row rtnb-wave-tools" }, this.speed, this.outButton, this.inButton, this.allButton),
+        el("span", { class: "rtnb-row rtnb-wave-tools" }, ...tools),
       ),
       this.slider,
       this.mapBox,
-      el("div", { class: "rtnb-dim rtnb-wave-words" }, title ? el("b", {}, title) : "", title ? " · " : "", this.model.get("words")),
+      el(
+        "div",
+        { class: "rtnb-dim rtnb-wave-words" },
+        title ? el("b", {}, title) : "",
+        title ? " · " : "",
+        model.get("words"),
+      ),
       this.audio,
     );
+    this.stream = new StreamedAudio(this.audio, {
+      seconds: this.seconds,
+      part: model.get("shape").part,
+      request: (part) => data.send({ type: "sound", part }),
+      onNote: (note) => this.setNote(note),
+    });
+    data.views.add(this);
+    this.#listen();
+    this.playButton.disabled = !StreamedAudio.supported || this.seconds === 0;
+    if (!StreamedAudio.supported)
+      this.setNote("This browser cannot stream Opus audio: save the clip to a file to play it.");
+    this.#update();
   }
 
   #listen() {
-    const signal = this.ends.signal;
-    const on = (node, name, handler, options = {}) => node.addEventListener(name, handler, { signal, ...options });
-    const { audio, slider, map } = this;
-    for (const name of ["play", "pause", "ended", "ratechange"]) on(audio, name, () => this.#say());
+    const { audio, slider, map, speed } = this;
+    const { signal } = this.listeners;
+    speed.addEventListener("change", () => {
+      audio.playbackRate = Number(speed.value);
+    });
+    for (const name of ["play", "pause", "ended", "ratechange"])
+      audio.addEventListener(name, () => this.#update(), { signal });
     for (const name of ["timeupdate", "seeking", "waiting", "playing"]) {
-      on(audio, name, () => {
-        this.#moved();
-        this.feed.look(this.at);
-      });
+      const onMove = () => {
+        this.#onPlayhead();
+        this.stream.preload(this.at);
+      };
+      audio.addEventListener(name, onMove, { signal });
     }
-    on(audio, "pause", () => this.#keep());
-    on(audio, "loadedmetadata", () => {
+    audio.addEventListener("pause", () => this.#savePosition(), { signal });
+    const onLoad = () => {
       this.loaded = true;
       if (Math.abs(audio.currentTime - this.at) > 0.01) audio.currentTime = this.at;
-    });
-    on(slider, "keydown", (event) => this.#key(event));
-    on(slider, "wheel", (event) => this.#wheel(event), { passive: false });
-    on(slider, "pointerdown", (event) => this.#down(event));
-    on(slider, "pointermove", (event) => this.#move(event));
-    on(slider, "pointerup", (event) => this.#up(event));
-    on(slider, "pointercancel", (event) => this.#up(event));
-    on(slider, "pointerleave", () => {
+    };
+    audio.addEventListener("loadedmetadata", onLoad, { signal });
+    slider.addEventListener("keydown", (event) => this.#onKey(event), { signal });
+    slider.addEventListener("wheel", (event) => this.#onWheel(event), { signal, passive: false });
+    slider.addEventListener("pointerdown", (event) => this.#onPointerDown(event), { signal });
+    slider.addEventListener("pointermove", (event) => this.#onPointerMove(event), { signal });
+    slider.addEventListener("pointerup", (event) => this.#onPointerUp(event), { signal });
+    slider.addEventListener("pointercancel", (event) => this.#onPointerUp(event), { signal });
+    const onLeave = () => {
       this.hover = null;
       this.draw();
-    });
-    const scroll = (event) => {
+    };
+    slider.addEventListener("pointerleave", onLeave, { signal });
+    const scroll = (/** @type {PointerEvent} */ event) => {
       if (event.buttons !== 1) return;
       map.setPointerCapture(event.pointerId);
       const box = map.getBoundingClientRect();
@@ -209,29 +301,29 @@ class WaveView {
       const half = (this.span.end - this.span.start) / 2;
       this.show(middle - half, middle + half);
     };
-    on(map, "pointerdown", scroll);
-    on(map, "pointermove", scroll);
+    map.addEventListener("pointerdown", scroll, { signal });
+    map.addEventListener("pointermove", scroll, { signal });
   }
 
-  // What it says.
+  // Labels.
 
   get playing() {
     return !this.audio.paused && !this.audio.ended;
   }
 
-  #say() {
+  /** Update the labels and draw. */
+  #update() {
     const { playing } = this;
-    const label = playing ? "❚❚ Pause" : "▶ Play";
-    if (this.playButton.textContent !== label) this.playButton.textContent = label;
-    // Tenths are for those who stand still: each change of the document costs Jupyter's whole style sheet.
-    const now = playing ? Math.floor(this.at) : this.at;
-    if (now !== this.said) {
-      this.said = now;
-      const text = longClock(now, this.seconds, !playing);
-      const whole = longClock(this.seconds, this.seconds);
-      this.time.textContent = `${text} / ${whole}`;
-      this.slider.setAttribute("aria-valuenow", now.toFixed(2));
-      this.slider.setAttribute("aria-valuetext", `${text} of ${whole}`);
+    setText(this.playButton, playing ? "❚❚ Pause" : "▶ Play");
+    // Tenths are shown only at rest: every change of the document costs Jupyter a pass over its style sheet.
+    const position = playing ? Math.floor(this.at) : this.at;
+    if (position !== this.shownPosition) {
+      this.shownPosition = position;
+      const text = formatPosition(position, this.seconds, !playing);
+      const length = formatPosition(this.seconds, this.seconds);
+      this.time.textContent = `${text} / ${length}`;
+      this.slider.setAttribute("aria-valuenow", position.toFixed(2));
+      this.slider.setAttribute("aria-valuetext", `${text} of ${length}`);
     }
     if (playing && !this.ticking) this.#tick();
     this.draw();
@@ -241,16 +333,16 @@ class WaveView {
     this.ticking = true;
     setTimeout(() => {
       this.ticking = false;
-      if (this.playing && !this.gone) this.#moved();
-    }, this.pace);
+      if (this.playing && !this.closed) this.#onPlayhead();
+    }, this.frameMs);
   }
 
-  tell(words) {
-    const text = this.store.gone ? "The kernel is gone: run the cell again." : words;
-    if (this.note.textContent !== text) this.note.textContent = text;
+  /** @param {string} note */
+  setNote(note) {
+    setText(this.note, this.data.disconnected ? "The kernel is gone: run the cell again." : note);
   }
 
-  // Playing.
+  // Playback.
 
   toggle() {
     if (this.playing) {
@@ -258,70 +350,90 @@ class WaveView {
       return;
     }
     if (this.at >= this.seconds - 0.02) this.seek(0);
-    this.feed.open();
+    this.stream.open();
     this.audio.play().catch((error) => {
-      if (error.name !== "AbortError") this.tell(`It cannot be played: ${error.message}`);
+      const { name, message } = describeError(error);
+      if (name !== "AbortError") this.setNote(`Playback failed: ${message}`);
     });
-    this.feed.look(this.at);
+    this.stream.preload(this.at);
   }
 
-  #moved() {
+  #onPlayhead() {
     const { audio } = this;
     if (this.loaded && !audio.seeking) {
       this.at = Math.min(audio.currentTime, this.seconds);
       if (this.playing) this.span = followSpan(this.span, this.at, this.seconds);
     }
-    this.#say();
+    this.#update();
   }
 
+  /** @param {number} to  in seconds */
   seek(to) {
     this.at = Math.max(0, Math.min(this.seconds, to));
     if (this.loaded) this.audio.currentTime = this.at;
     this.span = followSpan(this.span, this.at, this.seconds);
-    this.feed.look(this.at);
-    this.#say();
+    this.stream.preload(this.at);
+    this.#update();
   }
 
-  /** Let Python know where the playhead stands. */
-  #keep() {
-    if (this.store.gone || Math.abs(this.model.get("position") - this.at) < 0.001) return;
-    this.store.told = this.at;
+  /** Send the position to Python. */
+  #savePosition() {
+    if (this.data.disconnected || Math.abs(this.model.get("position") - this.at) < 0.001) return;
+    this.data.sentPosition = this.at;
     this.model.set("position", this.at);
     this.model.save_changes();
   }
 
-  // Looking.
+  /** Follow the position that Python or another view set. One that this page sent moves no playhead that plays. */
+  onPosition() {
+    const position = this.model.get("position");
+    const own = position === this.data.sentPosition;
+    if (Math.abs(position - this.at) > 0.001 && !(own && this.playing)) this.seek(position);
+  }
 
+  // Zoom and scroll.
+
+  /**
+   * @param {number} start
+   * @param {number} end
+   */
   show(start, end) {
     this.span = clampSpan(start, end, this.seconds);
     this.draw();
   }
 
+  /** @param {number} factor */
   zoom(factor, anchor = this.#anchor()) {
     this.span = zoomSpan(this.span, factor, anchor, this.seconds);
     this.draw();
   }
 
-  /** What stays in its place when nobody points: the playhead where it is seen, else the middle. */
+  /** The moment that stays in place without a pointer: the playhead if it is visible, else the middle. */
   #anchor() {
     const { start, end } = this.span;
     return this.at >= start && this.at <= end ? this.at : (start + end) / 2;
   }
 
-  #secondsAt(event) {
+  /** @param {number} clientX */
+  #secondsAt(clientX) {
     const box = this.canvas.getBoundingClientRect();
-    const share = Math.max(0, Math.min(1, (event.clientX - box.left) / box.width));
+    const share = Math.max(0, Math.min(1, (clientX - box.left) / box.width));
     return this.span.start + share * (this.span.end - this.span.start);
+  }
+
+  get zoomed() {
+    return this.span.end - this.span.start < this.seconds - 1e-6;
   }
 
   // Keys, wheel, pointer.
 
-  #key(event) {
+  /** @param {KeyboardEvent} event */
+  #onKey(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const to = seekKey(event.key, event.shiftKey, this.at, this.seconds);
     if (to !== null) {
       this.seek(to);
-      this.#keep();
+      this.#savePosition();
     } else if (event.key === " " || event.key === "Enter") this.toggle();
     else if (event.key === "+" || event.key === "=") this.zoom(2);
     else if (event.key === "-" || event.key === "_") this.zoom(1 / 2);
@@ -331,10 +443,11 @@ class WaveView {
     event.stopPropagation();
   }
 
-  #wheel(event) {
+  /** @param {WheelEvent} event */
+  #onWheel(event) {
     const sideways = event.shiftKey ? event.deltaY || event.deltaX : event.deltaX;
     if (event.ctrlKey || event.metaKey) {
-      this.zoom(Math.exp(-event.deltaY / 120), this.#secondsAt(event));
+      this.zoom(Math.exp(-event.deltaY / 120), this.#secondsAt(event.clientX));
     } else if (sideways && Math.abs(sideways) >= Math.abs(event.shiftKey ? 0 : event.deltaY) && this.zoomed) {
       const by = (sideways / this.canvas.clientWidth) * (this.span.end - this.span.start);
       this.show(this.span.start + by, this.span.end + by);
@@ -342,183 +455,219 @@ class WaveView {
     event.preventDefault();
   }
 
-  get zoomed() {
-    return this.span.end - this.span.start < this.seconds - 1e-6;
-  }
-
-  #down(event) {
+  /** @param {PointerEvent} event */
+  #onPointerDown(event) {
     if (event.button !== 0) return;
     this.slider.setPointerCapture(event.pointerId);
     this.pointers.set(event.pointerId, event.clientX);
-    if (this.pointers.size === 1) this.seek(this.#secondsAt(event));
+    if (this.pointers.size === 1) this.seek(this.#secondsAt(event.clientX));
   }
 
-  #move(event) {
-    if (!this.pointers.has(event.pointerId)) {
-      this.hover = this.#secondsAt(event);
+  /** @param {PointerEvent} event */
+  #onPointerMove({ pointerId, clientX }) {
+    const before = this.pointers.get(pointerId);
+    if (before === undefined) {
+      this.hover = this.#secondsAt(clientX);
       this.draw();
       return;
     }
-    if (this.pointers.size === 1) {
-      this.pointers.set(event.pointerId, event.clientX);
-      this.seek(this.#secondsAt(event));
+    this.pointers.set(pointerId, clientX);
+    const other = [...this.pointers].find(([id]) => id !== pointerId)?.[1];
+    if (other === undefined) {
+      this.seek(this.#secondsAt(clientX));
       return;
     }
-    const others = [...this.pointers].filter(([id]) => id !== event.pointerId);
-    const other = others[0][1];
-    const before = Math.abs(this.pointers.get(event.pointerId) - other);
-    const after = Math.abs(event.clientX - other);
-    this.pointers.set(event.pointerId, event.clientX);
-    if (before > 10 && after > 10) this.zoom(after / before, this.#secondsAt({ clientX: (event.clientX + other) / 2 }));
+    const [from, to] = [Math.abs(before - other), Math.abs(clientX - other)];
+    if (from > 10 && to > 10) this.zoom(to / from, this.#secondsAt((clientX + other) / 2));
   }
 
-  #up(event) {
-    if (this.pointers.delete(event.pointerId)) this.#keep();
+  /** @param {PointerEvent} event */
+  #onPointerUp(event) {
+    if (this.pointers.delete(event.pointerId)) this.#savePosition();
   }
 
-  // Drawing. Only scrolling and zooming paint; the playhead is an element that moves over the picture.
+  // Drawing. Only scrolling and zooming paint; the playhead is an element that moves over the canvas.
 
   draw() {
-    if (this.pending || this.gone) return;
+    if (this.pending || this.closed) return;
     this.pending = true;
     requestAnimationFrame(() => {
       this.pending = false;
-      if (!this.gone) this.#paint();
+      if (!this.closed) this.#paint();
     });
   }
 
-  /** Draw anew: there are other rows, another size, or another theme. */
+  /** Draw everything again: there are new peaks, another size, or another theme. */
   redraw() {
-    this.look = null;
+    this.appearance = null;
     this.draw();
   }
 
-  /** Read the size and the theme: asking for them costs a layout, so it is done only when they may have changed. */
+  /** Read the size and the theme. This forces a layout, so it is done only when they may have changed. */
   #measure() {
-    const names = ["accent", "fg", "dim", "line"];
-    const colours = names.map((name) => [name, colourOf(this.node, `--rtnb-${name}`)]);
-    const [width, height] = [this.canvas.clientWidth, this.canvas.clientHeight];
-    const font = `11px ${getComputedStyle(this.node).fontFamily}`;
+    const { canvas, map, node } = this;
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (width === 0) return null;
     const scale = globalThis.devicePixelRatio || 1;
-    this.look = { ...Object.fromEntries(colours), width, height, font, scale, drawn: "" };
-    Object.assign(this.canvas, { width: Math.round(width * scale), height: Math.round(height * scale) });
-    Object.assign(this.map, { width: Math.round(width * scale), height: Math.round(MAP_HEIGHT * scale) });
+    canvas.width = map.width = Math.round(width * scale);
+    canvas.height = Math.round(height * scale);
+    map.height = Math.round(MAP_HEIGHT * scale);
+    return {
+      accent: colourOf(node, "--rtnb-accent"),
+      fg: colourOf(node, "--rtnb-fg"),
+      dim: colourOf(node, "--rtnb-dim"),
+      line: colourOf(node, "--rtnb-line"),
+      font: `11px ${getComputedStyle(node).fontFamily}`,
+      width,
+      height,
+      scale,
+      drawn: "",
+    };
   }
 
   #paint() {
-    if (!this.look) this.#measure();
-    if (this.look.width === 0) {
-      this.look = null;
-      return;
-    }
-    const { width } = this.look;
+    this.appearance ??= this.#measure();
+    const { appearance } = this;
+    if (!appearance) return;
+    const { width } = appearance;
     const { start, end } = this.span;
-    const place = (at) => (end > start ? ((at - start) / (end - start)) * width : 0);
+    const x = (/** @type {number} */ at) => (end > start ? ((at - start) / (end - start)) * width : 0);
     const shown = `${start} ${end}`;
-    if (this.look.drawn !== shown) {
-      this.look.drawn = shown;
-      this.#paintWave(place);
-      this.#paintMap();
+    if (appearance.drawn !== shown) {
+      appearance.drawn = shown;
+      this.#paintWaveform(appearance, x);
+      this.#paintMap(appearance);
     }
-    const x = place(this.at);
-    this.head.style.transform = `translateX(${Math.max(-20, Math.min(width + 20, x)).toFixed(1)}px)`;
-    this.played.style.transform = `scaleX(${Math.max(0, Math.min(1, x / width)).toFixed(4)})`;
-    this.mapHead.style.transform = `translateX(${((this.at / (this.seconds || 1)) * width).toFixed(1)}px)`;
-    this.pointed.classList.toggle("rtnb-hidden", this.hover === null);
+    const playheadX = x(this.at);
+    moveTo(this.playhead, Math.max(-20, Math.min(width + 20, playheadX)));
+    this.played.style.transform = `scaleX(${Math.max(0, Math.min(1, playheadX / width)).toFixed(4)})`;
+    moveTo(this.mapPlayhead, (this.at / (this.seconds || 1)) * width);
+    setVisible(this.pointed, this.hover !== null);
     if (this.hover === null) return;
-    this.pointed.style.transform = `translateX(${place(this.hover).toFixed(1)}px)`;
-    this.pointed.classList.toggle("rtnb-left", place(this.hover) > width - 90);
-    this.pointed.firstChild.textContent = longClock(this.hover, this.seconds, true);
+    const pointedX = x(this.hover);
+    moveTo(this.pointed, pointedX);
+    this.pointed.classList.toggle("rtnb-left", pointedX > width - 90);
+    this.pointedTime.textContent = formatPosition(this.hover, this.seconds, true);
   }
 
-  #brush(canvas) {
-    const brush = canvas.getContext("2d");
-    brush.setTransform(this.look.scale, 0, 0, this.look.scale, 0, 0);
-    brush.clearRect(0, 0, canvas.width, canvas.height);
-    return brush;
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {Appearance} appearance
+   */
+  #context(canvas, { scale }) {
+    const context = canvas.getContext("2d");
+    context?.setTransform(scale, 0, 0, scale, 0, 0);
+    context?.clearRect(0, 0, canvas.width, canvas.height);
+    return context;
   }
 
-  #bars(brush, span, height) {
-    const count = Math.max(1, Math.floor(this.look.width / WAVE_PITCH));
-    this.store.need(span, count);
-    const columns = this.store.peaks.columns(span, count);
-    brush.fillStyle = this.look.accent;
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Appearance} appearance
+   * @param {Span} span
+   * @param {number} height
+   */
+  #paintBars(context, { width, accent }, span, height) {
+    const count = Math.max(1, Math.floor(width / BAR_PITCH));
+    this.data.need(span, count);
+    const columns = this.data.peaks.columns(span, count);
+    context.fillStyle = accent;
     const middle = height / 2;
     for (let i = 0; i < count; i += 1) {
       const [low, high] = [columns[2 * i], columns[2 * i + 1]];
       if (Number.isNaN(low)) continue;
       const tall = Math.max(1, ((high - low) / 254) * height);
       const top = Math.min(middle - (high / 127) * middle, height - tall);
-      brush.fillRect(i * WAVE_PITCH, top, WAVE_BAR, tall);
+      context.fillRect(i * BAR_PITCH, top, BAR_WIDTH, tall);
     }
   }
 
-  #paintWave(place) {
-    const { width, height, line, dim, font } = this.look;
-    const wave = height - WAVE_AXIS;
-    const brush = this.#brush(this.canvas);
-    this.#bars(brush, this.span, wave);
-    brush.font = font;
-    brush.textBaseline = "bottom";
+  /**
+   * @param {Appearance} appearance
+   * @param {(at: number) => number} toX
+   */
+  #paintWaveform(appearance, toX) {
+    const { width, height, line, dim, font } = appearance;
+    const bottom = height - AXIS_HEIGHT;
+    const context = this.#context(this.canvas, appearance);
+    if (!context) return;
+    this.#paintBars(context, appearance, this.span, bottom);
+    context.font = font;
+    context.textBaseline = "bottom";
     for (const { at, text } of timeMarks(this.span, width)) {
-      const x = place(at);
-      brush.fillStyle = line;
-      brush.fillRect(Math.min(width - 1, x), wave + 2, 1, 4);
-      brush.fillStyle = dim;
-      const wide = brush.measureText(text).width;
-      brush.fillText(text, Math.max(0, Math.min(width - wide, x - wide / 2)), height);
+      const x = toX(at);
+      context.fillStyle = line;
+      context.fillRect(Math.min(width - 1, x), bottom + 2, 1, 4);
+      context.fillStyle = dim;
+      const textWidth = context.measureText(text).width;
+      context.fillText(text, Math.max(0, Math.min(width - textWidth, x - textWidth / 2)), height);
     }
   }
 
-  #paintMap() {
+  /** @param {Appearance} appearance */
+  #paintMap(appearance) {
     const { zoomed } = this;
-    for (const button of [this.outButton, this.allButton]) if (button.disabled === zoomed) button.disabled = !zoomed;
-    this.mapBox.classList.toggle("rtnb-hidden", !zoomed);
-    if (!zoomed) return;
-    const { width, fg } = this.look;
-    const brush = this.#brush(this.map);
-    brush.globalAlpha = 0.6;
-    this.#bars(brush, { start: 0, end: this.seconds }, MAP_HEIGHT);
+    for (const button of [this.outButton, this.allButton])
+      if (button.disabled === zoomed) button.disabled = !zoomed;
+    setVisible(this.mapBox, zoomed);
+    const context = zoomed ? this.#context(this.map, appearance) : null;
+    if (!context) return;
+    const { width, fg } = appearance;
+    context.globalAlpha = 0.6;
+    this.#paintBars(context, appearance, { start: 0, end: this.seconds }, MAP_HEIGHT);
     const left = (this.span.start / this.seconds) * width;
     const wide = Math.max(4, ((this.span.end - this.span.start) / this.seconds) * width);
-    brush.globalAlpha = 0.18;
-    brush.fillStyle = fg;
-    brush.fillRect(left, 0, wide, MAP_HEIGHT);
-    brush.globalAlpha = 1;
-    brush.strokeStyle = fg;
-    brush.strokeRect(left + 0.5, 0.5, Math.max(1, wide - 1), MAP_HEIGHT - 1);
+    context.globalAlpha = 0.18;
+    context.fillStyle = fg;
+    context.fillRect(left, 0, wide, MAP_HEIGHT);
+    context.globalAlpha = 1;
+    context.strokeStyle = fg;
+    context.strokeRect(left + 0.5, 0.5, Math.max(1, wide - 1), MAP_HEIGHT - 1);
   }
 
   close() {
-    this.gone = true;
-    this.ends.abort();
-    this.store.views.delete(this);
-    this.feed.close();
+    this.closed = true;
+    this.listeners.abort();
+    this.data.views.delete(this);
+    this.stream.close();
   }
 }
 
-function initialize({ model }) {
-  waveStore(model);
-  return () => waveStores.delete(model.get("uid"));
+/**
+ * Move an element sideways without a layout.
+ * @param {HTMLElement} node
+ * @param {number} x
+ */
+function moveTo(node, x) {
+  node.style.transform = `translateX(${x.toFixed(1)}px)`;
 }
 
+/**
+ * @param {InitializeProps<WaveformModel>} props
+ * @returns {Cleanup}
+ */
+function initialize({ model }) {
+  waveformData(model);
+  return () => waveforms.delete(model.get("uid"));
+}
+
+/**
+ * @param {RenderProps<WaveformModel>} props
+ * @returns {Cleanup}
+ */
 function render({ model, el: root }) {
-  const view = new WaveView(model, waveStore(model));
-  root.append(ownKeys(view.node));
-  const moved = () => {
-    const position = model.get("position");
-    const ours = position === view.store.told; // a page's own word moves no playhead that plays
-    if (Math.abs(position - view.at) > 0.001 && !(ours && view.playing)) view.seek(position);
-  };
-  model.on("change:position", moved);
-  const resized = new ResizeObserver(() => view.redraw());
-  resized.observe(view.canvas);
-  const still = onTheme(() => view.redraw());
+  const view = new WaveformView(model, waveformData(model));
+  root.append(suppressShortcuts(view.node));
+  const onPosition = () => view.onPosition();
+  model.on("change:position", onPosition);
+  const observer = new ResizeObserver(() => view.redraw());
+  observer.observe(view.canvas);
+  const offTheme = onThemeChange(() => view.redraw());
   view.draw();
   return () => {
-    model.off("change:position", moved);
-    resized.disconnect();
-    still();
+    model.off("change:position", onPosition);
+    observer.disconnect();
+    offTheme();
     view.close();
   };
 }

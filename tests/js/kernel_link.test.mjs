@@ -1,0 +1,141 @@
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+
+import { KernelLink } from "../../rtnb/widgets/static/shared/kernel_link.js";
+
+/** A link to a kernel that answers nothing, what it is sent, and a host for views. */
+function bench(hooks = {}) {
+  const sent = [];
+  const model = {
+    on() {},
+    off() {},
+    get: (name) => (name === "uid" ? "uid" : ""),
+    send: (message) => sent.push(message),
+  };
+  const link = new KernelLink(model, hooks);
+  const host = { replaceChildren() {} };
+  return { link, sent, show: () => link.show(host, () => ({ root: {}, close() {} })) };
+}
+
+test("a page that fell silent by itself plays only what comes after the kernel's answer", () => {
+  const { link } = bench();
+  assert.equal(link.stopPlayback(), "");
+  const played = [];
+  link.player = {
+    flush: (id) => played.push(id),
+    close() {},
+    begin() {},
+    push: (item) => played.push(item),
+    end() {},
+  };
+  const sound = (item) => link.receive({ kind: "sound", item }, [null]);
+  sound("a");
+  const first = link.stopPlayback();
+  const second = link.stopPlayback();
+  sound("a");
+  link.receive({ kind: "hushed", id: first }, []);
+  sound("a");
+  link.receive({ kind: "hushed", id: second }, []);
+  sound("b");
+  assert.deepEqual(played, ["a", first, second, "b"]);
+  link.close();
+});
+
+test("a widget that was cleared away is unseen after a moment, one that was moved is not", () => {
+  mock.timers.enable({ apis: ["setTimeout"] });
+  let unseen = 0;
+  const { link, show } = bench({ onRemoved: () => (unseen += 1) });
+  const first = show();
+  const second = show();
+  first();
+  mock.timers.tick(5000);
+  assert.equal(unseen, 0);
+  second();
+  mock.timers.tick(1900);
+  const moved = show();
+  mock.timers.tick(5000);
+  assert.equal(unseen, 0);
+  moved();
+  mock.timers.tick(2000);
+  assert.equal(unseen, 1);
+  link.close();
+  mock.timers.reset();
+});
+
+test("a loudspeaker that failed is made anew for what comes after the kernel knows", async () => {
+  let tries = 0;
+  const made = [];
+  globalThis.AudioContext = class {
+    state = "running";
+    audioWorklet = {
+      addModule: async () => {
+        tries += 1;
+        if (tries === 1) throw new Error("no device");
+      },
+    };
+    destination = {};
+    addEventListener() {}
+    removeEventListener() {}
+    resume = () => Promise.resolve();
+    suspend = () => Promise.resolve();
+  };
+  globalThis.GainNode = class {
+    connect() {}
+    disconnect() {}
+  };
+  globalThis.AudioWorkletNode = class {
+    constructor() {
+      made.push(this);
+      this.posted = [];
+      this.port = { postMessage: (message) => this.posted.push(message) };
+    }
+    connect = (node) => node;
+    disconnect() {}
+  };
+  const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+  const { link, sent } = bench();
+  const sound = (item) => link.receive({ kind: "sound", item }, [new DataView(new ArrayBuffer(4))]);
+  sound("a");
+  await settle();
+  assert.equal(link.problem, "Playback failed: no device.");
+  assert.equal(link.player, null);
+  const [{ kind, message, hush }] = sent;
+  assert.deepEqual([kind, message], ["failed", "no device"]);
+  sound("a");
+  await settle();
+  assert.equal(made.length, 0); // of that item nothing is played from its middle
+  link.receive({ kind: "hushed", id: hush }, []);
+  sound("b");
+  await settle();
+  assert.deepEqual(
+    made[0].posted.map((one) => one.item),
+    ["b"],
+  );
+  link.player.onPlayerEvent({ kind: "count", counts: {}, playing: true, underruns: 0 });
+  assert.equal(link.problem, "");
+  link.close();
+});
+
+test("a page is silent once another one plays", () => {
+  const owned = [];
+  const { link } = bench({ onOwner: (owns) => owned.push(owns) });
+  let closed = 0;
+  link.player = { close: () => (closed += 1) };
+  link.receive({ kind: "owner", owner: link.page }, []);
+  assert.equal(closed, 0);
+  link.receive({ kind: "owner", owner: "another" }, []);
+  assert.equal(closed, 1);
+  assert.equal(link.player, null);
+  assert.deepEqual(owned, [true, false]);
+  link.close();
+});
+
+test("a page hears that what it asked for does not begin", () => {
+  let refused = 0;
+  const { link } = bench({ onRefused: () => (refused += 1) });
+  link.receive({ kind: "refused", page: "another" }, []);
+  assert.equal(refused, 0);
+  link.receive({ kind: "refused", page: link.page }, []);
+  assert.equal(refused, 1);
+  link.close();
+});
