@@ -30,7 +30,7 @@ from ..transports.base import Transport
 from . import options as config
 from .budget import Budget, BudgetEnforcer
 from .connection import Connection, Explain, Listener, PendingRequests
-from .content import Content, parse_content, grouped, message
+from .content import Content, grouped, message, parse_content
 from .event_loop import Notifier
 from .input_buffer import LEAST_SECONDS, InputAudioBuffer
 from .options import check_names

@@ -14,7 +14,7 @@ from ..errors import ArgumentError
 from ..protocol.events import Event
 from ..protocol.models import Model
 
-__all__ = ["Content", "Picture", "contents", "encoded", "grouped", "message"]
+__all__ = ["Content", "Picture", "encoded", "grouped", "message", "parse_content"]
 
 _PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _FILES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".png", ".jpg", ".jpeg")

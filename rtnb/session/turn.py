@@ -24,7 +24,7 @@ from .event_loop import POLL, Notifier
 if TYPE_CHECKING:
     from .async_session import AsyncSession
 
-__all__ = ["Turn", "cuts"]
+__all__ = ["Turn", "truncation_events"]
 
 
 def truncation_events(turn: TurnView, heard: float, ids: Callable[[str], str]) -> list[Event]:

@@ -254,7 +254,7 @@ def good(tmp_path_factory):
     return (folder / "x.rtnb").read_bytes(), log
 
 
-def text_so_far(error, path):
+def said(error, path):
     assert path.name in str(error)
     assert "\n" not in str(error)
 

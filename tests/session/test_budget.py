@@ -203,7 +203,7 @@ def test_dollars_need_prices() -> None:
     wire = used()
     wire.server("session.updated", session={"model": "house-model"})
     with pytest.raises(
-        ArgumentError, match=r"house-model has no known price.*rtnb\.models\.use.*20,000 tokens"
+        ArgumentError, match=r"house-model has no known price.*rtnb\.models\.load.*20,000 tokens"
     ):
         budget(wire, 1).check_priced(wire.state.row)
     budget(wire, "5 tokens").check_priced(wire.state.row)
