@@ -186,17 +186,17 @@ def test_refused_before_anything_is_opened() -> None:
     ):
         with pytest.raises(rtnb.ArgumentError, match=words):
             rtnb.connect("ws://127.0.0.1:9/", **options)  # nobody listens there
-    with pytest.raises(rtnb.ArgumentError, match="pass either|leave"):
+    with pytest.raises(rtnb.ArgumentError, match="not both"):
         rtnb.connect("gpt-realtime", engine="local")
     with pytest.raises(rtnb.ArgumentError, match="The embedded engine needs none") as refused:
         rtnb.connect(api_key="sk-secret")
     assert "sk-secret" not in str(refused.value)
     with pytest.raises(rtnb.ArgumentError, match="send, recv and close, not int"):
         rtnb.connect(5)
-    with pytest.raises(rtnb.ArgumentError, match="engine is a text"):
+    with pytest.raises(rtnb.ArgumentError, match="engine must be a str"):
         rtnb.connect(engine=5)
     for timeout in (0, -1, "soon", None, float("nan")):
-        with pytest.raises(rtnb.ArgumentError, match="timeout is a number of seconds"):
+        with pytest.raises(rtnb.ArgumentError, match="timeout must be a number of seconds"):
             rtnb.connect(engine="fake", timeout=timeout)
     with pytest.raises(rtnb.AuthError, match="OPENAI_API_KEY"):
         rtnb.connect("gpt-realtime-2.1")
