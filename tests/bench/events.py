@@ -257,7 +257,7 @@ async def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     names = ", ".join(FIGURES)
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"any of {names}; all by default")
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"any of {names}")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--events", type=int, default=1_000_000)
     given = parser.parse_args()
