@@ -261,7 +261,7 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--events", type=int, default=1_000_000)
     given = parser.parse_args()
-    # argparse checks the empty list of nargs="*" against choices before Python 3.12, so they are checked here.
+    # argparse checks the empty list of nargs="*" against choices before 3.12: check here.
     if unknown := set(given.figures) - set(FIGURES):
         parser.error(f"unknown figures {', '.join(sorted(unknown))}: expected {names}")
     given.figures = given.figures or list(FIGURES)
