@@ -196,7 +196,7 @@ def _engine() -> Check:
 def page_checks(facts: Mapping[str, Any] | None) -> list[Check]:
     """Return what the page has found of itself; without facts, what is still to come.
 
-    ``facts`` is what ``static/doctor/doctor.js`` sends: plain JSON, each entry absent where the page cannot tell.
+    ``facts`` is what ``doctor/doctor.js`` sends: plain JSON, each entry absent where the page cannot tell.
     """
     if facts is None:
         waiting = ("Page", "Secure page", "Microphone", "Sound", "Buffers", "While a cell runs")
