@@ -46,7 +46,7 @@ test("every sample arrives once, in chunks of one size", () => {
   assert.equal(one.port.posted.length, 4);
 });
 
-test("full scale is limited, and the level is told", () => {
+test("samples are clipped to full scale, and the level is reported", () => {
   const one = processor(128);
   one.process(block(1.5));
   one.process(block(-1.5));
@@ -58,7 +58,7 @@ test("full scale is limited, and the level is told", () => {
   assert.ok(Math.abs(one.port.posted[2].rms - 0.5) < 1e-9);
 });
 
-test("a pause hands over what was heard and then hears nothing", () => {
+test("a pause delivers what was captured and then captures nothing", () => {
   const one = processor(960);
   one.process(block(0.25));
   one.port.onmessage({ data: { paused: true } });
@@ -70,7 +70,7 @@ test("a pause hands over what was heard and then hears nothing", () => {
   assert.equal(one.port.posted.length, 2);
 });
 
-test("an input without channels is waited out", () => {
+test("an input without channels is skipped", () => {
   const one = processor(128);
   assert.equal(one.process([[]]), true);
   assert.equal(one.process([]), true);
@@ -88,7 +88,7 @@ test("a device is found by its id or by a part of its name", () => {
   assert.equal(findDevice(devices, ""), undefined);
 });
 
-test("each problem is a sentence that says what to do", () => {
+test("each problem says what to do", () => {
   assert.match(microphoneProblem({ name: "NotAllowedError" }, true), /did not allow.*Allow it/);
   assert.match(microphoneProblem({ name: "NotFoundError" }, true), /No microphone was found.*Plug one in/);
   assert.match(microphoneProblem({ name: "NotReadableError" }, true), /another program/);
@@ -96,7 +96,7 @@ test("each problem is a sentence that says what to do", () => {
   assert.match(microphoneProblem({ name: "TypeError" }, false), /https/);
 });
 
-test("a capture that is stopped while the browser asks opens nothing, whatever the reader answers", async () => {
+test("a capture that is stopped while the browser asks for permission opens nothing", async () => {
   for (const answer of ["allow", "deny"]) {
     const fake = fakeMicrophone();
     const capture = new Capture({ onchunk: () => assert.fail("it hears") });
@@ -110,7 +110,7 @@ test("a capture that is stopped while the browser asks opens nothing, whatever t
   }
 });
 
-test("a capture that is stopped before the browser asked does not ask", async () => {
+test("a capture that is stopped at once asks for nothing", async () => {
   const fake = fakeMicrophone();
   const capture = new Capture({ onchunk: () => {} });
   const started = capture.start();

@@ -59,7 +59,7 @@ async function recording(fake, traits) {
   return one;
 }
 
-quietly("what nobody can see any more is stopped, and what it heard is kept", async (fake) => {
+quietly("a recorder without a view stops, and keeps what it recorded", async (fake) => {
   const one = await recording(fake);
   one.unwatch();
   mock.timers.tick(1900);
@@ -71,7 +71,7 @@ quietly("what nobody can see any more is stopped, and what it heard is kept", as
   assert.equal(one.controller.take.length, 960);
 });
 
-quietly("what nobody can see any more is heard no longer", async (fake) => {
+quietly("a recorder without a view stops playing", async (fake) => {
   const one = await recording(fake);
   await one.controller.stop();
   let closed = false;
@@ -82,7 +82,7 @@ quietly("what nobody can see any more is heard no longer", async (fake) => {
   assert.equal(one.controller.player, null);
 });
 
-quietly("a view that is moved or drawn anew stops nothing", async (fake) => {
+quietly("moving or rendering a view again does not stop a recording", async (fake) => {
   const one = await recording(fake);
   one.unwatch();
   mock.timers.tick(1000);
@@ -93,30 +93,33 @@ quietly("a view that is moved or drawn anew stops nothing", async (fake) => {
   assert.equal(fake.live, 1);
 });
 
-quietly("a recorder that goes away while the browser asks leaves the microphone off", async (fake) => {
-  for (const end of [
-    (one) => one.close(),
-    (one) => one.receive({ type: "stop" }),
-    (one) => {
-      one.unwatch();
-      mock.timers.tick(2100);
-    },
-  ]) {
-    const one = bench();
-    one.unwatch = one.controller.watch(() => {});
-    one.controller.record();
-    await settled();
-    assert.equal(one.controller.phase, "starting");
-    end(one);
-    assert.equal(one.controller.phase, "idle");
-    await fake.allow();
-    assert.equal(fake.live, 0);
-    assert.equal(one.controller.phase, "idle");
-    assert.deepEqual(one.kinds(), []);
-  }
-});
+quietly(
+  "a recorder that is removed while the browser asks for permission leaves the microphone off",
+  async (fake) => {
+    for (const end of [
+      (one) => one.close(),
+      (one) => one.receive({ type: "stop" }),
+      (one) => {
+        one.unwatch();
+        mock.timers.tick(2100);
+      },
+    ]) {
+      const one = bench();
+      one.unwatch = one.controller.watch(() => {});
+      one.controller.record();
+      await settled();
+      assert.equal(one.controller.phase, "starting");
+      end(one);
+      assert.equal(one.controller.phase, "idle");
+      await fake.allow();
+      assert.equal(fake.live, 0);
+      assert.equal(one.controller.phase, "idle");
+      assert.deepEqual(one.kinds(), []);
+    }
+  },
+);
 
-quietly("what begins by itself waits until it is seen", async (fake) => {
+quietly("a recording that starts by itself waits for a view", async (fake) => {
   const one = bench();
   one.receive({ type: "begin", page: "another tab" });
   one.receive({ type: "begin", page: one.controller.handshake.id });
@@ -127,12 +130,12 @@ quietly("what begins by itself waits until it is seen", async (fake) => {
   assert.equal(fake.asked, 1);
   await fake.deny();
   assert.deepEqual(one.kinds(), ["problem"]);
-  one.controller.watch(() => {}); // seen once more, it does not begin again
+  one.controller.watch(() => {}); // with another view it does not begin again
   await settled();
   assert.equal(fake.asked, 1);
 });
 
-quietly("a page answers for the take that it records, and for no other", async (fake) => {
+quietly("a page answers only for the take that it records", async (fake) => {
   const one = await recording(fake);
   one.receive({ type: "ask", take: "of another tab" });
   one.receive({ type: "stop", take: "of another tab" });
@@ -146,17 +149,14 @@ quietly("a page answers for the take that it records, and for no other", async (
   assert.equal(one.kinds().at(-1), "stop");
 });
 
-quietly(
-  "a take that lies in the kernel is shown, and never in place of the one that is being recorded",
-  async (fake) => {
-    const message = { type: "sound", take: "k", seconds: 2, row: 256 / 24000, part: 5 };
-    const rows = new DataView(new Int8Array(2 * 188).buffer);
-    const one = bench();
-    one.receive(message, [rows]);
-    assert.equal(one.controller.take.seconds, 2);
-    assert.deepEqual(one.controller.trim, { start: 0, end: 2 });
-    const busy = await recording(fake);
-    busy.receive(message, [rows]);
-    assert.notEqual(busy.controller.takeId, "k");
-  },
-);
+quietly("a take in the kernel is shown, but never replaces one that is being recorded", async (fake) => {
+  const message = { type: "sound", take: "k", seconds: 2, row: 256 / 24000, part: 5 };
+  const rows = new DataView(new Int8Array(2 * 188).buffer);
+  const one = bench();
+  one.receive(message, [rows]);
+  assert.equal(one.controller.take.seconds, 2);
+  assert.deepEqual(one.controller.trim, { start: 0, end: 2 });
+  const busy = await recording(fake);
+  busy.receive(message, [rows]);
+  assert.notEqual(busy.controller.takeId, "k");
+});

@@ -25,7 +25,7 @@ test("times are minutes, seconds and milliseconds, with hours where there are an
   ]);
 });
 
-test("lines are read as they are told", () => {
+test("lines are parsed", () => {
   assert.deepEqual(parseLine([3, 1.5, "hello"]), { turn: 3, t: 1.5, words: "hello", heading: true });
   const row = parseLine([7, 2, 0.5, 1, "x.delta", false, 3, "ab"]);
   assert.deepEqual(
@@ -105,7 +105,7 @@ test("a far move of the bar goes to its share of the whole", () => {
 
 const row = (event, count = 1) => [event, count, 0, 1, "x", false, 0, ""];
 
-test("what is seen and not known is asked for, with some around it", () => {
+test("missing visible lines are requested, with some around them", () => {
   const store = new LineStore();
   store.put({ start: 0, lines: [row(0), row(1)], total: 1000, stable: 1000 });
   assert.equal(store.missing(0, 2), null);
@@ -122,7 +122,7 @@ test("what is seen and not known is asked for, with some around it", () => {
   assert.equal(store.get(510).event, 510);
 });
 
-test("what may have changed is asked for again, and shown until then", () => {
+test("lines that may have changed are requested again, and shown until then", () => {
   const store = new LineStore();
   store.put({ start: 0, lines: [row(0), row(1), row(2)], total: 3, stable: 2 });
   assert.equal(store.missing(0, 3), null);
@@ -153,7 +153,7 @@ test("a page never keeps more than some thousand lines", () => {
   assert.equal(store.get(0), undefined);
 });
 
-test("the piece that plays is that in which the moment falls", () => {
+test("the chunk that plays is the one that contains the position", () => {
   const starts = [0, 0.1, 0.2, 0.2, 0.5];
   assert.deepEqual(
     [-1, 0, 0.05, 0.1, 0.2, 0.3, 9].map((at) => indexAt(starts, at)),
@@ -188,7 +188,7 @@ test("a value is previewed on one line", () => {
   assert.deepEqual([kindOf(null), kindOf([]), kindOf({}), kindOf(1)], ["null", "array", "object", "number"]);
 });
 
-test("branches that hold a text are found by their names and values", () => {
+test("branches that contain a text are found by names and values", () => {
   const value = { response: { output: [{ text: "Rome" }] }, n: 42 };
   assert.ok(containsText(value, "rome"));
   assert.ok(containsText(value, "OUTPUT"));
@@ -198,7 +198,7 @@ test("branches that hold a text are found by their names and values", () => {
   assert.ok(!containsText([1, 2], "0"), "places in a list are no text");
 });
 
-test("arrows walk a tree as they do elsewhere", () => {
+test("keys move through a tree as in other trees", () => {
   const items = [
     { level: 1, branch: true, open: true },
     { level: 2, branch: false, open: false },
@@ -239,7 +239,7 @@ class Model {
   }
 }
 
-test("one question at a time, and only one's own answers", () => {
+test("one request at a time, and only its own answers", () => {
   const model = new Model();
   const heard = [];
   const requests = new EventRequests(model, {

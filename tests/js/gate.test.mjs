@@ -5,19 +5,19 @@ import { contextUsage, isGateOpen, TalkGate, talkStatus } from "../../rtnb/widge
 
 const free = { live: true, push: false, held: false, muted: false, half: false, playing: false };
 
-test("hands-free, the microphone is heard unless it is muted", () => {
+test("hands-free, audio is sent unless the microphone is muted", () => {
   assert.ok(isGateOpen(free));
   assert.ok(isGateOpen({ ...free, playing: true }));
   assert.ok(!isGateOpen({ ...free, muted: true }));
   assert.ok(!isGateOpen({ ...free, live: false }));
 });
 
-test("half duplex mutes it while the answer sounds", () => {
+test("half duplex mutes it while the answer plays", () => {
   assert.ok(isGateOpen({ ...free, half: true }));
   assert.ok(!isGateOpen({ ...free, half: true, playing: true }));
 });
 
-test("push to talk hears only while held, and even while the answer sounds", () => {
+test("push to talk sends only while held, even while the answer plays", () => {
   assert.ok(!isGateOpen({ ...free, push: true }));
   assert.ok(isGateOpen({ ...free, push: true, held: true, half: true, playing: true }));
   assert.ok(isGateOpen({ ...free, push: true, held: true, muted: true }));
@@ -43,7 +43,7 @@ test("push to talk sends no silence", () => {
   assert.equal(gate.decide(push, 0.04), "drop");
 });
 
-test("the state is words", () => {
+test("the status is in words", () => {
   const say = (more) => talkStatus({ state: "live", phase: "listening", owned: true, mic: true, ...more });
   assert.equal(say({}), "Listening");
   assert.equal(say({ state: "ready" }), "Ready");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 import { Handshake } from "../../rtnb/widgets/static/shared/handshake.js";
 
-test("a page greets until it is answered, ever more rarely, by one name", () => {
+test("a handshake repeats one id at growing intervals until it is acknowledged", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const said = [];
   const handshake = new Handshake((id) => said.push(id));

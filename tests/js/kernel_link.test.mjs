@@ -17,7 +17,7 @@ function bench(hooks = {}) {
   return { link, sent, show: () => link.show(host, () => ({ root: {}, close() {} })) };
 }
 
-test("a page that fell silent by itself plays only what comes after the kernel's answer", () => {
+test("after a page stops playback, it plays only what follows the kernel's acknowledgement", () => {
   const { link } = bench();
   assert.equal(link.stopPlayback(), "");
   const played = [];
@@ -41,7 +41,7 @@ test("a page that fell silent by itself plays only what comes after the kernel's
   link.close();
 });
 
-test("a widget that was cleared away is unseen after a moment, one that was moved is not", () => {
+test("a widget without a view counts as removed after a moment, one that is moved does not", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   let unseen = 0;
   const { link, show } = bench({ onRemoved: () => (unseen += 1) });
@@ -62,7 +62,7 @@ test("a widget that was cleared away is unseen after a moment, one that was move
   mock.timers.reset();
 });
 
-test("a loudspeaker that failed is made anew for what comes after the kernel knows", async () => {
+test("a player that failed is replaced for what the kernel sends after it knows", async () => {
   let tries = 0;
   const made = [];
   globalThis.AudioContext = class {
@@ -103,7 +103,7 @@ test("a loudspeaker that failed is made anew for what comes after the kernel kno
   assert.deepEqual([kind, message], ["failed", "no device"]);
   sound("a");
   await settle();
-  assert.equal(made.length, 0); // of that item nothing is played from its middle
+  assert.equal(made.length, 0); // an item is never played from its middle
   link.receive({ kind: "hushed", id: hush }, []);
   sound("b");
   await settle();
@@ -116,7 +116,7 @@ test("a loudspeaker that failed is made anew for what comes after the kernel kno
   link.close();
 });
 
-test("a page is silent once another one plays", () => {
+test("a page stops playing when another one takes over", () => {
   const owned = [];
   const { link } = bench({ onOwner: (owns) => owned.push(owns) });
   let closed = 0;
@@ -130,7 +130,7 @@ test("a page is silent once another one plays", () => {
   link.close();
 });
 
-test("a page hears that what it asked for does not begin", () => {
+test("a page is told that its request was refused", () => {
   let refused = 0;
   const { link } = bench({ onRefused: () => (refused += 1) });
   link.receive({ kind: "refused", page: "another" }, []);

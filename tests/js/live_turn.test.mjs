@@ -10,7 +10,7 @@ import liveWidget, {
 const words = (more) =>
   liveStatus({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
 
-test("what goes on is said in words", () => {
+test("the status is in words", () => {
   assert.equal(words({}), "Answering");
   assert.equal(words({ playing: true }), "Speaking");
   assert.equal(words({ phase: "done", playing: true }), "Playing the rest");
@@ -22,7 +22,7 @@ test("what goes on is said in words", () => {
   assert.equal(words({ phase: undefined }), "Connecting to the kernel");
 });
 
-test("bars stand within their height, loud or silent", () => {
+test("bars stay within the canvas, loud or silent", () => {
   const bars = waveformBars(Int8Array.from([-127, 127, 0, 0, -64, 32]), 30, 48);
   assert.deepEqual(
     bars.map((bar) => bar.x),
@@ -33,7 +33,7 @@ test("bars stand within their height, loud or silent", () => {
   for (const bar of bars) assert.ok(bar.top >= 0 && bar.top + bar.height <= 48.001);
 });
 
-test("a turn that nobody sees in the page that plays it is stopped", () => {
+test("a turn without a view in the page that plays it is stopped", () => {
   mock.timers.enable({ apis: ["setTimeout"] });
   const sent = [];
   const model = {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { describeCapture, microphoneOptions } from "../../rtnb/widgets/static/shared/microphone_settings.js";
 
-test("what the browser really did is said, and nothing of what it does not tell", () => {
+test("what the browser really set is described, and nothing that it does not report", () => {
   const info = { device: "Headset", echoCancellation: true, noiseSuppression: false, autoGainControl: null };
   assert.equal(describeCapture(info), "Headset · echo cancellation on · noise suppression off");
   assert.equal(describeCapture(null), "");

@@ -9,7 +9,7 @@ const read = (queue, count) => {
   return [queue.read(out), [...out]];
 };
 
-test("nothing plays before the prebuffer is there", () => {
+test("nothing plays before the prebuffer is full", () => {
   const queue = new PlaybackQueue(4);
   queue.push("a", ramp(3));
   assert.deepEqual(read(queue, 2), [0, [0, 0]]);
@@ -44,7 +44,7 @@ test("chunks and items follow one another without a gap, each counted for itself
   assert.equal(queue.underruns, 0);
 });
 
-test("running dry is an underrun once, and then more is gathered, within a limit", () => {
+test("an underrun is counted once and doubles the prebuffer, up to a limit", () => {
   const queue = new PlaybackQueue(2);
   queue.push("a", ramp(3));
   assert.equal(read(queue, 4)[0], 3);
@@ -62,7 +62,7 @@ test("running dry is an underrun once, and then more is gathered, within a limit
   assert.equal(queue.prebuffer, 8);
 });
 
-test("a flush forgets the sound and tells what was played", () => {
+test("a flush drops the audio and returns what was played", () => {
   const queue = new PlaybackQueue(1);
   queue.push("a", ramp(10));
   queue.push("b", ramp(10));
@@ -82,7 +82,7 @@ test("an item that began elsewhere goes on counting", () => {
   assert.deepEqual(queue.counts(), { a: { played: 244, over: true } });
 });
 
-test("whatever the cuts, played is what was pushed, in order", () => {
+test("whatever the chunks, all samples are played in order", () => {
   let seed = 7;
   const random = (top) => {
     seed = (seed * 1103515245 + 12345) % 2147483648;
@@ -113,7 +113,7 @@ test("whatever the cuts, played is what was pushed, in order", () => {
   }
 });
 
-test("heard is played less what is still on its way out, and all of an item that is over", () => {
+test("what left the loudspeaker is what was played minus the latency, or all of a finished item", () => {
   const items = playedItems({ a: { played: 24000, over: true }, b: { played: 480, over: false } }, 30);
   assert.deepEqual(items.a, { played_ms: 1000, heard_ms: 1000, over: true });
   assert.deepEqual(items.b, { played_ms: 20, heard_ms: 0, over: false });

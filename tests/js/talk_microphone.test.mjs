@@ -57,7 +57,7 @@ async function opened(one) {
   return one;
 }
 
-test("it opens, and tells the kernel how that went", async () => {
+test("it opens, and reports the outcome to the kernel", async () => {
   const { mic, sent } = await opened(bench());
   assert.ok(mic.on);
   assert.deepEqual(sent, [{ kind: "start", mic: true, problem: "", info: { rate: 24000 } }]);
@@ -68,7 +68,7 @@ test("it opens, and tells the kernel how that went", async () => {
   assert.match(denied.sent[0].problem, /microphone/);
 });
 
-test("what ends while the browser asks does not begin when it has asked", async () => {
+test("stopping while the browser asks for permission prevents the start", async () => {
   const one = bench();
   const starting = one.mic.start();
   one.mic.stop();
@@ -81,7 +81,7 @@ test("what ends while the browser asks does not begin when it has asked", async 
   assert.ok(one.mic.on);
 });
 
-test("a talk that ends while another device is chosen gets no new microphone", async () => {
+test("a talk that ends while the device changes opens no microphone", async () => {
   const one = await opened(bench());
   const choosing = one.mic.choose("device", "b");
   one.mic.finish();
@@ -103,7 +103,7 @@ test("another device is opened with what was chosen", async () => {
   assert.deepEqual(one.kinds(), ["start", "capture", "start"]);
 });
 
-test("a press soon after a release tells of that release first", async () => {
+test("a press soon after a release sends that release first", async () => {
   const one = await opened(bench({ push: true }));
   const { mic } = one;
   mic.press();
@@ -117,7 +117,7 @@ test("a press soon after a release tells of that release first", async () => {
   assert.deepEqual(one.kinds(), ["start", "press", "sound", "release", "press", "sound", "sound", "release"]);
 });
 
-test("a press and the end silence the page before the kernel knows", async () => {
+test("a press and the end stop playback before the kernel knows", async () => {
   const one = await opened(bench({ push: true }));
   one.mic.press();
   one.mic.finish();
@@ -138,7 +138,7 @@ test("a release whose last chunk never comes is sent all the same", async () => 
   assert.deepEqual(one.kinds(), ["start", "press", "release"]);
 });
 
-test("a microphone that goes away while the button is held lets go of it", async () => {
+test("a microphone that disconnects while the button is held releases the button", async () => {
   const one = await opened(bench({ push: true }));
   one.mic.press();
   one.mic.onLost("It went away.");

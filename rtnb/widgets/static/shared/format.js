@@ -30,11 +30,10 @@ export function countOf(n, noun) {
 }
 
 /**
- * Return the name and message of whatever was thrown.
+ * Return the name and message of whatever was thrown. The class does not matter: an error may come from another frame.
  * @param {unknown} error
  */
 export function describeError(error) {
-  return error instanceof Error || error instanceof DOMException
-    ? { name: error.name, message: error.message }
-    : { name: "Error", message: String(error) };
+  const { name = "Error", message = String(error) } = /** @type {Partial<Error>} */ (error ?? {});
+  return { name, message };
 }

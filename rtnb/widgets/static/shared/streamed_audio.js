@@ -1,5 +1,7 @@
 // An <audio> element that plays a long recording, loading it segment by segment as the playhead approaches.
 
+import { describeError } from "./format.js";
+
 const STREAM_TYPE = 'audio/webm; codecs="opus"';
 const PRELOAD_SECONDS = 12;
 const RETRY_MS = 4000;
@@ -142,7 +144,7 @@ export class StreamedAudio {
       buffer.timestampOffset = segment.begin;
       buffer.appendBuffer(segment.bytes);
     } catch (error) {
-      if (!(error instanceof DOMException) || error.name !== "QuotaExceededError") throw error;
+      if (describeError(error).name !== "QuotaExceededError") throw error;
       this.queue.unshift(segment);
       this.#evict(buffer);
     }
