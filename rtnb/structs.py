@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -18,7 +18,7 @@ T = TypeVar("T")
 Option = tuple[Any, Meta]
 """One of the types that a value may have, without its annotations, and its constraints."""
 
-Reason = Literal["unknown", "missing", "type", "value", "below", "above", "length", "other"]
+Reason = Literal["unknown", "missing", "type", "value", "below", "above", "length", "key", "other"]
 
 _PLACE = re.compile(r"(.*) - at `(key` in `)?\$([^`]*)`", re.DOTALL)
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
@@ -125,7 +125,12 @@ def _tagged(here: list[Option], value: Any) -> list[dict[str, Any]]:
     return [fields(one) for one in same or structs]
 
 
-def _first_misfit(values: list[tuple[str, Any]], hint: Any) -> tuple[str, Any]:
+def _of_map(here: list[Option], index: int) -> Any:
+    """Return the type of a map's keys (0) or values (1); a struct's keys are strings."""
+    return next((get_args(hint)[index] for hint, _ in here if origin_of(hint) is dict), str)
+
+
+def _first_misfit(values: Iterable[tuple[str, Any]], hint: Any) -> tuple[str, Any]:
     for key, value in values:
         try:
             msgspec.convert(value, hint)
@@ -137,29 +142,28 @@ def _first_misfit(values: list[tuple[str, Any]], hint: Any) -> tuple[str, Any]:
 def _explained(message: str, type: Any, value: Any, path: str) -> FieldError:
     match = _PLACE.fullmatch(message)
     said, of_key, place = match.groups() if match else (message, None, "")
-    here, parent = list(options(type)), path
-    steps = [name or index for name, index in _STEP.findall(place)]
-    for step in steps:
-        parent, inner = path, _inner(here, step, value)
-        if step == "...":
-            step, value = _first_misfit(
-                list(value.items()),
-                Union[tuple(Annotated[hint, meta] for hint, meta in inner)],  # noqa: UP007
-            )
-        elif step.isdigit():
-            value = value[int(step)]
+    here, parent = list(options(type)), ""
+    for name, index in _STEP.findall(place):
+        inner = _inner(here, name or index, value)
+        parent = ""
+        if index.isdigit():
+            path, value = f"{path}[{index}]", value[int(index)]
         else:
-            value = value.get(step) if isinstance(value, dict) else None
-        path = f"{path}[{step}]" if isinstance(step, str) and step.isdigit() else f"{path}.{step}".lstrip(".")
+            if index:  # msgspec does not say which key of a map it is
+                parent = path
+                name, value = _first_misfit(value.items(), _of_map(here, 1))
+            else:
+                value = value.get(name) if isinstance(value, dict) else None
+            path = f"{path}.{name}".lstrip(".")
         here = inner
     if of_key:
-        hint = next((get_args(hint)[0] for hint, _ in here if origin_of(hint) is dict), str)
-        value, here, parent = _first_misfit([(key, key) for key in value], hint)[1], list(options(hint)), path
+        hint = _of_map(here, 0)
+        value, here = _first_misfit(((key, key) for key in value), hint)[1], list(options(hint))
     error = FieldError("other", path, value, _described(here), description=_description(here))
-    return _with_reason(error, said, here, parent if of_key or steps[-1:] == ["..."] else path)
+    return _with_reason(error, said, here, parent or path, bool(of_key))
 
 
-def _with_reason(error: FieldError, said: str, here: list[Option], parent: str) -> FieldError:
+def _with_reason(error: FieldError, said: str, here: list[Option], parent: str, of_key: bool) -> FieldError:
     error.allowed = tuple(word for hint, _ in here for word in get_args(hint) if origin_of(hint) is Literal)
     if said.startswith("Object "):
         error.reason = "missing" if "missing" in said else "unknown"
@@ -174,8 +178,12 @@ def _with_reason(error: FieldError, said: str, here: list[Option], parent: str) 
         error.reason = "below" if sign == ">=" else "above"
         if kind == "str":
             error.reason, error.path = "length", parent
+            error.expected = f"a string of at most {error.limit} characters"
         elif of_length:
             error.value = len(error.value)
+            error.expected = f"at {'least' if sign == '>=' else 'most'} {error.limit} members"
+    elif of_key:
+        error.reason, error.expected = "key", "strings as names"
     elif "got `" in said and " of length " not in said:
         error.reason = "type"
     return error
