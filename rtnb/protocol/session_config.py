@@ -286,14 +286,14 @@ def vocabulary(*structs: type[Struct]) -> Vocabulary:
             for one, meta in options(hint):
                 inner = one
                 if origin_of(one) is list:
-                    found.parts.add(name)
                     ((inner, meta), *_) = options(get_args(one)[0])
+                machine = bool((meta.extra or {}).get("identifier")) or origin_of(inner) is Literal
+                if is_struct(inner) or (origin_of(one) is list and machine):
+                    found.parts.add(name)
                 if origin_of(inner) is Literal:
                     found.enumerated.setdefault(name, set()).update(get_args(inner))
-                elif is_struct(inner):
-                    found.parts.add(name)
                 elif inner is str:
-                    (found.names if (meta.extra or {}).get("identifier") else found.words).add(name)
+                    (found.names if machine else found.words).add(name)
     return found
 
 

@@ -146,12 +146,21 @@ def _wire(struct: type[Struct], made: Event) -> Event:
 
 def _given(made: Event) -> Event:
     given = {
-        name: _given(value) if name in ("audio", "input", "output") else value
+        name: _given(value) if name in ("audio", "input", "output") else _plain(value)
         for name, value in made.items()
         if value is not None
     }
     off = {name: None for name in _CAN_BE_OFF if given.get(name) is False}
     return {name: value for name, value in (given | off).items() if value != {} or name in _CAN_BE_OFF}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in JSON's own types: numpy's floats and the like are subclasses of them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, float):
+        return float(value)
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def _sentence(error: FieldError) -> str:

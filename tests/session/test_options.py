@@ -1,5 +1,7 @@
 import copy
+import json
 
+import numpy as np
 import pytest
 
 from rtnb.errors import ArgumentError
@@ -17,6 +19,26 @@ TOOL = {"type": "function", "name": "weather", "parameters": {}}
 def test_nothing_given_nothing_said():
     assert session_options(SEED) == {"type": "realtime"}
     assert response_options(SEED) == {}
+
+
+def test_subclasses_of_plain_values_are_sent_as_those():
+    class Name(str):
+        pass
+
+    made = session_options(
+        SEED, voice=Name("ash"), speed=np.float64(1.25), turn_detection={"threshold": np.float64(0.5)}
+    )
+    assert json.loads(json.dumps(made)) == made
+    assert type(made["audio"]["output"]["voice"]) is str
+    assert made["audio"]["output"]["speed"] == 1.25
+    assert made["audio"]["input"]["turn_detection"]["threshold"] == 0.5
+
+
+def test_ranges_within_a_dict_are_checked():
+    with pytest.raises(
+        ArgumentError, match=r"turn_detection\.threshold: expected a number from 0 to 1, got 3"
+    ):
+        session_options(SEED, turn_detection={"threshold": 3})
 
 
 def test_everything():
