@@ -174,14 +174,14 @@ def _with_reason(error: FieldError, said: str, here: list[Option], parent: str, 
         error.reason = "value"
     elif limit := _LIMIT.fullmatch(said):
         kind, of_length, sign, number = limit.groups()
+        most = "least" if sign == ">=" else "most"
         error.limit = float(number) if kind == "float" else int(number)
         error.reason = "below" if sign == ">=" else "above"
         if kind == "str":
             error.reason, error.path = "length", parent
-            error.expected = f"a string of at most {error.limit} characters"
+            error.expected = f"a string of at {most} {error.limit} characters"
         elif of_length:
-            error.value = len(error.value)
-            error.expected = f"at {'least' if sign == '>=' else 'most'} {error.limit} members"
+            error.value, error.expected = len(error.value), f"at {most} {error.limit} members"
     elif of_key:
         error.reason, error.expected = "key", "strings as names"
     elif "got `" in said and " of length " not in said:

@@ -166,26 +166,3 @@ def test_free_text_is_told_from_identifiers_and_enumerations():
     assert {"auto", "disabled"} == found.enumerated["truncation"]
     assert {"audio", "turn_detection", "tools", "tool_choice", "languages"} <= found.parts
     assert not found.parts & {"metadata", "parameters", "variables", "headers", "keywords"}
-
-
-@pytest.mark.parametrize(
-    ("given", "reason", "path", "expected"),
-    [
-        ({"metadata": {"5": 5}}, "type", "response.metadata.5", "a string"),
-        ({"metadata": {"k" * 65: ""}}, "length", "response.metadata", "a string of at most 64 characters"),
-        ({"metadata": {5: ""}}, "key", "response.metadata", "strings as names"),
-        ({"tools": [{"type": "mcp"}]}, "missing", "response.tools[0].server_label", "an object"),
-        (
-            {"max_output_tokens": "x"},
-            "value",
-            "response.max_output_tokens",
-            "an integer of at least 1 or 'inf'",
-        ),
-        ({"x` - at `$.audio": 1}, "unknown", "response.audio.x", "an object"),
-        ({"prompt": {"id": "a", "versions": 1}}, "unknown", "response.prompt.versions", "an object"),
-    ],
-)
-def test_what_an_error_says(given, reason, path, expected):
-    with pytest.raises(FieldError) as raised:
-        check(Response, given, "response")
-    assert (raised.value.reason, raised.value.path, raised.value.expected) == (reason, path, expected)
