@@ -12,6 +12,7 @@ from typing import Any, Literal
 import orjson
 
 from ..protocol.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event
+from ..protocol.session_config import Response, Session, vocabulary
 
 __all__ = ["Kind", "Taken", "changed", "event_of", "is_plain", "masked", "readings", "repeats", "speaker_of"]
 
@@ -30,13 +31,15 @@ EVENTS = (
 )
 """The events whose members are the protocol's: those of the beta, and of translations, too."""
 
-PLACES = frozenset(
+_SETTINGS = vocabulary(Session, Response)
+"""The fields of a session and of a response's overrides; the lists below are those of all else."""
+
+PLACES = _SETTINGS.parts | frozenset(
     """
-    allowed_callers always audio cached_tokens_details client_secret content conversation error expires_after
-    format include input input_audio_noise_reduction input_audio_transcription input_token_details item
-    languages logprobs modalities never noise_reduction output output_modalities output_token_details part
-    prompt prompt_cache_breakpoint rate_limits reasoning require_approval response session status_details
-    token_limits tool_choice tools top_logprobs tracing transcription truncation turn_detection usage voice
+    cached_tokens_details client_secret content conversation error expires_after
+    input_audio_noise_reduction input_audio_transcription input_token_details item
+    logprobs modalities output_token_details part prompt_cache_breakpoint rate_limits response session
+    status_details top_logprobs usage
     """.split()  # noqa: SIM905
 )
 """Members within which the protocol goes on. Within any other, all words are somebody's, keys too."""
@@ -49,19 +52,18 @@ KEYWORDS = frozenset(
 )
 """The keys of a JSON Schema, which stay where keys are taken out: they are no names of anything."""
 
-_NAMES = frozenset(
+_NAMES = _SETTINGS.names | frozenset(
     """
-    approval_request_id call_id client_id connector_id conversation conversation_id event_id file_id format id
-    input_audio_format item_id language languages model object output_audio_format previous_item_id
-    response_id role status tool_choice tunnel_id type voice
+    approval_request_id call_id client_id conversation conversation_id event_id file_id format
+    input_audio_format item_id object output_audio_format previous_item_id response_id role status
+    tool_choice type
     """.split()  # noqa: SIM905
 )
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/-]{0,127}")
-_WORDS = frozenset(
+_WORDS = _SETTINGS.words | frozenset(
     """
-    arguments authorization code delta event file_data file_url filename group_id image_url instructions
-    keywords message obfuscation param sdp server_description server_label server_url speaker target_uri text
-    token tool_names transcript value version workflow_name
+    arguments code delta event file_data file_url filename image_url message obfuscation param sdp speaker
+    target_uri text token transcript value
     """.split()  # noqa: SIM905
 )
 """Members that the protocol leaves to somebody's words, or to what is not sound at any rate."""
@@ -69,38 +71,29 @@ _WORDS = frozenset(
 _CODES = (("error", "code"), ("rate_limits", "name"))
 _CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
 
-_LEVELS = frozenset({"minimal", "low", "medium", "high", "xhigh"})
-_ENUMERATED: dict[str, frozenset[str]] = {
-    "allowed_callers": frozenset({"direct", "programmatic"}),
+_OTHERS: dict[str, frozenset[str]] = {
     "anchor": frozenset({"created_at"}),
-    "delay": _LEVELS,
     "detail": frozenset({"auto", "high", "low", "original"}),
-    "eagerness": _LEVELS | {"auto"},
-    "effort": _LEVELS | {"none"},
-    "include": frozenset({"item.input_audio_transcription.logprobs"}),
-    "max_output_tokens": frozenset({"inf"}),
     "max_response_output_tokens": frozenset({"inf"}),
     "modalities": frozenset({"audio", "text"}),
     "mode": frozenset({"explicit"}),
     "name": frozenset({"requests", "tokens"}),  # of a rate limit
-    "output_modalities": frozenset({"audio", "text"}),
     "reason": frozenset({"client_cancelled", "content_filter", "max_output_tokens", "turn_detected"}),
-    "require_approval": frozenset({"always", "never"}),
     "role": frozenset({"assistant", "system", "user"}),
     "status": frozenset({"cancelled", "completed", "failed", "in_progress", "incomplete"}),
-    "tool_choice": frozenset({"auto", "none", "required"}),
-    "tracing": frozenset({"auto"}),
-    "truncation": frozenset({"auto", "disabled"}),
     "type": frozenset(
         """
-        audio audio/pcm audio/pcma audio/pcmu cancelled completed duration error failed far_field function
-        function_call function_call_output http_error incomplete input_audio input_file input_image input_text
-        item_reference mcp mcp_approval_request mcp_approval_response mcp_call mcp_list_tools message
-        near_field output_audio output_text protocol_error realtime retention_ratio semantic_vad server_vad
-        text tokens tool_execution_error transcription translation
+        audio cancelled completed duration error failed function_call function_call_output http_error
+        incomplete input_audio input_file input_image input_text item_reference mcp_approval_request
+        mcp_approval_response mcp_call mcp_list_tools message output_audio output_text protocol_error text
+        tokens tool_execution_error transcription translation
         array boolean integer null number object string
         """.split()  # noqa: SIM905
     ),
+}
+_ENUMERATED = {
+    name: _OTHERS.get(name, frozenset()) | _SETTINGS.enumerated.get(name, set())
+    for name in _OTHERS.keys() | _SETTINGS.enumerated.keys()
 }
 
 

@@ -6,51 +6,91 @@ import math
 from base64 import b64encode
 from binascii import Error as Base64Error
 from binascii import a2b_base64
-from typing import Any
+from typing import Any, Literal
+
+from msgspec import UNSET, Struct, UnsetType
 
 from ..audio.codecs import Codec
 from ..protocol.events import Event, server_id
 from ..protocol.items import Item, Part
 from .session_context import ItemExtras, State
-from .validation import (
-    Check,
-    InvalidRequest,
-    array,
-    invalid_value,
-    mapping,
-    missing,
-    one_of,
-    quoted,
-    record,
-    string,
-)
+from .validation import InvalidRequest, check, invalid_value, missing, quoted
 
 __all__ = ["Conversations", "decode_audio", "wire_item"]
 
 MAX_AUDIO_BYTES = 15 * 1024 * 1024
 """The most sound that one event may carry (Realtime API reference, input_audio_buffer.append)."""
 
-_CONTENT: dict[str, dict[str, tuple[str, ...]]] = {
-    "system": {"input_text": ("text",)},
-    "user": {
-        "input_text": ("text",),
-        "input_audio": ("audio", "transcript", "format"),
-        "input_image": ("image_url", "detail"),
-    },
-    "assistant": {"output_text": ("text",), "output_audio": ("audio", "transcript", "format")},
+
+class _Wire(Struct, forbid_unknown_fields=True, tag_field="type"):
+    pass
+
+
+class _Item(_Wire):
+    id: str | UnsetType = UNSET
+    object: Literal["realtime.item"] | UnsetType = UNSET
+    status: Literal["completed", "incomplete", "in_progress"] | UnsetType = UNSET
+
+
+class _FunctionCall(_Item, tag="function_call", kw_only=True):
+    call_id: str | UnsetType = UNSET
+    name: str
+    arguments: str
+
+
+class _FunctionCallOutput(_Item, tag="function_call_output", kw_only=True):
+    call_id: str
+    output: str
+
+
+class _Message(_Item, tag="message", kw_only=True):
+    role: Literal["system", "user", "assistant"]
+    content: list[dict[str, Any]]
+
+
+class _Reference(_Wire, tag="item_reference"):
+    id: str
+
+
+class _InputText(_Wire, tag="input_text"):
+    text: str
+
+
+class _OutputText(_Wire, tag="output_text"):
+    text: str
+
+
+class _InputAudio(_Wire, tag="input_audio"):
+    audio: str
+    transcript: str | UnsetType | None = UNSET
+    format: str | UnsetType | None = UNSET
+
+
+class _InputImage(_Wire, tag="input_image"):
+    image_url: str
+    detail: str | UnsetType = UNSET
+
+
+_ANY_ITEM: Any = _Message | _FunctionCall | _FunctionCallOutput
+_PARTS: dict[str, type[Struct]] = {
+    "input_text": _InputText,
+    "input_audio": _InputAudio,
+    "input_image": _InputImage,
+    "output_text": _OutputText,
 }
-_REQUIRED = {"input_text": "text", "output_text": "text", "input_audio": "audio", "input_image": "image_url"}
-_TYPES = ("message", "function_call", "function_call_output")
-_STATUS = one_of(("completed", "incomplete", "in_progress"))
+_CONTENT = {
+    "system": ("input_text",),
+    "user": ("input_text", "input_audio", "input_image"),
+    "assistant": ("output_text", "output_audio"),
+}
 
 
-def decode_audio(value: Any, path: str, codec: Codec) -> bytes:
+def decode_audio(text: str, path: str, codec: Codec) -> bytes:
     """Return the bytes of base64 sound in the form of ``codec``.
 
     Raises:
-        Fault: It is no string, no base64, more than 15 MiB, or ends within a sample.
+        InvalidRequest: It is not base64, is more than 15 MiB, or ends within a sample.
     """
-    text = string(value, path)
     if len(text) > MAX_AUDIO_BYTES * 4 // 3 + 4:
         raise _audio_fault(path, f"more than 15 MiB of sound in one event ({len(text) * 3 // 4:,} bytes)")
     try:
@@ -76,29 +116,12 @@ def checked_item(
     """Return an item that a client creates, and the sound in it as (content index, bytes).
 
     Raises:
-        Fault: The item is not one that a client may create.
+        InvalidRequest: The item is not one that a client may create.
     """
-    given = mapping(value, path)
-    kind = given.get("type")
-    if kind is None:
-        raise missing(f"{path}.type")
-    one_of(_TYPES)(kind, f"{path}.type")
-    common: dict[str, Check] = {
-        "id": string,
-        "object": one_of(("realtime.item",)),
-        "type": string,
-        "status": _STATUS,
-    }
-    if kind == "function_call":
-        fields = {**common, "call_id": string, "name": string, "arguments": string}
-        return record(fields, ("name", "arguments"))(given, path), []
-    if kind == "function_call_output":
-        fields = {**common, "call_id": string, "output": string}
-        return record(fields, ("call_id", "output"))(given, path), []
-    role = one_of(_CONTENT)(given["role"], f"{path}.role") if "role" in given else None
-    if role is None:
-        raise missing(f"{path}.role")
-    item = record({**common, "role": string, "content": array(mapping)}, ("content",))(given, path)
+    item = check(_ANY_ITEM, value, path)
+    if item["type"] != "message":
+        return item, []
+    role = item["role"]
     sounds: list[tuple[int, bytes]] = []
     for index, part in enumerate(item["content"]):
         where = f"{path}.content[{index}]"
@@ -136,17 +159,7 @@ def _content(given: dict[str, Any], path: str, role: str, model: str, images: bo
             f"The model '{model}' takes no images: send {quoted(k for k in allowed if k != 'input_image')}.",
             f"{path}.type",
         )
-    fields: dict[str, Check] = {"type": string, **dict.fromkeys(allowed[kind], string)}
-    checked = record({k: _string_or_null if k in ("transcript", "format") else c for k, c in fields.items()})(
-        given, path
-    )
-    if _REQUIRED[kind] not in checked:
-        raise missing(f"{path}.{_REQUIRED[kind]}")
-    return {**checked, "type": kind}
-
-
-def _string_or_null(value: Any, path: str) -> str | None:
-    return None if value is None else string(value, path)
+    return check(_PARTS[kind], {**given, "type": kind}, path)
 
 
 def wire_item(item: Item, *, audio: bool = False) -> dict[str, Any]:
@@ -194,7 +207,7 @@ class Conversations:
         """Add an item.
 
         Raises:
-            Fault: The item or its place is refused.
+            InvalidRequest: The item or its place is refused.
         """
         state, conversation = self._state, self._state.conversation
         item, sounds = self._checked(event["item"], "item")
@@ -255,14 +268,14 @@ class Conversations:
         """Return the items of a response's own ``input``; they do not enter the conversation.
 
         Raises:
-            Fault: One of them is refused, or refers to an item that is not in the conversation.
+            InvalidRequest: One of them is refused, or refers to an item that is not in the conversation.
         """
         state = self._state
         found: list[tuple[Item, ItemExtras]] = []
         for index, wire in enumerate(items):
             path = f"response.input[{index}]"
-            if mapping(wire, path).get("type") == "item_reference":
-                id = record({"type": string, "id": string}, ("id",))(wire, path)["id"]
+            if wire.get("type") == "item_reference":
+                id = check(_Reference, wire, path)["id"]
                 found.append((self._existing(id, "response", f"{path}.id"), state.memory[id]))
                 continue
             checked, sounds = self._checked(wire, path)

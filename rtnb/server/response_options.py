@@ -6,20 +6,8 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
-from .schema import (
-    format_field,
-    instructions_field,
-    max_output_tokens_field,
-    metadata_field,
-    modalities_field,
-    prompt_field,
-    reasoning_field,
-    tool_choice_field,
-    tools_field,
-    voice_field,
-    voice_is_fixed,
-)
-from .validation import Check, InvalidRequest, array, boolean, invalid_value, mapping, null_or, one_of, record
+from .schema import checked_response, voice_is_fixed
+from .validation import InvalidRequest, invalid_value
 
 __all__ = ["plan_response"]
 
@@ -33,24 +21,10 @@ def plan_response(
     conversation ("auto" or "none"), metadata, input (raw items, or None for the whole conversation).
 
     Raises:
-        Fault: An override is unknown or invalid.
+        InvalidRequest: An override is unknown or invalid.
     """
     output = session["audio"]["output"]
-    fields: dict[str, Check] = {
-        "output_modalities": modalities_field,
-        "instructions": instructions_field,
-        "audio": record({"output": record({"format": format_field, "voice": voice_field(voices)})}),
-        "tools": tools_field,
-        "tool_choice": tool_choice_field,
-        "parallel_tool_calls": boolean,
-        "reasoning": null_or(reasoning_field),
-        "max_output_tokens": max_output_tokens_field,
-        "conversation": one_of(("auto", "none")),
-        "metadata": null_or(metadata_field),
-        "prompt": prompt_field,
-        "input": null_or(array(mapping)),
-    }
-    given = record(fields)({} if overrides is None else overrides, "response")
+    given = checked_response(overrides, voices)
     spoken = given.get("audio", {}).get("output", {})
     conversation = given.get("conversation", "auto")
     plan: dict[str, Any] = {

@@ -22,9 +22,11 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import orjson
+from msgspec import UNSET, Meta, UnsetType
 
 from ..engines.base import Engine
 from ..errors import ConnectionLost, RemoteProtocolError
@@ -40,17 +42,7 @@ from .responses import Responses
 from .schema import defaults, update
 from .session_context import State
 from .usage_meter import TokenWindow, tokens_per_minute
-from .validation import (
-    Check,
-    InvalidRequest,
-    integer,
-    invalid_type,
-    invalid_value,
-    mapping,
-    null_or,
-    record,
-    string,
-)
+from .validation import InvalidRequest, check, invalid_type, invalid_value
 from .workers import Workers, lease
 
 __all__ = ["CAP_SECONDS", "ServerSession", "serve"]
@@ -64,25 +56,36 @@ _CAP_REASON = "Your session hit the maximum duration of 60 minutes."
 _LONGEST_EVENT_ID = 512
 _FLUSH_SECONDS = 5.0
 
-_any: Check = lambda value, path: value  # noqa: E731
-_EVENTS: dict[str, Check] = {
-    type: record({"type": string, "event_id": _any, **fields}, required)
-    for type, fields, required in (
-        ("session.update", {"session": _any}, ("session",)),
-        ("input_audio_buffer.append", {"audio": string}, ("audio",)),
-        ("input_audio_buffer.commit", {}, ()),
-        ("input_audio_buffer.clear", {}, ()),
-        ("conversation.item.create", {"item": mapping, "previous_item_id": null_or(string)}, ("item",)),
-        ("conversation.item.retrieve", {"item_id": string}, ("item_id",)),
+_TEXT_OR_NULL = str | None | UnsetType
+_Index = Annotated[int, Meta(ge=0)]
+_EventId = Annotated[str, Meta(max_length=_LONGEST_EVENT_ID)]
+_EVENTS: dict[str, type[msgspec.Struct]] = {
+    type: msgspec.defstruct(
+        "ClientEvent",
+        [("event_id", _EventId | None | UnsetType, UNSET), *fields],
+        tag_field="type",
+        tag=type,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    for type, fields in (
+        ("session.update", [("session", Any)]),
+        ("input_audio_buffer.append", [("audio", str)]),
+        ("input_audio_buffer.commit", []),
+        ("input_audio_buffer.clear", []),
+        (
+            "conversation.item.create",
+            [("item", dict[str, Any]), ("previous_item_id", _TEXT_OR_NULL, UNSET)],
+        ),
+        ("conversation.item.retrieve", [("item_id", str)]),
         (
             "conversation.item.truncate",
-            {"item_id": string, "content_index": integer(0), "audio_end_ms": integer(0)},
-            ("item_id", "content_index", "audio_end_ms"),
+            [("item_id", str), ("content_index", _Index), ("audio_end_ms", _Index)],
         ),
-        ("conversation.item.delete", {"item_id": string}, ("item_id",)),
-        ("response.create", {"response": null_or(mapping)}, ()),
-        ("response.cancel", {"response_id": null_or(string)}, ()),
-        ("output_audio_buffer.clear", {}, ()),
+        ("conversation.item.delete", [("item_id", str)]),
+        ("response.create", [("response", dict[str, Any] | None | UnsetType, UNSET)]),
+        ("response.cancel", [("response_id", _TEXT_OR_NULL, UNSET)]),
+        ("output_audio_buffer.clear", []),
     )
 }
 
@@ -184,20 +187,12 @@ class ServerSession:
         try:
             event = _parse(frame)
             given = event.get("event_id")
-            if given is not None and not isinstance(given, str):
-                raise invalid_type("event_id", "a string", given)
-            if given is not None and len(given) > _LONGEST_EVENT_ID:
-                raise InvalidRequest(
-                    "string_above_max_length",
-                    f"Invalid 'event_id': string too long. Expected a string with maximum length"
-                    f" {_LONGEST_EVENT_ID}, but got a string with length {len(given)} instead.",
-                    "event_id",
-                )
-            event_id = given
+            if isinstance(given, str) and len(given) <= _LONGEST_EVENT_ID:
+                event_id = given
             type = event["type"]
             if type not in CLIENT_EVENTS:
                 raise invalid_value("type", type, sorted(CLIENT_EVENTS))
-            _EVENTS[type](event, "")
+            check(_EVENTS[type], event)
             if (waiting := self._handlers[type](event)) is not None:
                 await waiting
         except InvalidRequest as fault:

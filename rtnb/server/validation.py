@@ -1,38 +1,20 @@
-"""The shapes that JSON from a client may have: small checks that compose.
-
-A check takes a value and its path and returns the value as the server keeps it, or raises a Fault that
-names the path and what is allowed there.
-"""
+"""Refuse a client's JSON that does not match its struct, with the hosted service's codes and messages."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-__all__ = [
-    "Check",
-    "InvalidRequest",
-    "above_max",
-    "array",
-    "boolean",
-    "decimal",
-    "integer",
-    "invalid_type",
-    "invalid_value",
-    "mapping",
-    "missing",
-    "null_or",
-    "one_of",
-    "quoted",
-    "record",
-    "string",
-    "unknown_parameter",
-]
+import msgspec
+
+from .. import structs
+from ..structs import FieldError
+
+__all__ = ["InvalidRequest", "check", "invalid_type", "invalid_value", "missing", "quoted"]
 
 
 class InvalidRequest(Exception):
-    """A client event that is refused as a whole: nothing of it took effect."""
+    """A client event that is refused as a whole: none of it takes effect."""
 
     def __init__(
         self,
@@ -49,7 +31,7 @@ class InvalidRequest(Exception):
         self.type = type
 
     def wire(self, event_id: str | None = None) -> dict[str, Any]:
-        """Return the ``error`` object of an error event; ``event_id`` is the culprit's own."""
+        """Return the ``error`` object of an error event; ``event_id`` is that of the refused event."""
         return {
             "type": self.type,
             "code": self.code,
@@ -77,18 +59,13 @@ def kind_of(value: Any) -> str:
     return kinds.get(type(value), "something else")
 
 
-def unknown_parameter(path: str) -> InvalidRequest:
-    """Return the fault of a field that the protocol does not have."""
-    return InvalidRequest("unknown_parameter", f"Unknown parameter: '{path}'.", path)
-
-
 def missing(path: str) -> InvalidRequest:
-    """Return the fault of a field that is required and absent."""
+    """Return the error for a required field that is absent."""
     return InvalidRequest("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
 
 
 def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
-    """Return the fault of a value of another JSON type; ``expected`` has its article: "a string"."""
+    """Return the error for a value of another JSON type; ``expected`` has its article: "a string"."""
     return InvalidRequest(
         "invalid_type",
         f"Invalid type for '{path}': expected {expected}, but got {kind_of(value)} instead.",
@@ -97,131 +74,53 @@ def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
 
 
 def invalid_value(path: str, value: Any, allowed: Iterable[str]) -> InvalidRequest:
-    """Return the fault of a value that is none of the ``allowed`` ones."""
+    """Return the error for a value that is not one of the ``allowed`` ones."""
     shown = f"{value!r:.80}" if not isinstance(value, str) else f"'{value:.80}'"
     return InvalidRequest(
         "invalid_value", f"Invalid value: {shown}. Supported values are: {quoted(allowed)}.", path
     )
 
 
-def below_min(path: str, value: float, least: float) -> InvalidRequest:
-    """Return the fault of a number that is too small."""
-    kind = "integer" if isinstance(least, int) else "decimal"
-    return InvalidRequest(
-        f"{kind}_below_min_value",
-        f"Invalid '{path}': {kind} below minimum value. Expected a value >= {least},"
-        f" but got {value} instead.",
-        path,
-    )
+def check(type: type[msgspec.Struct], value: Any, path: str = "") -> dict[str, Any]:
+    """Return ``value`` as the wire's object, without what is absent and with the defaults of ``type``.
+
+    Raises:
+        InvalidRequest: ``value`` does not match ``type``; the error names the field.
+    """
+    try:
+        return dict(msgspec.to_builtins(structs.check(type, value, path)))
+    except FieldError as error:
+        raise _refusal(error) from None
 
 
-def above_max(path: str, value: float, most: float) -> InvalidRequest:
-    """Return the fault of a number that is too large."""
-    kind = "integer" if isinstance(most, int) else "decimal"
-    return InvalidRequest(
-        f"{kind}_above_max_value",
-        f"Invalid '{path}': {kind} above maximum value. Expected a value <= {most}, but got {value} instead.",
-        path,
-    )
-
-
-Check = Callable[[Any, str], Any]
-
-
-def mapping(value: Any, path: str) -> dict[str, Any]:
-    """Take any object."""
-    if not isinstance(value, dict):
-        raise invalid_type(path, "an object", value)
-    return value
-
-
-def string(value: Any, path: str) -> str:
-    """Take any string."""
-    if not isinstance(value, str):
-        raise invalid_type(path, "a string", value)
-    return value
-
-
-def boolean(value: Any, path: str) -> bool:
-    """Take true or false."""
-    if not isinstance(value, bool):
-        raise invalid_type(path, "a boolean", value)
-    return value
-
-
-def integer(least: int | None = None, most: int | None = None) -> Check:
-    """Take an integer in a range, ends included."""
-
-    def check(value: Any, path: str) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise invalid_type(path, "an integer", value)
-        if least is not None and value < least:
-            raise below_min(path, value, least)
-        if most is not None and value > most:
-            raise above_max(path, value, most)
-        return value
-
-    return check
-
-
-def decimal(least: float, most: float) -> Check:
-    """Take a number in a range, ends included."""
-
-    def check(value: Any, path: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-            raise invalid_type(path, "a decimal", value)
-        if value < least:
-            raise below_min(path, value, float(least))
-        if value > most:
-            raise above_max(path, value, float(most))
-        return value
-
-    return check
-
-
-def one_of(allowed: Iterable[str]) -> Check:
-    """Take one of some strings."""
-    words = tuple(allowed)
-
-    def check(value: Any, path: str) -> str:
-        if string(value, path) not in words:
-            raise invalid_value(path, value, words)
-        return str(value)
-
-    return check
-
-
-def null_or(check: Check) -> Check:
-    """Take null, or what ``check`` takes."""
-    return lambda value, path: None if value is None else check(value, path)
-
-
-def array(each: Check, most: int | None = None) -> Check:
-    """Take an array whose elements ``each`` takes."""
-
-    def check(value: Any, path: str) -> list[Any]:
-        if not isinstance(value, list):
-            raise invalid_type(path, "an array", value)
-        if most is not None and len(value) > most:
-            raise above_max(path, len(value), most)
-        return [each(element, f"{path}[{index}]") for index, element in enumerate(value)]
-
-    return check
-
-
-def record(fields: Mapping[str, Check], required: Iterable[str] = ()) -> Check:
-    """Take an object that has these fields and no others; what is absent stays absent."""
-    needed = tuple(required)
-
-    def check(value: Any, path: str) -> dict[str, Any]:
-        given = mapping(value, path)
-        dot = f"{path}." if path else ""
-        for name in given:
-            if name not in fields:
-                raise unknown_parameter(f"{dot}{name}")
-        for name in needed:
-            if name not in given:
-                raise missing(f"{dot}{name}")
-        return {name: fields[name](given[name], f"{dot}{name}") for name in given}
-
-    return check
+def _refusal(error: FieldError) -> InvalidRequest:
+    path, value = error.path, error.value
+    invalid = f"Invalid '{path:.200}'"
+    code = "invalid_value"
+    if error.reason == "unknown":
+        return InvalidRequest("unknown_parameter", f"Unknown parameter: '{path}'.", path)
+    if error.reason == "missing":
+        return missing(path)
+    if error.reason in ("below", "above"):
+        kind = "decimal" if isinstance(error.limit, float) else "integer"
+        bound, sign = ("minimum", ">=") if error.reason == "below" else ("maximum", "<=")
+        code = f"{kind}_{error.reason}_{bound[:3]}_value"
+        message = (
+            f"{invalid}: {kind} {error.reason} {bound} value. Expected a value {sign} {error.limit},"
+            f" but got {value} instead."
+        )
+    elif error.reason == "length":
+        code = "string_above_max_length"
+        message = (
+            f"{invalid}: string too long. Expected a string with maximum length {error.limit}, but got a"
+            f" string with length {len(value)} instead."
+        )
+    elif error.reason == "value" and error.expected.startswith("'"):
+        refusal = invalid_value(path, value, error.allowed)
+        refusal.message += f" {error.description}" if error.description else ""
+        return refusal
+    elif error.reason == "type" and error.expected != "null":
+        return invalid_type(path, error.expected, value)
+    else:
+        message = f"{invalid}: {error.description or f'expected {error.expected}'}."
+    return InvalidRequest(code, message, path)

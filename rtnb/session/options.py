@@ -1,4 +1,4 @@
-"""What a session is asked to be: keywords in, a ``session.update`` out, checked against the model's row."""
+"""Turn keywords into a ``session.update`` or a ``response.create``, checked against schema and model."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from functools import wraps
 from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
+from msgspec import Struct, to_builtins
+
 from ..errors import ArgumentError
 from ..protocol.events import Event
 from ..protocol.models import Model
+from ..protocol.session_config import FORMATS, Response, Session
+from ..structs import FieldError, check
 
 __all__ = ["FORMATS", "OFF", "check_names", "checked", "response_options", "session_options"]
 
@@ -19,7 +23,7 @@ R = TypeVar("R")
 
 
 def check_names(options: Iterable[str], function: Callable[..., Any]) -> None:
-    """Raise ArgumentError for a name that is no keyword of ``function``, with the one that was meant."""
+    """Raise ArgumentError for a name that is not a keyword of ``function``, and suggest the closest one."""
     known = [name for name, p in signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
     for name in options:
         if name in known:
@@ -32,7 +36,7 @@ def check_names(options: Iterable[str], function: Callable[..., Any]) -> None:
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Let a function check the names of its keywords before it is called."""
+    """Check the names of a function's keywords before it is called."""
     positional = {
         name for name, p in signature(function).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD
     }
@@ -46,28 +50,14 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
 
 OFF: Any = False
-"""Turns off what has a default: ``transcription=OFF``, ``turn_detection=OFF``."""
+"""Turns off a feature that has a default: ``transcription=OFF``, ``turn_detection=OFF``."""
 
-FORMATS: dict[str, Event] = {
-    "pcm16": {"type": "audio/pcm", "rate": 24000},
-    "g711_ulaw": {"type": "audio/pcmu"},
-    "g711_alaw": {"type": "audio/pcma"},
+_DEFAULT_TRANSCRIPTION = "gpt-4o-mini-transcribe"
+_EXPECTED = {
+    "tool_choice": "'none', 'auto', 'required' or a tool's name",
+    "transcription": "a model's name, a dict, True",
 }
-
-_DETECTION: dict[str, frozenset[str]] = {
-    "server_vad": frozenset(
-        {
-            "type",
-            "threshold",
-            "prefix_padding_ms",
-            "silence_duration_ms",
-            "create_response",
-            "interrupt_response",
-            "idle_timeout_ms",
-        }
-    ),
-    "semantic_vad": frozenset({"type", "eagerness", "create_response", "interrupt_response"}),
-}
+_CAN_BE_OFF = ("turn_detection", "transcription", "noise_reduction")
 
 
 def session_options(
@@ -88,47 +78,28 @@ def session_options(
     response_format: Any = None,
     session: Mapping[str, Any] | None = None,
 ) -> Event:
-    """Return the ``session`` of a ``session.update`` that says only what was given.
+    """Return the ``session`` of a ``session.update``, with only the fields that were given.
 
-    ``session`` is merged in last, as it is: fields that this version does not know pass through.
-    Raises ArgumentError for what the protocol or the model's row does not allow.
+    ``session`` is merged in last and unchecked: fields that this version does not know pass through.
+    Raises ArgumentError for what the protocol or the model does not allow.
     """
     _no_structured_output(model, response_format)
-    sound_in: Event = {}
-    sound_out: Event = {}
-    made: Event = {"type": "realtime"}
-    if instructions is not None:
-        made["instructions"] = _text("instructions", instructions)
-    if modalities is not None:
-        made["output_modalities"] = _modalities(modalities)
-    if tools is not None:
-        made["tools"] = _tools(model, list(tools))
-    if tool_choice is not None:
-        made["tool_choice"] = _tool_choice(tool_choice)
-    if max_output_tokens is not None:
-        made["max_output_tokens"] = _limit(model, max_output_tokens)
-    if turn_detection is not None:
-        sound_in["turn_detection"] = _turn_detection(turn_detection)
-    if transcription is not None:
-        sound_in["transcription"] = _transcription(transcription)
-    if noise_reduction is not None:
-        sound_in["noise_reduction"] = _noise_reduction(noise_reduction)
-    if input_format is not None:
-        sound_in["format"] = _format("input_format", input_format)
-    if output_format is not None:
-        sound_out["format"] = _format("output_format", output_format)
-    if voice is not None:
-        sound_out["voice"] = _text("voice", voice)
-    if speed is not None:
-        if isinstance(speed, bool) or not isinstance(speed, (int, float)) or not 0.25 <= speed <= 1.5:
-            raise ArgumentError(f"speed is 0.25 to 1.5, not {speed!r}")
-        sound_out["speed"] = speed
-    audio = {name: part for name, part in (("input", sound_in), ("output", sound_out)) if part}
-    if audio:
-        made["audio"] = audio
     if session is not None and not isinstance(session, Mapping):
-        raise ArgumentError(f"session is a dict of fields, not {type(session).__name__}")
-    return _merged(made, session or {})
+        raise ArgumentError(f"session: expected a dict of fields, got {type(session).__name__}")
+    made = _common(model, instructions, modalities, tool_choice, max_output_tokens, output_format, voice)
+    output, unchecked = made["audio"]["output"], _tools(model, tools)
+    output["speed"] = speed
+    made["audio"]["input"] = {
+        "turn_detection": _turn_detection(turn_detection),
+        "noise_reduction": _part("type", noise_reduction),
+        "format": _format("input_format", input_format),
+    }
+    if isinstance(transcription, Mapping):
+        unchecked["audio"] = {"input": {"transcription": dict(transcription)}}
+    elif transcription is not None:
+        name = _DEFAULT_TRANSCRIPTION if transcription is True else transcription
+        made["audio"]["input"]["transcription"] = _part("model", name)
+    return _merged(_merged(_wire(Session, made), unchecked), session or {})
 
 
 def response_options(
@@ -145,78 +116,104 @@ def response_options(
     conversation: str | None = None,
     response_format: Any = None,
 ) -> Event:
-    """Return the ``response`` of a ``response.create``: what differs from the session for this once."""
-    made = session_options(
-        model,
-        instructions=instructions,
-        voice=voice,
-        modalities=modalities,
-        tools=tools,
-        tool_choice=tool_choice,
-        max_output_tokens=max_output_tokens,
-        output_format=output_format,
-        response_format=response_format,
+    """Return the ``response`` of a ``response.create``: what differs from the session for this response."""
+    _no_structured_output(model, response_format)
+    made = _common(model, instructions, modalities, tool_choice, max_output_tokens, output_format, voice)
+    made |= {"metadata": metadata, "conversation": conversation}
+    return _merged(_wire(Response, made), _tools(model, tools))
+
+
+def _common(
+    model: Model, instructions: Any, modalities: Any, choice: Any, limit: Any, format: Any, voice: Any
+) -> Event:
+    """Return the fields that a session and a response share; what was not given is None."""
+    return {
+        "instructions": instructions,
+        "output_modalities": None if modalities is None else _modalities(modalities),
+        "tool_choice": _tool_choice(choice),
+        "max_output_tokens": None if limit is None else _limit(model, limit),
+        "audio": {"output": {"voice": voice, "format": _format("output_format", format)}},
+    }
+
+
+def _wire(struct: type[Struct], made: Event) -> Event:
+    """Return the fields of ``made`` as the struct's wire form: without None, and with null for False."""
+    try:
+        return dict(to_builtins(check(struct, _given(made))))
+    except FieldError as error:
+        raise ArgumentError(_sentence(error)) from None
+
+
+def _given(made: Event) -> Event:
+    given = {
+        name: _given(value) if name in ("audio", "input", "output") else _plain(value)
+        for name, value in made.items()
+        if value is not None
+    }
+    off = {name: None for name in _CAN_BE_OFF if given.get(name) is False}
+    return {name: value for name, value in (given | off).items() if value != {} or name in _CAN_BE_OFF}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value in JSON's own types: numpy's floats and the like are subclasses of them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, float):
+        return float(value)
+    return str.__str__(value) if isinstance(value, str) else value
+
+
+def _sentence(error: FieldError) -> str:
+    """Return what is wrong with a field, under the keyword that the caller knows."""
+    _, _, within = error.path.rpartition("audio.")
+    place = {"input.format": "input_format", "output.format": "output_format"}.get(within)
+    place = (
+        (place or within.removeprefix("input.").removeprefix("output."))
+        .removesuffix(".type")
+        .removesuffix(".model")
     )
-    del made["type"]
-    if metadata is not None:
-        if not isinstance(metadata, Mapping):
-            raise ArgumentError(f"metadata is a dict of texts, not {type(metadata).__name__}")
-        if len(metadata) > 16:
-            raise ArgumentError(f"metadata has at most 16 pairs, not {len(metadata)}")
-        for key, value in metadata.items():
-            texts = isinstance(key, str) and isinstance(value, str)
-            if not texts or len(key) > 64 or len(value) > 512:
-                raise ArgumentError(
-                    f"metadata is text: keys up to 64 signs, values up to 512; see {repr(key)[:80]}"
-                )
-        made["metadata"] = dict(metadata)
-    if conversation is not None:
-        if conversation not in ("auto", "none"):
-            raise ArgumentError(f"conversation is 'auto' or 'none', not {conversation!r}")
-        made["conversation"] = conversation
-    return made
+    if error.reason == "unknown":
+        close = get_close_matches(error.value, error.allowed, 1)
+        hint = f": did you mean {close[0]!r}?" if close else f": there is {', '.join(error.allowed)}"
+        return f"{place.rpartition('.')[0]} has no field {error.value!r}{hint}"
+    expected = _EXPECTED.get(place, error.expected)
+    if place in _CAN_BE_OFF and error.reason != "key":
+        expected = f"{expected.replace(' or ', ', ')} or False"
+    return f"{place}: expected {expected}, got {repr(error.value)[:80]}"
 
 
 def _no_structured_output(model: Model, response_format: Any) -> None:
-    if response_format is None or response_format == "text":
+    if response_format in (None, "text") or model.supports("structured_outputs") is True:
         return
-    if model.supports("structured_outputs") is not True:
-        raise ArgumentError(
-            f"{model.id} has no structured outputs: it cannot be held to a JSON schema. "
-            "Ask for JSON in the instructions, or give it a tool whose parameters have that schema"
-        )
+    raise ArgumentError(
+        f"{model.id} has no structured outputs: it cannot be held to a JSON schema. "
+        "Ask for JSON in the instructions, or give it a tool whose parameters have that schema"
+    )
 
 
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise ArgumentError(f"{name} is text, not {type(value).__name__}")
-    return value
-
-
-def _modalities(value: str | Iterable[str]) -> list[str]:
+def _modalities(value: Any) -> list[str]:
     asked = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else []
     if not asked or any(one not in ("audio", "text") for one in asked):
-        raise ArgumentError(f"modalities is 'audio' or 'text', not {value!r}")
-    return ["audio"] if "audio" in asked else ["text"]  # sound always comes with its transcript
+        raise ArgumentError(f"modalities: expected 'audio' or 'text', got {value!r}")
+    return ["audio"] if "audio" in asked else ["text"]  # audio always has a transcript
 
 
-def _tools(model: Model, tools: list[Event]) -> list[Event]:
+def _tools(model: Model, given: Iterable[Event] | None) -> Event:
+    if given is None:
+        return {}
+    tools = list(given)
     if tools and model.supports("function_calling") is False:
         raise ArgumentError(f"{model.id} cannot call functions")
     names = [tool.get("name") for tool in tools if tool.get("type") == "function"]
     for name in names:
         if names.count(name) > 1:
             raise ArgumentError(f"two tools are named {name!r}")
-    return tools
+    return {"tools": tools}
 
 
-def _tool_choice(value: str | Event) -> str | Event:
+def _tool_choice(value: Any) -> Any:
     if isinstance(value, str) and value not in ("auto", "none", "required"):
         return {"type": "function", "name": value}
-    if not isinstance(value, (str, Mapping)):
-        raise ArgumentError(
-            f"tool_choice is 'auto', 'none', 'required' or a tool's name, not {type(value).__name__}"
-        )
     return value
 
 
@@ -226,59 +223,25 @@ def _limit(model: Model, value: int | str) -> int | str:
     top = model.max_output
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= (top or value):
         allowed = f"1 to {top:,} for {model.id}" if top else "1 or more"
-        raise ArgumentError(f"max_output_tokens is {allowed}, or 'inf', not {value!r}")
+        raise ArgumentError(f"max_output_tokens: expected {allowed}, or 'inf', got {value!r}")
     return value
 
 
-def _turn_detection(value: str | bool | Mapping[str, Any]) -> Event | None:
-    if value is False:
-        return None
-    if value is True:
-        value = "server_vad"
-    detection: Event = {"type": value}
+def _part(name: str, value: Any) -> Any:
+    return value if value is None or value is False else {name: value}
+
+
+def _turn_detection(value: Any) -> Any:
     if isinstance(value, Mapping):
-        detection = {"type": "server_vad", **value}
-    kind = detection["type"]
-    if not isinstance(kind, str) or kind not in _DETECTION:
-        raise ArgumentError(
-            f"turn_detection is 'server_vad', 'semantic_vad', a dict of one, or False, not {kind!r}"
-        )
-    for name in detection:
-        if name not in _DETECTION[kind]:
-            close = get_close_matches(str(name), _DETECTION[kind], 1)
-            hint = f": did you mean {close[0]!r}?" if close else ""
-            raise ArgumentError(f"{kind} has no setting {name!r}{hint}")
-    return detection
+        return {"type": "server_vad", **value}
+    return _part("type", "server_vad" if value is True else value)
 
 
-def _transcription(value: str | bool | Mapping[str, Any]) -> Event | None:
-    if value is False:
-        return None
-    if value is True:
-        return {"model": "gpt-4o-mini-transcribe"}
-    if not isinstance(value, (str, Mapping)):
-        raise ArgumentError(
-            f"transcription is True, False, a model's name or a dict, not {type(value).__name__}"
-        )
-    return {"model": value} if isinstance(value, str) else dict(value)
-
-
-def _noise_reduction(value: str | bool) -> Event | None:
-    if value is False:
-        return None
-    if value not in ("near_field", "far_field"):
-        raise ArgumentError(f"noise_reduction is 'near_field', 'far_field' or False, not {value!r}")
-    return {"type": value}
-
-
-def _format(name: str, value: str | Event) -> Event:
-    if isinstance(value, str):
-        if value not in FORMATS:
-            raise ArgumentError(f"{name} is one of {', '.join(FORMATS)}, not {value!r}")
-        return dict(FORMATS[value])
-    if value not in FORMATS.values():
-        raise ArgumentError(f"{name} is one of {', '.join(FORMATS)}; got {repr(value)[:80]}")
-    return dict(value)
+def _format(keyword: str, value: str | Event | None) -> Event | None:
+    known = FORMATS.get(value) if isinstance(value, str) else value
+    if value is not None and known not in FORMATS.values():
+        raise ArgumentError(f"{keyword}: expected one of {', '.join(FORMATS)}, got {repr(value)[:80]}")
+    return known
 
 
 def _merged(into: Mapping[str, Any], more: Mapping[str, Any]) -> Event:

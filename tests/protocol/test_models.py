@@ -171,36 +171,39 @@ def test_a_file_and_the_environment(own, tmp_path, monkeypatch):
     assert models.find("house-model").text == Price(1, 0.1, 2)
     file.write_text("{")
     models.reset()
-    with pytest.raises(ArgumentError, match=r"RTNB_MODELS=.*prices\.json is no JSON"):
+    with pytest.raises(ArgumentError, match=r"RTNB_MODELS=.*prices\.json is not JSON"):
         models.find("gpt-realtime")
 
 
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({}, "models: Field required"),
-        ({"models": 5}, r"models: Input should be a valid list, not 5\. Here a table is"),
+        ({}, "models: this field is required"),
+        ({"models": 5}, r"models: expected an array, got 5\. Here a table is"),
         ({"models": [{"id": ""}]}, r"models\[0\]\.id: "),
         (
             {"models": [{"id": "a"}, {"id": "b", "audio": [1, 2]}]},
-            r"models\[1\]\.audio\[2\]: .* a price is \[",
+            r"models\[1\]\.audio: expected an array, got \[1, 2\]\. Here a price is \[",
         ),
-        ({"models": [{"id": "a", "audio": [1, "x", 3]}]}, r"models\[0\]\.audio\[1\]: .*not 'x'"),
-        ({"models": [{"id": "a", "text": [-1, 1, 1]}]}, r"models\[0\]\.text\[0\]: .*not -1"),
+        ({"models": [{"id": "a", "audio": [1, "x", 3]}]}, r"models\[0\]\.audio\[1\]: .*got 'x'"),
+        ({"models": [{"id": "a", "text": [-1, 1, 1]}]}, r"models\[0\]\.text\[0\]: .*got -1"),
         ({"models": [{"id": "a", "text": [True, 1, 1]}]}, r"models\[0\]\.text\[0\]"),
         ({"models": [{"id": "a", "text": [float("nan"), 1, 1]}]}, r"models\[0\]\.text\[0\]"),
         (
             {"models": [{"id": "a", "text": [1, 1, 1]}]},
-            r'models\[0\] states prices: say of which day with "as_of"',
+            r'models\[0\] has prices without a date: give "as_of"',
         ),
         ({"models": [{"id": "a", "contxt": 5}]}, r"models\[0\]\.contxt: there is no such field"),
         ({"models": [{"id": "a", "context": 0}]}, r"models\[0\]\.context"),
         ({"models": [{"id": "a", "like": "nobody"}]}, r"models\[0\]\.like: there is no model 'nobody'"),
-        ({"as_of": "yesterday", "models": []}, 'as_of: .* a day is written as "2026-11-20"'),
-        (5, "a table of models is a dict or a JSON file's path, not int"),
-        ("nowhere.json", r"nowhere\.json cannot be read"),
-        ("a\0b", "cannot be read"),
-        (".", "cannot be read"),
+        (
+            {"as_of": "yesterday", "models": []},
+            "as_of: expected a day, such as \"2026-11-20\", got 'yesterday'",
+        ),
+        (5, "a table of models: expected a dict or a path to a JSON file, got int"),
+        ("nowhere.json", r"cannot read nowhere\.json"),
+        ("a\0b", "cannot read"),
+        (".", "cannot read"),
     ],
 )
 def test_a_wrong_table_is_named_by_its_place_and_nothing_of_it_is_taken(own, table, said):

@@ -1,5 +1,7 @@
 import copy
+import json
 
+import numpy as np
 import pytest
 
 from rtnb.errors import ArgumentError
@@ -17,6 +19,26 @@ TOOL = {"type": "function", "name": "weather", "parameters": {}}
 def test_nothing_given_nothing_said():
     assert session_options(SEED) == {"type": "realtime"}
     assert response_options(SEED) == {}
+
+
+def test_subclasses_of_plain_values_are_sent_as_those():
+    class Name(str):
+        pass
+
+    made = session_options(
+        SEED, voice=Name("ash"), speed=np.float64(1.25), turn_detection={"threshold": np.float64(0.5)}
+    )
+    assert json.loads(json.dumps(made)) == made
+    assert type(made["audio"]["output"]["voice"]) is str
+    assert made["audio"]["output"]["speed"] == 1.25
+    assert made["audio"]["input"]["turn_detection"]["threshold"] == 0.5
+
+
+def test_ranges_within_a_dict_are_checked():
+    with pytest.raises(
+        ArgumentError, match=r"turn_detection\.threshold: expected a number from 0 to 1, got 3"
+    ):
+        session_options(SEED, turn_detection={"threshold": 3})
 
 
 def test_everything():
@@ -126,50 +148,53 @@ def test_limits_of_the_answer(model, limit):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"instructions": 5}, "instructions is text, not int"),
-        ({"voice": ["alloy"]}, "voice is text, not list"),
-        ({"modalities": "video"}, "modalities is 'audio' or 'text', not 'video'"),
-        ({"modalities": []}, "modalities is 'audio' or 'text', not []"),
-        ({"modalities": 5}, "modalities is 'audio' or 'text', not 5"),
-        ({"modalities": [["audio"]]}, "modalities is 'audio' or 'text'"),
+        ({"instructions": 5}, "instructions: expected a string, got 5"),
+        ({"voice": ["alloy"]}, "voice: expected a string or an object, got ['alloy']"),
+        ({"modalities": "video"}, "modalities: expected 'audio' or 'text', got 'video'"),
+        ({"modalities": []}, "modalities: expected 'audio' or 'text', got []"),
+        ({"modalities": 5}, "modalities: expected 'audio' or 'text', got 5"),
+        ({"modalities": [["audio"]]}, "modalities: expected 'audio' or 'text'"),
         ({"tools": [TOOL, TOOL]}, "two tools are named 'weather'"),
-        ({"tool_choice": 5}, "tool_choice is 'auto', 'none', 'required' or a tool's name, not int"),
+        ({"tool_choice": 5}, "tool_choice: expected 'none', 'auto', 'required' or a tool's name, got 5"),
         (
             {"turn_detection": "vad"},
-            "turn_detection is 'server_vad', 'semantic_vad', a dict of one, or False, not 'vad'",
+            "turn_detection: expected 'server_vad', 'semantic_vad' or False, got 'vad'",
         ),
-        ({"turn_detection": 5}, "turn_detection is 'server_vad'"),
-        ({"turn_detection": {"type": None}}, "turn_detection is 'server_vad'"),
-        ({"turn_detection": {"type": ["server_vad"]}}, "turn_detection is 'server_vad'"),
+        ({"turn_detection": 5}, "turn_detection: expected 'server_vad'"),
+        ({"turn_detection": {"type": None}}, "turn_detection: expected 'server_vad'"),
+        ({"turn_detection": {"type": ["server_vad"]}}, "turn_detection: expected 'server_vad'"),
         (
             {"turn_detection": {"treshold": 0.5}},
-            "server_vad has no setting 'treshold': did you mean 'threshold'?",
+            "turn_detection has no field 'treshold': did you mean 'threshold'?",
         ),
         (
             {"turn_detection": {"type": "semantic_vad", "threshold": 1}},
-            "semantic_vad has no setting 'threshold'",
+            "turn_detection has no field 'threshold'",
         ),
-        ({"turn_detection": {5: 5}}, "server_vad has no setting 5"),
-        ({"transcription": 5}, "transcription is True, False, a model's name or a dict, not int"),
-        ({"noise_reduction": "far"}, "noise_reduction is 'near_field', 'far_field' or False, not 'far'"),
-        ({"noise_reduction": True}, "not True"),
-        ({"input_format": "mp3"}, "input_format is one of pcm16, g711_ulaw, g711_alaw, not 'mp3'"),
-        ({"output_format": {"type": "audio/pcm", "rate": 8000}}, "output_format is one of pcm16"),
-        ({"output_format": 5}, "output_format is one of pcm16"),
+        ({"turn_detection": {5: 5}}, "turn_detection: expected strings as names, got 5"),
+        ({"transcription": 5}, "transcription: expected a model's name, a dict, True or False, got 5"),
+        (
+            {"noise_reduction": "far"},
+            "noise_reduction: expected 'near_field', 'far_field' or False, got 'far'",
+        ),
+        ({"noise_reduction": True}, "got True"),
+        ({"input_format": "mp3"}, "input_format: expected one of pcm16, g711_ulaw, g711_alaw, got 'mp3'"),
+        ({"output_format": {"type": "audio/pcm", "rate": 8000}}, "output_format: expected one of pcm16"),
+        ({"output_format": 5}, "output_format: expected one of pcm16"),
         (
             {"max_output_tokens": 0},
-            "max_output_tokens is 1 to 4,096 for gpt-4o-realtime-preview, or 'inf', not 0",
+            "max_output_tokens: expected 1 to 4,096 for gpt-4o-realtime-preview, or 'inf', got 0",
         ),
         ({"max_output_tokens": 4097}, "1 to 4,096"),
-        ({"max_output_tokens": True}, "not True"),
-        ({"max_output_tokens": "many"}, "not 'many'"),
-        ({"max_output_tokens": 5.5}, "not 5.5"),
-        ({"speed": 2}, "speed is 0.25 to 1.5, not 2"),
-        ({"speed": "fast"}, "speed is 0.25 to 1.5, not 'fast'"),
-        ({"speed": float("nan")}, "speed is 0.25 to 1.5, not nan"),
-        ({"speed": True}, "speed is 0.25 to 1.5, not True"),
+        ({"max_output_tokens": True}, "got True"),
+        ({"max_output_tokens": "many"}, "got 'many'"),
+        ({"max_output_tokens": 5.5}, "got 5.5"),
+        ({"speed": 2}, "speed: expected a number from 0.25 to 1.5, got 2"),
+        ({"speed": "fast"}, "speed: expected a number from 0.25 to 1.5, got 'fast'"),
+        ({"speed": float("nan")}, "speed: expected a number from 0.25 to 1.5, got nan"),
+        ({"speed": True}, "speed: expected a number from 0.25 to 1.5, got True"),
         ({"response_format": {"type": "json_schema"}}, "gpt-4o-realtime-preview has no structured outputs"),
-        ({"session": ["tracing"]}, "session is a dict of fields, not list"),
+        ({"session": ["tracing"]}, "session: expected a dict of fields, got list"),
     ],
     ids=range(32),
 )
@@ -180,7 +205,7 @@ def test_what_is_refused(options, sentence):
 
 
 def test_a_strangers_limits_are_unknown_and_not_made_up():
-    with pytest.raises(ArgumentError, match="max_output_tokens is 1 or more, or 'inf', not 0"):
+    with pytest.raises(ArgumentError, match="max_output_tokens: expected 1 or more, or 'inf', got 0"):
         session_options(STRANGER, max_output_tokens=0)
     with pytest.raises(ArgumentError, match="my-own-model has no structured outputs"):
         session_options(STRANGER, response_format={"type": "json_schema"})
@@ -243,13 +268,13 @@ def test_a_response():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"metadata": ["a"]}, "metadata is a dict of texts, not list"),
-        ({"metadata": {str(n): "" for n in range(17)}}, "metadata has at most 16 pairs, not 17"),
-        ({"metadata": {"a": 5}}, "metadata is text"),
-        ({"metadata": {5: "a"}}, "metadata is text"),
-        ({"metadata": {"k" * 65: "a"}}, "keys up to 64 signs"),
-        ({"metadata": {"k": "v" * 513}}, "values up to 512"),
-        ({"conversation": "side"}, "conversation is 'auto' or 'none', not 'side'"),
+        ({"metadata": ["a"]}, "metadata: expected an object, got ['a']"),
+        ({"metadata": {str(n): "" for n in range(17)}}, "metadata: expected at most 16 members, got 17"),
+        ({"metadata": {"a": 5}}, "metadata.a: expected a string, got 5"),
+        ({"metadata": {5: "a"}}, "metadata: expected strings as names, got 5"),
+        ({"metadata": {"k" * 65: "a"}}, "metadata: expected a string of at most 64 characters, got 'kkk"),
+        ({"metadata": {"k": "v" * 513}}, "metadata: expected a string of at most 512 characters, got 'vvv"),
+        ({"conversation": "side"}, "conversation: expected 'auto' or 'none', got 'side'"),
         ({"response_format": "json"}, "no structured outputs"),
     ],
     ids=range(8),
