@@ -17,7 +17,7 @@ from ..errors import RtnbError
 from ..protocol import models
 from ..server.schema import VOICES
 
-__all__ = ["Options", "UsageError", "install", "one_line", "unattended", "variable"]
+__all__ = ["Options", "UsageError", "install", "one_line", "variable"]
 
 
 class Options(argparse.ArgumentParser):
@@ -53,12 +53,6 @@ def variable(name: str) -> str:
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(f"{name!r} cannot be a variable: give a name such as question")
     return name
-
-
-def unattended(shell: Any) -> bool:
-    """Tell whether the cell was sent by a program: only a reader's front end can be asked for input."""
-    kernel = getattr(shell, "kernel", None)
-    return kernel is None or not getattr(kernel, "_allow_stdin", True)
 
 
 def install(ipython: Any, magics: Mapping[str, Options]) -> None:

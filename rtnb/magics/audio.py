@@ -14,7 +14,8 @@ from ..audio import Clip
 from ..errors import AudioError, MicrophoneError
 from ..notebook.clip_store import ClipStore, StoredClip, notebook_path
 from ..notebook.display import OutputCell
-from .arguments import Options, UsageError, one_line, unattended, variable
+from ..notebook.environment import unattended
+from .arguments import Options, UsageError, one_line, variable
 
 __all__ = ["AudioMagic"]
 

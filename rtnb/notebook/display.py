@@ -1,31 +1,39 @@
-"""How a notebook shows what is not over: the formatter that puts a live turn into its cell."""
+"""Output cells of the running kernel, and the formatters that show turns and event logs live in them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from html import escape
 from importlib.util import find_spec
+from pkgutil import resolve_name
 from typing import Any
 
 from ..analysis.events import Events
 from ..errors import TurnTimeout
+from ..redaction import plain
 from ..session.turn import Turn
+from .environment import kernel_shell, unattended
 
 __all__ = ["OutputCell", "install", "live_pages", "progress_line"]
 
+_LIVE_VIEWS: dict[type, str] = {
+    Turn: "rtnb.widgets.live_turn:show",
+    Events: "rtnb.widgets.event_log:show",
+}
+"""The function that shows an object live, by the object's type. Imported on first use: it needs anywidget."""
+
 _tasks: set[asyncio.Future[None]] = set()
 _SOON_SECONDS = 1.0
-"""What takes no longer is not worth a word."""
+"""Seconds before a progress line appears."""
 _BATCH_SECONDS = 600.0
-"""How long a notebook that runs without a reader waits for a turn that it shows."""
+"""How long an unattended notebook waits for a turn that it shows."""
 
 
 class OutputCell:
-    """One output in the running cell, made of a mime bundle, to be replaced later from any thread."""
+    """One output of the running cell, given as a mime bundle; any thread may replace it later."""
 
     def __init__(self, bundle: dict[str, Any]) -> None:
         from IPython import display
@@ -41,47 +49,40 @@ class OutputCell:
 
 @contextlib.contextmanager
 def progress_line(over: str) -> Iterator[Callable[[str], None] | None]:
-    """Give what tells the running cell how far something is that takes more than a second.
+    """Yield a function that shows the progress of something slow as one line in the running cell.
 
-    It is one line, quiet where stderr would be red, and is ``over`` and the seconds in the end, or that it
-    failed. None outside of a kernel; where a program runs the notebook nothing is told.
+    The line appears after a second and ends as ``over`` and the seconds taken, or says that it failed.
+    Outside of a kernel None is yielded; an unattended notebook shows no line.
     """
-    if _kernel_shell() is None:
+    if kernel_shell() is None:
         yield None
         return
     began, place = time.monotonic(), None
 
-    def tell(text: str) -> None:
+    def update(text: str) -> None:
         nonlocal place
         if place is not None:
             place.replace(_line(text))
-        elif time.monotonic() - began > _SOON_SECONDS and not _batch():
+        elif time.monotonic() - began > _SOON_SECONDS and not unattended():
             place = OutputCell(_line(text))
 
-    said = "It failed after"
+    outcome = "Failed after"
     try:
-        yield tell
-        said = f"{over} in"
+        yield update
+        outcome = f"{over} in"
     finally:
         if place is not None:
-            place.replace(_line(f"{said} {time.monotonic() - began:.0f} s."))
+            place.replace(_line(f"{outcome} {time.monotonic() - began:.0f} s."))
 
 
 def _line(text: str) -> dict[str, Any]:
     style = "color:var(--jp-ui-font-color2,#767676)"
-    return {"text/plain": text, "text/html": f'<small style="{style}">{escape(text)}</small>'}
-
-
-def _kernel_shell() -> Any:
-    """Return the shell of the running kernel; None outside of one."""
-    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get() if get is not None else None
-    return shell if getattr(shell, "kernel", None) is not None else None
+    return {"text/plain": plain(text), "text/html": f'<small style="{style}">{escape(text)}</small>'}
 
 
 def install() -> None:
-    """Show turns and event logs live in the running kernel; outside of one do nothing."""
-    shell = _kernel_shell()
+    """Show turns and event logs live in the running kernel; does nothing outside of one."""
+    shell = kernel_shell()
     if shell is None:
         return
     formatter = shell.display_formatter.ipython_display_formatter
@@ -90,38 +91,38 @@ def install() -> None:
 
 
 def _show_events(events: Events) -> None:
-    """Show an event log to whoever can work with it; to others as all else is shown."""
+    """Show an event log live; NotImplementedError tells IPython to use the next formatter."""
     if not live_pages():
         raise NotImplementedError
-    from ..widgets.event_log import show
-
-    show(events)
+    _show_live(Events, events)
 
 
 def _show(turn: Turn) -> None:
-    """Show a turn that is not over. NotImplementedError is IPython's word for "as all else is shown"."""
+    """Show a turn that is not done live; NotImplementedError tells IPython to use the next formatter."""
     if turn.done:
         raise NotImplementedError
-    if _batch():
-        # Nobody watches, and what comes after the cell's end is not kept: the card must be whole now.
+    if unattended():
+        # Output after the end of the cell would not be saved, so the card must be complete now.
         with contextlib.suppress(TurnTimeout):
             turn.wait(_BATCH_SECONDS)
         raise NotImplementedError
     if not live_pages():
-        _show_still(turn)
+        _show_static(turn)
         return
-    from ..widgets.live_turn import show
+    _show_live(Turn, turn)
 
-    show(turn)
+
+def _show_live(kind: type, shown: Turn | Events) -> None:
+    resolve_name(_LIVE_VIEWS[kind])(shown)
 
 
 def live_pages() -> bool:
-    """Tell whether live widgets may work here: a reader's front end sent the cell, and anywidget is there."""
-    return find_spec("anywidget") is not None and not _batch()
+    """Return whether live widgets may work: anywidget is installed and the notebook is not unattended."""
+    return find_spec("anywidget") is not None and not unattended()
 
 
-def _show_still(turn: Turn) -> None:
-    """Show the card as far as it is known, and the whole card when the turn is over."""
+def _show_static(turn: Turn) -> None:
+    """Show the card with what is known so far, and the complete card when the turn is done."""
     place = OutputCell(turn._repr_mimebundle_())
 
     async def replace() -> None:
@@ -134,9 +135,3 @@ def _show_still(turn: Turn) -> None:
         task.add_done_callback(_tasks.discard)
 
     turn.session.call_soon(begin)
-
-
-def _batch() -> bool:
-    """Tell whether the cell was sent by a program: only a reader's front end can be asked for input."""
-    shell: Any = sys.modules["IPython"].get_ipython()
-    return not getattr(shell.kernel, "_allow_stdin", True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
-__all__ = ["Check", "front_end", "kernel_checks", "page_checks"]
+__all__ = ["Check", "front_end", "kernel_checks", "kernel_shell", "page_checks", "unattended"]
 
 State = Literal["ok", "note", "problem", "unknown"]
 
@@ -53,18 +53,37 @@ class Check:
     advice: str = ""
 
 
-def front_end() -> str:
-    """Return where this process shows its results, as far as it can tell without the page."""
+def _shell() -> Any:
+    """Return IPython's shell; None outside of IPython. IPython itself is not imported for it."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    shell = get() if get is not None else None
-    if shell is None:
+    return get() if get is not None else None
+
+
+def kernel_shell() -> Any:
+    """Return the shell of the running kernel; None outside of one."""
+    shell = _shell()
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+def unattended(shell: Any = None) -> bool:
+    """Return whether nobody can answer at this notebook: a program runs it, or there is no kernel.
+
+    A front end with a person at it allows the kernel to ask for input. ``shell`` defaults to the
+    running one.
+    """
+    kernel = getattr(_shell() if shell is None else shell, "kernel", None)
+    return kernel is None or not getattr(kernel, "_allow_stdin", True)
+
+
+def front_end() -> str:
+    """Return the front end that shows this process's results, as far as the kernel can tell."""
+    if _shell() is None:
         return "plain Python"
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
+    if kernel_shell() is None:
         return "IPython in a terminal"
     if "google.colab" in sys.modules:
         return "Google Colab"
-    if not getattr(kernel, "_allow_stdin", True):
+    if unattended():
         return "a notebook run without a reader"
     if os.environ.get("VSCODE_PID") and "JPY_PARENT_PID" not in os.environ:
         return "Visual Studio Code"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-import sys
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from importlib import resources
 from typing import Any
 
 from ..errors import MissingPackageError
-from ..notebook.environment import front_end
+from ..notebook.environment import front_end, kernel_shell
 
 # Every widget takes these from here, where their absence is one message with the install command.
 try:
@@ -49,8 +48,7 @@ def unheard() -> str:
     where = front_end()
     if where in _BETWEEN_CELLS:
         return f"in {where} the page is heard only between cells"
-    get = getattr(sys.modules.get("IPython"), "get_ipython", None)
-    kernel = getattr(get() if get is not None else None, "kernel", None)
+    kernel = getattr(kernel_shell(), "kernel", None)
     if kernel is not None and not getattr(kernel, "_supports_kernel_subshells", False):
         return "this kernel hears the page only between cells (ipykernel 7.1 or newer hears it at once)"
     return ""

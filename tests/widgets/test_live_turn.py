@@ -424,8 +424,8 @@ def test_what_takes_its_time_is_told_in_the_cell(monkeypatch: pytest.MonkeyPatch
     OutputCell.made = []
     clock = iter([0.0, 0.5, 1.5, 3.2])
     monkeypatch.setattr(display, "OutputCell", OutputCell)
-    monkeypatch.setattr(display, "_kernel_shell", object)
-    monkeypatch.setattr(display, "_batch", lambda: batch)
+    monkeypatch.setattr(display, "kernel_shell", object)
+    monkeypatch.setattr(display, "unattended", lambda: batch)
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
     with display.progress_line("It <b>was</b> there") as tell:
         for text in ("so far", "far", "farther"):
@@ -445,8 +445,8 @@ def test_what_fails_is_not_told_as_under_way(monkeypatch: pytest.MonkeyPatch) ->
     OutputCell.made = []
     clock = iter([0.0, 1.5, 3.2])
     monkeypatch.setattr(display, "OutputCell", OutputCell)
-    monkeypatch.setattr(display, "_kernel_shell", object)
-    monkeypatch.setattr(display, "_batch", lambda: False)
+    monkeypatch.setattr(display, "kernel_shell", object)
+    monkeypatch.setattr(display, "unattended", lambda: False)
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
 
     def fail() -> None:
@@ -457,7 +457,7 @@ def test_what_fails_is_not_told_as_under_way(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError, match="no"):
         fail()
     (place,) = OutputCell.made
-    assert [bundle["text/plain"] for bundle in place.bundles] == ["so far", "It failed after 3 s."]
+    assert [bundle["text/plain"] for bundle in place.bundles] == ["so far", "Failed after 3 s."]
 
 
 def test_outside_of_a_kernel_nothing_is_told() -> None:
