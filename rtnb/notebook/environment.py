@@ -215,12 +215,7 @@ def _engine() -> Check:
 def page_checks(facts: Mapping[str, Any] | None) -> list[Check]:
     """Return what the page has found of itself; without facts, what is still to come.
 
-<<<<<<< HEAD
-    ``facts`` is what ``static/doctor/doctor.js`` sends: plain JSON, each entry absent where the page cannot
-    tell.
-=======
     ``facts`` is what ``doctor/doctor.js`` sends: plain JSON, each entry absent where the page cannot tell.
->>>>>>> js
     """
     if facts is None:
         waiting = ("Page", "Secure page", "Microphone", "Sound", "Buffers", "While a cell runs")

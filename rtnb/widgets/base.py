@@ -95,13 +95,8 @@ def _import_order(module: str) -> list[str]:
 def css() -> str:
     """Return the style sheet of all widgets.
 
-<<<<<<< HEAD
-    Each widget brings all of it: a page keeps the sheets of every widget on it, and if they differed, the
-    shared rules of one would come after the own rules of another and win.
-=======
     Each widget brings all of it: a page keeps the sheets of every widget on it. If they differed, the shared
     rules of one would come after another's own rules and win.
->>>>>>> js
     """
     widgets = sorted(file.name for file in _STATIC.iterdir() if file.name != "shared")
     own = [f"{name}/{name}.css" for name in widgets]

@@ -44,13 +44,7 @@ def test_style_sheets_take_colours_and_fonts_from_the_tokens() -> None:
     tokens = set(re.findall(r"(--rtnb-[\w-]+):", base.source("shared/tokens.css")))
     for path in STATIC.glob("*/*.css"):
         text = path.read_text("utf-8")
-<<<<<<< HEAD
-        assert set(re.findall(r"var\((--rtnb-[\w-]+)", text)) <= set(
-            re.findall(r"(--rtnb-[\w-]+):", tokens)
-        ), path
-=======
         assert set(re.findall(r"var\((--rtnb-[\w-]+)", text)) <= tokens, path
->>>>>>> js
         if path.name != "tokens.css":
             assert not re.search(r"var\(--jp-|#[0-9a-f]{3,6}\b", text), path
         assert text in base.css()
