@@ -73,11 +73,13 @@ def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
     )
 
 
-def invalid_value(path: str, value: Any, allowed: Iterable[str]) -> InvalidRequest:
-    """Return the error for a value that is not one of the ``allowed`` ones."""
+def invalid_value(path: str, value: Any, allowed: Iterable[str], note: str = "") -> InvalidRequest:
+    """Return the error for a value that is not one of the ``allowed`` ones; ``note`` says why."""
     shown = f"{value!r:.80}" if not isinstance(value, str) else f"'{value:.80}'"
     return InvalidRequest(
-        "invalid_value", f"Invalid value: {shown}. Supported values are: {quoted(allowed)}.", path
+        "invalid_value",
+        f"Invalid value: {shown}. Supported values are: {quoted(allowed)}. {note}".rstrip(),
+        path,
     )
 
 
@@ -116,9 +118,7 @@ def _refusal(error: FieldError) -> InvalidRequest:
             f" string with length {len(value)} instead."
         )
     elif error.reason == "value" and error.expected.startswith("'"):
-        refusal = invalid_value(path, value, error.allowed)
-        refusal.message += f" {error.description}" if error.description else ""
-        return refusal
+        return invalid_value(path, value, error.allowed, error.description)
     elif error.reason == "type" and error.expected != "null":
         return invalid_type(path, error.expected, value)
     else:

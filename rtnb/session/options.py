@@ -165,13 +165,8 @@ def _plain(value: Any) -> Any:
 
 def _sentence(error: FieldError) -> str:
     """Return what is wrong with a field, under the keyword that the caller knows."""
-    _, _, within = error.path.rpartition("audio.")
-    place = {"input.format": "input_format", "output.format": "output_format"}.get(within)
-    place = (
-        (place or within.removeprefix("input.").removeprefix("output."))
-        .removesuffix(".type")
-        .removesuffix(".model")
-    )
+    place = error.path.removeprefix("audio.").removeprefix("input.").removeprefix("output.")
+    place = place.removesuffix(".type").removesuffix(".model")
     if error.reason == "unknown":
         close = get_close_matches(error.value, error.allowed, 1)
         hint = f": did you mean {close[0]!r}?" if close else f": there is {', '.join(error.allowed)}"

@@ -182,7 +182,7 @@ def test_refused_before_anything_is_opened() -> None:
         ({"response_format": {"type": "json_schema"}}, "no structured outputs"),
         ({"modalities": "smell"}, "modalities"),
         ({"max_output_tokens": 10**6}, "1 to 4,096"),
-        ({"turn_detection": {"silence_ms": 3}}, "no setting 'silence_ms'"),
+        ({"turn_detection": {"silence_ms": 3}}, "has no field 'silence_ms'"),
     ):
         with pytest.raises(rtnb.ArgumentError, match=words):
             rtnb.connect("ws://127.0.0.1:9/", **options)  # nobody listens there
