@@ -25,6 +25,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+pytestmark = [pytest.mark.slow, pytest.mark.slow]
+
 ROOT = Path(__file__).parents[1]
 BINDER = ROOT / "binder"
 START = ROOT / "notebooks" / "00-start.ipynb"

@@ -15,6 +15,8 @@ import rtnb
 from rtnb.cli import main
 from rtnb.server import launcher
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 
 CONNECT = """

@@ -1,8 +1,11 @@
 """Snippets that call ``asyncio.run`` in a cell, as copied from anywhere, work while a session is open."""
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 from support.notebook import plain
+
+pytestmark = pytest.mark.slow
 
 CELLS = [
     "import asyncio, rtnb\ns = rtnb.connect(engine='fake')\nbefore = s.send('before').wait()",

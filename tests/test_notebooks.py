@@ -8,6 +8,8 @@ import nbformat
 import pytest
 from support.notebook import html, plain, played, words
 
+pytestmark = [pytest.mark.slow, pytest.mark.slow]
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FIRST = ROOT / "notebooks" / "01-first-turn.ipynb"

@@ -9,6 +9,8 @@ from support.notebook import html, plain, played, words
 
 import rtnb
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parents[1] / "notebooks"
 ANATOMY, TOKENS, REPLAY = "04-anatomy-of-a-turn", "05-tokens-and-money", "06-record-and-replay"
 SOLUTIONS = {

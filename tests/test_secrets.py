@@ -265,6 +265,7 @@ def test_a_key_that_is_refused():
     assert leaked(f"{caught.value} {caught.value!r}") == []
 
 
+@pytest.mark.slow
 def test_the_embedded_server_and_the_notebook(folder, tmp_path):
     """Its log, its state beside its own key, and a notebook that was run and saved."""
     cells = [

@@ -35,6 +35,7 @@ def test_where_there_is_nothing_there_is_none(clip):
     assert voice(clip) is None
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 1.9), st.sampled_from([8_000, 16_000, 22_050, 48_000]))
 def test_loudness_and_rate_change_nothing(gain, rate):
     clip = speech((0.3, 0), (0.6, 1), (0.5, 0), (0.6, 1), (0.3, 0)).resample(rate)

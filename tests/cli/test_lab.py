@@ -165,6 +165,7 @@ def answers(address):
     return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send to one process there")
 def test_jupyterlab_starts_and_ends_by_ctrl_c(tmp_path):
     pytest.importorskip("jupyterlab")

@@ -97,6 +97,7 @@ def test_the_output_of_a_tool_is_told() -> None:
     assert said(answer("the clock, please", [CLOCK], after=after)) == "The tool said: noon"
 
 
+@pytest.mark.slow
 @given(SCHEMAS, WORDS)
 def test_arguments_fit_the_schema(schema: dict[str, Any], text: str) -> None:
     tool = {"type": "function", "name": "tool", "parameters": schema}

@@ -95,6 +95,7 @@ SCHEMAS = st.dictionaries(NAMES, st.recursive(LEAVES, larger, max_leaves=6), min
 )
 
 
+@pytest.mark.slow
 @given(SCHEMAS, WORDS, st.booleans())
 def test_every_schema_gets_a_value_that_fits(schema: dict[str, Any], text: str, optional: bool) -> None:
     value = fill(schema, text, optional=optional)

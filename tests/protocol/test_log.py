@@ -275,6 +275,7 @@ def test_what_goes_in_comes_out_and_filters_equal_a_comprehension(rows, type, tu
     assert part.counts() == Counter(e.type for e in part)
 
 
+@pytest.mark.slow
 def test_one_thread_appends_while_others_read():
     log, total, failures = Log(), 60_000, []
     names = ("a", "b.delta", "c")

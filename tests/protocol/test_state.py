@@ -354,6 +354,7 @@ PLACES = [(number, at) for number, (_, event) in enumerate(REAL) for at in paths
 damages = st.lists(st.tuples(st.sampled_from(PLACES), odd, st.booleans()), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(damages)
 def test_damaged_events_never_stop_the_fold(damages):

@@ -19,6 +19,8 @@ from rtnb.recordings.autosave import Autosave, recover, spools, wanted
 from rtnb.server import launcher
 from rtnb.session.event_loop import Notifier
 
+pytestmark = pytest.mark.slow
+
 # Appends frames of all sizes without end and says, of each spooled count that it sees, how many are safe.
 CHILD = """
 import itertools, sys, time

@@ -60,6 +60,7 @@ event = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(event, st.booleans(), st.integers(-5, 10**12)), max_size=25))
 @example([])
@@ -276,6 +277,7 @@ def look(path):
     return found
 
 
+@pytest.mark.slow
 def test_thousands_of_cut_files(good, tmp_path):
     data, log = good
     frames = [entry.frame for entry in log]
@@ -287,6 +289,7 @@ def test_thousands_of_cut_files(good, tmp_path):
             assert found is None or "whole" not in found
 
 
+@pytest.mark.slow
 def test_thousands_of_flipped_bits(good, tmp_path):
     """A damaged file is refused, or gives the right frames and says what is lacking; never other frames."""
     data, log = good
@@ -328,6 +331,7 @@ def test_random_and_spliced_bytes(good, tmp_path):
         look(path)
 
 
+@pytest.mark.slow
 def test_columns_that_lie_are_refused(good, tmp_path):
     """Chunks with a right checksum and wrong contents, as a hostile writer would make them."""
     data, _ = good

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.schema import check_server_event
@@ -75,6 +76,7 @@ async def converse(events: list[dict[str, Any]]) -> None:
         await serving
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(EVENTS | NEARLY, max_size=8))
 def test_no_event_breaks_the_session(events):

@@ -145,6 +145,7 @@ def touch_the_code(monkeypatch):
     monkeypatch.setattr(state_files, "installed", lambda: False)
 
 
+@pytest.mark.slow
 def test_a_server_of_older_code_is_ended_when_nobody_uses_it(home, monkeypatch):
     monkeypatch.setattr(state_files, "installed", lambda: False)
     first = launcher.ensure("fake")

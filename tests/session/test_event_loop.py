@@ -57,6 +57,7 @@ def test_many_threads_start_one_loop() -> None:
     assert ran(RACE) == ["1"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_a_forked_child_has_a_loop_of_its_own_and_leaves_its_parents_sessions_alone() -> None:
     assert ran(FORKED) == [

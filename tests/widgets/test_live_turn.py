@@ -155,6 +155,7 @@ async def test_where_no_page_answers_the_card_comes_all_the_same(
     assert "You said: hello there" in OutputCell.made[0].bundles[-1]["text/html"]
 
 
+@pytest.mark.slow
 async def test_a_slow_page_still_plays_a_short_answer(session: AsyncSession) -> None:
     shown, page = show(session.send("hello there"))
     await asyncio.sleep(4)
@@ -488,6 +489,7 @@ def run_notebook(cells: list[str], folder: Path) -> list[Any]:
     return notebook.cells
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("server_home")
 def test_a_notebook_without_a_reader_keeps_whole_cards(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

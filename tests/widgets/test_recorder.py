@@ -312,6 +312,7 @@ def asked(page, part):
     return Clip.read(data)
 
 
+@pytest.mark.slow
 def test_no_sound_is_sent_to_a_page_that_did_not_ask():
     recorder = rtnb.Recorder()
     page = Page(recorder)

@@ -97,6 +97,7 @@ def test_what_a_saved_notebook_keeps():
     assert "<audio" not in data["text/html"]
 
 
+@pytest.mark.slow
 def test_any_sound_will_do_and_none_is_a_sentence():
     assert Waveform((np.zeros(800), 8000), title="quiet").seconds == 0.1
     assert Waveform(Clip.silence(0)).seconds == 0
