@@ -16,6 +16,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__
+
 if TYPE_CHECKING:
     from . import transports
     from .api.connect import connect, open
@@ -51,8 +53,6 @@ if TYPE_CHECKING:
     from .widgets.doctor import doctor
     from .widgets.recorder import Recorder
     from .widgets.waveform import Waveform
-
-__version__ = "0.1.0"
 
 _HOME = {
     "ArgumentError": ".errors",

@@ -53,7 +53,15 @@ __all__ = [
 
 
 class RtnbError(Exception):
-    """The root of all errors that rtnb raises on purpose."""
+    """The root of all errors that rtnb raises on purpose.
+
+    Keys in its text are overwritten, since a message may quote an argument, and a key may be given in any.
+    """
+
+    def __init__(self, *args: object) -> None:
+        from .redaction import clean_text
+
+        super().__init__(*(clean_text(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class AudioError(RtnbError, ValueError):

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from support.notebook import html, plain, played, words
 
-pytestmark = [pytest.mark.slow, pytest.mark.slow]
+pytestmark = [pytest.mark.slow]
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

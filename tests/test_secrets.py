@@ -14,6 +14,7 @@ import io
 import json
 import os
 import sys
+import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from html import unescape
 from pathlib import Path
@@ -302,3 +303,34 @@ def test_the_embedded_server_and_the_notebook(folder, tmp_path):
     assert leaked(outputs) == []
     assert leaked(files(tmp_path / "home")) == []
     assert leaked(unpacked(tmp_path / "n.rtnb")) == []
+
+
+KEY = "sk-proj-Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8Qr9St0"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"endpoint": KEY},
+        {"endpoint": f"Bearer {KEY}"},
+        {"endpoint": f"azure:{KEY}"},
+        {"endpoint": "gpt-realtime", "model": KEY},
+        {"endpoint": f"ws://127.0.0.1:9/?api-key={KEY}"},
+        {"engine": KEY},
+        {"timeout": KEY},
+        {"budget": KEY},
+        {"autosave": KEY},
+        *({"endpoint": "ws://127.0.0.1:9", name: KEY} for name in ("voice", "tools", "modalities", "speed")),
+        *(
+            {"endpoint": "ws://127.0.0.1:9", name: KEY}
+            for name in ("turn_detection", "session", "tool_choice")
+        ),
+    ],
+    ids=lambda options: " ".join(options) if "session" not in options else "session",
+)
+def test_a_key_in_a_wrong_argument_is_never_printed(options):
+    with pytest.raises(rtnb.RtnbError) as refused:
+        rtnb.connect(**options)
+    shown = "".join(traceback.format_exception_only(refused.value)) + repr(refused.value)
+    assert KEY not in shown
+    assert KEY[8:] not in shown

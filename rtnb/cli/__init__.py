@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     An rtnb error is one sentence on stderr and status 1, or 3 where weights are missing.
     """
-    from .. import __version__
+    from .._version import __version__
     from ..errors import RtnbError, WeightsError
     from .terminal import tell
 

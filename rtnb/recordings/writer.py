@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 from pybase64 import b64decode, b64encode
 
-from .. import __version__
+from .._version import __version__
 from ..audio.codecs import Codec, wire_format
 from ..errors import ArgumentError, AudioError, RecordingError, RtnbError
 from ..protocol import models

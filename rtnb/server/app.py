@@ -21,7 +21,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from .. import __version__
+from .._version import __version__
 from ..engines.base import Engine
 from ..errors import ArgumentError, ConnectionLost, EngineError, RemoteProtocolError
 from ..protocol.events import server_id

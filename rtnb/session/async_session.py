@@ -1,15 +1,15 @@
 """The async core: one owner of everything that is open.
 
-=====================  ==========================  ==========================================
-what                   opened by                   closed by
-=====================  ==========================  ==========================================
-the transport          the caller, given to open   ``close``, or the other side
-reader and writer      ``open`` (see ``Line``)     ``close``, or the end of the connection
-tasks that run tools   ``Rounds``, for a response  the end of their turn, or ``close``
-the record             ``__init__``                nobody: it outlives the session
-=====================  ==========================  ==========================================
+=====================  ===============================  ==========================================
+what                   opened by                        closed by
+=====================  ===============================  ==========================================
+the transport          the caller, who passes it in     ``close``, or the other side
+reader and writer      ``open`` (see ``Connection``)    ``close``, or the end of the connection
+tasks that run tools   ``ToolRunner``, for a response   the end of their turn, or ``close``
+the session state      ``__init__``                     nobody: it outlives the session
+=====================  ===============================  ==========================================
 
-Turns go one after another (see ``Promises``). All state changes on one event loop; other threads go through
+Turns go one after another (see ``TurnQueue``). All state changes on one event loop; other threads go through
 ``call_soon``.
 """
 

@@ -15,12 +15,12 @@ from typing import Any
 from ..audio import Clip
 from ..errors import RtnbError
 from ..protocol.events import Event
-from ..render.talk_card import HOW, card
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
 from . import captions
 from .microphone import Microphone
 from .playback import Player, talking
+from .talk_card import HOW, card
 
 __all__ = ["Talk"]
 

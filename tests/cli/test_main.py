@@ -40,7 +40,7 @@ def test_the_version_stands_in_one_place():
     project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
     assert project["project"]["dynamic"] == ["version"]
     assert "version" not in project["project"]
-    assert root / project["tool"]["hatch"]["version"]["path"] == Path(rtnb.__file__)
+    assert root / project["tool"]["hatch"]["version"]["path"] == Path(rtnb._version.__file__)
 
 
 @pytest.mark.parametrize("pace", ["quick", "0", "51", "nan"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from ..render.turn_card import turns_html
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
 from ..widgets import captions
-from .turn_card import turns_html
 
 __all__ = ["HOW", "card"]
 
