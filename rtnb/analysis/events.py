@@ -97,7 +97,7 @@ class Events(LogView):
         from .dataframe import events_frame
 
         now = self._of(self.rows)  # what arrives meanwhile is in no column, or it would be in some
-        return events_frame(now, kind, now._texts(sound))
+        return events_frame(self._log, now.rows, now._texts(sound)(), kind)
 
     def _texts(self, sound: bool) -> Callable[[], Any]:
         formats = Formats(self._log)

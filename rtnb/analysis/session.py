@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ..protocol.conversation import Conversation
 from ..protocol.state import SessionState
 from .events import Events
+from .gauges import Gauge
 from .turn import TurnView
-from .usage import Gauge, UsageView
+from .usage import UsageView
 
 if TYPE_CHECKING:
     from .timeline import Timeline
@@ -75,11 +76,9 @@ class SessionView:
     @property
     def timeline(self) -> Timeline:
         """All turns in time: both lanes on one clock, a row per turn, percentiles; as known now."""
-        from .spans import TurnTimes
         from .timeline import Timeline
 
-        turns = [TurnTimes.of(turn) for turn in self.turns if turn.number >= 0]
-        return Timeline(turns, whole=True)
+        return Timeline([turn.times for turn in self.turns if turn.number >= 0], whole=True)
 
     @property
     def limits(self) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from .events import Events
 
 if TYPE_CHECKING:
     from .latency import LatencyView
+    from .spans import TurnTimes
     from .timeline import Timeline
 
 __all__ = ["TOOL_ERROR", "Call", "Input", "TurnView", "service_error"]
@@ -207,11 +208,30 @@ class TurnView:
 
     @property
     def timeline(self) -> Timeline:
-        """The turn as a picture on one clock: who spoke, who waited, what was heard. As known now."""
-        from .spans import TurnTimes
+        """The turn as a picture on one clock: who spoke, who waited, what was played. As known now."""
         from .timeline import Timeline
 
-        return Timeline([TurnTimes.of(self)])
+        return Timeline([self.times])
+
+    @property
+    def times(self) -> TurnTimes:
+        """When the parts of the turn happened, as known now."""
+        from .spans import TurnTimes
+
+        seconds: dict[str, float] = {}
+        for item in self.items:
+            id = item.response_id or ""
+            seconds[id] = seconds.get(id, 0.0) + item.audio_ms / 1000
+        return TurnTimes(
+            number=self.number,
+            status=self.status,
+            marks=self.marks,
+            responses=tuple((dict(one.marks), seconds.get(one.id, 0.0)) for one in self.responses),
+            played=self.played,
+            time_scaled=self.time_scaled,
+            input_audio=lambda: self.input.audio,
+            output_audio=lambda: self.audio_so_far,
+        )
 
     @property
     def events(self) -> Events:

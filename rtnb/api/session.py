@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.session import SessionView
-from ..analysis.usage import Gauge
+from ..analysis.gauges import Gauge
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
 from ..protocol.events import Event, as_object

@@ -18,7 +18,7 @@ import orjson
 from ..analysis import labels
 from ..analysis.session import SessionView
 from ..analysis.turn import Call, TurnView
-from ..analysis.usage import Row
+from ..analysis.usage_rows import Row
 from ..audio import Clip
 from ..formatting import duration
 from ..redaction import clean_text
