@@ -1,7 +1,7 @@
 """Columns as a data frame of the library that the user works with; none of them is needed otherwise.
 
-The type of a column is stated and never guessed from its values: the frames of an empty session, of one of which
-nothing is known, and of any other have the same types, so that they can be concatenated.
+The type of a column is stated and never guessed from its values. The frames of an empty session, of one of
+which nothing is known, and of any other have the same types, so that they can be concatenated.
 """
 
 from __future__ import annotations

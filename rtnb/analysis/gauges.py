@@ -56,7 +56,9 @@ class Gauge(Meter):
 
     def __str__(self) -> str:
         if self.most is None:
-            return "unknown" if self.used is None else f"{_amount(self.used, self.unit)} of an unknown maximum"
+            return (
+                "unknown" if self.used is None else f"{_amount(self.used, self.unit)} of an unknown maximum"
+            )
         share = "" if self.share is None else f" ({percent(self.share)})"
         used = _amount(self.used, self.unit).removesuffix(self.unit).rstrip()
         return f"{used} of {_amount(self.most, self.unit)}{share}"
@@ -98,7 +100,9 @@ class Limit(Meter):
             return "unknown"
         at = "an unknown time" if self.reported_at is None else f"{self.reported_at:.1f} s"
         reset = "at an unknown time" if self.reset_seconds is None else f"{self.reset_seconds:g} s later"
-        return f"{_amount(self.remaining)} of {_amount(self.limit)} left, reported at {at}; full again {reset}"
+        return (
+            f"{_amount(self.remaining)} of {_amount(self.limit)} left, reported at {at}; full again {reset}"
+        )
 
 
 def percent(share: float) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from ..formatting import duration
-from ..protocol.usage import Cost, Usage
+from ..protocol.usage import Usage
 from .turn import TurnView
 
-__all__ = ["dollars", "ending", "honest", "latency", "model", "money", "speaker", "tokens"]
+__all__ = ["ending", "honest", "latency", "model", "money", "speaker", "tokens"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -75,16 +75,11 @@ def money(turn: TurnView) -> str | None:
     cost = turn.cost
     if cost is None:
         return "unpriced"
-    amount = dollars(cost)
+    amount = str(cost)
     if cost.excludes:
         ears = all(said.startswith("transcription") for said in cost.excludes)
         amount += ", transcription unpriced" if ears else ", not all of it priced"
     return amount if turn.billed else f"would cost {amount}"
-
-
-def dollars(cost: Cost) -> str:
-    """Return an amount: four places, and what is less is not $0."""
-    return "under $0.0001" if 0 < cost < 0.0001 else str(cost)
 
 
 def model(turn: TurnView) -> str:

@@ -55,7 +55,5 @@ class LatencyView(Latency, Displayable):
         lines = [f"Latency, in ms from {since}:"]
         for name in MEASURES:
             start = " after committed" if name == "commit_to_audio" else ""
-            lines.append(
-                f"  {name:<16}{milliseconds(getattr(self, name)):>10}{start}  ({self.clocks(name)})"
-            )
+            lines.append(f"  {name:<16}{milliseconds(getattr(self, name)):>10}{start}  ({self.clocks(name)})")
         return "\n".join(lines)

@@ -100,9 +100,9 @@ class TurnTimes:
 
     @property
     def playback(self) -> list[tuple[float, float]]:
-        """When the audio of each response was played, as (start, end), if playback began with its first audio.
+        """When the audio of each response played, as (start, end), if playback began with its first audio.
 
-        The responses of a turn are played one after the other.
+        The responses of a turn play one after the other.
         """
         found, free = [], -math.inf
         for marks, seconds in self.responses:
@@ -126,7 +126,9 @@ class TurnTimes:
     def _user(self) -> Iterator[Span]:
         marks = self.marks
         if {"speech_begin", "speech_end"} <= set(marks):
-            yield Span("user", "speech", marks["speech_begin"], marks["speech_end"], "as the server placed it")
+            yield Span(
+                "user", "speech", marks["speech_begin"], marks["speech_end"], "as the server placed it"
+            )
         elif self._computed:
             yield from self._computed
         elif {"speech_started", "speech_stopped"} <= set(marks):

@@ -54,7 +54,7 @@ _ABOUT_USAGE = ("response.done", "rate_limits.updated", "conversation.item.input
 class UsageView(Displayable):
     """What a session used. The counts of ``total``, such as ``total_tokens``, can be read from it directly.
 
-    It does not change when the session goes on. ``budget`` has a gauge for each limit of the session's budget.
+    It does not change as the session goes on. ``budget`` has a gauge for each limit of the session's budget.
     """
 
     renderer = "rtnb.render.usage_card:usage_html"
@@ -164,9 +164,10 @@ class UsageView(Displayable):
         """What the card shows as bars: context, longest answer, cached input, budget and rate limits."""
         meters: list[Meter] = []
         if self.turns:
-            known = self.cached_share is not None
-            cached = (self.cached_tokens, self.input_tokens) if known else (None, None)
-            meters = [self.context, self.output, Gauge("cached", *cached, "input tokens", warns=False)]
+            cached: float | None = None if self.cached_share is None else self.total.cached_tokens
+            most = None if cached is None else self.total.input_tokens
+            share = Gauge("cached", cached, most, "input tokens", warns=False)
+            meters = [self.context, self.output, share]
         return [*meters, *self.budget, *self.limits]
 
     @property

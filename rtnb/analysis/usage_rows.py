@@ -26,7 +26,7 @@ class Row:
     usage: Usage
     """The tokens that the service reported."""
     cost: Cost | None
-    """US dollars; None where a price or all usage is unknown. ``cost.excludes`` names what is not included."""
+    """US dollars; None where a price or all usage is unknown. ``cost.excludes`` is what is not included."""
     context: int | None
     """Tokens of the conversation with the turn's last answer; None for unknown, and out of band."""
     longest: int | None

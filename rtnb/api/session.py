@@ -11,8 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.session import SessionView
 from ..analysis.gauges import Gauge
+from ..analysis.session import SessionView
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
 from ..protocol.events import Event, as_object

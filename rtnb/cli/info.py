@@ -43,7 +43,6 @@ def run(args: argparse.Namespace) -> int:
 def _said(recording: Recording) -> list[tuple[str, str]]:
     """Return in words what is in it; where it comes from its provenance tells."""
     from ..formatting import duration
-    from ..render.usage_card import money
 
     used, log, count = recording.usage, recording.log, len(recording.turns)
     turns = f"{count:,} turn{'' if count == 1 else 's'}"
@@ -55,7 +54,7 @@ def _said(recording: Recording) -> list[tuple[str, str]]:
         ("most frequent", most),
         ("tokens", str(used.total) if used.known else "unknown"),
         ("context", str(used.context)),
-        ("money", money(used)),
+        ("money", used.cost_text),
         ("not in it", ", ".join(used.cost.excludes) if used.cost is not None else ""),
         ("disagreements", "; ".join(used.problems)),
     ]

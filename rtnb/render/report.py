@@ -17,8 +17,7 @@ from ..analysis import labels
 from ..analysis.latency import CLOCK_MEANINGS, CLOCK_WORDS
 from ..analysis.provenance import Provenance
 from ..analysis.session import SessionView
-from ..analysis.spans import TurnTimes
-from ..analysis.timeline import TIMELINE_STYLE, Timeline
+from ..analysis.timeline import Timeline
 from ..analysis.turn import TurnView
 from ..audio import Clip
 from ..formatting import clock, duration, milliseconds
@@ -27,10 +26,12 @@ from ..protocol.usage import Cost
 from ..redaction import clean, clean_html
 from .audio_player import opus, waveform_html
 from .event_table import events_html
-from .html import data_uri
+from .html import data_uri, stylesheet
 from .report_style import CSS, POLICY, SCRIPT
 from .style import STYLE
+from .timeline_card import SHEETS, timeline_section
 from .turn_card import card_html
+from .usage_card import usage_html
 
 __all__ = ["Report", "Sound"]
 
@@ -135,10 +136,10 @@ class Report:
 
     def html(self) -> str:
         """Return the page."""
-        timeline = Timeline([TurnTimes.of(turn) for turn in self.turns], whole=True)
+        timeline = Timeline([turn.times for turn in self.turns], whole=True)
         turns = self._turns()
         sections = {
-            "timeline": timeline.html(link=lambda turn: f"#turn-{turn.number}"),
+            "timeline": timeline_section(timeline, link=lambda turn: f"#turn-{turn.number}"),
             "turns": turns,
             "transcript": self._transcript(),
             "usage": self._usage(),
@@ -162,7 +163,7 @@ class Report:
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<meta name="referrer" content="no-referrer">'
             '<meta name="generator" content="rtnb">'
-            f"<title>{clean_html(escape(self.title))}</title>{STYLE}{TIMELINE_STYLE}<style>{CSS}</style></head>"
+            f"<title>{clean_html(escape(self.title))}</title>{STYLE}{stylesheet(*SHEETS)}<style>{CSS}</style></head>"
             f"<body>{clean_html(body)}<script>{SCRIPT}</script></body></html>\n"
         )
         return _LEAD.sub(lambda found: self.sound.pieces[int(found[1])], page)
@@ -224,7 +225,7 @@ class Report:
             began = min(turn.marks.values(), default=None)
             at = "at an unknown time" if began is None else f"at {clock(began)}"
             status = f"<span{_bad(turn)}>{_plain(turn.status)}</span>"
-            marks = Timeline([TurnTimes.of(turn)]).html()
+            marks = timeline_section(turn.timeline)
             cards.append(
                 f'<article class="turn" id="turn-{turn.number}"><h3>Turn {turn.number} '
                 f"<small>{status} · {at}</small></h3>{card_html(turn, self.sound, notes=False)}"
@@ -256,7 +257,7 @@ class Report:
         return f'<dl class="transcript">{"".join(rows)}</dl>'
 
     def _usage(self) -> str:
-        return str(self.view.usage._repr_mimebundle_()["text/html"])
+        return usage_html(self.view.usage)
 
     def _session(self) -> str:
         session = self.view.state.session
@@ -302,7 +303,7 @@ def _plain(status: str) -> str:
 
 
 def _money(cost: Cost | None) -> str:
-    return "unpriced" if cost is None else labels.dollars(cost) if cost else "$0"
+    return "unpriced" if cost is None else str(cost)
 
 
 def _line(turn: TurnView, t: float | None, who: str, said: str) -> str:

@@ -65,7 +65,7 @@ h3 .bad{{color:var(--jp-error-color1)}}
 article.turn{{margin:0 0 30px;padding:10px 0 0}}
 article.turn:target h3,article.turn.playing h3{{color:var(--jp-brand-color1)}}
 .lede{{max-width:58rem;margin:0 0 12px;color:var(--jp-ui-font-color2)}}
-.rtnb-turn.rtnb-turn,.rtnb-table.rtnb-table{{max-width:58rem}}
+.rtnb-turn.rtnb-turn,.rtnb-table.rtnb-table,.rtnb-card.rtnb-card{{max-width:58rem}}
 .report-table table{{border-collapse:collapse;font-size:.93rem;width:100%;max-width:58rem}}
 .report-table th{{text-align:left;font-weight:400;color:var(--jp-ui-font-color2);vertical-align:top;
 padding:4px 22px 4px 0;white-space:nowrap}}

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 import htpy
-from htpy import Element, Node
+from htpy import Element, Node, VoidElement
 from markupsafe import Markup
 
 from .html import data_uri
@@ -45,7 +45,7 @@ def document(width: float, height: float, body: Node, **attributes: str) -> Elem
     return htpy.svg(size, xmlns="http://www.w3.org/2000/svg", **attributes)[body]
 
 
-def image(svg: Element, alt: str, **attributes: str) -> Element:
+def image(svg: Element, alt: str, **attributes: str) -> VoidElement:
     """Return an SVG document as an ``<img>``, which a notebook keeps where it is not trusted."""
     source = data_uri(str(svg).encode(), "image/svg+xml")
     return htpy.img(".rtnb-drawn", src=source, alt=alt, **attributes)
@@ -109,14 +109,11 @@ class Drawing:
         if not self.as_image:
             return Markup(document(width, height, body, role="img", aria_label=label, **common))
         svg = document(width, height, [*self._paths(), body], color=INK, **common)
-        boxes = (
-            htpy.span(
-                ".rtnb-spot",
-                style=f"left:{x / width:.2%};top:{y / height:.2%};width:{w / width:.2%};height:{h / height:.2%}",
-                title=title,
-            )
-            for x, y, w, h, title in self._titles
-        )
+        boxes = []
+        for x, y, wide, tall, title in self._titles:
+            shares = {"left": x / width, "top": y / height, "width": wide / width, "height": tall / height}
+            style = ";".join(f"{name}:{share:.2%}" for name, share in shares.items())
+            boxes.append(htpy.span(".rtnb-spot", style=style, title=title))
         return Markup(htpy.div(".rtnb-frame")[image(svg, label, style="max-width:100%"), boxes])
 
     def _paths(self) -> Iterator[Element]:
