@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -165,8 +166,8 @@ def _spans(turns: Sequence[TurnTimes]) -> list[tuple[TurnTimes, Span]]:
     found = []
     starts = sorted(turn.start for turn in turns if turn.start is not None)
     for turn in turns:
-        begins = turn.start
-        following = next((start for start in starts if begins is not None and start > begins), math.inf)
+        place = len(starts) if turn.start is None else bisect_right(starts, turn.start)
+        following = starts[place] if place < len(starts) else math.inf
         for span in turn.spans():
             end = min(span.end, following) if span.kind in ("speaking", "not_played") else span.end
             if span.kind in _DRAWN and end > span.start:
@@ -241,7 +242,7 @@ def bars_svg(
     """Draw a row per turn: how long it took to the first sound, and how long the answer lasted.
 
     ``room`` is what ``scales`` returns for the whole session, so that all its pictures compare. The figures
-    of a ``compact`` picture stand in one column of text each, and only every fifth turn has a number.
+    of a ``compact`` picture stand in two columns, and only every fifth turn has a number.
     """
     panels = (
         _Panel(_LEFT, _WAITING, room[0], "from the end of input to the first sound"),
@@ -258,34 +259,38 @@ def bars_svg(
             line = f"M{n(x)} 16V{height - 16}"
             parts.append(htpy.path(d=line, stroke="currentColor", stroke_opacity=".16"))
             parts.append(drawing.text(x, height - 4, f"{k * step:g} s", anchor="middle", soft=True))
-    rows = [_row(drawing, turn, 18 + k * _STEP, panels) for k, turn in enumerate(turns)]
-    if compact:
-        numbers = [(44.0, y, str(turn.number)) for turn, (_, (_, y, _), _) in zip(turns, rows, strict=True)]
-        parts += [
-            drawing.column(numbers[::5], anchor="end"),
-            drawing.column(waiting for _, waiting, _ in rows),
-            drawing.column(answer for _, _, answer in rows),
+    columns: tuple[list[tuple[float, str]], ...] = ([], [], [])
+    for k, turn in enumerate(turns):
+        y = 18 + k * _STEP
+        baseline = y + _BAR / 2 + 4
+        bars, ends = _bars(drawing, turn, y, panels)
+        figures = _figures(turn)
+        if compact:
+            texts = ("" if k % 5 else str(turn.number), *figures)
+            for column, text in zip(columns, texts, strict=True):
+                if text:
+                    column.append((baseline, text))
+            continue
+        number = drawing.text(44, baseline, str(turn.number), anchor="end", fill=_bad(turn))
+        labels = [
+            drawing.text(x, baseline, figure, soft=figure == "unknown")
+            for x, figure in zip(ends, figures, strict=True)
         ]
-    else:
-        for turn, (bars, *figures) in zip(turns, rows, strict=True):
-            number = drawing.text(44, figures[0][1], str(turn.number), anchor="end", fill=_bad(turn))
-            labels = [drawing.text(*figure, soft=figure[2] == "unknown") for figure in figures]
-            parts.append(_linked(htpy.g[number, bars, labels], turn, link))
+        parts.append(_linked(htpy.g[number, bars, labels], turn, link))
+    if compact:
+        places = (44, _ANSWER - 14, _WIDTH)
+        parts += [drawing.column(x, column) for x, column in zip(places, columns, strict=True)]
     label = "A row per turn: waiting for the first sound, then the answer. The table below has the same data."
     return drawing.finish(_WIDTH, height, label, parts)
 
 
-_Figure = tuple[float, float, str]
-"""A text and where it stands: (x, y, text)."""
-
-
-def _row(
-    drawing: Drawing, turn: TurnTimes, y: float, panels: tuple[_Panel, _Panel]
-) -> tuple[list[Node], _Figure, _Figure]:
-    """Return the bars of a turn, and the figures beside them."""
+def _bars(
+    drawing: Drawing, turn: TurnTimes, y: float, panels: Sequence[_Panel]
+) -> tuple[list[Node], list[float]]:
+    """Return the bars of a turn in both panels, and where the figures after them begin."""
     bars: list[Node] = []
-    figures: list[_Figure] = []
-    for panel, pieces, say in zip(panels, _parts(turn), (_waiting, _answer), strict=True):
+    ends: list[float] = []
+    for panel, pieces in zip(panels, _parts(turn), strict=True):
         x, total = panel.x, sum(seconds for _, seconds in pieces)
         broken = total > panel.seconds * 1.001
         end = panel.x + panel.width - (_BROKEN + 4 if broken else 0)
@@ -299,21 +304,22 @@ def _row(
         if broken:
             bars.append(drawing.bar(x + 4, y, _BROKEN, _BAR, kind, f"{title}; longer than is drawn"))
             x = panel.x + panel.width
-        figures.append((x + 5, y + _BAR / 2 + 4, say(turn, pieces, total)))
-    return bars, figures[0], figures[1]
+        ends.append(x + 5)
+    return bars, ends
 
 
-def _waiting(turn: TurnTimes, pieces: Sequence[tuple[str, float]], total: float) -> str:
-    return f"{milliseconds(total * 1000)} ms" if pieces else "unknown"
-
-
-def _answer(turn: TurnTimes, pieces: Sequence[tuple[str, float]], total: float) -> str:
+def _figures(turn: TurnTimes) -> tuple[str, str]:
+    """Return how long a turn waited and how long its answer is, as text."""
+    waiting, answer = _parts(turn)
+    waited, total = (sum(seconds for _, seconds in pieces) for pieces in (waiting, answer))
     status = "" if turn.status == "completed" else turn.status.replace("_", " ")
-    if not pieces:
-        return status or "unknown"
-    if any(kind == "not_played" for kind, _ in pieces) and turn.played is not None:
-        return f"{turn.played:.1f} of {total:.1f} s played"
-    return f"{total:.1f} s" + (f", {status}" if status else "")
+    if not answer:
+        figure = status or "unknown"
+    elif any(kind == "not_played" for kind, _ in answer) and turn.played is not None:
+        figure = f"{turn.played:.1f} of {total:.1f} s played"
+    else:
+        figure = f"{total:.1f} s" + (f", {status}" if status else "")
+    return f"{milliseconds(waited * 1000)} ms" if waiting else "unknown", figure
 
 
 _ROW_WORDS = {**KINDS, "thinking": "Until the first sound", "arriving": "The answer was written"}

@@ -42,8 +42,8 @@ __all__ = ["SHEETS", "percentiles_html", "timeline_html", "timeline_section"]
 SHEETS = ("card.css", "timeline.css")
 """The style sheets that a timeline needs."""
 
-_MOST_ROWS = 400
-"""Turns in the table of marks of a page; of more, the data frame has all."""
+_MOST_ROWS, _MOST_SAVED = 400, 50
+"""Turns in the table of marks: of a page, and of what a notebook saves. The data frame has all."""
 
 
 def timeline_html(timeline: Timeline) -> str:
@@ -117,7 +117,7 @@ def _session(timeline: Timeline, link: Link | None, as_image: bool) -> Fragment:
         pictures,
         _spreads(timeline.percentiles()),
         _playback(kinds),
-        _marks(turns, COMPACT if as_image else _MOST_ROWS),
+        _marks(turns, _MOST_SAVED if as_image else _MOST_ROWS),
     ]
 
 
