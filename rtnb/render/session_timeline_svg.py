@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from ..analysis.spans import KINDS, Span, TurnTimes
 from ..formatting import milliseconds
-from .svg import BAD, Drawing, n, ticks
+from .svg import BAD, LETTER, Drawing, n, ticks
 
 __all__ = ["COMPACT", "Link", "bars_svg", "fold", "scales", "seen", "strip_svg"]
 
@@ -154,10 +154,11 @@ class _Strip:
                 continue
             row = int(start // self.length)
             x, label = self._x(start, row), f"turn {turn.number}"
-            if (row, x) >= free:
+            end = x + LETTER * len(label)
+            if (row, x) >= free and end <= _WIDTH:
                 number = drawing.text(x, row * _TALL + 13, label, fill=_bad(turn))
                 parts.append(_linked(number, turn, link))
-                free = (row, x + 6.4 * len(label) + 6)
+                free = (row, end + 6)
         return parts
 
 

@@ -13,7 +13,19 @@ from markupsafe import Markup
 from .html import data_uri
 from .palette import BAD, INK
 
-__all__ = ["BAD", "COLOURS", "Drawing", "document", "hatched", "image", "legend", "n", "rows_for", "ticks"]
+__all__ = [
+    "BAD",
+    "COLOURS",
+    "LETTER",
+    "Drawing",
+    "document",
+    "hatched",
+    "image",
+    "legend",
+    "n",
+    "rows_for",
+    "ticks",
+]
 
 # Mid-tones: at least 3:1 against white and against #111.
 COLOURS = {
@@ -30,7 +42,8 @@ COLOURS = {
 
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 _GAP = 7.0
-_LETTER = 6.4  # pixels of a letter at 12 px, at most
+LETTER = 6.4
+"""Pixels of a letter at 12 px, at most."""
 _HATCH = 5
 
 
@@ -65,6 +78,7 @@ class Drawing:
         self.as_image = as_image
         self.compact = compact
         self._titles: list[tuple[float, float, float, float, str]] = []
+        self._hatches = False
         self._bars: dict[tuple[str, float], list[tuple[float, int, int]]] = defaultdict(list)
 
     def bar(self, x: float, y: float, width: float, height: float, kind: str, title: str) -> Node:
@@ -74,11 +88,19 @@ class Drawing:
             self._bars[kind, height].append((y, start, max(round(x + width), start + 1)))
             return None
         width = max(width, 1.0)
-        if kind == "not_played":
+        if kind == "not_played" and not self.as_image:
             shape: Node = hatched(x, y, width, height)
         else:
-            shape = htpy.rect(x=n(x), y=n(y), width=n(width), height=n(height), rx="1.5", fill=COLOURS[kind])
+            place = {"x": n(x), "y": n(y), "width": n(width), "height": n(height), "rx": "1.5"}
+            shape = htpy.rect(place, fill=self._fill(kind))
         return self.titled(shape, (x, y, width, height), title)
+
+    def _fill(self, kind: str) -> str:
+        """Return the fill of a bar that is not drawn as ``hatched``."""
+        if kind == "not_played":
+            self._hatches = True
+            return "url(#hatch)"
+        return COLOURS[kind]
 
     def titled(self, shape: Node, box: tuple[float, float, float, float], title: str) -> Node:
         """Return a shape that shows a title when the pointer is in ``box``: x, y, width and height."""
@@ -105,7 +127,9 @@ class Drawing:
         common = {"fill": "currentColor", "font_family": "system-ui,sans-serif", "font_size": "12"}
         if not self.as_image:
             return Markup(document(width, height, body, role="img", aria_label=label, **common))
-        svg = document(width, height, [*self._paths(), body], color=INK, **common)
+        paths = list(self._paths())
+        pattern = _pattern() if self._hatches else None
+        svg = document(width, height, [pattern, paths, body], color=INK, **common)
         boxes = []
         for x, y, wide, tall, title in self._titles:
             shares = {"left": x / width, "top": y / height, "width": wide / width, "height": tall / height}
@@ -115,8 +139,6 @@ class Drawing:
 
     def _paths(self) -> Iterator[Element]:
         """Yield a path for all bars of a kind and height, those that touch in one piece."""
-        if any(kind == "not_played" for kind, _ in self._bars):
-            yield _pattern()
         for (kind, height), bars in self._bars.items():
             pieces: list[tuple[float, int, int]] = []
             for y, start, end in sorted(bars):
@@ -129,8 +151,7 @@ class Drawing:
                 line += f"m{n(start - at)} 0" if y == row else f"M{n(start)} {n(y + height / 2)}"
                 line += f"h{n(end - start)}"
                 row, at = y, end
-            stroke = "url(#hatch)" if kind == "not_played" else COLOURS[kind]
-            yield htpy.path(d=line, stroke=stroke, stroke_width=n(height))
+            yield htpy.path(d=line, stroke=self._fill(kind), stroke_width=n(height))
 
 
 def hatched(x: float, y: float, width: float, height: float) -> list[Element]:
@@ -172,7 +193,7 @@ def rows_for(labels: Sequence[tuple[float, str]]) -> list[int]:
     begins: list[float] = []  # of each row, where its leftmost text begins
     for place in range(len(labels) - 1, -1, -1):
         x, text = labels[place]
-        end = x + len(text) * _LETTER + _GAP
+        end = x + len(text) * LETTER + _GAP
         row = next((row for row, begin in enumerate(begins) if end <= begin), len(begins))
         if row == len(begins):
             begins.append(x)

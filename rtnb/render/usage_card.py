@@ -81,7 +81,7 @@ def _meters(meters: list[Meter]) -> Node:
         tr[
             th(".rtnb-first", scope="row")[meter.label],
             td[_image(_meter(meter), "unknown" if meter.share is None else percent(meter.share))],
-            td(".rtnb-word", {".rtnb-none": meter.share is None})[str(meter)],
+            td(class_=["rtnb-word", {"rtnb-none": meter.share is None}])[str(meter)],
         ]
         for meter in meters
     ]
@@ -121,7 +121,7 @@ def _row(row: Row, columns: list[Column], top: int) -> Element:
     tokens = row.usage.total_tokens
     return tr[
         th(".rtnb-first", scope="row")[row.turn, status],
-        (td({".rtnb-none": text in _QUIET})[text] for text in cells),
+        (td(class_={"rtnb-none": text in _QUIET})[text] for text in cells),
         td(".rtnb-word")[_image(_stack(row, top), f"{tokens:,} tokens") if tokens else None],
     ]
 
