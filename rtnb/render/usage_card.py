@@ -193,7 +193,7 @@ def _notes(view: UsageView) -> list[str]:
     else:
         notes.append(f"Not all that was used has a known price at {view.model.id}.")
     if not view.billed:
-        notes.append(labels.honest(view.engine, view.model.id) or "Not billed.")
+        notes.append(labels.engine_note(view.engine, view.model.id) or "Not billed.")
     if view.unknown:
         notes.append(f"{_unknown(view)[0].upper()}{_unknown(view)[1:]}: they are not in the sums.")
     return notes
