@@ -14,6 +14,8 @@ from functools import lru_cache
 from html import escape, unescape
 from urllib.parse import quote, quote_plus
 
+from markupsafe import escape as markup
+
 __all__ = [
     "MARK",
     "clean",
@@ -197,6 +199,10 @@ def plain(text: str) -> str:
     return text.replace("\r\n", "\n").translate(_CONTROLS)
 
 
+_QUOTES = (escape('"'), str(markup('"')))
+"""A quotation mark as the standard library escapes it, and as markupsafe does."""
+
+
 def clean_html(page: str) -> str:
     """Return HTML with the keys overwritten that stand in its text, also where they came in many pieces.
 
@@ -208,7 +214,8 @@ def clean_html(page: str) -> str:
     found = {plain[start:end].decode("utf-8", "replace") for start, end in secrets(plain, known)}
     for key in sorted(found, key=len, reverse=True):
         if len(key) >= _LEAST:
-            before = "" if key in known or any(map(str.isdigit, key)) else escape('"')
-            for form in {key, escape(key)}:
-                page = page.replace(before + form, before + MARK.decode() * len(form))
+            sure = key in known or any(map(str.isdigit, key))
+            for before in ("",) if sure else _QUOTES:
+                for form in {key, escape(key), str(markup(key))}:
+                    page = page.replace(before + form, before + MARK.decode() * len(form))
     return redact(page.encode("utf-8", "replace"), known)[0].decode()

@@ -1,4 +1,4 @@
-"""A log as JSON Lines, and back: one event a line, from which every frame comes again byte for byte."""
+"""A log as JSON Lines, and back: one event a line, from which every frame is restored byte for byte."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _MOST_SECONDS = 4e9  # of either clock; as nanoseconds their difference still ha
 def lines(log: Iterable[Entry], head: Mapping[str, object] | None = None) -> Iterator[bytes]:
     """Yield each event as a line of JSON: index, t (seconds), wall, direction, type, turn and the frame.
 
-    ``event`` is the frame as JSON; where that is not the frame again byte for byte, ``raw`` is its text, or
-    ``base64`` its bytes. The first line has ``session`` too: ``head``, such as with whom it was.
+    ``event`` is the frame as JSON; if that does not restore the frame byte for byte, ``raw`` is its text, or
+    ``base64`` its bytes. The first line has ``session`` too: ``head``, such as what the session was with.
     """
     for entry in log:
         row: dict[str, object] = {"index": entry.index, "t": entry.t, "wall": entry.wall}
@@ -56,9 +56,9 @@ def _frame(frame: bytes) -> dict[str, object]:
 def write(
     log: Iterable[Entry], path: str | os.PathLike[str], head: Mapping[str, object] | None = None
 ) -> Path:
-    """Write events to a file as JSON Lines, keys made unreadable, and return its path.
+    """Write events to a file as JSON Lines, keys redacted, and return its path.
 
-    Raises RecordingError where it cannot be written.
+    Raises RecordingError if it cannot be written.
     """
     path = Path(path)
     try:
@@ -79,12 +79,12 @@ def _cleaned(log: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any]]:
-    """Read what `lines` gives and return the record of it, and the ``head``; times count from the first line.
+    """Read what `lines` yields and return its state and the ``head``; times count from the first line.
 
     A line needs ``t``, ``wall``, ``direction``, and the frame as ``raw``, ``base64`` or ``event``; types and
-    turns are found anew. Empty lines are passed over.
+    turns are determined again. Empty lines are skipped.
 
-    Raises RecordingError: no such file, or a line that is none of those, with its number.
+    Raises RecordingError: no such file, or an invalid line, with its number.
     """
     state, head = SessionState(), {}
     name = repr(str(path))
@@ -105,9 +105,7 @@ def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any]]:
     except OSError as error:
         raise RecordingError(f"{name} cannot be read: {error.strerror or error}") from None
     if not len(state.log):
-        raise RecordingError(
-            f"{name} holds no event: it should have one in each line, as to_jsonl writes them"
-        )
+        raise RecordingError(f"{name} contains no events: expected one in each line, as to_jsonl writes them")
     return state, head
 
 
@@ -115,12 +113,12 @@ def _row(line: bytes) -> dict[str, Any]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON ({error})") from None
+        raise ValueError(f"not JSON ({error})") from None
     if not isinstance(row, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("expected a JSON object")
     direction = row.get("direction")
     if direction not in ("client", "server"):
-        raise ValueError(f"its direction is 'client' or 'server', not {direction!r:.40}")
+        raise ValueError(f"expected the direction 'client' or 'server', got {direction!r:.40}")
     return row
 
 
@@ -131,16 +129,16 @@ def _bytes(row: dict[str, Any]) -> bytes:
         try:
             return b64decode(row["base64"], validate=True)
         except ValueError:
-            raise ValueError("its base64 is damaged") from None
+            raise ValueError("its base64 is invalid") from None
     if "event" in row:
         return orjson.dumps(row["event"])
-    raise ValueError("it has no event: the frame stands in 'event', 'raw' or 'base64'")
+    raise ValueError("no event: expected the frame in 'event', 'raw' or 'base64'")
 
 
 def _nanoseconds(row: dict[str, Any], name: str) -> int:
     seconds: Any = row.get(name)
     known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and isfinite(seconds)
     if not known or abs(seconds) > _MOST_SECONDS:
-        raise ValueError(f"its {name!r} is a number of seconds, not {seconds!r:.40}")
+        raise ValueError(f"expected {name!r} in seconds, got {seconds!r:.40}")
     nanoseconds: int = round(seconds * 1e9)
     return nanoseconds

@@ -1,8 +1,8 @@
 """The rows that a view of events shows: each event in exactly one, the deltas of one item together.
 
-Between two events that are no deltas, all deltas of one type, item and turn make one row, where the first of
-them stood: text, sound and a microphone that alternate are three rows and not hundreds. Collapsing is the
-view's alone; every event is kept and can be told from its row, and the row from the event.
+Between two events that are not deltas, all deltas of one type, item and turn make one row, where the first of
+them stood: text, sound and a microphone that alternate are three rows and not hundreds. Collapsing is for
+display only: every event is kept, and leads to its row as the row leads to it.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Rows:
         self._row_turn.append(turn)
         return len(self._first) - 1
 
-    # The columns, as copies: no view of an array may live when it grows.
+    # The columns, as copies: an array with a live view cannot grow.
 
     @property
     def row_of(self) -> NDArray[np.int32]:

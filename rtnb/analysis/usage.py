@@ -201,7 +201,7 @@ class UsageView(Displayable):
         else:
             notes.append(f"Not everything that was used has a known price at {self.model.id}.")
         if not self.billed:
-            notes.append(labels.honest(self.engine, self.model.id) or "Not billed.")
+            notes.append(labels.engine_note(self.engine, self.model.id) or "Not billed.")
         if self.unknown:
             notes.append(f"{self._unreported}: not included in the totals.")
         return notes

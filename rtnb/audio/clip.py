@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from rtnb.audio import codecs, files
 from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_rate, resample, short
+from rtnb.displayable import Displayable
 from rtnb.errors import AudioError
 from rtnb.formatting import duration, peak_level
-from rtnb.render.audio_player import clip_html
 
 __all__ = ["Clip"]
 
@@ -24,7 +24,7 @@ _FULL_SCALE = 32_766 / 32_768  # the largest but one of 16 bits: some converters
 _CUT_OFF = 3
 
 
-class Clip:
+class Clip(Displayable):
     """A piece of sound: mono samples and their rate. It never changes; every method gives a new one.
 
     Parameters
@@ -56,6 +56,7 @@ class Clip:
     """
 
     __slots__ = ("_hash", "_info", "_rate", "_samples")
+    renderer = "rtnb.render.audio_player:clip_html"
 
     def __init__(self, samples: Any, rate: int, *, info: Mapping[str, Any] | None = None) -> None:
         self._samples: Samples = as_mono(samples)
@@ -404,9 +405,6 @@ class Clip:
         if not len(self._samples):
             return f"Clip(empty, {rate})"
         return f"Clip({duration(self.seconds)}, {rate}, {peak_level(self.peak_db)})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": clip_html(self)}
 
 
 def _restore(samples: Samples, rate: int, info: Mapping[str, Any]) -> Clip:

@@ -352,7 +352,7 @@ class _Answer:
                 f"First audio {turn.latency.first_audio:.0f} ms after the end of speech; for "
                 f"{self.silence * 1000 / pace:.0f} ms of that the server waited, to be sure of the end."
             )
-        for said in (labels.tokens(turn.usage), labels.money(turn), labels.speaker(turn)):
+        for said in (labels.tokens(turn.usage), labels.money(turn), labels.answer_note(turn)):
             if said:
                 yield said[0].upper() + said[1:]
         if sound is not None:

@@ -17,7 +17,7 @@ __all__ = ["add_parser", "run"]
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     """Add the command and return its parser."""
-    from ..recordings.export import MAX_MB
+    from ..render.report import MAX_MB
 
     parser = subparsers.add_parser(
         "report",
@@ -45,11 +45,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return 0. Raises RecordingError or ArgumentError for what cannot be done."""
     from ..recordings import open
-    from ..recordings.export import write_report
+    from ..render.report import write_report
 
+    recording = open(args.file)
     page = write_report(
-        open(args.file),
+        recording,
         fresh(args.out, force=args.force),
+        origin=recording.provenance,
         title=args.title,
         audio=not args.no_audio,
         max_mb=args.max_mb,

@@ -9,15 +9,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from ..audio import Clip
+from ..displayable import Displayable
 from ..errors import ArgumentError, AudioError
 from ..formatting import duration, peak_level
-from ..render.audio_player import player_html, waveform_html
-from ..render.style import STYLE
 
 __all__ = ["ClipStore", "StoredClip", "notebook_path"]
 
@@ -39,8 +37,10 @@ def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredClip:
-    """A clip that lies beside the notebook. ``text`` is what the cell said when it was made."""
+class StoredClip(Displayable):
+    """A clip that is stored beside the notebook. ``text`` is the cell's text when it was stored."""
+
+    renderer = "rtnb.render.audio_player:stored_clip_html"
 
     name: str
     path: Path
@@ -49,32 +49,19 @@ class StoredClip:
     clip: Clip
     text: str
     now: str = ""
-    """What the cell says now, where that is something else."""
+    """The cell's text now, if it has changed; else ""."""
 
     def __repr__(self) -> str:
         return f"{self.name} = {self.clip!r}, stored in {self.place}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._html()}
+    @property
+    def note(self) -> str:
+        """A sentence if the cell's text has changed since the clip was stored; else ""."""
+        return "The cell has another text now; --again replaces the clip." if self.now else ""
 
-    def _html(self) -> str:
-        clip = self.clip
-        said = f'<p class="rtnb-said" dir="auto">{escape(self.text)}</p>' if self.text else ""
-        if self.now:
-            said += '<p class="rtnb-none">The cell says something else now; --again makes the clip anew.</p>'
-        picture = waveform_html(clip.samples, clip.rate, width=480, height=48)
-        label = f"Play {self.name}, {duration(clip.seconds)}"
-        player = player_html(clip.samples, clip.rate, label=label, file=self.place)
-        foot = " · ".join(f"<span>{escape(word)}</span>" for word in self._words())
-        return (
-            f'{STYLE}<div class="rtnb-turn" role="group" aria-label="Clip {escape(self.name)}">'
-            f'<div class="rtnb-sides"><div class="rtnb-side rtnb-user">'
-            f'<p class="rtnb-who"><b>{escape(self.name)}</b></p>'
-            f'<div class="rtnb-sound">{picture}{player}</div>{said}</div></div>'
-            f'<p class="rtnb-foot"><small>{foot}</small></p></div>'
-        )
-
-    def _words(self) -> list[str]:
+    @property
+    def facts(self) -> list[str]:
+        """Length, rate, level and origin, in a few words each."""
         clip, info = self.clip, self.clip.info
         words = [duration(clip.seconds), f"{clip.rate / 1000:g} kHz", peak_level(clip.peak_db)]
         if clipped := info.get("clipped_samples"):

@@ -2,102 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pybase64 import b64decode
 
-from ..analysis.provenance import Provenance
-from ..analysis.turn import TurnView
 from ..audio import Clip
-from ..audio.codecs import wire_format
-from ..errors import ArgumentError, RecordingError
+from ..errors import RecordingError
 from ..formatting import clock
+from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from ..protocol.entries import Entry
 from ..protocol.items import Item
-from ..redaction import known_keys, plain, secrets
-from ..render.report import Report, Sound
+from ..redaction import plain
 from .recording import Recording
-from .recording import open as open_recording
 from .scrub_rules import Kind, changed
-from .writer import TELLING, Forms, pieces, save
 
-__all__ = ["MAX_MB", "export", "mix", "provenance", "transcript", "write_report"]
-
-MAX_MB = 25.0
-"""Megabytes of sound that a page holds at most, as it stands there: about an hour and a half of Opus."""
-
-Progress = Callable[[Iterable[TurnView]], Iterable[TurnView]]
-
-
-def write_report(
-    recording: Recording,
-    out: str | os.PathLike[str],
-    *,
-    title: str = "",
-    audio: bool = True,
-    max_mb: float = MAX_MB,
-    progress: Progress = iter,
-    saved: bool = True,
-) -> Path:
-    """Write a recording as one HTML page and return its path.
-
-    The page holds timeline, turns with players, transcript, usage, configuration, provenance and event log,
-    and asks nothing of any network. ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of
-    it are kept as Opus, and the page says what is not. ``saved`` False is for a file that is not kept.
-
-    Raises RecordingError where it cannot be written, ArgumentError for a name that does not end in .html, as
-    the recording itself would be, or for a ``max_mb`` that is no such number.
-    """
-    out = Path(out)
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise ArgumentError(f"{out.name!r} is no name for a page: let it end in .html")
-    if isinstance(max_mb, bool) or not isinstance(max_mb, (int, float)) or not 0 <= max_mb < math.inf:
-        raise ArgumentError(f"max_mb is a number of megabytes, 0 or more, not {max_mb!r:.40}")
-    most = int(max_mb * 1e6) if audio else 0
-    origin = provenance(recording, saved=saved)
-    with tempfile.TemporaryDirectory(prefix="rtnb-") as folder:
-        shown = _without_keys(recording, Path(folder))
-        page = Report(shown, origin, title=title, sound=Sound(most), progress=progress).html()
-    try:
-        out.write_text(page, "utf-8")
-    except OSError as error:
-        raise RecordingError(f"{str(out)!r} cannot be written: {error.strerror or error}") from None
-    return out
-
-
-def provenance(recording: Recording, *, saved: bool = True) -> Provenance:
-    """Return where a recording comes from. The hash of a file that is gone is unknown."""
-    try:
-        with recording.path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        digest = None
-    return Provenance(
-        header=recording.header,
-        file=recording.path.name if saved else "",
-        sha256=digest,
-        frames_sha256=recording.frames_sha256,
-        problem=recording.problem,
-    )
-
-
-def _without_keys(recording: Recording, folder: Path) -> Recording:
-    """Return the recording, or where keys stand in its frames, as others may write them, one without."""
-    keys = known_keys()
-    if not any(secrets(piece.frames, keys) for piece in pieces(recording.state.log)):
-        return recording
-    clean = folder / "clean.rtnb"
-    save(pieces(recording.state.log), dict(recording.header), clean)
-    return open_recording(clean)
-
+__all__ = ["export", "mix", "transcript"]
 
 _RATE = 24_000
 
@@ -156,10 +80,10 @@ def mix(log: Iterable[Entry]) -> NDArray[np.float32]:
 
     What came faster than it can be heard lies end to end, as it was played.
     """
-    forms, parts, ends = Forms(), [], [0, 0]
+    formats, parts, ends = AudioFormats(), [], [0, 0]
     for entry in log:
-        if entry.type in TELLING and entry.direction == "server":
-            forms.hear(entry.type, entry.frame)
+        if entry.type in FORMAT_EVENTS and entry.direction == "server":
+            formats.take(entry.type, entry.frame)
             continue
         found: list[str] = []
 
@@ -170,8 +94,7 @@ def mix(log: Iterable[Entry]) -> NDArray[np.float32]:
 
         changed(entry.direction, entry.data, keep)
         side = 0 if entry.direction == "client" else 1
-        lane = forms.lane(entry.direction)
-        codec = wire_format({"type": lane.type, "rate": lane.rate if lane.type == "audio/pcm" else None})
+        codec = formats.now(entry.direction)
         for text in found:
             try:
                 data = b64decode(text, validate=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping
 from functools import cached_property
@@ -10,18 +11,18 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.events import Events
-from ..analysis.session import SessionView
+from ..analysis.provenance import Provenance
+from ..analysis.session import Overview, SessionView
 from ..analysis.turn import TurnView
 from ..audio import Clip
 from ..errors import ArgumentError, RecordingError
 from ..formatting import duration, moment
 from ..protocol.events import as_object
 from ..protocol.state import TIME_SCALED, SessionState
-from ..render.turn_card import overview_html
+from ..redaction import clean_text
 from .reader import LinesReader, Reader, are_lines
 
 if TYPE_CHECKING:
-    from ..analysis.provenance import Provenance
     from .scrub import ScrubReport
     from .verify import Differences, VerifyResult
 
@@ -82,7 +83,7 @@ class Recording(SessionView):
         """Every frame, both directions: to filter, search, count, and look at."""
         told = ("where", "engine", "billed", "model", "stated_model")
         about = {name: self.header[name] for name in told if name in self.header}
-        return Events(self._reader.log, state=lambda: self.state, about=about, over=True)
+        return Events(self._reader.log, state=lambda: self.state, about=about, finished=True)
 
     @cached_property
     def state(self) -> SessionState:
@@ -136,10 +137,16 @@ class Recording(SessionView):
 
     @cached_property
     def provenance(self) -> Provenance:
-        """Where it comes from: who answered, when, made by what, and the hashes of the file."""
-        from .export import provenance
+        """Where it comes from: what answered, when, written by which versions, and the file's hashes.
 
-        return provenance(self)
+        The hash of a file that has been removed is unknown.
+        """
+        try:
+            with self.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            digest = None
+        return Provenance(self.header, self.path.name, digest, self.frames_sha256, self.problem)
 
     @property
     def seconds(self) -> float:
@@ -180,12 +187,12 @@ class Recording(SessionView):
     ) -> Path:
         """Write one HTML page that holds everything and works offline, and return its path.
 
-        ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. Raises
-        RecordingError where it cannot be written, ArgumentError for a name that does not end in .html.
+        ``audio`` False leaves the audio out; else up to ``max_mb`` megabytes of it are kept, as Opus. Raises
+        RecordingError if it cannot be written, ArgumentError for a name that does not end in .html.
         """
-        from .export import write_report
+        from ..render.report import write_report
 
-        return write_report(self, out, title=title, audio=audio, max_mb=max_mb)
+        return write_report(self, out, origin=self.provenance, title=title, audio=audio, max_mb=max_mb)
 
     def scrub(
         self,
@@ -210,25 +217,23 @@ class Recording(SessionView):
         parts = [f"{len(self.log):,} events", duration(self.seconds), f"with {self.endpoint}"]
         parts += [f"of {made}"] if made else []
         parts += [self.problem] if self.problem else []
-        return f"<Recording {self.path.name}: {', '.join(parts)}>"
+        return clean_text(f"<Recording {self.path.name}: {', '.join(parts)}>")
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._html()}
-
-    def _html(self) -> str:
+    @property
+    def overview(self) -> Overview:
+        """What a notebook shows of it above the turns."""
         head = self.header
-        taken = head.get("scrubbed")
+        scrubbed = head.get("scrubbed")
         facts = (
             f"with {self.endpoint}",
             f"model {self.model}" if self.model else "",
             f"recorded {moment(str(head.get('created') or ''))}",
             duration(self.seconds),
             f"{len(self.log):,} events",
-            f"sound {as_object(head.get('capture')).get('audio', 'lossless')}",
-            f"taken out: {', '.join(map(str, taken))}" if taken else "",
+            f"audio {as_object(head.get('capture')).get('audio', 'lossless')}",
+            f"scrubbed: {', '.join(map(str, scrubbed))}" if scrubbed else "",
         )
-        foot = self.provenance.foot()
-        return overview_html(self, self.path.name, facts, problem=self.problem, rest=foot)
+        return Overview(self.path.name, facts, self.problem, self.provenance)
 
 
 def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:

@@ -21,6 +21,7 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError
+from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from ..protocol.entries import Columns, Entry
 from ..protocol.events import SOUND_DELTAS, Direction, Event, as_object
 from .format import silence
@@ -28,7 +29,7 @@ from .reader import Reader
 from .recording import Recording
 from .recording import open as open_recording
 from .scrub_rules import Kind, Taken, changed, event_of, is_plain, masked, readings, repeats, speaker_of
-from .writer import TELLING, Forms, header, pieces, save, whole_frames
+from .writer import header, pieces, save, whole_frames
 
 __all__ = ["ScrubReport", "ScrubRule", "scrub"]
 
@@ -146,7 +147,7 @@ class _Work:
         self._rule = rule
         self._source = source
         self._pattern = re.compile(rule.matching) if rule.matching else None
-        self._forms = Forms()
+        self._formats = AudioFormats()
         self._ids: dict[str, str] = {}
         self._taken: set[str] = set()
         self.sounds = self.texts = self.frames = 0
@@ -187,11 +188,11 @@ class _Work:
         if not value or not self._covers(value, kind, whose, ids):
             return value
         if kind == "sound":
-            lane = self._forms.lane(direction)
+            codec = self._formats.now(direction)
             size = len(value) * 3 // 4 - value[-2:].count("=")
             self.sounds += 1
-            self.seconds += size / lane.rate / (2 if lane.type == "audio/pcm" else 1)
-            return b64encode(silence(lane.type, size)).decode()
+            self.seconds += size / codec.bytes_per_second
+            return b64encode(silence(codec.type, size)).decode()
         self.texts += 1
         if kind == "text":
             self._taken.add(value)
@@ -241,8 +242,8 @@ class _Work:
 
     def _hear(self, direction: Direction, type: str, frame: bytes) -> Event | None:
         """Note what is known of a frame, and return its event; None where it is none."""
-        if type in TELLING and direction == "server":
-            self._forms.hear(type, frame)
+        if type in FORMAT_EVENTS and direction == "server":
+            self._formats.take(type, frame)
         return event_of(frame)
 
     def _suspects(self, frame: bytes) -> bool:
@@ -264,7 +265,7 @@ class _Work:
 
     def left(self, scrubbed: Recording) -> Iterator[str]:
         """Yield what is still there, one sentence each."""
-        self._forms = Forms()
+        self._formats = AudioFormats()
         taken = Taken(self._taken.union(self._joined()))
         for entry in scrubbed.log:
             event = self._hear(entry.direction, entry.type, entry.frame)
@@ -316,12 +317,12 @@ class _Work:
     def _gone(self, direction: Direction, value: str, kind: Kind) -> bool:
         if kind != "sound":
             return masked(value) == value
-        lane = self._forms.lane(direction)
+        codec = self._formats.now(direction)
         try:
             data = b64decode(value, validate=True)
         except ValueError:
             return False
-        return data == silence(lane.type, len(data))
+        return data == silence(codec.type, len(data))
 
 
 def _texts(recording: Recording) -> Iterator[tuple[str, str]]:

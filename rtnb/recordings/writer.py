@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import sys
@@ -17,59 +18,18 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from .._version import __version__
-from ..audio.codecs import Codec, wire_format
-from ..errors import ArgumentError, AudioError, RecordingError, RtnbError
+from ..errors import ArgumentError, RecordingError, RtnbError
 from ..protocol import models
+from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from ..protocol.entries import SERVER, Columns
-from ..protocol.events import Direction, as_object
+from ..protocol.events import Direction
 from ..protocol.log import Log
 from ..protocol.state import SessionState
 from ..redaction import known_keys, redact
 from . import format
 from .format import Lane
 
-__all__ = ["TELLING", "Forms", "Writer", "header", "named", "pieces", "save", "split", "whole_frames"]
-
-TELLING = frozenset({"session.created", "session.updated", "response.created"})
-"""The server's events that tell a format."""
-
-
-class Forms:
-    """The format of each direction, as the server last told it. A wrong guess costs size and nothing else."""
-
-    def __init__(self) -> None:
-        pcm = wire_format({"type": "audio/pcm", "rate": 24000})
-        self._session = {"client": pcm, "server": pcm}
-        self._now = dict(self._session)
-
-    def lane(self, direction: str) -> Lane:
-        """Return the lane of sound that goes this way now."""
-        codec = self._now[direction]
-        return Lane(direction, codec.type, codec.rate)
-
-    def hear(self, type: str, frame: bytes) -> None:
-        """Take an event of the ``TELLING`` types."""
-        try:
-            event = as_object(orjson.loads(frame))
-        except orjson.JSONDecodeError:
-            return
-        if type == "response.created":
-            self._now["server"] = _told(event.get("response"), "output") or self._session["server"]
-            return
-        for direction, name in (("client", "input"), ("server", "output")):
-            told = _told(event.get("session"), name)
-            if told is not None:
-                self._now[direction] = self._session[direction] = told
-
-
-def _told(where: Any, name: str) -> Codec | None:
-    """Return the format that a session or a response tells; None where it is none, whatever stands there."""
-    form: Any = as_object(as_object(as_object(where).get("audio")).get(name)).get("format")
-    try:
-        return wire_format(form)
-    except AudioError:
-        return None
-
+__all__ = ["Writer", "digests", "header", "named", "pieces", "save", "split", "whole_frames"]
 
 _LIBRARIES = ("numpy", "orjson", "soundfile", "av", "websockets", "hibari-tts", "onnxruntime", "xllamacpp")
 
@@ -177,7 +137,7 @@ class Writer:
         self._opus = opus
         self._copies = copies
         self._keys = tuple(keys)
-        self._forms = Forms()
+        self._formats = AudioFormats()
         self._lanes: dict[format.Lane, int] = {}
         self._ends: dict[int, int] = {}
         self._digests = (hashlib.sha256(), hashlib.sha256()) if digest else None
@@ -251,7 +211,7 @@ class Writer:
 
     def _assign(self, piece: Columns) -> tuple[Any, dict[int, list[bytes]]]:
         """Return the lane of each sound, and the sounds of each lane in order."""
-        telling = {code | SERVER for code, name in enumerate(piece.names) if name in TELLING}
+        telling = {code | SERVER for code, name in enumerate(piece.names) if name in FORMAT_EVENTS}
         rows = [row for row, kind in enumerate(piece.kinds.tolist()) if kind in telling]
         ends = np.cumsum(piece.lengths, dtype=np.int64)
         numbers = np.zeros(len(piece.sound_rows), np.uint8)
@@ -269,10 +229,11 @@ class Writer:
     def _hear(self, piece: Columns, row: int, ends: Any) -> None:
         end = int(ends[row])
         name = piece.names[int(piece.kinds[row]) & (SERVER - 1)]
-        self._forms.hear(name, piece.frames[end - int(piece.lengths[row]) : end])
+        self._formats.take(name, piece.frames[end - int(piece.lengths[row]) : end])
 
-    def _number(self, direction: str) -> int:
-        lane = self._forms.lane(direction)
+    def _number(self, direction: Direction) -> int:
+        codec = self._formats.now(direction)
+        lane = Lane(direction, codec.type, codec.rate)
         if lane not in self._lanes and len(self._lanes) >= _LANES:
             lane = next(iter(self._lanes))  # 256 formats are a peer's game: packed badly, and kept
         return self._lanes.setdefault(lane, len(self._lanes))
@@ -305,6 +266,16 @@ class Writer:
         self._file.write(self._head_chunk())
         self._file.seek(0, os.SEEK_END)
         return tail
+
+
+def digests(groups: Iterable[Columns], head: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the SHA-256 of the recording that ``save`` would write, and of all its frames, as hex digits."""
+    file = io.BytesIO()
+    writer = Writer(file, head, keys=known_keys())
+    for piece in groups:
+        writer.write(piece)
+    tail = writer.end()
+    return hashlib.sha256(file.getbuffer()).hexdigest(), str(tail["sha256"])
 
 
 def split(piece: Columns) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from htpy import Element, caption, details, div, fragment, summary, table, tbody, td, th, thead, tr
+from htpy import Element, caption, details, div, summary, table, tbody, td, th, thead, tr
+from markupsafe import Markup
 
 from ..analysis.latency import CLOCK_WORDS, LatencyView
 from ..formatting import clock, milliseconds
 from ..protocol.timing import CLOCKS, MARKS, MEASURES, WORDS
-from .html import stylesheet
+from .html import markup, stylesheet
 
 __all__ = ["latency_html", "marks_details"]
 
 
-def latency_html(latency: LatencyView) -> str:
+def latency_html(latency: LatencyView) -> Markup:
     """Return a latency as static HTML."""
     since = latency.since
     start = f"from “{WORDS[since]}”: {MARKS[since]}" if since else "from an unknown moment"
@@ -27,7 +28,7 @@ def latency_html(latency: LatencyView) -> str:
         ]
         for name, meaning in MEASURES.items()
     )
-    card = div(".rtnb-tokens.rtnb-card", role="group", aria_label="Latency")[
+    card = div(".rtnb-tokens.rtnb-table.rtnb-framed", role="group", aria_label="Latency")[
         table(".rtnb-stacked")[
             caption[f"Milliseconds {start}."],
             thead[tr[th["latency"], th(".rtnb-n")["ms"], th["until"], th["by which clock"]]],
@@ -35,7 +36,7 @@ def latency_html(latency: LatencyView) -> str:
         ],
         marks_details(latency.marks, since),
     ]
-    return str(fragment[stylesheet("card.css"), card])
+    return markup([stylesheet("table.css", "picture.css"), card])
 
 
 def marks_details(marks: Mapping[str, float], since: str) -> Element:
@@ -58,5 +59,5 @@ def marks_details(marks: Mapping[str, float], since: str) -> Element:
     head = thead[tr[(th[text] for text in heads)]]
     return details[
         summary[f"All {len(marks)} marks"],
-        div(".rtnb-wide")[table[head, tbody[rows]]],
+        div(".rtnb-scrolled")[table[head, tbody[rows]]],
     ]

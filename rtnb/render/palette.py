@@ -32,7 +32,7 @@ INK = "#747a83"
 """The letters of an image: as easy to read on white as on black, since it cannot know what is behind it."""
 
 LIGHT, DARK = 0.9, 1.25
-"""How bright ``card.css`` makes an image in each theme: its letters have a contrast of 4.5:1 and more."""
+"""How bright ``picture.css`` makes an image in each theme: its letters have a contrast of 4.5:1 and more."""
 
 GREY = "#858a93"
 WARN = "#b9770e"

@@ -31,52 +31,52 @@ from ..analysis.timeline import Percentiles, Spread, Timeline
 from ..formatting import milliseconds
 from ..protocol.state import TIME_SCALED
 from ..protocol.timing import MARKS, MEASURES, WORDS
-from .html import stylesheet
+from .html import markup, stylesheet
 from .latency_card import marks_details
 from .session_timeline_svg import COMPACT, Link, bars_svg, fold, scales, seen, strip_svg
 from .svg import legend
 from .turn_timeline_svg import turn_svg
 
-__all__ = ["SHEETS", "percentiles_html", "timeline_html", "timeline_section"]
+__all__ = ["percentiles_html", "timeline_html", "timeline_section"]
 
-SHEETS = ("card.css", "timeline.css")
-"""The style sheets that a timeline needs."""
+_SHEETS = ("table.css", "picture.css", "timeline.css")
+_FRAME = ".rtnb-tokens.rtnb-table.rtnb-framed"
 
 _MOST_ROWS, _MOST_SAVED = 400, 50
 """Turns in the table of marks: of a page, and of what a notebook saves. The data frame has all."""
 
 
-def timeline_html(timeline: Timeline) -> str:
+def timeline_html(timeline: Timeline) -> Markup:
     """Return a timeline as static HTML with its style sheet.
 
     Each picture is an image, which a notebook keeps where it is not trusted.
     """
-    return str(fragment[stylesheet(*SHEETS), _card(timeline, None, as_image=True)])
+    return markup([stylesheet(*_SHEETS), _card(timeline, None, as_image=True)])
 
 
 def timeline_section(timeline: Timeline, link: Link | None = None) -> Markup:
-    """Return a timeline as a part of a page that has the style sheets of ``SHEETS``.
+    """Return a timeline as a part of a page that has table.css, picture.css and timeline.css.
 
     It is drawn in the page's own ink; ``link`` gives the address that a turn leads to.
     """
     return Markup(_card(timeline, link, as_image=False))
 
 
-def percentiles_html(percentiles: Percentiles) -> str:
+def percentiles_html(percentiles: Percentiles) -> Markup:
     """Return the spread of all measures as static HTML."""
-    card = div(".rtnb-tokens.rtnb-card", role="group", aria_label="Percentiles")[_spreads(percentiles)]
-    return str(fragment[stylesheet("card.css"), card])
+    card = div(_FRAME, role="group", aria_label="Percentiles")[_spreads(percentiles)]
+    return markup([stylesheet("table.css"), card])
 
 
 def _card(timeline: Timeline, link: Link | None, *, as_image: bool) -> Element:
     turns = list(timeline)
     if not turns:
-        return div(".rtnb-tokens.rtnb-card.rtnb-timeline")[p(".rtnb-what")["No turns yet."]]
+        return div(f"{_FRAME}.rtnb-timeline")[p(".rtnb-what")["No turns yet."]]
     single = len(turns) == 1 and not timeline.whole
     label = "Timeline of a turn" if single else "Timeline of the session"
     scaled = p(".rtnb-what")[strong[TIME_SCALED]] if any(turn.time_scaled for turn in turns) else None
     inner = _turn(turns[0], as_image) if single else _session(timeline, link, as_image)
-    return div(".rtnb-tokens.rtnb-card.rtnb-timeline", role="group", aria_label=label)[scaled, inner]
+    return div(f"{_FRAME}.rtnb-timeline", role="group", aria_label=label)[scaled, inner]
 
 
 def _turn(times: TurnTimes, as_image: bool) -> Fragment:
@@ -122,7 +122,7 @@ def _session(timeline: Timeline, link: Link | None, as_image: bool) -> Fragment:
 
 
 def _picture(drawn: Markup) -> Node:
-    return div(".rtnb-picture.rtnb-wide")[drawn] if drawn else None
+    return div(".rtnb-picture.rtnb-scrolled")[drawn] if drawn else None
 
 
 def _legend(kinds: set[str]) -> Element:
@@ -186,7 +186,7 @@ def _marks(turns: Sequence[TurnTimes], most: int) -> Element:
     rows = (_marks_row(turn, names) for turn in turns[:most])
     return details[
         summary["All marks of all turns" if more is None else f"All marks of the first {most} turns"],
-        div(".rtnb-wide")[table[caption[about], thead[head], tbody[rows]]],
+        div(".rtnb-scrolled")[table[caption[about], thead[head], tbody[rows]]],
         more,
     ]
 

@@ -15,7 +15,6 @@ from htpy import (
     b,
     br,
     div,
-    fragment,
     li,
     p,
     rect,
@@ -30,11 +29,12 @@ from htpy import (
     tr,
     ul,
 )
+from markupsafe import Markup
 
 from ..analysis.gauges import Meter, percent
 from ..analysis.usage import MOST_ROWS, UsageView
 from ..analysis.usage_rows import Column, Row
-from .html import stylesheet
+from .html import markup, stylesheet
 from .palette import GREY, gauge_colour, hatching, used
 from .svg import document, image, n
 
@@ -49,7 +49,7 @@ _GAP = 3
 _QUIET = ("0", "–", "unknown", "running", "unpriced")
 
 
-def usage_html(view: UsageView) -> str:
+def usage_html(view: UsageView) -> Markup:
     """Return it as static HTML, right without a kernel and readable without its style."""
     head: Node = span(".rtnb-none")["No turns yet."]
     foot = None
@@ -60,14 +60,14 @@ def usage_html(view: UsageView) -> str:
     return _card("Usage", [p(".rtnb-sum")[head], _meters(view.meters), _table(view), problems, foot])
 
 
-def meter_html(meter: Meter) -> str:
+def meter_html(meter: Meter) -> Markup:
     """Return one gauge or limit as static HTML."""
     return _card(meter.label, _meters([meter]))
 
 
-def _card(label: str, inner: Node) -> str:
-    card = div(".rtnb-tokens.rtnb-card.rtnb-usage", role="group", aria_label=label)[inner]
-    return str(fragment[stylesheet("card.css", "usage.css"), card])
+def _card(label: str, inner: Node) -> Markup:
+    card = div(".rtnb-tokens.rtnb-table.rtnb-framed.rtnb-usage", role="group", aria_label=label)[inner]
+    return markup([stylesheet("table.css", "picture.css", "usage.css"), card])
 
 
 def _cost(view: UsageView) -> Node:
@@ -104,7 +104,7 @@ def _table(view: UsageView) -> Node:
         skipped = tr[td(".rtnb-first.rtnb-none", colspan=str(len(columns) + 2))[text]]
     heads = tr[th(".rtnb-first", scope="col")["turn"], (th(scope="col")[one.head] for one in columns), th]
     totals = tr[th(".rtnb-first", scope="row")["all"], (td[one.total] for one in columns), td]
-    return div(".rtnb-wide")[
+    return div(".rtnb-scrolled")[
         table[
             thead[tr[td(".rtnb-first"), groups, td], heads],
             tbody[skipped, (_row(row, columns, top) for row in rows)],

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
-from htpy import Element, Node, circle, div, fragment, g, path, rect, text, title
+from htpy import Element, Node, circle, div, g, path, rect, text, title
+from markupsafe import Markup
 
 from ..analysis.usage import UsageChart, UsageView
 from ..analysis.usage_rows import Row
-from .html import stylesheet
+from .html import markup, stylesheet
 from .palette import GREY, INK, SHADES, Shade, hatching, used
 from .svg import document, image, n
 
@@ -39,12 +40,12 @@ class _Panel:
         return self.top + self.height * (1 - value / self.most)
 
 
-def chart_html(chart: UsageChart) -> str:
+def chart_html(chart: UsageChart) -> Markup:
     """Return the chart as static HTML."""
     style = f"min-width:{_LEAST}px" if chart.usage.turns else ""
     picture = image(_document(chart.usage), chart.description, style=style)
-    card = div(".rtnb-tokens.rtnb-card.rtnb-usage")[div(".rtnb-chart.rtnb-wide")[picture]]
-    return str(fragment[stylesheet("card.css", "usage.css"), card])
+    card = div(".rtnb-tokens.rtnb-table.rtnb-framed.rtnb-usage")[div(".rtnb-chart.rtnb-scrolled")[picture]]
+    return markup([stylesheet("table.css", "picture.css", "usage.css"), card])
 
 
 def chart_svg(view: UsageView) -> str:

@@ -46,11 +46,11 @@ def lines(turn: Turn, record: SessionState) -> list[dict[str, Any]]:
 def _ending(turn: Turn) -> str:
     """Return how a turn ended where it did not end as it should, without words on pictures."""
     if turn.status == "interrupted":
-        heard, made = turn.played, sum(item.audio_ms for item in turn.items) / 1000
+        played, generated = turn.played, sum(item.audio_ms for item in turn.items) / 1000
         return (
             "Interrupted."
-            if heard is None
-            else f"Interrupted: {duration(heard)} of {duration(made)} were heard."
+            if played is None
+            else f"Interrupted: {duration(played)} of {duration(generated)} played."
         )
     return labels.ending(turn) or ""
 

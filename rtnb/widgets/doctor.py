@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from ..displayable import Displayable
 from ..notebook.display import live_pages
 from ..notebook.environment import Check, front_end, kernel_checks, page_checks
+from ..render.check_table import STATES
 
 if TYPE_CHECKING:
     from .doctor_widget import DoctorWidget
 
 __all__ = ["Doctor", "doctor"]
 
-_WORDS = {"ok": "ok", "note": "note", "problem": "PROBLEM", "unknown": "…"}
 _NO_PAGE = ("plain Python", "IPython in a terminal", "a notebook run without a reader")
 
 
@@ -38,11 +38,13 @@ def doctor() -> Doctor:
     return report
 
 
-class Doctor:
+class Doctor(Displayable):
     """A report: `checks`, of which `problems` are those to do something about.
 
     ``where`` is the front end, as far as the kernel can tell.
     """
+
+    renderer = "rtnb.render.check_table:checks_html"
 
     def __init__(self) -> None:
         self.where = front_end()
@@ -77,7 +79,7 @@ class Doctor:
         wide = max(len(check.name) for check in checks)
         lines = []
         for check in checks:
-            lines.append(f"{_WORDS[check.state]:>7}  {check.name:<{wide}}  {check.found}")
+            lines.append(f"{STATES[check.state]:>7}  {check.name:<{wide}}  {check.found}")
             if check.advice:
                 lines.append(f"{'':>7}  {'':<{wide}}  → {check.advice}")
         return "\n".join(lines)
@@ -85,7 +87,7 @@ class Doctor:
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"text/plain": str(self), "text/html": self._html()}
+        bundle = super()._repr_mimebundle_(include, exclude)
         if self.where not in _NO_PAGE and live_pages():
             bundle["application/vnd.jupyter.widget-view+json"] = self._widget.view
         return bundle
@@ -95,17 +97,3 @@ class Doctor:
         from .doctor_widget import DoctorWidget
 
         return DoctorWidget(self)
-
-    def _html(self) -> str:
-        line = 'style="text-align:left;vertical-align:top"'
-        head = "".join(f"<th {line}>{name}</th>" for name in ("", "What", "Found", "What to do"))
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td {line}>{escape(text)}</td>"
-                for text in (_WORDS[check.state], check.name, check.found, check.advice)
-            )
-            + "</tr>"
-            for check in self.checks
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

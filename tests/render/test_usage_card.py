@@ -13,7 +13,7 @@ from rtnb.analysis.usage import UsageView
 from rtnb.protocol.state import SessionState
 from rtnb.protocol.usage import Usage
 from rtnb.render import usage_chart
-from rtnb.render.html import read_css
+from rtnb.render.html import read_static
 from rtnb.render.palette import DARK, INK, LIGHT, SHADES
 from rtnb.render.usage_card import usage_html
 
@@ -25,7 +25,7 @@ def html_of(thing):
 def test_money_is_the_first_column_so_that_no_narrow_page_hides_it():
     html = html_of(UsageView(talk(wire_usage()).state))
     assert re.search(r'class="rtnb-first" scope="col">turn</th><th scope="col">cost</th>', html)
-    assert html.index('rtnb-meters">') < html.index('class="rtnb-wide"')
+    assert html.index('rtnb-meters">') < html.index('class="rtnb-scrolled"')
 
 
 def test_the_html_is_static_and_escapes_what_a_server_named():
@@ -104,7 +104,7 @@ def lit(colour, brightness):
 
 
 def test_letters_in_pictures_are_read_in_both_themes():
-    brightness = re.findall(r"filter: brightness\(([\d.]+)\)", read_css("card.css"))
+    brightness = re.findall(r"filter: brightness\(([\d.]+)\)", read_static("picture.css"))
     assert [*map(float, brightness)] == [LIGHT, DARK]
     assert min(contrast(INK, "#ffffff"), contrast(INK, "#111111")) > 4.2
     assert contrast(lit(INK, LIGHT), "#ffffff") >= 4.5
