@@ -29,5 +29,5 @@ SCROLLED = (
 )
 """The declarations of ``.rtnb-scrolled`` in ``picture.css``."""
 
-STYLE = stylesheet("turn_card.css", "picture.css")
-TABLES = stylesheet("table.css", "picture.css")
+STYLE = str(stylesheet("turn_card.css", "picture.css"))
+TABLES = str(stylesheet("table.css", "picture.css"))
