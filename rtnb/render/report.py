@@ -33,7 +33,6 @@ from htpy import (
     dt,
     em,
     footer,
-    fragment,
     h1,
     h2,
     h3,
@@ -77,7 +76,7 @@ from ..protocol.usage import Cost
 from ..redaction import clean, clean_html, clean_text, plain
 from .audio_player import opus, waveform_html
 from .event_table import events_html
-from .html import data_uri, read_static, stylesheet
+from .html import data_uri, markup, read_static, stylesheet
 from .overview import provenance_foot, provenance_table
 from .timeline_card import timeline_section
 from .turn_card import turn_card
@@ -91,7 +90,7 @@ MAX_MB = 25.0
 Progress = Callable[[Iterable[TurnView]], Iterable[TurnView]]
 """Is given the turns and yields them again, as tqdm does."""
 
-SCRIPT = Markup(read_static("report.js"))
+SCRIPT = read_static("report.js")
 """Plays one recording at a time, shows its position, and seeks; the page is whole without it."""
 
 _HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
@@ -271,13 +270,13 @@ class Report:
                 meta(name="viewport", content="width=device-width, initial-scale=1"),
                 meta(name="referrer", content="no-referrer"),
                 meta(name="generator", content="rtnb"),
-                title[Markup(clean_html(str(fragment[self.title])))],
+                title[Markup(clean_html(str(markup(self.title))))],
                 stylesheet("turn_card.css", "table.css", "picture.css", "timeline.css"),
                 stylesheet("report.css"),
             ],
-            body(".rtnb-tokens")[Markup(clean_html(str(fragment[content]))), script[SCRIPT]],
+            body(".rtnb-tokens")[Markup(clean_html(str(markup(content)))), script[Markup(SCRIPT)]],
         ]
-        return self.audio.put_into(f"{page}\n")
+        return self.audio.put_into(str(markup(page)) + "\n")
 
     def _top(self, timeline: Timeline) -> Element:
         view, log = self.view, self.view.state.log

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from ..analysis.spans import KINDS, Span, TurnTimes
 from ..formatting import milliseconds
+from ..redaction import clean_text
 from .svg import BAD, LETTER, Drawing, n, ticks
 
 __all__ = ["COMPACT", "Link", "bars_svg", "fold", "scales", "seen", "strip_svg"]
@@ -313,7 +314,7 @@ def _figures(turn: TurnTimes) -> tuple[str, str]:
     """Return how long a turn waited and how long its answer is, as text."""
     waiting, answer = _parts(turn)
     waited, total = (sum(seconds for _, seconds in pieces) for pieces in (waiting, answer))
-    status = "" if turn.status == "completed" else turn.status.replace("_", " ")
+    status = "" if turn.status == "completed" else clean_text(turn.status.replace("_", " "))
     if not answer:
         figure = status or "unknown"
     elif any(kind == "not_played" for kind, _ in answer) and turn.played is not None:

@@ -34,6 +34,7 @@ from markupsafe import Markup
 from ..analysis.gauges import Meter, percent
 from ..analysis.usage import MOST_ROWS, UsageView
 from ..analysis.usage_rows import Column, Row
+from ..redaction import clean_text
 from .html import markup, stylesheet
 from .palette import GREY, gauge_colour, hatching, used
 from .svg import document, image, n
@@ -55,14 +56,14 @@ def usage_html(view: UsageView) -> Markup:
     foot = None
     if view.turns:
         head = [_cost(view), f" · {view.turns_text} · {view.tokens_text}"]
-        foot = p(".rtnb-foot")[small[_legend(view), " ".join(view.notes)]]
-    problems = ul(".rtnb-bad")[(li[text] for text in view.problems)] if view.problems else None
+        foot = p(".rtnb-foot")[small[_legend(view), clean_text(" ".join(view.notes))]]
+    problems = ul(".rtnb-bad")[(li[clean_text(text)] for text in view.problems)] if view.problems else None
     return _card("Usage", [p(".rtnb-sum")[head], _meters(view.meters), _table(view), problems, foot])
 
 
 def meter_html(meter: Meter) -> Markup:
     """Return one gauge or limit as static HTML."""
-    return _card(meter.label, _meters([meter]))
+    return _card(clean_text(meter.label), _meters([meter]))
 
 
 def _card(label: str, inner: Node) -> Markup:
@@ -79,7 +80,7 @@ def _cost(view: UsageView) -> Node:
 def _meters(meters: list[Meter]) -> Node:
     rows = [
         tr[
-            th(".rtnb-first", scope="row")[meter.label],
+            th(".rtnb-first", scope="row")[clean_text(meter.label)],
             td[_image(_meter(meter), "unknown" if meter.share is None else percent(meter.share))],
             td(class_=["rtnb-word", {"rtnb-none": meter.share is None}])[str(meter)],
         ]
@@ -117,7 +118,7 @@ def _row(row: Row, columns: list[Column], top: int) -> Element:
     cells = [column.cell(row) for column in columns]
     status = None
     if row.status != "completed":
-        status = [" ", small(".rtnb-none")[row.status.replace("_", " ")]]
+        status = [" ", small(".rtnb-none")[clean_text(row.status.replace("_", " "))]]
     tokens = row.usage.total_tokens
     return tr[
         th(".rtnb-first", scope="row")[row.turn, status],

@@ -804,7 +804,7 @@ class Text(HTMLParser):
         super().__init__()
         self.text, self.tags = "", []
         self._style = False
-        self.feed(page)
+        self.feed(str(page))
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)

@@ -94,7 +94,7 @@ def test_a_clip_too_long_to_be_kept_is_a_link_to_its_file(tmp_path):
     shelf = ClipStore(tmp_path / "a talk.ipynb", tmp_path)
     shelf.keep("lecture", Clip.silence(301.0, 8_000), "")
     page = shelf.find("lecture", rate=8_000)._repr_mimebundle_()["text/html"]
-    assert '<a href="a%20talk-audio/lecture.ogg">a talk-audio/lecture.ogg</a> has the sound' in page
+    assert '<a href="a%20talk-audio/lecture.ogg">a talk-audio/lecture.ogg</a> has the audio' in page
     assert "<audio" not in page
 
 

@@ -96,7 +96,7 @@ def test_a_whole_session_comes_back_with_all_that_is_folded_from_it(tmp_path):
     assert "It is sunny." in recording._repr_mimebundle_()["text/html"]
     assert "66 events" in repr(recording)
     assert "recorded: 'It is sunny.'" in repr(spoken)
-    assert "small model answered" in spoken._repr_mimebundle_()["text/html"]
+    assert "a small stand-in model" in spoken._repr_mimebundle_()["text/html"]
 
 
 def test_groups_are_asked_for_one_by_one(tmp_path):

@@ -86,7 +86,7 @@ def test_a_search_goes_on_from_question_to_question():
 def test_a_bad_pattern_is_told_and_others_work_on():
     desk = desk_of(full().state)
     answer = lines(desk, want={"query": "(", "regex": True})
-    assert "is no regular expression" in answer["error"]
+    assert "is not a regular expression" in answer["error"]
     assert answer["lines"] == []
     slow = lines(desk_of(evil().state), want={"query": "(x+x+)+y", "regex": True})
     assert "takes too long" in slow["error"]
@@ -204,7 +204,7 @@ from rtnb.widgets.event_log import EventLog  # noqa: E402
 
 def test_the_widget_brings_its_first_picture_along():
     state = full().state
-    widget = EventLog(Events(state.log, state=lambda: state, over=True))
+    widget = EventLog(Events(state.log, state=lambda: state, finished=True))
     assert not widget.follows
     assert widget.first["lines"][1][4] == "session.created"
     data, _ = widget._repr_mimebundle_()

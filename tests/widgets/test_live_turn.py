@@ -184,7 +184,7 @@ async def test_stopping_in_the_page_cuts_to_what_was_heard(session: AsyncSession
     assert shown.turn.played == pytest.approx(0.64)
     assert shown.turn.status == "interrupted"
     assert "0.64 s of" in OutputCell.made[0].bundles[-1]["text/html"]
-    assert "first 0.64 s was heard" in OutputCell.made[0].bundles[-1]["text/html"]  # the picture says so too
+    assert "first 0.64 s was played" in OutputCell.made[0].bundles[-1]["text/html"]  # the picture says so too
 
 
 async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts(session: AsyncSession) -> None:
