@@ -68,7 +68,7 @@ class Selection:
         self.rows = rows
         self.wanted = wanted
         self.searched = 0
-        """Events that the search has looked at; all, where nothing is searched for."""
+        """Events that the search has looked at; all, if there is no query."""
         self.stable = 0
         """Lines before this one stay as they are, however the log grows."""
         self._search: Search | None = None
@@ -86,7 +86,7 @@ class Selection:
 
     @property
     def last_heading(self) -> int:
-        """The line of the last heading, whose turn may go on; 0 where there is none."""
+        """The line of the last heading, whose turn may go on; 0 if there is none."""
         return int(self._heads[-1]) if len(self._heads) else 0
 
     @property
@@ -167,7 +167,7 @@ class Selection:
         return found
 
     def line_of(self, event: int) -> int:
-        """Return the line that shows an event; -1 where none does."""
+        """Return the line that shows an event; -1 if none does."""
         if not 0 <= event < self.rows.size:
             return -1
         number = event if self.wanted.each else self.rows.row_at(event)

@@ -1,7 +1,7 @@
 """The rows that a view of events shows: each event in exactly one, the deltas of one item together.
 
-Between two events that are not deltas, all deltas of one type, item and turn make one row, where the first of
-them stood: text, sound and a microphone that alternate are three rows and not hundreds. Collapsing is for
+Between two events that are not deltas, all deltas of one type, item and turn make one row, at the place of
+the first: text, audio and a microphone that alternate are three rows and not hundreds. Collapsing is for
 display only: every event is kept, and leads to its row as the row leads to it.
 """
 
@@ -27,7 +27,7 @@ _FLAGS = {"audio": AUDIO, "text": TEXT, "tool": TOOL, "error": ERROR, "limits": 
 _STEP = 4096
 _ITEM = re.compile(rb'"item_id":\s*"([^"\\]*)"')
 _FAILED = re.compile(rb'"status":\s*"failed"')
-# Of the events that hold an item or a part, the content tells what they are about.
+# Of the events that hold an item or a part, the content says what they are about.
 _HOLDERS = ("conversation.item.", "response.output_item.", "response.content_part.")
 _HELD = ((b'"function_call', TOOL), (b'_audio"', AUDIO), (b'_text"', TEXT))
 _NO_ITEM = 0
@@ -66,7 +66,7 @@ class Rows:
         return len(self._first)
 
     def indices(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return where the events ``start`` to before ``stop`` stand in the log, shape ``(n,)``."""
+        """Return where the events ``start`` to before ``stop`` are in the log, shape ``(n,)``."""
         if self._fixed is None:
             return np.arange(start, stop, dtype=np.int64)
         return self._fixed[start:stop]

@@ -96,7 +96,7 @@ class Events(LogView, Displayable):
         ``event``: the frame's text, keys redacted, with notes in place of base64 audio unless ``audio`` is
         true.
 
-        Raises ArgumentError for another ``kind``, MissingPackageError where its package is not installed.
+        Raises ArgumentError for another ``kind``, MissingPackageError if its package is not installed.
         """
         from .dataframe import events_frame
 

@@ -33,7 +33,7 @@ def overview_html(view: SessionView) -> Markup:
         ],
         provenance_foot(head.provenance) if head.provenance is not None else None,
     ]
-    return markup([stylesheet("turn_card.css", "table.css"), card])
+    return markup([stylesheet("turn_card.css", "table.css", "overview.css"), card])
 
 
 def _turns(view: SessionView) -> Node:
@@ -54,7 +54,7 @@ def _turns(view: SessionView) -> Node:
     head = tr[th(".rtnb-n")["turn"], th["you"], th["assistant"], th["ended"], th(".rtnb-n")["tokens"]]
     more = len(turns) - _MOST_TURNS
     return [
-        div(".rtnb-table")[table[thead[head], tbody[rows]]],
+        div(".rtnb-table.rtnb-overview")[table[thead[head], tbody[rows]]],
         more > 0 and p(".rtnb-none")[f"… and {more:,} more turns"],
     ]
 

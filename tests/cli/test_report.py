@@ -38,7 +38,7 @@ def test_without_sound(folder, capsys):
     [
         (["none.rtnb", "x.html"], "none.rtnb"),
         (["x.rtnb", "no/x.html"], "cannot be written"),
-        (["x.rtnb", "x.pdf"], "end in .html"),
+        (["x.rtnb", "x.pdf"], "ending in .html"),
         (["x.rtnb", "x.html", "--max-mb", "-1"], "max_mb"),
     ],
 )
@@ -55,5 +55,5 @@ def test_a_recording_is_never_written_over(folder, capsys):
     assert main(["report", "x.rtnb", "x.rtnb"]) == 1
     assert "'x.rtnb' is there already" in capsys.readouterr().err
     assert main(["report", "x.rtnb", "x.rtnb", "--force"]) == 1
-    assert "'x.rtnb' is no name for a page: let it end in .html" in capsys.readouterr().err
+    assert "expected the name of a page, ending in .html, got 'x.rtnb'" in capsys.readouterr().err
     assert (folder / "x.rtnb").read_bytes() == before

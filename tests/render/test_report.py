@@ -12,6 +12,7 @@ from frames import MS, WALL, Wire, b64, full, tone, usage
 
 import rtnb
 from rtnb.analysis.provenance import Provenance
+from rtnb.analysis.session import Snapshot
 from rtnb.cli import main
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.protocol.state import SessionState
@@ -386,3 +387,37 @@ def test_a_configuration_of_any_shape_is_shown(tmp_path, odd):
     save(pieces(wire.state.log), header(wire.state), tmp_path / "x.rtnb")
     page = rtnb.open(tmp_path / "x.rtnb").report(tmp_path / "x.html").read_text("utf-8")
     assert "answers in" in Page(page).text
+
+
+def test_a_report_of_a_session_needs_no_file_and_is_of_one_moment(tmp_path, monkeypatch, server_home):
+    monkeypatch.setattr("tempfile.mkdtemp", lambda *args, **options: pytest.fail("a temporary folder"))
+    with rtnb.connect(engine="fake") as s:
+        s.send("hello").wait(60)
+        shot = Snapshot(s)
+        count = len(shot.log)
+        s.send("again").wait(60)
+        assert len(shot.log) == len(shot.state.log) == count < len(s.log)
+        assert [turn.text_so_far for turn in shot.turns] == [s.turns[0].text]
+        assert shot.usage.total_tokens == s.turns[0].usage.total_tokens
+        assert shot.closed
+        assert (shot.model, shot.endpoint, shot.engine, shot.billed) == (
+            s.model,
+            s.endpoint,
+            s.engine,
+            s.billed,
+        )
+        page = s.report(tmp_path / "live.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["live.html"]
+    assert "again" in page.read_text("utf-8")
+
+
+def test_text_cannot_stand_in_for_audio(tmp_path):
+    wire = Wire()
+    wire.session()
+    wire.text("u", "\0000\0 rtnb-0-")
+    wire.ask()
+    wire.begin()
+    wire.delta("output_audio", tone(200))
+    wire.end()
+    text, _ = report(saved(tmp_path / "odd.rtnb", wire), tmp_path)
+    assert text.count("data:audio/ogg") == 1
