@@ -48,7 +48,7 @@ def test_the_first_notebook(engine, tmp_path):
 
     tool = words(html(cells["tool"]))
     assert "roll_dice(sides=20)" in tool
-    assert re.search(r"gave \d+", tool)
+    assert re.search(r"returned \d+", tool)
     assert "The tool failed" not in tool
 
     inspected = plain(cells["log"])
