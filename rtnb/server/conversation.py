@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ..audio.codecs import Codec
+from ..audio.codecs import Codec, decoded_length
 from ..protocol.events import Event, server_id
 from ..protocol.items import Item, Part
 from .session_context import ItemExtras, State
@@ -91,14 +91,12 @@ def decode_audio(text: str, path: str, codec: Codec) -> bytes:
     Raises:
         InvalidRequest: It is not base64, is more than 15 MiB, or ends within a sample.
     """
-    if len(text) > MAX_AUDIO_BYTES * 4 // 3 + 4:
-        raise _audio_fault(path, f"more than 15 MiB of sound in one event ({len(text) * 3 // 4:,} bytes)")
+    if (size := decoded_length(text)) > MAX_AUDIO_BYTES:
+        raise _audio_fault(path, f"more than 15 MiB of audio in one event ({size:,} bytes)")
     try:
         data = a2b_base64(text.encode("ascii"), strict_mode=True)
     except (Base64Error, UnicodeEncodeError):
         raise _audio_fault(path, "the sound is not valid base64") from None
-    if len(data) > MAX_AUDIO_BYTES:
-        raise _audio_fault(path, f"more than 15 MiB of sound in one event ({len(data):,} bytes)")
     if len(data) % codec.width:
         raise _audio_fault(
             path, f"{codec.type} has {codec.width} bytes a sample, and {len(data):,} bytes end within one"
