@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from ..engines.registry import normalise, parse_spec
+from ..engines.registry import normalize, parse_spec
 from ..errors import EngineError, WeightsError
 from . import state_files
 from .state_files import Place, State
@@ -205,7 +205,7 @@ def _absolute(spec: str | None) -> str:
         part, colon, setting = value.partition(":")
         if colon and "://" not in value and Path(setting).is_file():
             options[key] = f"{part}:{Path(setting).resolve()}"
-    return normalise(",".join([name, *(f"{key}={value}" for key, value in options.items())]))
+    return normalize(",".join([name, *(f"{key}={value}" for key, value in options.items())]))
 
 
 def _reap() -> None:

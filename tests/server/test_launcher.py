@@ -54,7 +54,7 @@ def test_the_command_ends_when_nobody_comes():
         (["--engine", "fake", "--port", "70000"], "a port is a number from 0 to 65535"),
         (["--engine", "fake", "--idle", "0"], "--idle is a number of seconds above 0"),
         (["--engine", "fake", "--host", "0.0.0.0"], "opens only to this machine"),
-        (["--engine", "nonsense"], "there is no engine 'nonsense'"),
+        (["--engine", "nonsense"], "unknown engine 'nonsense'"),
     ],
 )
 def test_what_the_command_refuses_in_one_sentence(arguments, said):
@@ -125,7 +125,7 @@ def test_another_program_at_the_port_is_not_taken_for_ours(home):
 
 
 def test_an_engine_that_cannot_start_says_why(home):
-    with pytest.raises(EngineError, match="there is no engine 'nonsense'"):
+    with pytest.raises(EngineError, match="unknown engine 'nonsense'"):
         launcher.ensure("nonsense")
     assert not list(home.glob("*.json"))
 
