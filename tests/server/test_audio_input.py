@@ -206,7 +206,7 @@ async def test_words_are_recognised_before_the_turn_ends():
         await wire.append(silence(0.6))
         await wire.until("conversation.item.done")
         (item,) = wire.conversation
-        await wire.server.state.memory[item.id].words[0]
+        await wire.server.context.item_extras[item.id].transcripts[0]
         assert heard == pytest.approx([1.3, item.audio_ms / 1000], abs=0.1)
         assert heard[1] == pytest.approx(item.audio_ms / 1000, abs=0.001)
 

@@ -103,7 +103,7 @@ async def test_places():
                 "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA=="}],
             },
             "item.content[0].type",
-            "takes no images",
+            "does not accept images",
         ),
         ({"type": "function_call", "name": "f"}, "item.arguments", "Missing"),
         ({"type": "function_call_output", "call_id": "call_x", "output": "1"}, "item.call_id", "not found"),
@@ -114,7 +114,7 @@ async def test_items_that_are_refused(item, param, said):
         error = await refused(wire, **item)
         assert error["param"] == param
         assert said in error["message"]
-        assert not len(wire.server.state.conversation)
+        assert not len(wire.server.context.conversation)
 
 
 async def test_an_image_is_taken_for_a_model_that_sees_and_the_engine_says_that_it_does_not():

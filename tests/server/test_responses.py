@@ -192,7 +192,7 @@ async def test_a_second_response_waits_its_turn():
         assert error["code"] == "conversation_already_has_active_response"
         assert created["response"]["id"] in error["message"]
         assert error["event_id"] == event_id
-        wire.server.state.engine.llm.go.set()
+        wire.server.context.engine.llm.go.set()
         assert done(await wire.until("rate_limits.updated"))["status"] == "completed"
 
 
@@ -360,7 +360,7 @@ async def test_the_conversation_is_billed_again_and_its_beginning_is_cached():
         second = done(await wire.respond())["usage"]
         sums_agree(first)
         sums_agree(second)
-        setup = wire.server.state.engine.llm.count(wire.server.state.session["instructions"])
+        setup = wire.server.context.engine.llm.count(wire.server.context.session["instructions"])
         assert first["input_token_details"]["cached_tokens"] == setup // 64 * 64 > 0
         assert second["input_tokens"] == first["input_tokens"] + first["output_tokens"] + 2
         assert second["input_token_details"]["cached_tokens"] == first["input_tokens"] // 64 * 64

@@ -137,7 +137,7 @@ async def test_a_client_may_leave_in_the_middle_of_an_answer():
 async def test_two_sessions_share_an_engine():
     engine = fake({})
     async with connected(engine) as one, connected(engine, output_modalities=["text"]) as two:
-        assert one.server.state.workers is two.server.state.workers
+        assert one.server.context.workers is two.server.context.workers
         await one.say("tell me a long story")
         await two.say("hello")
         await one.send("response.create")

@@ -156,7 +156,7 @@ async def test_nothing_is_begun_where_no_answer_is_due_or_a_run_costs_money():
             await listen(wire, **settings)
             await wire.append(BEGIN)
             await wire.settle()
-            await wire.server.state.listen(bytes(4_800), wire.conversation.input_codec)
+            await wire.server.context.transcribe(bytes(4_800), wire.conversation.input_codec)
             await wire.settle()
             assert watched.asked == []
 
@@ -168,5 +168,5 @@ async def test_the_conversation_is_read_again_when_the_user_begins_to_speak():
         await wire.say("remember this")
         await wire.append(np.concatenate([silence(0.4), tone(0.6)]))
         await wire.settle()
-        await asyncio.wrap_future(wire.server.state.workers.llm.submit(wire.server.state, lambda: None))
+        await asyncio.wrap_future(wire.server.context.workers.llm.submit(wire.server.context, lambda: None))
         assert watched.read[-1][-1] == {"role": "user", "content": "remember this"}
