@@ -156,7 +156,7 @@ class AudioInput:
         self._consumed = 0  # position up to which audio is committed or cleared
         self._end = 0
         self._speech_detector: _SpeechDetector | None = None
-        self._detector: TurnDetector | None = None
+        self._turn_detector: TurnDetector | None = None
         self._item_id: str | None = None  # of the turn in progress
         self._start = 0
         self._early_transcript: asyncio.Future[str] | None = None
@@ -181,9 +181,9 @@ class AudioInput:
         settings = self._settings
         if settings is None:
             self._abandon_turn()
-            self._detector = None
-        elif self._detector is not None:
-            self._detector.configure(settings)
+            self._turn_detector = None
+        elif self._turn_detector is not None:
+            self._turn_detector.configure(settings)
 
     async def append(self, event: Event) -> None:
         """Append encoded audio.
@@ -206,14 +206,14 @@ class AudioInput:
         settings = self._settings
         if settings is None:
             return
-        if self._speech_detector is None or self._detector is None:
+        if self._speech_detector is None or self._turn_detector is None:
             self._speech_detector = _SpeechDetector(self._context, self._codec, before)
-            self._detector = self._detector or TurnDetector(settings)
+            self._turn_detector = self._turn_detector or TurnDetector(settings)
         for probability, start, end in self._speech_detector.probabilities(data):
-            if edge := self._detector.feed(probability, start, end):
-                self._turn(edge, self._detector)
+            if edge := self._turn_detector.feed(probability, start, end):
+                self._turn(edge, self._turn_detector)
         if self._item_id is None:
-            self._discard_before(self._position(self._ms(self._end) - self._detector.padding_ms - 200))
+            self._discard_before(self._position(self._ms(self._end) - self._turn_detector.padding_ms - 200))
 
     def _turn(self, edge: Edge, detector: TurnDetector) -> None:
         if edge.kind == "started":
@@ -306,8 +306,8 @@ class AudioInput:
         self._drop_early_work()
         self._item_id = None
         self._speech_detector = None
-        if self._detector is not None:
-            self._detector.reset()
+        if self._turn_detector is not None:
+            self._turn_detector.reset()
 
     def _drop_early_work(self) -> None:
         if self._speculative is not None:

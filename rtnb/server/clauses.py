@@ -14,11 +14,11 @@ _PAUSE = re.compile(r"[,;:—][\"'”’)\]]*(?=\s)|[，；：、]")
 _SHORTEST_FIRST, _SHORTEST, _LONGEST = 10, 40, 240
 # The first clause may also end without punctuation: after five words before a conjunction, or after twelve
 # before a preposition. A pause sounds natural there.
-_JOINT = re.compile(
+_CONJUNCTION = re.compile(
     r"(?<![,;:—])(?=\s(?:because|that|which|who|where|when|while|whether|if|but|although|unless|until)[\s'’])"
 )
-_PHRASE = re.compile(r"(?<![,;:—])(?=\s(?:with|to|in|on|at|for|from|by|as|of|into|through)\s)")
-_FEW, _MANY = 5, 12
+_PREPOSITION = re.compile(r"(?<![,;:—])(?=\s(?:with|to|in|on|at|for|from|by|as|of|into|through)\s)")
+_WORDS_BEFORE_CONJUNCTION, _WORDS_BEFORE_PREPOSITION = 5, 12
 _ABBREVIATION = re.compile(r"(?:\b(?:Mr|Mrs|Ms|Dr|St|Prof|vs|etc|e\.g|i\.e|No)|\b[A-Z])\.\Z")
 
 _LONGEST_DELTA = 0.2
@@ -66,23 +66,23 @@ class ClauseSplitter:
         for pause in _PAUSE.finditer(self._text):
             if pause.end() >= shortest:
                 return pause.end()
-        if not self._count and (joint := self._joint()) is not None:
-            return joint
+        if not self._count and (split := self._split_point()) is not None:
+            return split
         if len(self._text) > _LONGEST:
             space = self._text.rfind(" ", 1, _LONGEST)
             return space if space > 0 else _LONGEST
         return None
 
-    def _joint(self) -> int | None:
+    def _split_point(self) -> int | None:
         words = [word.start() for word in re.finditer(r"\S+", self._text)]
-        if len(words) <= _FEW:
+        if len(words) <= _WORDS_BEFORE_CONJUNCTION:
             return None
-        for joint in _JOINT.finditer(self._text, words[_FEW] - 1):
-            return joint.start()
-        if len(words) <= _MANY:
+        for conjunction in _CONJUNCTION.finditer(self._text, words[_WORDS_BEFORE_CONJUNCTION] - 1):
+            return conjunction.start()
+        if len(words) <= _WORDS_BEFORE_PREPOSITION:
             return None
-        phrases = list(_PHRASE.finditer(self._text, words[_FEW] - 1))
-        return phrases[-1].start() if phrases else None
+        prepositions = list(_PREPOSITION.finditer(self._text, words[_WORDS_BEFORE_CONJUNCTION] - 1))
+        return prepositions[-1].start() if prepositions else None
 
 
 def played_text(clauses: Iterable[Clause], ms: float) -> str:

@@ -187,7 +187,7 @@ def system_messages(instructions: str) -> list[dict[str, Any]]:
 
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
-        future.exception()  # no warning if it is never awaited
+        future.exception()  # asyncio would warn about an error that no one awaits
 
 
 _DEFAULT_TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"

@@ -132,6 +132,25 @@ async def test_a_draft_is_no_answer_to_another_conversation():
         assert len(watched.asked) == 2
 
 
+async def test_a_draft_that_may_not_become_a_response_is_dropped():
+    watched = Watched()
+    watched.going.clear()
+    async with connected(watched.engine) as wire:
+        await listen(wire, interrupt_response=False)
+        await wire.say("hello")
+        await wire.send("response.create")
+        await watched.drafted()
+        await wire.append(BEGIN)
+        await wire.settle()
+        await wire.append(REST)
+        error = (await wire.until("error"))[-1]["error"]
+        assert error["code"] == "conversation_already_has_active_response"
+        watched.going.set()
+        await wire.until("rate_limits.updated")
+        await wire.settle()
+        assert len(watched.asked) == 1
+
+
 async def test_an_answer_that_was_begun_ahead_is_cancelled_at_once():
     watched = Watched()
     watched.going.clear()
