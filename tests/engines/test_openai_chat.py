@@ -196,7 +196,11 @@ def test_fields_that_an_endpoint_refuses_are_left_out(endpoint: Endpoint, model:
 
 @pytest.mark.parametrize(
     ("chunk", "message"),
-    [("{broken", "not JSON"), ({"error": {"message": "out of memory"}}, "out of memory")],
+    [
+        ("{broken", "not JSON"),
+        (r'{"choices":[{"delta":{"content":"\ud83d"}}]}', "not JSON"),
+        ({"error": {"message": "out of memory"}}, "out of memory"),
+    ],
 )
 def test_an_error_in_the_stream_is_raised(endpoint: Endpoint, model: Any, chunk: Any, message: str) -> None:
     endpoint.chunks = [text("Hel"), chunk]
