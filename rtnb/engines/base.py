@@ -2,15 +2,15 @@
 
 A part is made by a factory, which is registered as an entry point:
 
-===============  ======================================  ===========  ===================================
-group            factory                                 protocol     example
-===============  ======================================  ===========  ===================================
-``rtnb.vad``     ``factory(setting: str) -> VAD``        `VAD`        ``rtnb.engines.silero:silero``
-``rtnb.asr``     ``factory(setting: str) -> ASR``        `ASR`        ``rtnb.engines.moonshine:moonshine``
-``rtnb.llm``     ``factory(setting: str) -> LLM``        `LLM`        ``rtnb.engines.llama_cpp:llama``
-``rtnb.tts``     ``factory(setting: str) -> TTS``        `TTS`        ``rtnb.engines.hibari:hibari``
-``rtnb.engines`` ``factory(options: Mapping[str, str])`` `Engine`     ``rtnb.engines.fake:fake``
-===============  ======================================  ===========  ===================================
+================  =================================================  ==================================
+group             factory, and the protocol of its result            example
+================  =================================================  ==================================
+``rtnb.vad``      ``factory(setting: str) -> VAD``                   ``rtnb.engines.silero:silero``
+``rtnb.asr``      ``factory(setting: str) -> ASR``                   ``rtnb.engines.moonshine:moonshine``
+``rtnb.llm``      ``factory(setting: str) -> LLM``                   ``rtnb.engines.llama_cpp:llama``
+``rtnb.tts``      ``factory(setting: str) -> TTS``                   ``rtnb.engines.hibari:hibari``
+``rtnb.engines``  ``factory(options: Mapping[str, str]) -> Engine``  ``rtnb.engines.fake:fake``
+================  =================================================  ==================================
 
 ``setting`` is the text after the part's name in an engine spec, such as ``heart`` in ``tts=hibari:heart``, or
 ""; ``options`` are the ``key=value`` pairs of the spec. A package of yours registers a recognizer with ::

@@ -61,7 +61,7 @@ def test_every_pcm16_value_round_trips():
     assert to_pcm16(floats) == ALL_INT16.tobytes()
 
 
-def test_loud_sound_is_limited():
+def test_loud_audio_is_limited():
     assert to_int16(np.array([1.0, 2.0, -1.0, -3.0, 16.0], np.float32)).tolist() == [
         32767,
         32767,

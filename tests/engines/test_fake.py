@@ -134,7 +134,7 @@ def test_loudness_is_speech() -> None:
     assert ENGINE.vad.stream()(np.zeros(512, np.float32)) == 0.0
 
 
-def test_the_recogniser_tells_speech_from_silence() -> None:
+def test_the_recognizer_distinguishes_speech_from_silence() -> None:
     speech = np.tile(ENGINE.tts.speak("one two three", "sage", 1.0)[::3] * 2, 8)
     assert ENGINE.asr.transcribe(speech) == f"(speech, {len(speech) / 16_000:.1f} seconds)"
     for silence in (np.zeros(0), np.zeros(100), np.zeros(16_000)):

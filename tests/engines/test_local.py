@@ -83,7 +83,7 @@ def test_the_detector_hears_speech_and_not_noise(engine: Engine) -> None:
 
 
 @engine_only
-def test_the_recogniser_understands_the_voice(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recognizer_understands_the_voice(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = total = 0
     for sentence in SENTENCES:
         heard = engine.asr.transcribe(resampled(engine.tts.speak(sentence, "alloy", 1.0)))
@@ -95,7 +95,7 @@ def test_the_recogniser_understands_the_voice(engine: Engine, capsys: pytest.Cap
 
 @engine_only
 @pytest.mark.skipif(not SPEECH.is_dir(), reason="the recordings are not here")
-def test_the_recogniser_understands_people(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recognizer_understands_people(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     import soundfile
 
     wrong = total = 0
@@ -228,7 +228,7 @@ def test_the_model_calls(engine: Engine, text: str, name: str, arguments: dict[s
 
 
 @engine_only
-def test_the_model_tells_a_result_truly(engine: Engine) -> None:
+def test_the_model_reports_a_result_correctly(engine: Engine) -> None:
     after = [
         {
             "role": "assistant",
@@ -252,7 +252,7 @@ def test_a_schema_beyond_the_grammar_still_gets_arguments(engine: Engine) -> Non
 
 
 @engine_only
-def test_the_engine_tells_what_it_is(engine: Engine) -> None:
+def test_the_engine_describes_its_parts(engine: Engine) -> None:
     assert set(engine.about) == {"vad", "asr", "llm", "tts"}
     assert "small, fluent but unreliable" in engine.about["llm"]
     assert engine.asr.languages == engine.tts.languages == ("en",)

@@ -136,7 +136,7 @@ def test_calls_are_put_together(endpoint: Endpoint, model: Any) -> None:
     assert len(pieces) == 2
 
 
-def test_a_call_cut_by_the_limit_is_no_call(endpoint: Endpoint, model: Any) -> None:
+def test_a_call_cut_by_the_limit_is_dropped(endpoint: Endpoint, model: Any) -> None:
     cut = {"index": 0, "function": {"name": "clock", "arguments": '{"zo'}}
     endpoint.chunks = [{"choices": [{"delta": {"tool_calls": [cut]}, "finish_reason": "length"}]}]
     endpoint.chunks.append({"choices": [], "usage": {"completion_tokens": 100}})

@@ -86,8 +86,8 @@ def test_install_fetches_verifies_and_keeps(index: Path, capsys: pytest.CaptureF
         ("two", True, True, "MIT"),
     ]
     assert capsys.readouterr().err.splitlines() == [  # no bars where there is no terminal
-        "Fetching rtnb-fake-one==1.0 (0 MB)",
-        "Fetching rtnb-fake-two==1.0 (0 MB)",
+        "Downloading rtnb-fake-one==1.0 (0 MB)",
+        "Downloading rtnb-fake-two==1.0 (0 MB)",
     ]
     assert weights.missing() == leftovers() == []
     assert weights.path("one").read_bytes() == CONTENT["one"]
@@ -254,7 +254,7 @@ def test_broken_downloads_end_well(index: Path, flaky: list[str]) -> None:
         assert (left, lacking) == ([], ["one", "two"])
 
 
-def test_a_folder_that_vanishes_while_its_files_are_counted_is_passed_over(
+def test_a_folder_that_vanishes_while_its_files_are_counted_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "partial" / "pip-unpack"

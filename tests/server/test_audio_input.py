@@ -255,7 +255,7 @@ async def test_transcripts_that_cannot_be(settings, sound, code, said):
         assert said in error["message"]
 
 
-async def test_a_broken_recogniser_fails_the_transcript_and_the_answer():
+async def test_a_broken_recognizer_fails_the_transcript_and_the_answer():
     engine = fake({})
 
     def broken(samples):
@@ -284,7 +284,7 @@ async def test_a_broken_recogniser_fails_the_transcript_and_the_answer():
     ],
     ids=["letters", "umlauts", "half a sample", "too much"],
 )
-async def test_sound_that_is_refused(audio, said):
+async def test_invalid_audio_is_refused(audio, said):
     async with connected() as wire:
         await wire.raw(b'{"type":"input_audio_buffer.append","audio":"%s"}' % audio.encode())
         error = await wire.error()

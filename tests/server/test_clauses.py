@@ -75,7 +75,7 @@ SPOKEN = [Clause("One two three.", 0, 1_000), Clause(" Four five.", 1_000, 2_000
         (5_000, "One two three. Four five."),
     ],
 )
-def test_heard_words(ms, heard):
+def test_played_words(ms, heard):
     assert played_text(SPOKEN, ms) == heard
 
 

@@ -13,7 +13,7 @@ def request(words: str = "hello", keep: float | None = 0.8) -> Request:
     return Request(Prompt("Be kind.", [], [spoken("item_1", words, 500.0)]), "auto", 100, keep)
 
 
-async def test_whoever_joins_late_gets_everything():
+async def test_a_late_reader_gets_all_output():
     async with connected() as wire:
         generation = Generation(wire.server.context, request())
         first = [piece async for piece in generation.pieces()]
@@ -23,7 +23,7 @@ async def test_whoever_joins_late_gets_everything():
         assert "".join(p.text for p in first if isinstance(p, TextPiece)) == "You said: hello"
 
 
-async def test_a_run_that_nobody_wants_ends():
+async def test_a_stopped_run_ends():
     async with connected() as wire:
         generation = Generation(wire.server.context, request("tell me a long story"))
         generation.stop()

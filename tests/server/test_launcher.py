@@ -146,7 +146,7 @@ def touch_the_code(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_server_of_older_code_is_ended_when_nobody_uses_it(home, monkeypatch):
+def test_an_unused_server_of_older_code_is_stopped(home, monkeypatch):
     monkeypatch.setattr(state_files, "installed", lambda: False)
     first = launcher.ensure("fake")
     touch_the_code(monkeypatch)

@@ -29,7 +29,7 @@ def test_calls_in_a_row_are_one_message():
     assert roles == [("user", 0), ("assistant", 2), ("tool", 0)]
 
 
-def test_segments_are_told_apart_by_item_and_length():
+def test_segments_differ_by_item_and_length():
     sound = Entry("a", {"role": "user", "content": "hi"}, (), 7, 650)
     prompt = Prompt("Be kind.", [], [sound, entry("u", "user", "two words")])
     assert prompt.segments(words) == [

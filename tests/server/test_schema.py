@@ -59,7 +59,7 @@ def test_what_clears():
     ] * 3
 
 
-def test_turn_detection_keeps_what_is_not_said():
+def test_turn_detection_settings_stay_unless_changed():
     once = changed(audio_in(turn_detection={"type": "server_vad", "threshold": 0.8}))
     twice = changed(audio_in(turn_detection={"type": "server_vad", "silence_duration_ms": 700}), once)
     assert twice["audio"]["input"]["turn_detection"] == {

@@ -158,7 +158,7 @@ async def test_an_update_is_whole_or_nothing():
         assert session["model"] == "gpt-4o-realtime-preview"
 
 
-async def test_the_voice_is_fixed_once_it_was_heard():
+async def test_the_voice_is_fixed_once_audio_was_sent():
     async with connected() as wire:
         await wire.configure(audio={"output": {"voice": "verse"}})
         await wire.say("hello")

@@ -63,7 +63,7 @@ def test_installed_code_is_known_by_its_version_alone(monkeypatch, tmp_path):
     assert state_files.paths("local") == first
 
 
-def test_a_state_comes_back_and_keeps_its_key_to_itself(home):
+def test_a_state_is_read_back_and_its_repr_omits_the_key(home):
     state = ServerState("fake", "ws://127.0.0.1:1/v1/realtime", 7, "x.log", "hush")
     file = state_files.paths("fake").state
     state_files.write(file, state)
