@@ -112,7 +112,7 @@ def test_the_folder_for_wheels_needs_no_pip(
 def test_absent_weights_say_what_to_run(index: Path) -> None:
     with pytest.raises(WeightsError, match=r"'one' .* are not installed: run  rtnb engine install"):
         weights.path("one")
-    with pytest.raises(WeightsError, match="no weights 'three'; there are: one, two"):
+    with pytest.raises(WeightsError, match="unknown weights 'three'; known: one, two"):
         weights.path("three")
 
 
@@ -120,7 +120,7 @@ def test_no_index_is_one_sentence(index: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         weights.install(progress=False)
     text = str(caught.value)
-    assert text.startswith("rtnb engine install could not fetch rtnb-fake-one==1.0")
+    assert text.startswith("rtnb engine install could not download rtnb-fake-one==1.0")
     assert "RTNB_WHEELS" in text
     assert "\n" not in text
     assert leftovers() == []
@@ -275,7 +275,7 @@ def test_a_folder_that_vanishes_while_its_files_are_counted_is_skipped(
 
 def test_a_wheel_without_the_file_names_it(index: Path) -> None:
     build(index, "one", b"hello", member="fake_one/other.bin")
-    with pytest.raises(WeightsError, match=r"does not hold fake_one/one\.bin"):
+    with pytest.raises(WeightsError, match=r"does not contain fake_one/one\.bin"):
         weights.install(progress=False)
 
 
@@ -285,7 +285,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("RTNB_CACHE", str(tmp_path / "file"))
     assert weights.missing() == ["one", "two"]
-    with pytest.raises(WeightsError, match=r"make it writable, or name another folder .* RTNB_CACHE"):
+    with pytest.raises(WeightsError, match=r"make it writable, or set .* RTNB_CACHE"):
         weights.install(progress=False)
 
 
