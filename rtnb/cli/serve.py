@@ -108,5 +108,5 @@ async def _until_idle(app: App, idle: float | None, ended: asyncio.Event) -> Non
     while not ended.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), min(_LOOK_SECONDS, idle or _LOOK_SECONDS))
-        if idle is not None and app.quiet_since is not None and loop.time() - app.quiet_since >= idle:
+        if idle is not None and app.idle_since is not None and loop.time() - app.idle_since >= idle:
             return

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, Self, overload
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from .events import Direction
+from .events import Direction, parse_object
 
 if TYPE_CHECKING:
     from .log import Log
@@ -92,12 +91,8 @@ class Entry:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The frame as a dict, parsed anew at each call; {} for a frame that is no JSON object."""
-        try:
-            data = orjson.loads(self.frame)
-        except orjson.JSONDecodeError:
-            return {}
-        return data if isinstance(data, dict) else {}
+        """The frame as a dict, parsed again at each call; {} for a frame that is no JSON object."""
+        return parse_object(self.frame)
 
     def __repr__(self) -> str:
         arrow = "↑" if self.direction == "client" else "↓"

@@ -12,6 +12,8 @@ from collections import Counter
 from string import ascii_letters, digits
 from typing import Any, Literal
 
+import orjson
+
 __all__ = [
     "BINARY",
     "CLIENT_EVENTS",
@@ -23,6 +25,7 @@ __all__ = [
     "as_object",
     "family",
     "is_delta",
+    "parse_object",
     "server_id",
 ]
 
@@ -161,3 +164,15 @@ def is_delta(type: str) -> bool:
 def as_object(value: Any) -> Event:
     """Return a JSON value if it is an object, else {}: a server may send anything anywhere."""
     return value if isinstance(value, dict) else {}
+
+
+def parse_object(frame: bytes | str) -> Event:
+    """Return a frame's JSON object; {} for any other frame, and for JSON nested more than 1,024 levels deep.
+
+    >>> parse_object(b'{"type": "error"}'), parse_object(b"[1]"), parse_object(b"not JSON")
+    ({'type': 'error'}, {}, {})
+    """
+    try:
+        return as_object(orjson.loads(frame))
+    except orjson.JSONDecodeError:
+        return {}

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..audio.codecs import decoded_length
 from .conversation import Conversation, unheard
 from .events import Direction, Event
 from .items import Item, Part
@@ -189,7 +190,7 @@ class Turns:
 
     def _on_append(self, event: Event, t: float) -> TurnState | None:
         codec = self._conversation.input_codec
-        sent = len(event["audio"]) * 3 // 4 - event["audio"][-2:].count("=")
+        sent = decoded_length(event["audio"])
         self._sends.add(sent * 1000 / codec.bytes_per_second, t)
         if self._conversation.turn_detection:
             return self._speaking

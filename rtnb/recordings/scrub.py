@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 from pybase64 import b64decode, b64encode
 
+from ..audio.codecs import decoded_length
 from ..errors import ArgumentError
 from ..protocol.entries import Columns, Entry
 from ..protocol.events import SOUND_DELTAS, Direction, Event, as_object
@@ -188,7 +189,7 @@ class _Work:
             return value
         if kind == "sound":
             lane = self._forms.lane(direction)
-            size = len(value) * 3 // 4 - value[-2:].count("=")
+            size = decoded_length(value)
             self.sounds += 1
             self.seconds += size / lane.rate / (2 if lane.type == "audio/pcm" else 1)
             return b64encode(silence(lane.type, size)).decode()

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from ..protocol.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event
+from ..protocol.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event, parse_object
 from ..protocol.session_config import Response, Session, vocabulary
 
 __all__ = ["Kind", "Taken", "changed", "event_of", "is_plain", "masked", "readings", "repeats", "speaker_of"]
@@ -160,11 +160,8 @@ class Taken:
 
 def event_of(frame: bytes) -> Event | None:
     """Return a frame's event; None for what is no JSON object with a type."""
-    try:
-        event = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
+    event = parse_object(frame)
+    return event if isinstance(event.get("type"), str) else None
 
 
 def readings(frame: bytes) -> list[str]:

@@ -21,7 +21,7 @@ from ..audio.codecs import Codec, wire_format
 from ..errors import ArgumentError, AudioError, RecordingError, RtnbError
 from ..protocol import models
 from ..protocol.entries import SERVER, Columns
-from ..protocol.events import Direction, as_object
+from ..protocol.events import Direction, as_object, parse_object
 from ..protocol.log import Log
 from ..protocol.state import SessionState
 from ..redaction import known_keys, redact
@@ -49,10 +49,7 @@ class Forms:
 
     def hear(self, type: str, frame: bytes) -> None:
         """Take an event of the ``TELLING`` types."""
-        try:
-            event = as_object(orjson.loads(frame))
-        except orjson.JSONDecodeError:
-            return
+        event = parse_object(frame)
         if type == "response.created":
             self._now["server"] = _told(event.get("response"), "output") or self._session["server"]
             return

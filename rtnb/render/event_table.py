@@ -13,8 +13,9 @@ import orjson
 from ..analysis.event_codecs import Formats
 from ..analysis.event_filter import Selection, Wanted
 from ..analysis.event_rows import Rows, failed
-from ..analysis.event_text import Teller, Told, data_of, shown
+from ..analysis.event_text import Teller, Told, shown
 from ..formatting import clock, duration
+from ..protocol.events import parse_object
 from ..redaction import clean
 from .style import sheet
 
@@ -141,7 +142,7 @@ def _json(events: Events, event: int, formats: Formats, room: int) -> str:
     if room <= 0:
         return f"s.log[{entry.index}].data"
     frame = clean(entry.frame)
-    value = data_of(frame)
+    value = parse_object(frame)
     if not value:
         text = frame.decode("utf-8", "replace")
     else:

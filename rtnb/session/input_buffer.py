@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..audio import Clip, Codec
+from ..audio.codecs import decoded_length
 from ..errors import ArgumentError
 from ..protocol.events import Event
 from ..protocol.state import SessionState
@@ -38,7 +39,7 @@ class InputAudioBuffer:
     def saw(self, event: Event) -> None:
         """Take note of an event that is sent."""
         if event["type"] == "input_audio_buffer.append":
-            self._buffered += len(str(event.get("audio"))) * 3 // 4
+            self._buffered += decoded_length(str(event.get("audio")))
         elif event["type"] in ("input_audio_buffer.commit", "input_audio_buffer.clear"):
             self._buffered = 0
 

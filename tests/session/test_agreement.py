@@ -146,7 +146,7 @@ class Agreement(RuleBasedStateMachine):
         if not hasattr(self, "session"):
             return
         self.run(self._rest())
-        ours, theirs = self.session.state.conversation, self.server.state.conversation
+        ours, theirs = self.session.state.conversation, self.server.context.conversation
         assert ours.order == theirs.order
         assert ours == theirs
         assert not self.session.state.problems

@@ -165,8 +165,8 @@ async def connected(
                 await wire.configure(**session)
             yield wire
             await wire.settle()
-            assert wire.conversation == server.state.conversation
-            assert wire.conversation.items == server.state.conversation.items
+            assert wire.conversation == server.context.conversation
+            assert wire.conversation.items == server.context.conversation.items
         finally:
             await client.close()
             async with asyncio.timeout(PATIENCE):
