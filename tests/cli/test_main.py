@@ -47,10 +47,12 @@ def test_the_version_stands_in_one_place():
 def test_what_a_pace_is(pace, capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--pace", pace])
-    assert capsys.readouterr().err.endswith(f"argument --pace: a number from 0.1 to 50, not {pace!r}\n")
+    assert capsys.readouterr().err.endswith(
+        f"argument --pace: expected a number from 0.1 to 50, got {pace!r}\n"
+    )
 
 
-def test_the_open_server_is_told_of(capsys):
+def test_the_help_warns_of_an_open_server(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     assert "Without a key it is open to every program on this machine" in " ".join(
@@ -60,13 +62,15 @@ def test_the_open_server_is_told_of(capsys):
 
 def test_a_command_brings_in_only_what_it_needs():
     code = "import sys; from rtnb.cli import main\ntry: main(['serve', '--help'])\nexcept SystemExit: pass\n"
-    code += "print([m for m in ('numpy', 'websockets', 'onnxruntime', 'rtnb.cli.lab') if m in sys.modules])"
+    code += (
+        "print([m for m in ('numpy', 'websockets', 'onnxruntime', 'rtnb.cli.record') if m in sys.modules])"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.stdout.strip().splitlines()[-1] == "[]"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
-def test_a_reader_who_has_seen_enough_ends_it_quietly():
+def test_a_closed_pipe_ends_a_command_quietly():
     gone, out = os.pipe()
     os.close(gone)
     with os.fdopen(out, "wb") as closed:

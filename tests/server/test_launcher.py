@@ -51,8 +51,8 @@ def test_the_command_ends_when_nobody_comes():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--engine", "fake", "--port", "70000"], "a port is a number from 0 to 65535"),
-        (["--engine", "fake", "--idle", "0"], "--idle is a number of seconds above 0"),
+        (["--engine", "fake", "--port", "70000"], "--port must be from 0 to 65535, got 70000"),
+        (["--engine", "fake", "--idle", "0"], "--idle must be a number of seconds greater than 0, got 0"),
         (["--engine", "fake", "--host", "0.0.0.0"], "opens only to this machine"),
         (["--engine", "nonsense"], "there is no engine 'nonsense'"),
     ],
