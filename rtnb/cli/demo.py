@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,13 +171,16 @@ def _speak(session: Session, clip: Clip, pace: float) -> list[Turn]:
         while (speaking or not commits) and session.problem is None and streamed <= most:
             session.speak(Clip.silence(0.2), speed=pace)
             streamed += 0.2
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while commits and session.problem is None and time.monotonic() < deadline:
+            if answering.wait(0.2):
+                break
     finally:
         stop()
     if session.problem is not None:
         raise session.problem
     if not commits:
         raise RtnbError("the server detected no speech in the file: is there a voice in it, and loud enough?")
-    answering.wait(_ANSWER_SECONDS)
     turns = [turn for turn in session.turns if turn.input.audio is not None]
     for turn in turns:
         turn.wait(_ANSWER_SECONDS)

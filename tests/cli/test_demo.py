@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,35 @@ def test_any_server_can_be_asked(fake, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["engine"] is None
     assert report["reply_text"].startswith("You said:")
+
+
+class LateServer:
+    """A session whose response is created a while after the input was committed."""
+
+    problem = None
+    turns = ()
+
+    def __init__(self):
+        self.listeners = []
+
+    def subscribe(self, listener):
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def say(self, kind):
+        for listener in list(self.listeners):
+            listener({"type": kind}, 0)
+            self.last = kind
+
+    def speak(self, clip, speed):
+        self.say("input_audio_buffer.committed")
+        threading.Timer(0.3, self.say, ["response.created"]).start()
+
+
+def test_a_response_that_is_created_late_is_waited_for():
+    session = LateServer()
+    assert demo._speak(session, Clip.tone(300, 0.1), 1.0) == []
+    assert session.last == "response.created"
 
 
 def refused(capsys, *arguments, status=1):
