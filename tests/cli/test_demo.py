@@ -213,7 +213,7 @@ def test_audio_without_a_voice_is_an_error(fake, capsys, monkeypatch):
     assert "detected no speech" in refused(capsys, "faint.wav", "--json", *FAST)
 
 
-def test_an_answer_in_the_place_of_another_file_is_kept_if_nothing_came(fake, capsys):
+def test_an_existing_file_stays_if_there_is_no_answer(fake, capsys):
     Path("reply.wav").write_bytes(b"mine")
     refused(capsys, "nothere.wav", "--out", "reply.wav", "--json")
     assert Path("reply.wav").read_bytes() == b"mine"

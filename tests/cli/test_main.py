@@ -21,7 +21,7 @@ def test_help_names_every_command(capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["serve", "--nonsense"]])
-def test_what_is_misspelt_is_refused(arguments, capsys):
+def test_unknown_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
@@ -83,7 +83,7 @@ def test_a_closed_pipe_ends_a_command_quietly():
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
-def test_a_terminal_of_few_letters_is_no_error():
+def test_an_ascii_terminal_is_not_an_error():
     ran = subprocess.run(
         [sys.executable, "-m", "rtnb", "demo", "no such file…"],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},

@@ -92,7 +92,7 @@ def fake(folder, monkeypatch):
     launcher.stop("fake")
 
 
-def test_record_reads_all_that_is_to_be_said_before_it_connects(folder, capsys):
+def test_record_reads_every_file_before_it_connects(folder, capsys):
     (folder / "text.wav").write_text("no sound")
     for given in ("@none.wav", "@text.wav", " "):
         assert main(["record", "s.rtnb", "hello", given, "--to", "ws://127.0.0.1:9"]) == 1
@@ -105,9 +105,9 @@ def test_record_keeps_a_conversation_that_ends_early(fake, capsys, monkeypatch, 
     def turn(session, thing):
         if thing == "and":
             raise end
-        return heard(session, thing)
+        return send(session, thing)
 
-    heard = record._turn
+    send = record._turn
     monkeypatch.setattr(record, "_turn", turn)
     assert main(["record", "s.rtnb", "hello", "and", "never"]) == status
     assert "Recorded: s.rtnb" in said(capsys)
@@ -200,7 +200,7 @@ def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
     ],
     ids=" ".join,
 )
-def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, command):
+def test_no_file_is_overwritten_without_force(folder, capsys, monkeypatch, command):
     monkeypatch.setenv("RTNB_ENGINE", "fake")
     Autosave(full().state, Notifier().wait).close(discard=False)
     there = next(folder / name for name in command[1:] if name.startswith("there."))
@@ -251,7 +251,7 @@ def test_an_unusable_autosave_does_not_block_the_others(folder, capsys):
     assert main(["recover", "two.rtnb"]) == 1
 
 
-def test_a_folder_with_files_is_written_into_by_force_alone(folder, capsys):
+def test_a_folder_with_files_is_overwritten_only_by_force(folder, capsys):
     (folder / "sounds").mkdir()
     assert main(["export", "x.rtnb", "sounds"]) == 0
     [first, *_] = sorted((folder / "sounds").iterdir())
