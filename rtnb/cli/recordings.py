@@ -66,7 +66,7 @@ def _info(args: argparse.Namespace) -> int:
 
 def _rows(recording: Recording) -> list[tuple[str, str]]:
     """Return the contents as (name, value), for people; the provenance is added to it."""
-    from ..render.audio_player import duration
+    from ..formatting import duration
     from ..render.usage_card import money
 
     used, log, count = recording.usage, recording.log, len(recording.turns)
