@@ -1,4 +1,4 @@
-"""rtnb, the notebook bench for realtime speech models.
+"""rtnb, a Jupyter toolkit for realtime speech models.
 
 ::
 

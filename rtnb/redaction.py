@@ -178,7 +178,8 @@ def redact(data: bytes, known: Iterable[str] = ()) -> tuple[bytes, list[tuple[in
     return bytes(marked), spans
 
 
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd") | {ord(sign): sign for sign in "\n\t"}
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))  # embeddings, overrides and isolates
+_CONTROLS = dict.fromkeys([*range(32), *range(127, 160), *_BIDI], "\ufffd") | {ord(c): c for c in "\n\t"}
 _LEAST = 8  # what is shorter is overwritten only where it stands beside what gives it away
 
 
@@ -193,7 +194,10 @@ def clean_text(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Return a text with a sign in the place of each control code (C0, C1), but for newlines and tabs."""
+    """Return a text with U+FFFD for each control code (C0, C1) and each override of the text's direction.
+
+    Newlines and tabs stay. An override could show a text in another order than it has.
+    """
     return text.replace("\r\n", "\n").translate(_CONTROLS)
 
 

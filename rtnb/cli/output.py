@@ -1,39 +1,168 @@
-"""The file that a command writes: never over one that is there, unless ``--force`` says so."""
+"""What the commands share: options, printed text, and files that are not overwritten.
+
+Text from a server, a file's name or an error message is untrusted. A control code in it could hide lines of a
+terminal, write others, or set the window's title, and a bidirectional override could reorder them. Everything
+that a command prints goes through `echo`, and messages about its arguments through `Parser`.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 from ..errors import RecordingError
+from ..redaction import clean_text, plain
 
-__all__ = ["add_force", "fresh", "fresh_folder"]
+__all__ = [
+    "Parser",
+    "Run",
+    "Subparsers",
+    "Transcript",
+    "add_connection_options",
+    "add_force",
+    "connection",
+    "echo",
+    "echo_json",
+    "new_file",
+    "new_folder",
+    "safe",
+]
+
+Subparsers = argparse._SubParsersAction
+Run = Callable[[argparse.Namespace], int]
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors quote arguments without their control codes."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage and the message, and exit with status 2."""
+        super().error(safe(message))
+
+
+def safe(text: str) -> str:
+    """Return a text without its keys, control codes and bidirectional overrides; newlines and tabs stay."""
+    return plain(clean_text(text))
+
+
+def echo(text: object = "", *, end: str = "\n", file: TextIO | None = None) -> None:
+    """Print a `safe` text at once."""
+    print(safe(str(text)), end=end, file=file, flush=True)
+
+
+def echo_json(value: Any, *, indent: int | None = None) -> None:
+    """Print a value as JSON in ASCII: every other character is escaped, and none is lost."""
+    echo(json.dumps(value, indent=indent, default=str))
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the model and how it answers; `connection` reads them."""
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
+        "--engine",
+        metavar="SPEC",
+        help="the embedded engine: local, fake, … (default: RTNB_ENGINE, or local)",
+    )
+    either.add_argument(
+        "--to",
+        dest="endpoint",
+        metavar="ENDPOINT",
+        help="a hosted model or a server: MODEL, azure:DEPLOYMENT or a ws:// URL",
+    )
+    parser.add_argument(
+        "--model", help="the model to request, or the one that the embedded engine stands in for"
+    )
+    parser.add_argument("--voice", help="the voice of the answer")
+    parser.add_argument("--instructions", help="instructions for the model")
+
+
+def connection(args: argparse.Namespace) -> dict[str, Any]:
+    """Return these options as arguments of `rtnb.connect`."""
+    return {name: getattr(args, name) for name in ("endpoint", "engine", "model", "voice", "instructions")}
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
-    """Add the option to a command that writes a file."""
-    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    """Add ``--force`` to a command that writes a file."""
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
-def fresh(out: str | Path, *, force: bool) -> Path:
-    """Return the path if a file may be written there. Found out before any work is done.
+def new_file(out: str | Path, *, force: bool) -> Path:
+    """Return the path if a file may be written there. Called before any work is done.
 
-    Raises RecordingError: it is there and ``force`` does not allow that, or its folder takes no file.
+    Raises RecordingError: it exists and ``force`` is not set, or its folder cannot be written to.
     """
     path = Path(out)
     if os.path.lexists(path) and not force:
-        raise RecordingError(f"{str(path)!r} is there already: name another, or write over it with --force")
+        raise RecordingError(f"{str(path)!r} already exists. Choose another name or use --force")
     folder = path.parent
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        why = "is no folder" if not folder.is_dir() else "is a folder that you may not write to"
+        why = "is not a folder" if not folder.is_dir() else "is not writable"
         raise RecordingError(f"{str(path)!r} cannot be written: {str(folder)!r} {why}")
     return path
 
 
-def fresh_folder(out: str | Path, *, force: bool) -> Path:
-    """Return the path of a folder that is new or empty. Raises RecordingError as `fresh` does."""
+def new_folder(out: str | Path, *, force: bool) -> Path:
+    """Return the path of a folder that is new or empty. Raises RecordingError as `new_file` does."""
     path = Path(out)
     if not force and path.is_dir() and any(path.iterdir()):
-        raise RecordingError(f"{str(path)!r} has files in it: name another folder, or add --force")
+        raise RecordingError(f"{str(path)!r} is not empty. Choose another folder or use --force")
     return path
+
+
+class Transcript:
+    """Prints a conversation as it happens. The pieces of an answer continue one line.
+
+    An event that is not as the protocol has it prints nothing.
+    """
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._file = file
+        self._answering = False
+
+    def line(self, text: str) -> None:
+        """Print a line of its own."""
+        self.end()
+        echo(text, file=self._file)
+
+    def end(self) -> None:
+        """End the line of an answer."""
+        if self._answering:
+            echo(file=self._file)
+        self._answering = False
+
+    def sent(self, event: dict[str, Any]) -> None:
+        """Print the text that the client sent."""
+        item = event.get("item")
+        parts = item.get("content") if isinstance(item, dict) else None
+        parts = parts if isinstance(parts, list) else []
+        texts = [part.get("text") for part in parts if isinstance(part, dict)]
+        if text := " ".join(text for text in texts if isinstance(text, str)):
+            self.line(f"You: {text}")
+
+    def received(self, event: dict[str, Any]) -> None:
+        """Print what a server's event says."""
+        kind = event.get("type")
+        error = event.get("error")
+        message = error.get("message") if isinstance(error, dict) else None
+        if kind in ("response.output_audio_transcript.delta", "response.output_text.delta"):
+            text = str(event.get("delta", ""))
+            echo(text if self._answering else f"Assistant: {text.lstrip()}", end="", file=self._file)
+            self._answering = True
+        elif kind == "input_audio_buffer.speech_started":
+            self.line("The server detected speech.")
+        elif kind == "input_audio_buffer.speech_stopped":
+            self.line("The server detected the end of speech.")
+        elif kind == "conversation.item.input_audio_transcription.completed":
+            self.line(f"You: {str(event.get('transcript', '')).strip()}")
+        elif kind == "conversation.item.input_audio_transcription.failed":
+            self.line(f"Your speech could not be transcribed: {message}")
+        elif kind == "response.function_call_arguments.done":
+            self.line(f"Call: {event.get('name', '')}({event.get('arguments', '')})")
+        elif kind == "error":
+            self.line(f"Error from the server: {message}")
+        elif kind == "response.done":
+            self.end()

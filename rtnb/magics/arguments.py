@@ -99,6 +99,6 @@ def _values(ipython: Any, action: Any) -> list[str]:
         return sorted(name for name, value in list(space.items()) if isinstance(value, Session))
     if action.dest == "voice":
         return sorted(VOICES)
-    if action.dest in ("model", "where"):
+    if action.dest in ("model", "endpoint"):
         return sorted(model.id for model in models.catalogue())
     return []

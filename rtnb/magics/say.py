@@ -32,15 +32,15 @@ class SayMagic:
         add("--voice", help="of the answer, such as marin")
         add("--modalities", choices=("audio", "text"), help="what the answer is made of")
         add("--instructions", help="for this answer only; in quotes")
-        add("--model", help="the model that the embedded engine stands in for, or that --where has")
-        add("--where", help="a hosted model, which is billed, or a server's address")
+        add("--model", help="the model that the embedded engine stands in for, or that --to has")
+        add("--to", dest="endpoint", help="a hosted model, which is billed, or a server's URL")
         add("--session", metavar="NAME", help="the variable that holds the session")
-        add("--to", default="_turn", metavar="NAME", help="the variable that the turn is bound to (_turn)")
+        add("--turn", default="_turn", metavar="NAME", help="the variable that the turn is bound to (_turn)")
 
     def __call__(self, line: str, cell: str) -> Turn:
         """Run the magic and return the turn, which shows itself. Raises UsageError."""
         args = self.options.parse_line(line)
-        variable(args.to)
+        variable(args.turn)
         if not cell.strip():
             raise UsageError("the cell has no text to say: write it below the first line")
         options = {
@@ -50,20 +50,20 @@ class SayMagic:
         }
         with one_line():
             turn = self._session(args).send(cell.strip(), **options)
-        self.shell.user_ns[args.to] = turn
+        self.shell.user_ns[args.turn] = turn
         return turn
 
     def _session(self, args: Namespace) -> Session:
         if args.session is not None:
-            if args.model is not None or args.where is not None:
-                raise UsageError("a session keeps its model: leave --session out, or --model and --where")
+            if args.model is not None or args.endpoint is not None:
+                raise UsageError("a session keeps its model: leave --session out, or --model and --to")
             return self._named(args.session)
-        if args.model is None and args.where is None and (open_one := self._only()) is not None:
+        if args.model is None and args.endpoint is None and (open_one := self._only()) is not None:
             return open_one
-        key = (args.where, args.model)
+        key = (args.endpoint, args.model)
         session = self._own.get(key)
         if session is None or session.closed:
-            session = self._own[key] = connect(args.where, model=args.model)
+            session = self._own[key] = connect(args.endpoint, model=args.model)
         self.shell.user_ns["_session"] = session
         return session
 

@@ -210,7 +210,7 @@ def test_say_opens_a_session_once(shell):
     assert "Hello there" in turn.wait().text
     assert shell.user_ns["_turn"] is turn
     session = shell.user_ns["_session"]
-    second = run(shell, "%%say --to answer --modalities text\nAnd again.")
+    second = run(shell, "%%say --turn answer --modalities text\nAnd again.")
     assert shell.user_ns["answer"] is second
     assert second.wait().audio is None
     assert shell.user_ns["_session"] is session
@@ -243,7 +243,7 @@ def test_say_uses_the_users_session(shell, capsys):
         ("%%say --session nobody\nHello.", "no session"),
         ("%%say --session s --model gpt-realtime\nHello.", "keeps its model"),
         ("%%say --modalities smell\nHello.", "--modalities"),
-        ("%%say --to 1\nHello.", "cannot be a variable"),
+        ("%%say --turn 1\nHello.", "cannot be a variable"),
     ],
 )
 def test_say_errors_are_one_line(shell, capsys, text, word):
@@ -275,7 +275,7 @@ def test_tab_elsewhere_is_left_alone(shell):
     shell.user_ns["some_name"] = 1
     assert complete(shell, "some_na", "") == ["some_name"]
     with provisionalcompleter():
-        text = "%%say --to answer\nsome_na"
+        text = "%%say --turn answer\nsome_na"
         found = [one.text for one in shell.Completer.completions(text, len(text))]
     assert "--voice" not in found
 

@@ -51,9 +51,9 @@ def test_the_command_exits_without_clients():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--engine", "fake", "--port", "70000"], "a port is a number from 0 to 65535"),
-        (["--engine", "fake", "--idle", "0"], "--idle is a number of seconds above 0"),
-        (["--engine", "fake", "--host", "0.0.0.0"], "listens only on this machine"),
+        (["--engine", "fake", "--port", "70000"], "--port must be from 0 to 65535, got 70000"),
+        (["--engine", "fake", "--idle", "0"], "--idle must be a number of seconds greater than 0, got 0"),
+        (["--engine", "fake", "--host", "0.0.0.0"], "opens only to this machine"),
         (["--engine", "nonsense"], "unknown engine 'nonsense'"),
     ],
 )
