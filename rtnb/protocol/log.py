@@ -28,7 +28,7 @@ from ..redaction import redact
 from .entries import NO_TURN, Columns, Entry, LogColumnsView, LogView, WhichTurns
 from .entries import SERVER as _SERVER
 from .events import BINARY, Direction
-from .log_storage import Chunk, Sound, SpilledBlock, SpilledBlocks, Store
+from .log_storage import Cut, Sound, SpilledBlock, SpilledBlocks, Store
 
 __all__ = ["NO_TURN", "Entry", "Log", "LogColumnsView", "LogView"]
 
@@ -36,7 +36,6 @@ _BLOCK = 1 << 20
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
 _FEW = 20
 """Up to how many kinds a comparison of the column with each is quicker than one look-up table."""
-_LEAST_SOUND = 64  # shorter base64 is not worth a row of its own
 _WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is not worth a row
 
 
@@ -76,11 +75,11 @@ class Log:
         mono_ns: int,
         wall_ns: int,
         turn: int = NO_TURN,
-        sound: tuple[str, Chunk] | None = None,
+        cut: Cut | None = None,
     ) -> int:
         """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``.
 
-        ``sound`` is the base64 text that the frame carries, and what it decodes to.
+        ``cut`` is the base64 that is kept decoded, beside the frame: see ``find_cut``.
         """
         if frame.__class__ is not bytes:
             frame = memoryview(frame).tobytes()  # a buffer that may still change; no str gets past this
@@ -104,8 +103,12 @@ class Log:
             self._turn.append(turn)
             self._time.append(mono_ns - self._mono0)
             self.bytes += len(frame)
-            if sound is not None:
-                frame = self._cut(frame, index, *sound)
+            if cut is not None:
+                self._sound_rows.append(index)
+                self._sound_cuts.append(cut.start)
+                self._sound_sizes.append(len(cut.audio))
+                self._sounds.append(cut.audio)
+                frame = frame[: cut.start] + frame[cut.end :]
             self._tail.append(frame)
             self._tail_bytes += len(frame)
         for watcher in self._watchers:
@@ -125,22 +128,6 @@ class Log:
                 self._watchers = tuple(each for each in self._watchers if each is not watcher)
 
         return end
-
-    def _cut(self, frame: bytes, index: int, text: str, sound: Chunk) -> bytes:
-        """Return the frame without its base64, if that comes back exactly from ``sound``."""
-        raw, data = text.encode(), bytes(sound)
-        at = frame.find(b'"' + raw[:32]) + 1
-        end = at + len(raw)
-        rest = len(data) % 3 or 3  # whatever is not canonical stands in the last four signs
-        # It may stand there with escapes inside, or something else that begins alike, such as silence.
-        whole = at and frame.startswith(raw, at) and frame[end : end + 1] == b'"'
-        if not whole or len(raw) < _LEAST_SOUND or b64encode(data[-rest:]) != raw[-4:]:
-            return frame
-        self._sound_rows.append(index)
-        self._sound_cuts.append(at)
-        self._sound_sizes.append(len(data))
-        self._sounds.append(sound if isinstance(sound, Sound) else Sound(data))
-        return frame[:at] + frame[end:]
 
     def filing(self, store: Store) -> SpilledBlocks:
         """Return the one to be told which rows lie in ``store``: from then on they are read from there."""

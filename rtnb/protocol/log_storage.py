@@ -11,9 +11,11 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import MutableSequence, Sequence
 from sys import getsizeof
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-__all__ = ["Chunk", "Sound", "SpilledBlock", "SpilledBlocks", "Store", "cut"]
+from pybase64 import b64encode
+
+__all__ = ["Chunk", "Cut", "Sound", "SpilledBlock", "SpilledBlocks", "Store", "cut", "find_cut"]
 
 _SIZE_BITS = 32
 _SIZE = (1 << _SIZE_BITS) - 1
@@ -100,6 +102,33 @@ def cut(chunk: Chunk, start: int, stop: int) -> Chunk:
     if isinstance(chunk, _Slice):
         return _Slice(chunk._whole, chunk._start + start, chunk._start + stop)
     return _Slice(chunk, start, stop)
+
+
+class Cut(NamedTuple):
+    """Base64 that a log leaves out of a frame: the bytes from ``start`` to ``end``, and its audio."""
+
+    start: int
+    end: int
+    audio: Sound
+
+
+_LEAST = 64  # shorter base64 is not worth a row of its own
+
+
+def find_cut(frame: bytes, encoded: str, audio: Chunk) -> Cut | None:
+    """Return where the base64 of ``audio`` stands in a frame; None where it would not come back exactly.
+
+    It may stand there with escapes inside, or something else that begins alike, such as silence; and its last
+    four characters may not be the canonical ones.
+    """
+    raw, data = encoded.encode(), bytes(audio)
+    start = frame.find(b'"' + raw[:32]) + 1
+    end = start + len(raw)
+    rest = len(data) % 3 or 3
+    whole = start and frame.startswith(raw, start) and frame[end : end + 1] == b'"'
+    if not whole or len(raw) < _LEAST or b64encode(data[-rest:]) != raw[-4:]:
+        return None
+    return Cut(start, end, audio if isinstance(audio, Sound) else Sound(data))
 
 
 _OFFSET = (1 << 32) - 1

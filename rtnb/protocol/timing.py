@@ -58,6 +58,8 @@ MARKS = {
     "created": "the first response began",
     "first_text": "the first text or transcript arrived",
     "first_audio": "the first audio arrived, silent or not",
+    "first_preamble": "the first of a preamble arrived (phase commentary)",
+    "first_answer": "the first of the answer itself arrived, after any preamble (phase final_answer)",
     "first_sound": "the first sound above −50 dBFS could be heard, if played from first audio on",
     "played": "the server said that it began to play the answer (WebRTC and SIP only)",
     "last_audio": "the last audio arrived",

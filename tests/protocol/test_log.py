@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rtnb.errors import ArgumentError
 from rtnb.protocol.events import BINARY
 from rtnb.protocol.log import NO_TURN, Log, LogView
+from rtnb.protocol.log_storage import find_cut
 
 S = 1_000_000_000
 WALL = 1_700_000_000 * S
@@ -347,7 +348,9 @@ def spoken():
         data = bytes([n % 251]) * (n % 5 * 1000)
         text = b64encode(data).decode()
         frame = b'{"type":"x","n":%d,"audio":"%s"}' % (n, text.encode())
-        log.append(frame, "server", "x", mono_ns=n, wall_ns=WALL, sound=(text, data) if n % 2 else None)
+        log.append(
+            frame, "server", "x", mono_ns=n, wall_ns=WALL, cut=find_cut(frame, text, data) if n % 2 else None
+        )
     return log
 
 

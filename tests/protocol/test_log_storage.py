@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtnb.protocol.log import Log
-from rtnb.protocol.log_storage import SpilledBlock
+from rtnb.protocol.log_storage import SpilledBlock, find_cut
 
 
 class Memory:
@@ -34,7 +34,14 @@ def fill(log, store, step, sizes, *, changed=()):
         data = bytes([number % 251]) * (size // 2) if number % 3 else b""
         text = b64encode(data).decode()
         frame = b'{"n":%d,"pad":"%s","audio":"%s"}' % (number, b"p" * size, text.encode())
-        log.append(frame, "server", "x", mono_ns=number, wall_ns=number, sound=(text, data) if data else None)
+        log.append(
+            frame,
+            "server",
+            "x",
+            mono_ns=number,
+            wall_ns=number,
+            cut=find_cut(frame, text, data) if data else None,
+        )
         frames.append(frame)
         if number % step == step - 1:
             piece = log.columns(number + 1 - step, number + 1)
