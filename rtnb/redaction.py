@@ -215,8 +215,8 @@ def clean_name(name: str) -> str:
 def clean_html(page: str) -> str:
     """Return HTML with the keys in its text overwritten, including keys that arrived in several deltas.
 
-    A key may follow quotes that are escaped in HTML, so keys are searched in the unescaped text. A key without
-    a digit may also be an ordinary word: it is overwritten only after an escaped quote.
+    A key may follow quotes that are escaped in HTML, so keys are searched in the unescaped text. A key
+    without a digit may also be an ordinary word: it is overwritten only after an escaped quote.
     """
     known = known_keys()
     text = unescape(page).encode("utf-8", "replace")

@@ -89,7 +89,7 @@ class Tracks:
         about = np.array([self._rows.flags(int(event)) & AUDIO for event in events], bool)
         found = events[about]
         names = source.names
-        sorts = source.sorts(self._log_rows(found))[0].tolist()
+        sorts = source.kinds_and_turns(self._log_rows(found))[0].tolist()
         right = [names[kind & ~SERVER] in kinds and bool(kind & SERVER) for kind in sorts]
         pieces: NDArray[np.int64] = found[np.array(right, bool)]
         return pieces

@@ -1,8 +1,8 @@
-"""The conversation, folded from frames: items in order, with their text and their sound.
+"""The conversation, folded from frames: items in order, with their text and audio.
 
 Client and server fold the same frames, so after any legal exchange both sides' conversations are equal.
 Items are ordered by ``previous_item_id`` and joined by ``item_id``, never by time of arrival: a transcript of
-the user's words may come after the answer.
+the user's speech may arrive after the answer.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .events import Direction, Event, as_object
 from .items import Item
 from .log_storage import Chunk, Sound, cut
 
-__all__ = ["UNHEARD", "Conversation", "Mark", "unheard"]
+__all__ = ["NOT_PLAYED", "Conversation", "Mark", "not_played"]
 
 
 @dataclass(slots=True)
 class Mark:
-    """A commit, a clear or a change of format that the client sent and the server has not answered."""
+    """A commit, a clear or a change of format that the client sent and the server has not answered yet."""
 
     verb: str
     position: int  # bytes of input since the session began
@@ -33,7 +33,7 @@ class Mark:
 
 
 class InputBuffer:
-    """The input audio buffer, as seen from the frames: appended bytes with their place in the session."""
+    """The input audio buffer as the frames show it: appended bytes with their position in the session."""
 
     def __init__(self) -> None:
         self.start = 0  # position of the first byte kept
@@ -43,12 +43,12 @@ class InputBuffer:
         self.speech: dict[str, list[float | None]] = {}  # item id → [start ms, end ms]
 
     def append(self, data: Chunk) -> None:
-        """Take what the client appended."""
+        """Add what the client appended."""
         self.chunks.append(data)
         self.end += len(data)
 
     def drop_to(self, position: int) -> None:
-        """Forget everything before a position."""
+        """Drop everything before a position."""
         while self.chunks and self.start + len(self.chunks[0]) <= position:
             self.start += len(self.chunks.popleft())
         if self.chunks and self.start < position:
@@ -56,7 +56,7 @@ class InputBuffer:
             self.start = position
 
     def take(self, start: int, end: int) -> list[Chunk]:
-        """Return the sound between two positions and forget everything up to ``end``."""
+        """Return the audio between two positions and drop everything before ``end``."""
         found, at = [], self.start
         for chunk in self.chunks:
             first, last = max(start - at, 0), min(end - at, len(chunk))
@@ -67,9 +67,9 @@ class InputBuffer:
         return found
 
     def change_codec(self, position: int, before: Codec, after: Codec) -> None:
-        """Go on in another form from ``position``: what was not committed by then is dropped.
+        """Continue in another format from ``position``; earlier audio that was not committed is dropped.
 
-        Positions are bytes in the present form, so that they still tell the time since the session began.
+        Positions are bytes in the current format, so that they measure the time since the session began.
         """
         self.drop_to(position)
         samples = position * after.bytes_per_second // before.bytes_per_second // after.width
@@ -80,29 +80,30 @@ class InputBuffer:
 
 
 _KEEP_SECONDS = 120
-"""How much unspoken input a hands-free session keeps; far more than any prefix padding."""
+"""How much input without speech a hands-free session keeps; far more than any prefix padding."""
 
 
-UNHEARD = "unheard"
-"""How the event id of a ``conversation.item.delete`` begins that removes an answer because nothing of it was
-heard. The protocol has no truncation to nothing, and a deletion may have any other reason; so the log says
-it, and a recording knows it too."""
+NOT_PLAYED = "not_played"
+"""The prefix of the event id of a ``conversation.item.delete`` for an answer of which nothing was played.
+
+The protocol cannot truncate an item to nothing, and an item may be deleted for other reasons. With the reason
+in the event id, the log and each recording of it contain it."""
 
 
-def unheard(event: Event) -> bool:
-    """Tell whether a client's ``conversation.item.delete`` says that nothing of the item was heard."""
-    return str(event.get("event_id") or "").startswith(f"{UNHEARD}_")
+def not_played(event: Event) -> bool:
+    """Return whether a client's ``conversation.item.delete`` means that nothing of the item was played."""
+    return str(event.get("event_id") or "").startswith(f"{NOT_PLAYED}_")
 
 
 def _text(value: Any) -> str:
-    """Return ``value``; raise TypeError if it is no text, so that nothing else is kept in an item."""
+    """Return ``value``; raise TypeError if it is not a string."""
     if not isinstance(value, str):
-        raise TypeError(f"text was promised, not {type(value).__name__}")
+        raise TypeError(f"expected a string, got {type(value).__name__}")
     return value
 
 
 def _sound(text: Any) -> Sound | None:
-    """Return the sound of base64; None for what is none: the server will refuse it."""
+    """Return the audio in a base64 text; None if it is not base64, which the server will refuse."""
     try:
         return Sound(b64decode(text, validate=True)) if text else None
     except (TypeError, ValueError):
@@ -115,23 +116,23 @@ def _kind(wire_type: str) -> str:
 
 
 class Conversation:
-    """The fold. ``apply`` takes each frame once, in order of the log.
+    """The fold. ``apply`` is called with each event once, in the order of the log.
 
-    ``items`` holds all items ever seen, those of out-of-band responses too; ``order`` the ids that are in
-    the conversation now.
+    ``items`` has all items ever seen, those of out-of-band responses too; ``order`` the ids that are in the
+    conversation now.
     """
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.order: list[str] = []
-        self._placed: set[str] = set()  # what is in it
+        self._placed: set[str] = set()  # the ids in ``order``
         self.session: Event = {}
         self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
         self.output_codec = self.input_codec
         self.sound: tuple[str, Sound] | None = None
-        """The sound that the last event brought: its base64, and the bytes of it."""
+        """The audio in the last event: its base64 text and its bytes."""
         self._input = InputBuffer()
-        # item.create on its way: event id, item, and the sound of each of its parts
+        # unanswered item.create events: event id, item, and the audio of each of its parts
         self._sent: deque[tuple[str | None, Event, list[Sound | None]]] = deque()
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
 
@@ -150,9 +151,9 @@ class Conversation:
     __hash__ = None  # type: ignore[assignment]  # it changes
 
     def apply(self, direction: Direction, event: Event) -> None:
-        """Fold one event in. Events that say nothing of the conversation are passed over.
+        """Fold one event. Events that do not concern the conversation are ignored.
 
-        Raises KeyError, TypeError or ValueError for an event that lacks what its type promises.
+        Raises KeyError, TypeError or ValueError for a malformed event.
         """
         self.sound = None
         handlers = _CLIENT if direction == "client" else _SERVER
@@ -160,22 +161,22 @@ class Conversation:
         if handler is not None:
             handler(self, event)
 
-    # The session's configuration, as far as the folds need it.
+    # The session's configuration.
 
     @property
     def input_settings(self) -> Event:
-        """``session.audio.input``; {} where the server has not told it."""
+        """``session.audio.input``; {} until the server has reported it."""
         return as_object(as_object(self.session.get("audio")).get("input"))
 
     @property
     def turn_detection(self) -> Event | None:
-        """The settings by which the server detects turns; None where the client commits them."""
+        """The server's turn detection settings; None if the client commits turns."""
         return as_object(self.input_settings.get("turn_detection")) or None
 
     def _on_session(self, event: Event) -> None:
         session = event["session"]
         if not isinstance(session, dict):
-            raise TypeError(f"a session is an object, not {type(session).__name__}")
+            raise TypeError(f"session: expected an object, got {type(session).__name__}")
         self.session = session
         if form := self.input_settings.get("format"):
             self._change_input(wire_format(form))
@@ -188,7 +189,7 @@ class Conversation:
             self._input.change_codec(mark.position if mark else self._input.end, self.input_codec, codec)
             self.input_codec = codec
 
-    # What the client says.
+    # Client events.
 
     def _on_append(self, event: Event) -> None:
         buffer = self._input
@@ -206,21 +207,21 @@ class Conversation:
     def _on_create(self, event: Event) -> None:
         item = event["item"]
         if not isinstance(item, dict):
-            raise TypeError(f"an item is an object, not {type(item).__name__}")
+            raise TypeError(f"item: expected an object, got {type(item).__name__}")
         contents = item.get("content")
         listed = contents if isinstance(contents, list) else []
         texts: list[Any] = [as_object(content).get("audio") for content in listed]
         sounds = [_sound(text) for text in texts]
         self._sent.append((event.get("event_id"), item, sounds))
-        heard = [(text, sound) for text, sound in zip(texts, sounds, strict=True) if sound is not None]
-        self.sound = heard[0] if heard else None
+        found = [(text, sound) for text, sound in zip(texts, sounds, strict=True) if sound is not None]
+        self.sound = found[0] if found else None
 
     def _on_delete(self, event: Event) -> None:
         item = self.items.get(event["item_id"])
-        if item is not None and item.played_ms is None and unheard(event):
+        if item is not None and item.played_ms is None and not_played(event):
             item.played_ms = 0
 
-    # What the server says.
+    # Server events.
 
     def _on_error(self, event: Event) -> None:
         culprit = event["error"].get("event_id")
@@ -269,7 +270,7 @@ class Conversation:
         return None
 
     def _on_item(self, event: Event) -> None:
-        """Take conversation.item.added, .done and .created."""
+        """Handle conversation.item.added, .done and .created."""
         wire = event["item"]
         new = wire["id"] not in self.items
         item = self._item(wire["id"])
@@ -280,7 +281,7 @@ class Conversation:
             self._place(item, event)
 
     def _adopt(self, item: Item, wire: Event) -> None:
-        """Give a created item the content that the client sent: the server's echo has no sound."""
+        """Add the content that the client sent to a created item: the server's event has no audio."""
         for sent in self._sent:
             named = sent[1].get("id")
             if named == item.id or (named is None and sent[1].get("role") == wire.get("role")):
@@ -292,12 +293,12 @@ class Conversation:
                         part.chunks = [sound]
                 return
 
-    def out_of_band(self, given: Any) -> list[Item]:
-        """Return what the user says in the ``input`` of a response out of band; it joins no conversation."""
+    def out_of_band(self, items: Any) -> list[Item]:
+        """Return the user items in the ``input`` of an out-of-band response; they join no conversation."""
         found = []
-        for wire in map(as_object, given if isinstance(given, list) else ()):
+        for wire in map(as_object, items if isinstance(items, list) else ()):
             item = Item("")
-            with suppress(KeyError, TypeError, ValueError):  # the server will refuse what is odd
+            with suppress(KeyError, TypeError, ValueError):  # the server will refuse a malformed item
                 self._merge(item, wire)
                 for part, content in zip(item.parts, wire["content"], strict=True):
                     if (sound := _sound(content.get("audio"))) is not None:
@@ -313,7 +314,7 @@ class Conversation:
         self._merge(item, event["item"])
 
     def _merge(self, item: Item, wire: Event) -> None:
-        """Take over what ``wire`` says; what it leaves out or has lost stays as it was."""
+        """Update an item from ``wire``; what ``wire`` does not have stays."""
         for name in ("type", "role", "status", "call_id", "name", "arguments"):
             if value := wire.get(name):
                 setattr(item, name, _text(value))
@@ -408,7 +409,7 @@ class Conversation:
         return item
 
     def _place(self, item: Item, event: Event) -> None:
-        """Put an item where the event says: after ``previous_item_id``, or first where that is null."""
+        """Insert an item after ``previous_item_id``, or first if that is null."""
         if item.id in self._placed:
             return
         previous = event.get("previous_item_id", "")
@@ -416,7 +417,7 @@ class Conversation:
             self.order.insert(0, item.id)
         elif isinstance(previous, str) and previous in self._placed and previous != self.order[-1]:
             self.order.insert(self.order.index(previous) + 1, item.id)
-        else:  # after the last; or not said, or a neighbour never seen, as in a log that was joined late
+        else:  # after the last; or unknown, as in a log that starts late
             self.order.append(item.id)
         self._placed.add(item.id)
 

@@ -1,7 +1,7 @@
-"""The names of the GA protocol, and what each event is about.
+"""The events of the GA protocol: their names and families.
 
-An event is a dict with a ``type``; its meaning is chosen by that string and never by trying a union. An event
-that is not listed here is kept, shown and passed on all the same: its family is "other".
+An event is a dict with a ``type``, which alone determines its meaning. An event that is not listed here is
+logged, shown and passed to listeners as well: its family is "other".
 Source: Realtime API reference, GA, August 2026.
 """
 
@@ -31,21 +31,21 @@ _LENGTHS = {"call": 16}
 
 
 def server_id(prefix: str) -> str:
-    """Return a fresh random id: ``prefix`` is event, item, resp, conv, sess or call.
+    """Return a new random id: ``prefix`` is event, item, resp, conv, sess or call.
 
-    21 base62 signs, 16 for calls, as seen on the wire of the hosted service.
+    21 base62 characters, 16 for calls, as in the hosted service's events.
     """
     return f"{prefix}_{''.join(secrets.choice(_ALPHABET) for _ in range(_LENGTHS.get(prefix, 21)))}"
 
 
 class ClientIds:
-    """Counted ids, unique within one session: ``event_c0001``, ``item_c0001``."""
+    """Numbered ids, unique within one session: ``event_c0001``, ``item_c0001``."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def __call__(self, prefix: str) -> str:
-        """Return the next id of its prefix."""
+        """Return the next id with a prefix."""
         self._counts[prefix] += 1
         return f"{prefix}_c{self._counts[prefix]:04d}"
 
@@ -55,7 +55,7 @@ Direction = Literal["client", "server"]
 Family = Literal["session", "audio", "text", "tool", "item", "response", "error", "limits", "other"]
 
 BINARY = "(binary)"
-"""What the log calls a frame that is no JSON object with a ``type``."""
+"""The type that the log gives to a frame that is not a JSON object with a ``type``."""
 
 CLIENT_EVENTS: frozenset[str] = frozenset(
     {
@@ -127,9 +127,9 @@ SERVER_EVENTS: frozenset[str] = frozenset(
 SOUND_DELTAS: frozenset[str] = frozenset(
     {"response.output_audio.delta", "response.audio.delta", "session.output_audio.delta"}
 )
-"""The types whose ``delta`` is sound; the beta's and those of translations too, which other logs have."""
+"""The types whose ``delta`` is audio, including those of the beta and of translations, for other logs."""
 
-# Longest prefix first: the first that fits names the family.
+# Longest prefix first: the first match determines the family.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
     ("response.output_audio_transcript.", "text"),
     ("response.output_audio.", "audio"),
@@ -149,15 +149,15 @@ _FAMILIES: tuple[tuple[str, Family], ...] = (
 
 
 def family(type: str) -> Family:
-    """Return what an event type is about; "other" for one this version does not know."""
+    """Return the family of an event type; "other" for an unknown one."""
     return next((name for prefix, name in _FAMILIES if type.startswith(prefix)), "other")
 
 
 def is_delta(type: str) -> bool:
-    """Tell whether many events of this type make one whole (``….delta`` and appended audio)."""
+    """Return whether an event of this type is one piece of many (``….delta`` and appended audio)."""
     return type.endswith(".delta") or type == "input_audio_buffer.append"
 
 
 def as_object(value: Any) -> Event:
-    """Return a JSON value if it is an object, else {}: a server may send anything anywhere."""
+    """Return a JSON value if it is an object, else {}, since a server may send anything."""
     return value if isinstance(value, dict) else {}

@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..audio.codecs import Codec
+from ..redaction import clean_name, clean_text
 from .events import Event
 from .log_storage import Chunk
 
 __all__ = ["Item", "Part"]
 
-_MOST_PARTS = 1000
-"""Far more content parts than any item has: an index past that is an error and not to be made room for."""
+_MAX_PARTS = 1000
+"""Far more content parts than any item has; a larger index is an error, and nothing is allocated for it."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Part:
     """One content part of an item.
 
-    ``kind`` is text, audio or image, whatever the wire calls it (``input_text``, ``output_text``, …). For
-    sound, ``text`` is its transcript and ``chunks`` holds the encoded bytes in the form of ``codec``.
+    ``kind`` is text, audio or image, for all content types of the wire (``input_text``, ``output_text``, …).
+    For audio, ``text`` is its transcript and ``chunks`` are its bytes, encoded as ``codec`` says.
     """
 
     kind: str
@@ -30,24 +31,28 @@ class Part:
 
     @property
     def data(self) -> bytes:
-        """The encoded sound in whole samples: a chunk may end within one."""
+        """The encoded audio in whole samples: a chunk may end within one."""
         data = b"".join(map(bytes, self.chunks))
         return data[: len(data) - len(data) % self.codec.width] if self.codec is not None else data
 
     @property
     def ms(self) -> float:
-        """The sound's length in milliseconds."""
+        """The audio's length in milliseconds."""
         if self.codec is None:
             return 0.0
         return sum(map(len, self.chunks)) * 1000 / self.codec.bytes_per_second
 
+    def __repr__(self) -> str:
+        length = f", {self.ms / 1000:.2f} s" if self.chunks else ""
+        return f"<Part {clean_name(self.kind)}: {_quoted(self.text)}{length}>"
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, repr=False)
 class Item:
     """One item of a conversation: a message, a function call or its output.
 
-    ``played_ms`` is set when the item was truncated, or removed because nothing of it was heard: what came
-    after was generated and not heard. The text is kept as it was generated; the service deletes its own.
+    ``played_ms`` is set if the item was truncated, or deleted because nothing of it was played: audio after
+    it was generated but not played. The text stays as it was generated; the service deletes its own.
     """
 
     id: str
@@ -62,9 +67,9 @@ class Item:
     played_ms: int | None = None
     response_id: str | None = None
     committed: bool = False
-    """Whether it came through the input buffer: only such speech is transcribed."""
+    """Whether it came through the input audio buffer: only such speech is transcribed."""
     transcribed: bool = False
-    """Whether its transcript came, or failed."""
+    """Whether its transcription has completed or failed."""
     transcription_error: str | None = None
     raw: Event = field(default_factory=dict, repr=False, compare=False)
 
@@ -75,16 +80,27 @@ class Item:
 
     @property
     def audio_ms(self) -> float:
-        """The length of all its sound in milliseconds."""
+        """The length of all its audio in milliseconds."""
         return sum(part.ms for part in self.parts)
 
     def part(self, index: int, kind: str) -> Part:
-        """Return the content part at ``index``, made if the wire skipped its announcement."""
-        if not 0 <= index < _MOST_PARTS:
-            raise ValueError(f"content_index is 0 to {_MOST_PARTS - 1}, not {index}")
+        """Return the content part at ``index``, created if no event announced it."""
+        if not 0 <= index < _MAX_PARTS:
+            raise ValueError(f"content_index: expected 0 to {_MAX_PARTS - 1}, got {index}")
         while len(self.parts) <= index:
             self.parts.append(Part(kind))
         part = self.parts[index]
         if not part.kind:
             part.kind = kind
         return part
+
+    def __repr__(self) -> str:
+        facts = (self.id, self.type, self.role, self.name, self.status)
+        names = " ".join(clean_name(str(fact)) for fact in facts if fact)
+        length = f", {self.audio_ms / 1000:.2f} s of audio" if self.audio_ms else ""
+        return f"<Item {names}: {_quoted(self.text or self.arguments or self.output or '')}{length}>"
+
+
+def _quoted(text: str) -> str:
+    clean = clean_text(text)
+    return repr(clean if len(clean) <= 60 else f"{clean[:59]}…")

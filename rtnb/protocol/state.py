@@ -1,4 +1,4 @@
-"""The record: a log and all that is folded from it. Live, replayed or opened from a file, it is the same."""
+"""The state of a session: its log and everything folded from it, live, replayed or from a file."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import Any
 
 import orjson
 
+from ..redaction import clean_name, clean_text
 from .conversation import Conversation
 from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
 from .log_storage import Sound
-from .models import Model, named
+from .models import Model, resolve
 from .read_only_log import ReadOnlyLog
 from .turns import Turns
 from .usage import Usage
@@ -18,15 +19,16 @@ from .usage import Usage
 __all__ = ["TIME_SCALED", "SessionState"]
 
 TIME_SCALED = "Its times are those of the replay, not of the model."
-"""What is said of a record that is a replay at another speed than life's."""
+"""The note on a replay at another speed than the original."""
 
 
 class SessionState:
-    """One session as it was: its log, conversation, turns, and limits.
+    """The log of a session, and the conversation, turns and rate limits folded from it.
 
-    ``problems`` lists, as (index in the log, sentence), the frames that the folds could not make sense of.
-    They are kept in the log like any other.
+    ``problems`` lists malformed frames as (index in the log, sentence). They are in the log like any other.
     """
+
+    __reduce_ex__ = Log.__reduce_ex__
 
     def __init__(self) -> None:
         self.log = Log()
@@ -34,18 +36,18 @@ class SessionState:
         self.turns = Turns(self.conversation)
         self.limits: dict[str, dict[str, Any]] = {}
         self.limits_at: dict[str, float] = {}
-        """When each limit was told last, in seconds since the log began."""
+        """When each limit was last reported, in seconds since the log began."""
         self.problems: list[tuple[int, str]] = []
         self.source = ""
-        """Where the frames come from, as a sentence, if not from a server that answers now."""
+        """Where the frames come from, as a sentence; "" if from a live server."""
         self.time_scaled = False
-        """Whether it is a replay at another speed than life's: its times tell nothing of the model."""
+        """Whether it is a replay at another speed than the original: its times do not describe the model."""
         self.requested_model = ""
-        """The model's name as the caller stated it; a server may tell another, or only a deployment's."""
+        """The model that the caller requested; a server may report another, or only a deployment's name."""
 
     @classmethod
     def of(cls, log: Log) -> SessionState:
-        """Fold a log that is there already, such as one from a file."""
+        """Fold an existing log, such as one from a file."""
         self = cls()
         self.log = log
         for entry in log:
@@ -61,9 +63,9 @@ class SessionState:
     def append(
         self, frame: bytes, direction: Direction, *, mono_ns: int, wall_ns: int, event: Event | None = None
     ) -> tuple[Event | None, int]:
-        """Keep one frame and fold it in; return its event (None if it is none) and its turn's number.
+        """Append one frame and fold it; return its event (None if it is not one) and its turn's number.
 
-        ``event`` spares the parsing where the caller has made the frame from it.
+        ``event`` saves parsing if the caller made the frame from it.
         """
         problem = None
         if event is None:
@@ -81,43 +83,43 @@ class SessionState:
     def _fold(
         self, event: Event | None, direction: Direction, t: float
     ) -> tuple[int, tuple[str, Sound] | None, str | None]:
-        """Fold an event in; return its turn's number, the sound it brought, and what is wrong with it."""
+        """Fold an event; return its turn's number, its audio, and what is wrong with it."""
         turn, sound, problem = NO_TURN, None, None
         if event is not None:
             try:
                 try:
                     self.conversation.apply(direction, event)
                     sound = self.conversation.sound
-                finally:  # a response that is over is over, however odd the items it lists
+                finally:  # a response ends even if its items are malformed
                     turn = self.turns.apply(direction, event, t)
                 if event["type"] == "rate_limits.updated":
-                    told = {limit["name"]: limit for limit in event["rate_limits"]}
-                    self.limits.update(told)
-                    self.limits_at.update(dict.fromkeys(told, t))
+                    limits = {limit["name"]: limit for limit in event["rate_limits"]}
+                    self.limits.update(limits)
+                    self.limits_at.update(dict.fromkeys(limits, t))
             except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-                said = f"{type(error).__name__} {error}"
-                problem = f"{event['type']:.80} is not as the protocol has it: {said:.200}"
+                reason = clean_text(f"{type(error).__name__}: {error}")
+                problem = f"{clean_name(event['type']):.80} is malformed: {reason:.200}"
         return turn, sound, problem
 
     def _start(self, mono_ns: int) -> int:
         if not len(self.log):
-            self._began = mono_ns
-        return self._began
+            self._started_at = mono_ns
+        return self._started_at
 
     @property
     def session(self) -> Event:
-        """The session's configuration as the server last told it; {} before that."""
+        """The session's configuration as last reported by the server; {} before that."""
         return self.conversation.session
 
     @property
     def model(self) -> str:
-        """The model's id as the server told it; "" where it did not."""
+        """The model's id as reported by the server; "" if it reported none."""
         return str(self.session.get("model") or "")
 
     @property
     def row(self) -> Model:
-        """The model's row in the catalogue, by which tokens are priced: see ``models.named``."""
-        return named(self.model, self.requested_model)
+        """The model's row in the catalogue, which has its prices: see ``models.resolve``."""
+        return resolve(self.model, self.requested_model)
 
     @property
     def usage(self) -> Usage:
@@ -129,7 +131,7 @@ def _parse(frame: bytes) -> tuple[Event | None, str | None]:
     try:
         event = orjson.loads(frame)
     except orjson.JSONDecodeError as error:
-        return None, f"a frame that is no JSON: {error}"
+        return None, f"a frame is not JSON: {error}"
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        return None, "a frame that is no object with a type"
+        return None, "a frame is not a JSON object with a type"
     return event, None

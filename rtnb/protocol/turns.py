@@ -1,12 +1,12 @@
-"""Turns, folded from frames: which input, which responses, when.
+"""Turns, folded from frames: their input, their responses, and when things happened.
 
-A turn is one exchange: what the user said or wrote, and all responses to it, those after function calls too.
-Each frame belongs to one turn or to none, told by its ids; where it has none, by the moment:
+A turn is one exchange: the user's input, and all responses to it, including those after function calls. Each
+frame belongs to one turn or to none, found by its ids or, if it has none, by its position:
 
-- a user item, or sound when nothing detects speech, opens a turn, unless one is open for input already;
-- detected speech opens a turn; sound between speech belongs to none;
+- a user item, or audio without turn detection, opens a turn, unless one is open for input already;
+- detected speech opens a turn; audio between speech belongs to none;
 - ``response.create`` closes the input; after function call outputs it continues the turn of the calls;
-- a response that nobody asked for belongs to the input that the server committed last.
+- a response that was not requested belongs to the input that the server committed last.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .conversation import Conversation, unheard
+from ..redaction import clean_name
+from .conversation import Conversation, not_played
 from .events import Direction, Event
 from .items import Item, Part
 from .log import NO_TURN
@@ -27,59 +28,66 @@ from .usage import Cost, Usage
 __all__ = ["Response", "TurnState", "Turns"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Response:
-    """One response of a turn, as the wire tells it."""
+    """One response of a turn, as the server reported it."""
 
     id: str
     status: str = "in_progress"
     reason: str | None = None
     error: Event | None = None
     usage: Usage | None = None
-    """Its tokens; None where the service has not told them."""
+    """Its tokens; None if the service has not reported them."""
     max_output: int | None = None
-    """The most output tokens that it may make, where the service told a number."""
+    """Its maximum of output tokens, if the service reported a number."""
     items: list[str] = field(default_factory=list)
     marks: dict[str, float] = field(default_factory=dict)
     """Its own ``created``, ``first_text``, ``first_audio``, ``last_audio`` and ``done``."""
 
+    def __repr__(self) -> str:
+        reason = f" ({clean_name(self.reason)})" if self.reason else ""
+        count = f"{len(self.items)} item{'' if len(self.items) == 1 else 's'}"
+        return f"<Response {clean_name(self.id)} {clean_name(self.status)}{reason}: {count}>"
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, repr=False)
 class TurnState:
     """One exchange. ``marks`` are in seconds since the log began; their names are in ``timing.MARKS``."""
 
     number: int
     inputs: list[str] = field(default_factory=list)
     given: list[Item] = field(default_factory=list)
-    """Input that was given to a response out of band alone, and is in no conversation."""
+    """The input of an out-of-band response, which is not in the conversation."""
     responses: list[Response] = field(default_factory=list)
     marks: dict[str, float] = field(default_factory=dict)
     errors: list[Event] = field(default_factory=list)
-    asked: int = 0
-    """Responses that were asked for and not yet begun."""
+    requested: int = 0
+    """Responses that were requested and not created yet."""
     transcriptions: dict[tuple[str, Any], Usage] = field(default_factory=dict)
-    """What the input's transcription used, by item and content index."""
+    """The usage of the input's transcription, by item and content index."""
     out_of_band: bool = False
-    """Out of band: not part of the conversation."""
+    """Whether the response is not part of the conversation."""
 
     @property
     def outputs(self) -> list[str]:
-        """The ids of all items that the responses made, in order."""
+        """The ids of all items of the responses, in order."""
         return [id for response in self.responses for id in response.items]
 
     @property
     def usage(self) -> Usage:
         """Tokens of all responses and of the input's transcription."""
-        transcribed = sum(list(self.transcriptions.values()), Usage())  # it may grow on another thread
+        transcribed = sum(
+            list(self.transcriptions.values()), Usage()
+        )  # a copy: it may grow on another thread
         return sum((r.usage for r in self.responses if r.usage is not None), transcribed)
 
     @property
     def unknown(self) -> int:
-        """Of how many responses the service has not told the usage; one that runs is among them."""
+        """The number of responses without reported usage, including one in progress."""
         return sum(response.usage is None for response in self.responses)
 
     def cost(self, row: Model, *, billed: bool = True) -> Cost | None:
-        """Return US dollars at a model's prices; None where a price, or all usage, is unknown."""
+        """Return US dollars at a model's prices; None if a price, or all usage, is unknown."""
         if self.responses and self.unknown == len(self.responses):
             return None
         cost = self.usage.cost(row, billed=billed)
@@ -87,8 +95,8 @@ class TurnState:
 
     @property
     def active(self) -> bool:
-        """Whether a response runs, or was asked for and has not begun."""
-        return self.asked > 0 or any(r.status == "in_progress" for r in self.responses)
+        """Whether a response is in progress, or was requested and not created yet."""
+        return self.requested > 0 or any(r.status == "in_progress" for r in self.responses)
 
     def status(self, conversation: Conversation) -> str:
         """Return in_progress, completed, cancelled, interrupted, incomplete or failed."""
@@ -106,41 +114,44 @@ class TurnState:
         return last.status
 
     def mark(self, name: str, t: float) -> None:
-        """Note when something happened first."""
+        """Set a mark, unless it is set already."""
         self.marks.setdefault(name, t)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.inputs)} inputs, {len(self.responses)} responses"
+        return f"<TurnState {self.number}: {counts}{', out of band' if self.out_of_band else ''}>"
 
 
 _AUDIBLE = 10 ** (-50 / 20)
 _ROUNDING_MS = 1.0
-"""Servers tell whole milliseconds."""
+"""Servers report whole milliseconds."""
 
 
 class Turns:
-    """The fold. ``apply`` takes each frame once, after the conversation took it, and names its turn."""
+    """The fold. ``apply`` is called with each event once, after the conversation, and returns its turn."""
 
     def __init__(self, conversation: Conversation) -> None:
         self.all: list[TurnState] = []
         self._conversation = conversation
-        self._open: TurnState | None = None  # takes input now
-        self._speaking: TurnState | None = None  # detected speech goes on
-        self._heard: TurnState | None = None  # committed last: a response nobody asked for is its
+        self._open: TurnState | None = None  # takes input
+        self._speaking: TurnState | None = None  # its speech was detected and has not ended
+        self._committed: TurnState | None = None  # committed last: gets a response that was not requested
         self._continued: TurnState | None = None  # got function call outputs
         self._latest: TurnState | None = None  # had a response last
-        self._asked: deque[tuple[TurnState, Any, str | None]] = deque()  # turn, metadata, event id
-        self._coming: deque[tuple[TurnState, str, str | None]] = (
-            deque()
-        )  # turn, verb, event id: items to be named
+        self._requests: deque[tuple[TurnState, Any, str | None]] = deque()  # turn, metadata, event id
+        # Inputs whose item id only the server will know: turn, verb, event id.
+        self._unnamed: deque[tuple[TurnState, str, str | None]] = deque()
         self._of_item: dict[str, TurnState] = {}
         self._of_response: dict[str, tuple[TurnState, Response]] = {}
         self._of_event: dict[str, TurnState] = {}
-        self._sends = AudioClock()
-        self._taken = 0.0  # ms of the input that no later turn can take along as its padding
-        self._cut_in: float | None = None  # when speech was noticed last
+        self._audio_clock = AudioClock()
+        self._taken = 0.0  # ms of the input that cannot be padding of a later turn
+        self._barge_in: float | None = None  # when speech was detected last
 
     def apply(self, direction: Direction, event: Event, t: float) -> int:
-        """Fold one event in and return the number of its turn, or ``NO_TURN``.
+        """Fold one event and return the number of its turn, or ``NO_TURN``.
 
-        Raises KeyError, TypeError or ValueError for an event that lacks what its type promises.
+        Raises KeyError, TypeError or ValueError for a malformed event.
         """
         if direction == "client":
             handler = _CLIENT.get(event["type"])
@@ -161,7 +172,7 @@ class Turns:
             self._open = self._new()
         return self._open
 
-    # What the client says.
+    # Client events.
 
     def _on_create(self, event: Event, t: float) -> TurnState | None:
         item = event["item"]
@@ -177,7 +188,7 @@ class Turns:
         if turn is not None and (id := item.get("id")):
             self._of_item[id] = turn
         elif turn is not None and item.get("role") == "user":
-            self._coming.append((turn, "create", event.get("event_id")))
+            self._unnamed.append((turn, "create", event.get("event_id")))
         return turn
 
     def _turn_of_call(self, call_id: str | None) -> TurnState | None:
@@ -190,7 +201,7 @@ class Turns:
     def _on_append(self, event: Event, t: float) -> TurnState | None:
         codec = self._conversation.input_codec
         sent = len(event["audio"]) * 3 // 4 - event["audio"][-2:].count("=")
-        self._sends.add(sent * 1000 / codec.bytes_per_second, t)
+        self._audio_clock.add(sent * 1000 / codec.bytes_per_second, t)
         if self._conversation.turn_detection:
             return self._speaking
         turn, self._continued = self._taking_input(), None
@@ -200,26 +211,26 @@ class Turns:
 
     def _on_commit(self, event: Event, t: float) -> TurnState | None:
         if self._open is not None:
-            self._coming.append((self._open, "commit", event.get("event_id")))
-        self._taken = self._sends.ms
+            self._unnamed.append((self._open, "commit", event.get("event_id")))
+        self._taken = self._audio_clock.ms
         return self._open
 
     def _on_clear(self, event: Event, t: float) -> TurnState | None:
-        self._taken = self._sends.ms
+        self._taken = self._audio_clock.ms
         return self._open
 
-    def _on_ask(self, event: Event, t: float) -> TurnState:
-        asked = event.get("response") or {}
-        if asked.get("conversation") == "none":
+    def _on_request(self, event: Event, t: float) -> TurnState:
+        response = event.get("response") or {}
+        if response.get("conversation") == "none":
             turn = self._new(out_of_band=True)
-            turn.given = self._conversation.out_of_band(asked.get("input"))
+            turn.given = self._conversation.out_of_band(response.get("input"))
         elif self._continued is not None:
             turn, self._continued = self._continued, None
         else:
             turn, self._open = self._taking_input(), None
-        turn.asked += 1
+        turn.requested += 1
         turn.mark("requested", t)
-        self._asked.append((turn, asked.get("metadata"), event.get("event_id")))
+        self._requests.append((turn, response.get("metadata"), event.get("event_id")))
         return turn
 
     def _on_cancel(self, event: Event, t: float) -> TurnState | None:
@@ -232,22 +243,22 @@ class Turns:
     def _on_item_verb(self, event: Event, t: float) -> TurnState | None:
         return self._of_item.get(event["item_id"])
 
-    def _on_cut(self, event: Event, t: float) -> TurnState | None:
-        """Take what tells how much of an answer was heard: a truncation, or the removal of what was not."""
+    def _on_truncate(self, event: Event, t: float) -> TurnState | None:
+        """Handle a truncation of an answer, or its deletion if nothing of it was played."""
         turn = self._of_item.get(event["item_id"])
-        if turn is not None and (event["type"] == "conversation.item.truncate" or unheard(event)):
+        if turn is not None and (event["type"] == "conversation.item.truncate" or not_played(event)):
             self._interrupted(turn, t)
             turn.mark("cut", t)
         return turn
 
     def _interrupted(self, turn: TurnState, t: float) -> None:
-        """Mark when the answer was told to stop: when speech cut in, where that was why."""
-        if self._cut_in is not None and self._speaking is not turn and self._heard is not turn:
-            began = turn.marks.get("created")
-            t = self._cut_in if began is not None and began <= self._cut_in else t
+        """Mark when the answer was interrupted: when speech was detected, if that was the reason."""
+        if self._barge_in is not None and self._speaking is not turn and self._committed is not turn:
+            created = turn.marks.get("created")
+            t = self._barge_in if created is not None and created <= self._barge_in else t
         turn.mark("interrupted", t)
 
-    # What the server says.
+    # Server events.
 
     def _from_server(self, event: Event, t: float) -> TurnState | None:
         handler = _SERVER.get(event["type"])
@@ -266,20 +277,20 @@ class Turns:
         turn.mark("speech_started", t)
         detection = self._conversation.turn_detection or {}
         if detection.get("interrupt_response") is not False:
-            self._cut_in = t
+            self._barge_in = t
         if event.get("audio_start_ms") is not None:
             start = float(event["audio_start_ms"])
             self._mark_sent(turn, "input", start)
-            # What the server tells begins with the padding that it takes along (API reference). Where there
-            # was less sound than that before the speech, nobody knows how much.
+            # The reported start includes the prefix padding (API reference). If there was less audio
+            # than that before the speech, the length of the padding is unknown.
             padding = _set_ms(detection, "prefix_padding_ms")
             if padding is not None and start > self._taken + _ROUNDING_MS:
                 self._mark_sent(turn, "speech_begin", start + padding)
         return turn
 
     def _mark_sent(self, turn: TurnState, name: str, ms: float) -> None:
-        """Mark when the sound at ``ms`` of all input left, if that is known."""
-        sent = self._sends.at(ms)
+        """Mark when the audio at ``ms`` of all input was sent, if that is known."""
+        sent = self._audio_clock.at(ms)
         if sent is not None:
             turn.mark(name, sent)
 
@@ -289,7 +300,7 @@ class Turns:
             turn.mark("speech_stopped", t)
             end = self._taken = float(event["audio_end_ms"])
             self._mark_sent(turn, "input_end", end)
-            # The end that the server tells includes the silence by which it knew (API reference).
+            # The reported end includes the end-of-turn silence (API reference).
             silence = _set_ms(self._conversation.turn_detection or {}, "silence_duration_ms")
             if silence is not None:
                 self._mark_sent(turn, "speech_end", end - silence)
@@ -298,29 +309,29 @@ class Turns:
     def _on_committed(self, event: Event, t: float) -> TurnState:
         turn = self._of_item.get(event["item_id"])
         if turn is None:
-            turn = self._of_item[event["item_id"]] = self._came("commit") or self._taking_input()
+            turn = self._of_item[event["item_id"]] = self._pop_unnamed("commit") or self._taking_input()
         self._add_input(turn, event["item_id"])
         turn.mark("committed", t)
         self._speaking = None
-        self._heard = turn
+        self._committed = turn
         detection = self._conversation.turn_detection
         if detection and detection.get("create_response") is False:
             self._open = turn
         return turn
 
-    def _came(self, verb: str) -> TurnState | None:
-        """Return the turn that asked first for an item which only the server can name."""
-        for coming in self._coming:
-            if coming[1] == verb:
-                self._coming.remove(coming)
-                return coming[0]
+    def _pop_unnamed(self, verb: str) -> TurnState | None:
+        """Remove the oldest input without an item id and return its turn."""
+        for unnamed in self._unnamed:
+            if unnamed[1] == verb:
+                self._unnamed.remove(unnamed)
+                return unnamed[0]
         return None
 
     def _on_item(self, event: Event, t: float) -> TurnState | None:
         item = event["item"]
         turn = self._of_item.get(item["id"])
         if turn is None and item.get("role") == "user":
-            turn = self._of_item[item["id"]] = self._came("create") or self._taking_input()
+            turn = self._of_item[item["id"]] = self._pop_unnamed("create") or self._taking_input()
         if turn is not None and item.get("role") == "user":
             self._add_input(turn, item["id"])
         return turn
@@ -332,10 +343,10 @@ class Turns:
     def _on_response_created(self, event: Event, t: float) -> TurnState:
         wire = event["response"]
         if not isinstance(wire["id"], str):
-            raise TypeError("the response has no proper id")
-        turn = self._asker(wire.get("metadata")) or self._heard or self._taking_input()
-        if turn is self._heard:
-            self._heard = None
+            raise TypeError("the response id is not a string")
+        turn = self._requester(wire.get("metadata")) or self._committed or self._taking_input()
+        if turn is self._committed:
+            self._committed = None
         if turn is self._open:
             self._open = None
         limit = wire.get("max_output_tokens")
@@ -347,21 +358,22 @@ class Turns:
         self._latest = turn
         return turn
 
-    def _asker(self, metadata: Any) -> TurnState | None:
-        """Return the turn whose request this response answers: the first with the same metadata.
+    def _requester(self, metadata: Any) -> TurnState | None:
+        """Return the turn of the first request with the same metadata, which this response answers.
 
-        Where nobody but the client asks, the first request will do: not every server echoes metadata.
+        If the server does not respond automatically, the first request is used: not every server echoes
+        metadata.
         """
         detection = self._conversation.turn_detection
-        unasked = detection is not None and detection.get("create_response") is not False
-        fitting = [asked for asked in self._asked if (asked[1] or None) == (metadata or None)]
-        if not (fitting or metadata or unasked):
-            fitting = list(self._asked)
-        if not fitting:
+        automatic = detection is not None and detection.get("create_response") is not False
+        matching = [request for request in self._requests if (request[1] or None) == (metadata or None)]
+        if not (matching or metadata or automatic):
+            matching = list(self._requests)
+        if not matching:
             return None
-        self._asked.remove(fitting[0])
-        turn = fitting[0][0]
-        turn.asked -= 1
+        self._requests.remove(matching[0])
+        turn = matching[0][0]
+        turn.requested -= 1
         return turn
 
     def _on_output_item(self, event: Event, t: float) -> TurnState | None:
@@ -371,7 +383,7 @@ class Turns:
         turn, response = known
         id = event["item"]["id"]
         if id not in self._conversation.items:
-            raise ValueError("the item has no proper id")
+            raise ValueError("the item id is unknown")
         if id not in response.items:
             response.items.append(id)
         self._of_item[id] = turn
@@ -394,10 +406,12 @@ class Turns:
             marks.setdefault("first_audio", t)
             marks["last_audio"] = t
         if "first_sound" not in turn.marks:
-            self._find_sound(turn, self._conversation.items[event["item_id"]], event["content_index"], t)
+            self._mark_first_sound(
+                turn, self._conversation.items[event["item_id"]], event["content_index"], t
+            )
         return turn
 
-    def _find_sound(self, turn: TurnState, item: Item, index: int, t: float) -> None:
+    def _mark_first_sound(self, turn: TurnState, item: Item, index: int, t: float) -> None:
         part: Part = item.parts[index]
         codec = part.codec
         if codec is None:
@@ -433,7 +447,7 @@ class Turns:
             response.usage = Usage.from_wire(wire["usage"])
         return turn
 
-    def _on_playing(self, event: Event, t: float) -> TurnState | None:
+    def _on_playback(self, event: Event, t: float) -> TurnState | None:
         known = self._of_response.get(event["response_id"])
         if known is None:
             return None
@@ -461,32 +475,32 @@ class Turns:
         if turn is None:
             return None
         turn.errors.append(event["error"])
-        self._coming = deque(coming for coming in self._coming if coming[2] != culprit)
-        for asked in self._asked:
-            if asked[2] == culprit:
-                self._asked.remove(asked)
-                turn.asked -= 1
+        self._unnamed = deque(unnamed for unnamed in self._unnamed if unnamed[2] != culprit)
+        for request in self._requests:
+            if request[2] == culprit:
+                self._requests.remove(request)
+                turn.requested -= 1
                 turn.marks["done"] = t
                 break
         return turn
 
 
 def _set_ms(detection: Event, name: str) -> float | None:
-    """Return a setting of a server's turn detection; None where it told none, as with ``semantic_vad``."""
+    """Return a setting of the turn detection; None if it has none, as with ``semantic_vad``."""
     value = detection.get(name)
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 _CLIENT: dict[str, Callable[[Turns, Event, float], TurnState | None]] = {
     "conversation.item.create": Turns._on_create,
-    "conversation.item.delete": Turns._on_cut,
+    "conversation.item.delete": Turns._on_truncate,
     "conversation.item.retrieve": Turns._on_item_verb,
-    "conversation.item.truncate": Turns._on_cut,
+    "conversation.item.truncate": Turns._on_truncate,
     "input_audio_buffer.append": Turns._on_append,
     "input_audio_buffer.clear": Turns._on_clear,
     "input_audio_buffer.commit": Turns._on_commit,
     "response.cancel": Turns._on_cancel,
-    "response.create": Turns._on_ask,
+    "response.create": Turns._on_request,
 }
 
 _SERVER: dict[str, Callable[[Turns, Event, float], TurnState | None]] = {
@@ -497,9 +511,9 @@ _SERVER: dict[str, Callable[[Turns, Event, float], TurnState | None]] = {
     "input_audio_buffer.committed": Turns._on_committed,
     "input_audio_buffer.speech_started": Turns._on_speech_started,
     "input_audio_buffer.speech_stopped": Turns._on_speech_stopped,
-    "output_audio_buffer.cleared": Turns._on_playing,
-    "output_audio_buffer.started": Turns._on_playing,
-    "output_audio_buffer.stopped": Turns._on_playing,
+    "output_audio_buffer.cleared": Turns._on_playback,
+    "output_audio_buffer.started": Turns._on_playback,
+    "output_audio_buffer.stopped": Turns._on_playback,
     "rate_limits.updated": Turns._on_limits,
     "response.created": Turns._on_response_created,
     "response.done": Turns._on_response_done,
