@@ -19,7 +19,7 @@ from .events import Event, as_object
 from .input_buffer import InputBuffer
 from .items import Item, Part
 
-__all__ = ["NOT_PLAYED", "Conversation", "says_not_played"]
+__all__ = ["NOT_PLAYED", "Conversation", "not_played"]
 
 _KEEP_SECONDS = 120
 """How much unspoken input a hands-free session keeps; far more than any prefix padding."""
@@ -30,7 +30,7 @@ protocol has no truncation to nothing, and a deletion may have any other reason;
 recording knows it too."""
 
 
-def says_not_played(command: changes.DeleteItem) -> bool:
+def not_played(command: changes.DeleteItem) -> bool:
     """Return whether a client's deletion says that nothing of the item was played."""
     return command.event_id.startswith(f"{NOT_PLAYED}_")
 
@@ -122,7 +122,7 @@ class Conversation:
 
     def _on_delete(self, command: changes.DeleteItem) -> None:
         item = self.items.get(command.item_id)
-        if item is not None and item.played_ms is None and says_not_played(command):
+        if item is not None and item.played_ms is None and not_played(command):
             item.played_ms = 0
 
     # What the server sends.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..audio.codecs import Codec
+from ..redaction import clean_name, clean_text
 from .events import Event
 from .log_storage import Chunk
 
@@ -17,7 +18,7 @@ _CERTAIN = 4
 """After so many pieces that repeat the text before them, a server surely sends cumulative text."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Part:
     """One content part of an item.
 
@@ -49,6 +50,10 @@ class Part:
         if self.codec is None:
             return 0.0
         return sum(map(len, self.chunks)) * 1000 / self.codec.bytes_per_second
+
+    def __repr__(self) -> str:
+        length = f", {self.ms / 1000:.2f} s" if self.chunks else ""
+        return f"<Part {clean_name(self.kind)}: {_quoted(self.text)}{length}>"
 
     def add_text(self, delta: str) -> None:
         """Add a piece of text.
@@ -93,7 +98,7 @@ class Part:
             self.text = text
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Item:
     """One item of a conversation: a message, a function call or its output.
 
@@ -141,3 +146,14 @@ class Item:
         if not part.kind:
             part.kind = kind
         return part
+
+    def __repr__(self) -> str:
+        facts = (self.id, self.type, self.role, self.phase, self.name, self.status)
+        names = " ".join(clean_name(str(fact)) for fact in facts if fact)
+        length = f", {self.audio_ms / 1000:.2f} s of audio" if self.audio_ms else ""
+        return f"<Item {names}: {_quoted(self.text or self.arguments or self.output or '')}{length}>"
+
+
+def _quoted(text: str) -> str:
+    clean = clean_text(text)
+    return repr(clean if len(clean) <= 60 else f"{clean[:59]}…")

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from ..redaction import clean_name, clean_text
 from . import dialects
 from .changes import AddItem, AppendAudio, AudioDelta, Change, Command, Limits, ResponseEnded
 from .conversation import Conversation
@@ -14,7 +15,7 @@ from .dialects.fast import read_fast
 from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
 from .log_storage import Cut, find_cut
-from .models import Model, named
+from .models import Model, resolve
 from .read_only_log import ReadOnlyLog
 from .turns import Turns
 from .usage import Usage
@@ -42,6 +43,8 @@ class SessionState:
     ``problems`` lists, as (index in the log, sentence), the frames that could not be understood.
     They are kept in the log like any other.
     """
+
+    __reduce_ex__ = Log.__reduce_ex__
 
     def __init__(self, dialect: Dialect = GA) -> None:
         self.log = Log()
@@ -125,7 +128,7 @@ class SessionState:
         try:
             found: list[Any] = list(dialects.read(event, direction))
         except Unreadable as error:
-            found, problem = [], f"{event['type']:.80} cannot be read: {error}"
+            found, problem = [], f"{clean_name(event['type']):.80} cannot be read: {clean_text(str(error))}"
         id = event.get("event_id")
         cut = _cut(found[0], frame) if found else None
         return _Read(event["type"], id if isinstance(id, str) else "", found, problem, cut)
@@ -187,8 +190,8 @@ class SessionState:
 
     @property
     def row(self) -> Model:
-        """The model's row in the catalogue, by which tokens are priced: see ``models.named``."""
-        return named(self.model, self.requested_model)
+        """The model's row in the catalogue, by which tokens are priced: see ``models.resolve``."""
+        return resolve(self.model, self.requested_model)
 
     @property
     def usage(self) -> Usage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..redaction import clean_name
 from .changes import ErrorData
 from .conversation import Conversation
 from .items import Item
@@ -14,7 +15,7 @@ from .usage import Cost, Usage
 __all__ = ["Request", "Response", "TurnState"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Response:
     """One response of a turn, as the server reports it."""
 
@@ -32,6 +33,11 @@ class Response:
     problems: tuple[str, ...] = ()
     """What could not be read of its end, such as usage in an unknown form."""
 
+    def __repr__(self) -> str:
+        reason = f" ({clean_name(self.reason)})" if self.reason else ""
+        count = f"{len(self.items)} item{'' if len(self.items) == 1 else 's'}"
+        return f"<Response {clean_name(self.id)} {clean_name(self.status)}{reason}: {count}>"
+
 
 @dataclass(slots=True, eq=False)
 class Request:
@@ -44,7 +50,7 @@ class Request:
     """When the client gave it up, in seconds since the log began."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class TurnState:
     """One exchange. ``marks`` are in seconds since the log began; their names are in ``timing.MARKS``."""
 
@@ -116,3 +122,7 @@ class TurnState:
     def mark(self, name: str, t: float) -> None:
         """Note when something happened first."""
         self.marks.setdefault(name, t)
+
+    def __repr__(self) -> str:
+        counts = f"{len(self.inputs)} inputs, {len(self.responses)} responses"
+        return f"<TurnState {self.number}: {counts}{', out of band' if self.out_of_band else ''}>"

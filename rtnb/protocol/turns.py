@@ -27,7 +27,7 @@ from typing import Any
 
 from . import changes
 from .changes import Change, Command
-from .conversation import Conversation, says_not_played
+from .conversation import Conversation, not_played
 from .events import Event
 from .items import Item
 from .log import NO_TURN
@@ -55,7 +55,7 @@ class Turns:
         self._conversation = conversation
         self._open: TurnState | None = None  # takes input now
         self._speaking: TurnState | None = None  # detected speech goes on
-        self._answerable: TurnState | None = None  # committed last: a response nobody requested is its
+        self._committed: TurnState | None = None  # committed last: a response nobody requested is its
         self._continued: TurnState | None = None  # got function call outputs
         self._latest: TurnState | None = None  # had a response last
         self._requests: deque[Request] = deque()
@@ -68,7 +68,7 @@ class Turns:
         self._audio_clock = AudioClock()
         self._cancels: set[str] = set()  # event ids: that there was nothing to cancel is not a failure
         self._taken = 0.0  # ms of the input that no later turn can take along as its padding
-        self._cut_in: float | None = None  # when speech was noticed last
+        self._barge_in: float | None = None  # when speech was noticed last
 
     def apply(self, change: Change | Command, t: float) -> int:
         """Fold a change or a command in; return the number of its turn, or ``NO_TURN``."""
@@ -180,19 +180,19 @@ class Turns:
         waiting.turn.marks.setdefault("done", t)
         return waiting.turn
 
-    def _on_cut(self, command: changes.Truncate | changes.DeleteItem, t: float) -> TurnState | None:
+    def _on_truncate(self, command: changes.Truncate | changes.DeleteItem, t: float) -> TurnState | None:
         """Take what says how much of an answer was played: a truncation, or the removal of the rest."""
         turn = self._of_item.get(command.item_id)
-        if turn is not None and (isinstance(command, changes.Truncate) or says_not_played(command)):
+        if turn is not None and (isinstance(command, changes.Truncate) or not_played(command)):
             self._interrupted(turn, t)
             turn.mark("cut", t)
         return turn
 
     def _interrupted(self, turn: TurnState, t: float) -> None:
         """Mark when the answer had to stop: when speech cut in, where that was why."""
-        if self._cut_in is not None and self._speaking is not turn and self._answerable is not turn:
+        if self._barge_in is not None and self._speaking is not turn and self._committed is not turn:
             created = turn.marks.get("created")
-            t = self._cut_in if created is not None and created <= self._cut_in else t
+            t = self._barge_in if created is not None and created <= self._barge_in else t
         turn.mark("interrupted", t)
 
     # What the server sends: input.
@@ -204,7 +204,7 @@ class Turns:
         turn.mark("speech_started", t)
         detection = self._conversation.turn_detection or {}
         if detection.get("interrupt_response") is not False:
-            self._cut_in = t
+            self._barge_in = t
         if change.ms is not None:
             self._mark_sent(turn, "input", change.ms)
             # What the server reports begins with the padding that it takes along (API reference). Where
@@ -240,7 +240,7 @@ class Turns:
         self._add_input(turn, change.item_id)
         turn.mark("committed", t)
         self._speaking = None
-        self._answerable = turn
+        self._committed = turn
         detection = self._conversation.turn_detection
         if detection and detection.get("create_response") is False:
             self._open = turn
@@ -283,9 +283,9 @@ class Turns:
         if known is not None:
             return known[0]
         request = self._answered(change, t)
-        turn = request.turn if request is not None else self._answerable or self._taking_input()
-        if turn is self._answerable:
-            self._answerable = None
+        turn = request.turn if request is not None else self._committed or self._taking_input()
+        if turn is self._committed:
+            self._committed = None
         if turn is self._open:
             self._open = None
         return self._begin(turn, change.id, t, change.max_output_tokens)
@@ -386,9 +386,9 @@ class Turns:
             marks.setdefault("first_audio", t)
             marks["last_audio"] = t
         if "first_sound" not in turn.marks:
-            self._find_sound(turn, item, change.content_index, t)
+            self._mark_first_sound(turn, item, change.content_index, t)
 
-    def _find_sound(self, turn: TurnState, item: Item, index: int, t: float) -> None:
+    def _mark_first_sound(self, turn: TurnState, item: Item, index: int, t: float) -> None:
         part = item.parts[index]
         codec = part.codec
         if codec is None:
@@ -486,7 +486,7 @@ _HANDLERS: dict[type, Callable[[Turns, Any, float], TurnState | None]] = {
     changes.Cancel: Turns._on_cancel,
     changes.Clear: Turns._on_clear,
     changes.Commit: Turns._on_commit,
-    changes.DeleteItem: Turns._on_cut,
+    changes.DeleteItem: Turns._on_truncate,
     changes.Failed: Turns._on_failed,
     changes.InputCommitted: Turns._on_committed,
     changes.InputTranscript: Turns._on_transcript,
@@ -506,5 +506,5 @@ _HANDLERS: dict[type, Callable[[Turns, Any, float], TurnState | None]] = {
     changes.TextDelta: Turns._on_piece,
     changes.TextDone: Turns._on_piece,
     changes.ToolCall: Turns._on_piece,
-    changes.Truncate: Turns._on_cut,
+    changes.Truncate: Turns._on_truncate,
 }

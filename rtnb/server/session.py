@@ -30,7 +30,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ..engines.base import Engine
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.events import CLIENT_EVENTS, Event, server_id
+from ..protocol.dialects.names import CLIENT_EVENTS
+from ..protocol.events import Event, server_id
 from ..protocol.items import Item
 from ..protocol.models import SEED, find
 from ..transports.base import Transport

@@ -1,6 +1,6 @@
-"""The line: one connection and the record of it. What is sent is kept first; what arrives is kept, then told.
+"""A connection and its log: each frame is logged before it is sent, or before its listeners are called.
 
-The reader ends when the connection does; then ``problem`` says why, unless this side hung up.
+The reader ends when the connection does; then ``problem`` says why, unless this side closed it.
 """
 
 from __future__ import annotations
@@ -24,37 +24,37 @@ __all__ = ["Connection", "Listener", "PendingRequests"]
 
 
 def close_error(lost: ConnectionLost, log: Log) -> RtnbError:
-    """Return what to tell the user. An ``error`` event alone is never fatal; the close after it is.
+    """Return the error that explains why the connection ended.
 
-    Close codes as the hosted service uses them: 3000 for keys, 4000 for requests (the reason is
-    ``type.code``), 1001 for the session's maximum duration.
+    An ``error`` event alone is not fatal; the close after it is. Close codes of the hosted service: 3000 for
+    keys, 4000 for requests (the reason is ``type.code``), 1001 for the session's maximum duration.
     """
     errors = log.filter("error", direction="server")
     last = (errors[-1].data.get("error") or {}) if len(errors) else {}
     code = lost.reason.rpartition(".")[2] or last.get("code")
-    said = f": {last['message']}" if last.get("message") and lost.code in (3000, 4000) else ""
+    detail = f": {last['message']}" if last.get("message") and lost.code in (3000, 4000) else ""
     if lost.code == 3000:
-        return AuthError(f"the service refused the key ({code or 'invalid_api_key'}){said}")
+        return AuthError(f"the service refused the key ({code or 'invalid_api_key'}){detail}")
     if code == "beta_api_shape_disabled":
         return ServiceError(
-            "this service no longer speaks the beta protocol: connect without the OpenAI-Beta header",
+            "the service no longer supports the beta protocol: connect without the OpenAI-Beta header",
             code=code,
         )
     if lost.code == 4000:
-        return ServiceError(f"the service ended the session ({code}){said}", code=code)
+        return ServiceError(f"the service ended the session ({code}){detail}", code=code)
     if lost.code == 1001 and "maximum duration" in lost.reason:
-        return ConnectionLost(f"{lost.reason} Connect again to go on", code=1001, reason=lost.reason)
+        return ConnectionLost(f"{lost.reason} Connect again to continue", code=1001, reason=lost.reason)
     return lost
 
 
 class PendingRequests:
-    """Requests on their way. The server answers those of one kind in order, and refuses by event id."""
+    """Requests without an answer. The server answers those of one type in order, and refuses by event id."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[str, str | None, asyncio.Future[Event]]] = deque()
 
     async def wait(self, kind: str, timeout: float, event_id: str | None = None) -> Event:
-        """Return the next event of type ``kind`` that is the answer to this request.
+        """Wait for the event of type ``kind`` that answers this request, and return it.
 
         Raises what ``refuse`` and ``fail`` were given; ConnectionLost after ``timeout`` seconds.
         """
@@ -70,14 +70,14 @@ class PendingRequests:
                 self._waiting.remove(waiting)
 
     def answer(self, event: Event) -> None:
-        """Hand an event to whoever waits for its type first."""
+        """Resolve the oldest request that waits for an event of this type."""
         for waiting in self._waiting:
             if waiting[0] == event["type"] and not waiting[2].done():
                 waiting[2].set_result(event)
                 return
 
     def refuse(self, event_id: str | None, error: RtnbError) -> bool:
-        """Fail the request with this event id; tell whether there was one."""
+        """Fail the request with this event id; return whether there was one."""
         for waiting in self._waiting:
             if event_id is not None and waiting[1] == event_id and not waiting[2].done():
                 waiting[2].set_exception(error)
@@ -85,7 +85,7 @@ class PendingRequests:
         return False
 
     def fail(self, error: RtnbError) -> None:
-        """Fail all requests: nobody will answer."""
+        """Fail all requests: no answer will come."""
         for waiting in self._waiting:
             if not waiting[2].done():
                 waiting[2].set_exception(error)
@@ -99,11 +99,11 @@ Explain = Callable[[ConnectionLost], RtnbError | None]
 
 
 class Connection:
-    """Sends and receives events, and keeps every frame.
+    """Sends and receives events, and logs every frame.
 
-    ``react(event, turn number)`` is called for each of the server's events after it was folded, ``ended()``
-    once when the connection is over and this side did not close it. ``explain`` may know better than the
-    close frame why that was.
+    ``react(event, turn number)`` is called for each server event after it was folded, ``ended()`` once if the
+    connection ends and this side did not close it. ``explain`` is an optional hook that maps a ConnectionLost
+    to a more specific error.
     """
 
     def __init__(
@@ -128,11 +128,11 @@ class Connection:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to read and to write."""
+        """Start reading and writing."""
         self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
 
     async def close(self) -> None:
-        """Hang up. Closing twice is allowed."""
+        """Close the connection. Closing twice is allowed."""
         if self.closed:
             return
         self.closed = True
@@ -142,18 +142,20 @@ class Connection:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(event, turn number)`` for each frame, both directions; return the end of it."""
+        """Call ``listener(event, turn number)`` for each frame; return a function that ends it."""
         if not callable(listener):
-            raise ArgumentError(f"a listener is called with (event, turn number); got {listener!r:.80}")
+            raise ArgumentError(
+                f"listener: expected a function of (event, turn number), got {listener!r:.80}"
+            )
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def emit(self, event: Event) -> int:
-        """Keep an event, send it soon, and return the number of its turn. An ``event_id`` is added."""
+        """Log an event, queue it for sending, and return its turn's number. An ``event_id`` is added."""
         if event["type"] != "input_audio_buffer.append":
             event.setdefault("event_id", self.ids("event"))
         frame = orjson.dumps(event)
-        number = self._keep(frame, "client", event)[1]
+        number = self._record(frame, "client", event)[1]
         self._outbox.put_nowait(frame)
         return number
 
@@ -163,7 +165,7 @@ class Connection:
             try:
                 await self._transport.send(frame)
             except ConnectionLost:
-                return  # the reader hears of it too, with the server's last words
+                return  # the reader gets the same error, with the close code and reason
             except Exception as error:
                 self._fail(RtnbError(f"sending failed: {type(error).__name__}: {error}"))
                 return
@@ -178,22 +180,22 @@ class Connection:
             except Exception as error:
                 self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))
                 return
-            event, number = self._keep(frame, "server")
+            event, number = self._record(frame, "server")
             if event is None:
                 continue
             try:
                 self._react(event, number)
-            except Exception as error:  # one odd event must not end what the next ones could go on with
-                _log.exception("the server's event %.80r could not be acted on", event["type"])
-                said = RemoteProtocolError(f"{event['type']:.80} made no sense here: {error!r}")
-                self.state.problems.append((len(self.state.log) - 1, str(said)))
+            except Exception as error:  # one malformed event must not end the session
+                _log.exception("handling the server event %.80r failed", event["type"])
+                unexpected = RemoteProtocolError(f"{event['type']:.80} was not expected here: {error!r}")
+                self.state.problems.append((len(self.state.log) - 1, str(unexpected)))
 
     def _fail(self, problem: RtnbError) -> None:
         if not self.closed and self.problem is None:
             self.problem = problem
             self._ended()
 
-    def _keep(
+    def _record(
         self, frame: bytes, direction: Direction, event: Event | None = None
     ) -> tuple[Event | None, int]:
         event, number = self.state.append(

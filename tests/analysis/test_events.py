@@ -27,8 +27,8 @@ from rtnb.analysis.events import Events
 from rtnb.analysis.turn import TurnView
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
 from rtnb.formatting import clock
+from rtnb.protocol.dialects.names import is_delta
 from rtnb.protocol.entries import NO_TURN
-from rtnb.protocol.events import is_delta
 from rtnb.protocol.log import Log
 from rtnb.protocol.state import SessionState
 from rtnb.redaction import known_keys

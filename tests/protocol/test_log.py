@@ -369,15 +369,15 @@ def test_lengths_and_sound_are_known_without_the_frames():
 
 def test_a_look_at_some_rows():
     log = spoken()
-    look = log.look(np.array([699, 3, 4]))
+    look = log.columns_of(np.array([699, 3, 4]))
     assert [frame.count(b"A") for frame in look.frames] == [0, 0, log[4].frame.count(b"A")]
     assert look.frames[1] == b'{"type":"x","n":3,"audio":""}'
     assert [log.names[kind & 0x7FFF] for kind in look.kinds.tolist()] == ["x"] * 3
     assert (look.times.tolist(), look.turns.tolist()) == ([699, 3, 4], [NO_TURN] * 3)
-    t, wall = log.clocks(np.array([699, 3]))
+    t, wall = log.times(np.array([699, 3]))
     assert t.tolist() == [log[699].t, log[3].t]
     assert wall.tolist() == [log[699].wall, log[3].wall]
-    assert [part.tolist() for part in Log().clocks(np.zeros(0, np.int64))] == [[], []]
+    assert [part.tolist() for part in Log().times(np.zeros(0, np.int64))] == [[], []]
 
 
 def test_a_view_of_the_whole_log_grows(log):

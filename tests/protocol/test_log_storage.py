@@ -29,7 +29,7 @@ class Memory:
 
 def fill(log, store, step, sizes, *, changed=()):
     """Append frames and file them ``step`` at a time; return the frames."""
-    filing, frames = log.filing(store), []
+    filing, frames = log.spill(store), []
     for number, size in enumerate(sizes):
         data = bytes([number % 251]) * (size // 2) if number % 3 else b""
         text = b64encode(data).decode()
@@ -61,7 +61,7 @@ def test_filed_or_not_the_same_bytes(sizes, step, changed):
     log, store = Log(), Memory()
     frames = fill(log, store, step, sizes, changed=changed)
     assert [entry.frame for entry in log] == frames
-    assert log.columns().frames == b"".join(log.look(np.arange(len(log))).frames)
+    assert log.columns().frames == b"".join(log.columns_of(np.arange(len(log))).frames)
     assert log.lengths(np.arange(len(log))).tolist() == [len(frame) for frame in frames]
     filed = log.columns()
     plain = Log()

@@ -14,7 +14,8 @@ import rtnb
 from rtnb.analysis.turn import TurnView
 from rtnb.engines.fake import fake
 from rtnb.errors import ArgumentError, AuthError, ConnectionLost, ServiceError, SessionClosed, TurnTimeout
-from rtnb.protocol.events import CLIENT_EVENTS, Event
+from rtnb.protocol.dialects.names import CLIENT_EVENTS
+from rtnb.protocol.events import Event
 from rtnb.protocol.state import SessionState
 from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
@@ -324,7 +325,7 @@ async def test_deleting_an_answer_says_nothing_of_what_was_heard(bench: Bench) -
 async def test_cutting_leaves_alone_what_was_heard_to_its_end(bench: Bench) -> None:
     session = await bench.open()
     turn = await session.send("one two three")
-    assert not session.cut_turn(turn, turn.audio.seconds)
+    assert not session.truncate_turn(turn, turn.audio.seconds)
     assert await session.send("go on")
     assert not session.state.log.filter("conversation.item.truncate")
     assert (turn.played, turn.status) == (None, "completed")
