@@ -195,8 +195,10 @@ class Conversation:
         return found
 
     def _on_output_item(self, change: changes.OutputItemAdded | changes.OutputItemDone) -> None:
-        item = self._output(change.response_id, change.item.id)
-        self._merge(item, change.item)
+        id = change.item.id
+        if not id and isinstance(change, changes.OutputItemAdded):
+            id = f"{self.output_id(change.response_id, '')}/{change.output_index}"
+        self._merge(self._output(change.response_id, id), change.item)
 
     def _merge(self, item: Item, data: ItemData) -> None:
         """Take over what an item says; what it leaves out or has lost stays as it was."""
@@ -231,7 +233,7 @@ class Conversation:
         for data in change.items:
             if data.id in self.items:
                 self._merge(self.items[data.id], data)
-            elif data.id:  # nothing announced it
+            elif data.id and data.type:  # nothing announced it
                 item = self._output(change.id, data.id)
                 self._merge(item, data)
                 if change.id not in self._aside:
@@ -294,8 +296,7 @@ class Conversation:
         id = self.output_id(response_id, item_id)
         self._current[response_id] = id
         item = self._item(id)
-        if response_id:
-            item.response_id = response_id
+        item.response_id = item.response_id or response_id or None
         return item
 
     def _part(self, change: Any, kind: str) -> Part:

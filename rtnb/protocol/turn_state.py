@@ -39,18 +39,18 @@ class Response:
         return f"<Response {clean_name(self.id)} {clean_name(self.status)}{reason}: {count}>"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class Request:
     """A ``response.create`` that no response has answered yet."""
 
-    turn: TurnState
+    turn: TurnState = field(repr=False, compare=False)
     event_id: str
     metadata: dict[str, Any] | None
     cancelled: float | None = None
     """When the client gave it up, in seconds since the log began."""
 
 
-@dataclass(slots=True, eq=False, repr=False)
+@dataclass(slots=True, repr=False)
 class TurnState:
     """One exchange. ``marks`` are in seconds since the log began; their names are in ``timing.MARKS``."""
 

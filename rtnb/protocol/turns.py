@@ -9,10 +9,10 @@ Each frame belongs to one turn or to none, by the ids in it; where it has none, 
 
 A response that starts is matched to its turn in this order:
 
-1. the oldest open request whose metadata the response repeats (gateways may add some of their own);
-2. the turn of a response with the same id, where a server announces it twice;
-3. the oldest open request without metadata, or with metadata that the server does not repeat; one that the
-   client has given up counts until it is answered, an error names it, or five seconds have passed;
+1. the turn of a response with the same id, where a server announces it twice;
+2. the oldest open request whose metadata the response repeats (gateways may add some of their own);
+3. the oldest open request, before all one without metadata if the response has none; one that the client
+   has given up counts until it is answered, an error names it, or five seconds have passed;
 4. where the server answers by itself, the input that it committed last, or else a turn of its own.
 
 An error ends what it names with its ``event_id``. One that names nothing ends the only open request.
@@ -309,17 +309,19 @@ class Turns:
         for request in self._requests:
             if request.metadata and all(metadata.get(k) == v for k, v in request.metadata.items()):
                 return self._close(request)
+        if not metadata:
+            for request in self._requests:
+                if not request.metadata:
+                    return self._close(request)
+        # Where the server answers by itself too, a response without our metadata is not ours.
         detection = self._conversation.turn_detection
-        alone = detection is None or detection.get("create_response") is False
-        for request in self._requests:
-            # Where the server answers by itself too, metadata of another kind says that this is not ours.
-            if alone or not request.metadata or not metadata:
-                return self._close(request)
-        return None
+        automatic = detection is not None and detection.get("create_response") is not False
+        fitting = [one for one in self._requests if not (automatic and one.metadata)]
+        return self._close(fitting[0]) if fitting else None
 
     def _close(self, request: Request) -> Request:
-        self._requests.remove(request)
-        request.turn.requests.remove(request)
+        self._requests = deque(one for one in self._requests if one is not request)
+        request.turn.requests = [one for one in request.turn.requests if one is not request]
         return request
 
     def _running(self, response_id: str, t: float) -> tuple[TurnState, Response] | None:
@@ -348,7 +350,7 @@ class Turns:
         if known is None:
             return None
         turn, response = known
-        self._add_output(turn, response, change.item.id)
+        self._add_output(turn, response, self._conversation.output_id(change.response_id, change.item.id))
         if change.item.call_id:
             self._of_call[change.item.call_id] = turn
         return turn

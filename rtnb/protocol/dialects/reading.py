@@ -84,7 +84,7 @@ def previous(event: Mapping[str, Any]) -> str | None:
 
 def audio(value: Any) -> Sound | None:
     """Return what base64 decodes to; None for anything else."""
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str):
         return None
     try:
         return Sound(b64decode(value, validate=True))
@@ -119,7 +119,7 @@ def content(value: Any) -> Content:
     name = text(wire.get("type"))
     kind = _KINDS.get(name.rpartition("_")[2], name)
     encoded = text(wire.get("audio"))
-    sound = audio(encoded)
+    sound = audio(encoded) if encoded else None
     if not kind:
         kind = "audio" if encoded or "transcript" in wire else "text"
     return Content(

@@ -181,7 +181,7 @@ def _format(response: Event) -> Event | None:
 
 def _response_done(event: Event) -> list[Change]:
     response = event.get("response")
-    problems = [] if isinstance(response, dict) else ["it has no response"]
+    problems = [] if isinstance(response, dict) else ["response.done has no response"]
     wire = nested_response(as_object(response))
     usage, problem = read_usage(wire.get("usage"))
     problems += [problem] if problem else []
@@ -222,11 +222,13 @@ def _status(wire: Event) -> tuple[str, str | None, ErrorData | None]:
 
 
 def _output_item_added(event: Event) -> list[Change]:
-    return [OutputItemAdded(identifier(event, "response_id"), _item_of(event), index(event, "output_index"))]
+    item = reading.item(event.get("item"))
+    return [OutputItemAdded(identifier(event, "response_id"), item, index(event, "output_index"))]
 
 
 def _output_item_done(event: Event) -> list[Change]:
-    return [OutputItemDone(identifier(event, "response_id"), _item_of(event), index(event, "output_index"))]
+    item = reading.item(event.get("item"))
+    return [OutputItemDone(identifier(event, "response_id"), item, index(event, "output_index"))]
 
 
 def _indices(event: Event) -> tuple[int, int]:
