@@ -152,17 +152,17 @@ def test_an_event_given_beside_its_frame_spares_the_parsing_and_changes_nothing(
 @pytest.mark.parametrize(
     ("frame", "sentence"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"\xff\xfe", "no JSON"),
-        (b'{"type":"\\ud800"}', "no JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b"null", "no object with a type"),
-        (b"[]", "no object with a type"),
-        (b'"error"', "no object with a type"),
-        (b"{}", "no object with a type"),
-        (b'{"type":null}', "no object with a type"),
-        (b'{"type":["error"]}', "no object with a type"),
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"type":"\\ud800"}', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"null", "not a JSON object with a type"),
+        (b"[]", "not a JSON object with a type"),
+        (b'"error"', "not a JSON object with a type"),
+        (b"{}", "not a JSON object with a type"),
+        (b'{"type":null}', "not a JSON object with a type"),
+        (b'{"type":["error"]}', "not a JSON object with a type"),
     ],
     ids=range(11),
 )
@@ -284,7 +284,7 @@ def test_a_malformed_event_is_one_line_and_the_next_events_fold(side, type, fiel
     wire.say(side, type, **fields)
     ((index, problem),) = wire.state.problems
     assert index == 3
-    assert problem.startswith(f"{type} is not as the protocol has it: ")
+    assert problem.startswith(f"{type} is malformed: ")
     assert len(problem) < 400
     assert wire.state.log[3].data == {"type": type, **fields}
     look_at_everything(wire.state)
