@@ -52,7 +52,6 @@ __all__ = [
     "SessionClosed",
     "TurnTimeout",
     "WeightsError",
-    "not_copyable",
 ]
 
 

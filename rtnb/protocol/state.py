@@ -224,5 +224,5 @@ def _parse(frame: bytes) -> tuple[Event | None, str | None]:
     except orjson.JSONDecodeError as error:
         return None, f"a frame is not JSON: {error}"
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        return None, "a frame is not an object with a type"
+        return None, "a frame is not a JSON object with a type"
     return event, None

@@ -415,9 +415,9 @@ def test_conversations_are_equal_where_their_items_are():
 
 
 @pytest.mark.parametrize(
-    ("event_id", "heard"), [("not_played_c0001", 0), ("event_c0001", None), (None, None)]
+    ("event_id", "played"), [("not_played_c0001", 0), ("event_c0001", None), (None, None)]
 )
-def test_a_deletion_may_say_that_nothing_was_heard(event_id, heard):
+def test_a_deletion_may_say_that_nothing_was_played(event_id, played):
     wire = Wire()
     wire.session()
     wire.ask()

@@ -102,7 +102,7 @@ def test_filters(log):
     assert indices(log.filter("response.create", turn=1, direction="client")) == [5]
     assert indices(log.filter()) == list(range(7))
     assert indices(log.filter("nothing.such")) == indices(log.filter([])) == []
-    with pytest.raises(ArgumentError, match="'client' or 'server', not 'both'"):
+    with pytest.raises(ArgumentError, match="'client' or 'server', got 'both'"):
         log.filter(direction="both")
 
 

@@ -195,7 +195,7 @@ def test_a_file_and_the_environment(own, tmp_path, monkeypatch):
         ),
         ({"models": [{"id": "a", "contxt": 5}]}, r"models\[0\]\.contxt: there is no such field"),
         ({"models": [{"id": "a", "context": 0}]}, r"models\[0\]\.context"),
-        ({"models": [{"id": "a", "like": "nobody"}]}, r"models\[0\]\.like: there is no model 'nobody'"),
+        ({"models": [{"id": "a", "like": "nobody"}]}, r"models\[0\]\.like: unknown model 'nobody'"),
         (
             {"as_of": "yesterday", "models": []},
             "as_of: expected a day, such as \"2026-11-20\", got 'yesterday'",
