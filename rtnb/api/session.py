@@ -15,13 +15,13 @@ from ..analysis.session import SessionView
 from ..analysis.usage import Gauge
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
+from ..protocol.changes import Listener
 from ..protocol.events import Event, as_object
 from ..protocol.state import SessionState
 from ..redaction import clean_name
 from ..session import event_loop
 from ..session.async_session import AsyncSession
 from ..session.budget import Budget
-from ..session.connection import Listener
 from ..session.turn import Turn
 
 if TYPE_CHECKING:

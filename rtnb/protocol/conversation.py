@@ -90,6 +90,12 @@ class Conversation:
         """The settings by which the server detects turns; None where the client commits them."""
         return as_object(self.input_settings.get("turn_detection")) or None
 
+    @property
+    def responds_automatically(self) -> bool:
+        """Whether the server answers detected speech without being asked to."""
+        detection = self.turn_detection
+        return detection is not None and detection.get("create_response") is not False
+
     def _on_session(self, change: changes.SessionStarted | changes.SessionChanged) -> None:
         self.session = change.config
         before = self.input_codec

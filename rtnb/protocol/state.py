@@ -133,6 +133,11 @@ class SessionState:
         cut = _cut(found[0], frame) if found else None
         return _Read(event["type"], id if isinstance(id, str) else "", found, problem, cut)
 
+    def read_again(self, row: int) -> list[Change] | list[Command]:
+        """Return what the frame of a row says, read from the log; [] for a repeated one."""
+        entry = self.log.entry(row)
+        return self._read(entry.frame, entry.direction).changes
+
     def _detect(self, event: Event, direction: Direction) -> None:
         shown = dialects.detect(event, direction)
         if shown is not None:

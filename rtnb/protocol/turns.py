@@ -314,8 +314,7 @@ class Turns:
                 if not request.metadata:
                     return self._close(request)
         # Where the server answers by itself too, a response without our metadata is not ours.
-        detection = self._conversation.turn_detection
-        automatic = detection is not None and detection.get("create_response") is not False
+        automatic = self._conversation.responds_automatically
         fitting = [one for one in self._requests if not (automatic and one.metadata)]
         return self._close(fitting[0]) if fitting else None
 

@@ -19,7 +19,7 @@ from ..protocol.events import Event, server_id
 from .conversation import decode_audio
 from .generation import SpeculativeResponse, reread
 from .schema import SILENCE_BY_EAGERNESS
-from .session_context import ItemExtras, State
+from .session_context import ItemExtras, State, apply_event
 from .validation import InvalidRequest
 
 __all__ = ["AudioInput", "TurnDetector"]
@@ -190,7 +190,7 @@ class AudioInput:
             Fault: It is not base64, not of whole samples, or too much.
         """
         data = decode_audio(event["audio"], "audio", self._codec)
-        self._state.conversation.apply("client", event)
+        apply_event(self._state.conversation, "client", event)
         size = _SLICE_SECONDS * self._codec.bytes_per_second
         for start in range(0, len(data), size):
             if start:
@@ -262,7 +262,7 @@ class AudioInput:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but"
                 f" buffer only has {ms:.2f}ms of audio.",
             )
-        self._state.conversation.apply("client", event)
+        apply_event(self._state.conversation, "client", event)
         id = self._item_id or server_id("item")
         self._forget_turn()
         self._taken = self._end
@@ -270,7 +270,7 @@ class AudioInput:
 
     def clear(self, event: Event) -> None:
         """Forget all that is buffered."""
-        self._state.conversation.apply("client", event)
+        apply_event(self._state.conversation, "client", event)
         self._forget_turn()
         self._taken = self._end
         self._keep_from(self._end)

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ..audio.codecs import Codec
 from ..protocol.events import Event, server_id
 from ..protocol.items import Item, Part
-from .session_context import ItemExtras, State
+from .session_context import ItemExtras, State, apply_event
 from .validation import InvalidRequest, check, invalid_value, missing, quoted
 
 __all__ = ["Conversations", "decode_audio", "wire_item"]
@@ -222,7 +222,7 @@ class Conversations:
             )
         previous = self._place(event.get("previous_item_id"))
         self._check_call(item)
-        conversation.apply("client", event)
+        apply_event(conversation, "client", event)
         codec = conversation.input_codec
         state.memory[id] = ItemExtras(words={index: state.listen(data, codec) for index, data in sounds})
         wire = _shown(item)

@@ -41,7 +41,7 @@ from .conversation import Conversations
 from .response_options import plan_response
 from .responses import Responses
 from .schema import defaults, update
-from .session_context import State
+from .session_context import State, apply_event
 from .usage_meter import TokenWindow, tokens_per_minute
 from .validation import InvalidRequest, check, invalid_type, invalid_value
 from .workers import Workers, lease
@@ -213,7 +213,7 @@ class ServerSession:
         state.session = update(
             before, event["session"], voices=state.engine.tts.voices, voice_fixed=state.spoke
         )
-        state.conversation.apply("client", event)
+        apply_event(state.conversation, "client", event)
         state.emit("session.updated", session=state.session)
         self.input.configure()
         if any(before[key] != state.session[key] for key in ("instructions", "tools")):

@@ -1,15 +1,15 @@
-"""The asynchronous session: it owns everything that is open.
+"""The asynchronous session: the one object that owns all open resources.
 
 =====================  ===============================  ==========================================
 what                   opened by                        closed by
 =====================  ===============================  ==========================================
-the transport          the caller, who passes it in     ``close``, or the server
+the transport          the caller, who passes it in     ``close``, or the other side
 reader and writer      ``open`` (see ``Connection``)    ``close``, or the end of the connection
 tasks that run tools   ``ToolRunner``, for a response   the end of their turn, or ``close``
-the session state      ``__init__``                     not closed: it outlives the session
+the session state      ``__init__``                     never: it outlives the session
 =====================  ===============================  ==========================================
 
-Turns go one after another (see ``TurnQueue``). All state changes on one event loop; other threads go through
+Turns go one after another (see ``TurnFlow``). All state changes on one event loop; other threads go through
 ``call_soon``.
 """
 
@@ -20,28 +20,39 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..analysis.turn import service_error
 from ..audio import Clip
-from ..errors import ArgumentError, BudgetError, RtnbError, SessionClosed, not_copyable
+from ..errors import ArgumentError, ConnectionLost, RtnbError, SessionClosed, not_copyable
 from ..protocol import models
+from ..protocol.changes import (
+    Change,
+    Configure,
+    ConversationStarted,
+    Listener,
+    SessionChanged,
+    SessionStarted,
+)
 from ..protocol.events import Event
 from ..protocol.state import SessionState
 from ..transports.base import Transport
 from . import options as config
 from .budget import Budget, BudgetEnforcer
-from .connection import Connection, Explain, Listener, PendingRequests
-from .content import Content, grouped, message, parse_content
+from .connection import Connection, Explain
+from .content import Content, check_json, parse_content
 from .event_loop import Notifier
 from .input_buffer import MIN_SECONDS, InputAudioBuffer
 from .options import check_names
-from .tools import Tool, ToolRunner, tools_of
-from .turn import Turn, truncation_events
-from .turn_queue import TurnQueue
+from .pending import PendingRequests
+from .tools import Tool, tools_of
+from .turn import Turn
+from .turn_flow import TurnFlow
 
-__all__ = ["AsyncSession"]
+__all__ = ["ANSWER_TIMEOUT", "AsyncSession"]
 
-_TRANSCRIPT_SECONDS = 3.0
-"""How long a finished turn waits for the transcript of its input; some services never send it."""
+ANSWER_TIMEOUT = 60.0
+"""Seconds that a turn waits for a server which sends nothing."""
+
+_CONFIRM_SECONDS = 5.0
+"""How long a server has to confirm the configuration when a session opens; some never do."""
 
 
 class AsyncSession:
@@ -62,6 +73,7 @@ class AsyncSession:
         billed: bool = True,
         engine: str = "",
         explain: Explain | None = None,
+        answer_timeout: float | None = ANSWER_TIMEOUT,
     ) -> None:
         self.billed = billed
         self.engine = engine
@@ -70,11 +82,17 @@ class AsyncSession:
         self._model = models.find(model)
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._queue = TurnQueue(self._create_turn)
         self._input_buffer = InputAudioBuffer(self.state)
-        self._tool_runner = ToolRunner(self._on_outputs)
         self._pending = PendingRequests()
         self._budget_enforcer = BudgetEnforcer(self.state, self._send_update)
+        self._flow = TurnFlow(
+            self,
+            self._connection,
+            self._pending,
+            self._budget_enforcer,
+            self._input_buffer,
+            answer_timeout,
+        )
         self._opened_at = self._loop.time()
 
     @property
@@ -85,7 +103,7 @@ class AsyncSession:
     @property
     def turns(self) -> list[Turn]:
         """All turns so far, in the order in which they were created."""
-        return self._queue.all
+        return self._flow.queue.all
 
     @property
     def signal(self) -> Notifier:
@@ -117,11 +135,11 @@ class AsyncSession:
             update = self._options(dict(options or {}))
             self._budget_enforcer.change(self._budget(budget))
             self._connection.start()
-            await self._pending.wait("session.created", timeout)
+            await self._pending.wait((SessionStarted, ConversationStarted), timeout, "open the session")
             if self.budget is not None:
                 self.budget.check_priced(self.state.row)
             if len(update) > 1:
-                await self._update(update, timeout)
+                await self._update(update, min(timeout, _CONFIRM_SECONDS), required=False)
         except BaseException:
             await self.close()
             raise
@@ -135,17 +153,23 @@ class AsyncSession:
         self._check_open()
         await self._update(self._options(options), timeout)
 
-    async def _update(self, session: Event, timeout: float) -> None:
-        await self._send_update(self._budget_enforcer.amend(session), timeout)
+    async def _update(self, config: Event, timeout: float, *, required: bool = True) -> None:
+        await self._send_update(self._budget_enforcer.amend(config), timeout, required=required)
 
-    async def _send_update(self, session: Event, timeout: float = 30.0) -> None:
-        sent = self.send_event({"type": "session.update", "session": session})
-        await self._pending.wait("session.updated", timeout, sent["event_id"])
+    async def _send_update(self, config: Event, timeout: float = 30.0, *, required: bool = True) -> None:
+        sent = self._flow.emit(Configure(config))
+        event_id = getattr(sent, "event_id", "")
+        try:
+            await self._pending.wait((SessionChanged,), timeout, "confirm the configuration", event_id)
+        except ConnectionLost as lost:
+            if required or self.problem is not None:
+                raise
+            self.state.problems.append((len(self.state.log) - 1, f"{lost}; it may not be in effect"))
 
     def _options(self, options: dict[str, Any]) -> Event:
         update, tools = _session_update(self._model, options)
         if tools is not None:
-            self._tool_runner.tools.replace(tools)
+            self._flow.tools.tools.replace(tools)
         return update
 
     async def close(self) -> None:
@@ -155,7 +179,7 @@ class AsyncSession:
         if self.problem is None:
             self._fail_all(SessionClosed("the session was closed before the turn was done"))
         await self._connection.close()
-        await self._tool_runner.close()
+        await self._flow.close()
         await self._budget_enforcer.close()
 
     async def __aenter__(self) -> AsyncSession:
@@ -224,10 +248,10 @@ class AsyncSession:
             self._loop.call_soon_threadsafe(function, *args)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(event, turn number)`` on the session's loop for each frame in both directions.
+        """Call ``listener(change, turn number)`` on the session's loop for each change and command.
 
-        Each frame is folded before the call. A listener must be quick and not raise. Returns a function that
-        ends the subscription.
+        They are typed: see ``rtnb.protocol.changes``. Each is folded before the call. A listener must be
+        quick and not raise. Returns a function that ends the subscription.
         """
         return self._connection.subscribe(listener)
 
@@ -243,20 +267,12 @@ class AsyncSession:
         self._check_open()
         self._budget_enforcer.check()
         content = self._parse(things)
-        response = self._response(options)
-        turn = Turn(self, content)
-        self.turns.append(turn)
-        if response.get("conversation") == "none":
-            self._request_response(turn, {**response, "input": [message(content, self._input_buffer.codec)]})
-        else:
-            self._queue.enqueue(turn, content, response)
-            self._send_next()
-        return turn
+        return self._flow.send(content, self._response(options))
 
     def add(self, *things: Any) -> None:
         """Add input to the conversation without requesting a response; it belongs to the next turn."""
         self._check_open()
-        self._add(self._parse(things))
+        self._flow.add(self._parse(things))
 
     def commit(self, **options: Any) -> Turn:
         """Commit the appended input, request a response, and return its turn: push to talk.
@@ -269,18 +285,12 @@ class AsyncSession:
         """
         self._check_open()
         self._budget_enforcer.check()
-        if self._queue.has_committed_input:
+        if self._flow.queue.has_committed_input:
             raise ArgumentError(
                 "earlier committed input waits for its answer: wait for that turn or cancel it, then commit"
             )
         self._input_buffer.check_commit()
-        response = self._response(options)
-        turn = Turn(self)
-        self.turns.append(turn)
-        self._emit({"type": "input_audio_buffer.commit"}, turn)
-        self._queue.enqueue(turn, [], response)
-        self._send_next()
-        return turn
+        return self._flow.commit(self._response(options))
 
     def _parse(self, things: Iterable[Any]) -> list[Content]:
         content = parse_content(things, self._model)
@@ -298,41 +308,9 @@ class AsyncSession:
         tools = None if given is None else tools_of(given)
         wire = None if tools is None else [tool.wire for tool in tools]
         response = config.response_options(self._model, tools=wire, **options)
-        self._tool_runner.tools.add(tools or ())
+        check_json(response, "an option of this response")
+        self._flow.tools.tools.add(tools or ())
         return response
-
-    def _send_next(self) -> None:
-        """Send the next turn if none is in progress."""
-        while not self.closed and (queued := self._queue.next()) is not None:
-            if (spent := self._budget_enforcer.spent) is not None:
-                queued.turn.finish(spent)
-                self.signal.fire()
-            else:
-                self._queue.current = queued.turn
-                self._add(queued.content, queued.turn)
-                self._request_response(queued.turn, queued.response)
-
-    def _add(self, content: list[Content], turn: Turn | None = None) -> None:
-        for part in grouped(content):
-            if isinstance(part, Clip):
-                self._send_clip(part, turn)
-            else:
-                self._create_item(part, turn)
-
-    def _create_item(self, parts: Iterable[Content], turn: Turn | None) -> None:
-        item = {"id": self._connection.ids("item"), **message(parts, self._input_buffer.codec)}
-        self._emit({"type": "conversation.item.create", "item": item}, turn)
-
-    def _request_response(self, turn: Turn, response: Event) -> None:
-        self._emit({"type": "response.create", **({"response": response} if response else {})}, turn)
-
-    def _send_clip(self, clip: Clip, turn: Turn | None) -> None:
-        """Send a whole utterance; if the server detects turns, as an item, which bypasses the detector."""
-        if self.state.conversation.turn_detection is not None:
-            self._create_item([clip], turn)
-            return
-        for event in self._input_buffer.utterance(clip):
-            self._emit(event, turn)
 
     def append(self, audio: Clip | bytes) -> None:
         """Append audio to the input buffer, as a microphone does: a clip, or bytes in the session's format.
@@ -340,7 +318,7 @@ class AsyncSession:
         Raises ArgumentError for anything else.
         """
         self._check_open()
-        self._emit(self._input_buffer.append(audio))
+        self._flow.emit(self._input_buffer.append(audio))
 
     async def speak(self, audio: Any, *, speed: float = 1.0, chunk: float = 0.04) -> None:
         """Stream audio into the input buffer at the pace of speech, in chunks of ``chunk`` seconds.
@@ -362,167 +340,35 @@ class AsyncSession:
             raise ArgumentError(f"event: expected a dict with a 'type', got {event!r:.80}")
         if event["type"] == "response.create":
             self._budget_enforcer.check()
-        return self._emit(dict(event))
-
-    def _emit(self, event: Event, turn: Turn | None = None) -> Event:
-        number = self._connection.emit(event)
-        self._input_buffer.on_sent(event)
-        if turn is not None:
-            if turn.number < 0 <= number:
-                turn.attach(self.state.turns.all[number])
-                self._queue.assign(number, turn)
-            if event["type"] in ("input_audio_buffer.commit", "conversation.item.create"):
-                self._queue.add_input_event(event["event_id"], turn)
-        return event
+        return self._connection.emit_event(dict(event))[0]
 
     # Receiving.
 
-    def _react(self, event: Event, number: int) -> None:
-        reaction = _REACTIONS.get(event["type"])
-        if reaction is not None:
-            reaction(self, event, number)
-
-    def _on_session(self, event: Event, number: int) -> None:
-        if self.state.model:
-            self._model = self.state.row
-        self._pending.answer(event)
-
-    def _on_speech_started(self, event: Event, number: int) -> None:
-        if number >= 0:
-            self._queue.get_or_create(number)
-        self._budget_enforcer.check_usage()
-
-    def _on_committed(self, event: Event, number: int) -> None:
-        self._input_buffer.on_committed()
-        if (
-            number >= 0
-            and self._budget_enforcer.answers_suspended
-            and (spent := self._budget_enforcer.spent) is not None
-        ):
-            self._finish(self._queue.get_or_create(number), spent)  # it will not be answered
-
-    def _on_response_created(self, event: Event, number: int) -> None:
-        if number < 0:
-            return
-        turn, fold = self._queue.get_or_create(number), self.state.turns.all[number]
-        spent = self._budget_enforcer.spent
-        if spent is None and isinstance(turn.error, BudgetError):  # failed before, and answered after all
-            turn = self._queue.create(number)
-        elif spent is not None and "requested" not in fold.marks:
-            turn.input_error, turn.cancel_requested = spent, True
-        if not fold.out_of_band:
-            self._queue.current = turn
-        if turn.cancel_requested:
-            self._emit({"type": "response.cancel", "response_id": event["response"]["id"]})
-
-    def _create_turn(self, number: int) -> Turn:
-        turn = Turn(self)
-        turn.attach(self.state.turns.all[number])
-        return turn
-
-    def _on_error(self, event: Event, number: int) -> None:
-        wire = event.get("error")
-        error = service_error(wire if isinstance(wire, dict) else {"message": str(wire)})
-        culprit = wire.get("event_id") if isinstance(wire, dict) else None
-        if self._pending.refuse(culprit, error):
-            return
-        turn = self._queue.by_input_event(culprit)
-        if turn is not None:  # without this input the answer would be to something else
-            turn.input_error = error
-            self.cancel_turn(turn)
-        turn = turn or self._queue.get(number)
-        if turn is not None and not turn.done and not self.state.turns.all[turn.number].active:
-            self._finish(turn)
-
-    def _on_response_done(self, event: Event, number: int) -> None:
-        if number < 0:
-            return
-        turn, fold = self._queue.get_or_create(number), self.state.turns.all[number]
-        self._budget_enforcer.check_usage()
-        if fold.active:
-            return
-        if (
-            fold.responses[-1].status == "completed"
-            and not turn.cancel_requested
-            and self._tool_runner.start(turn)
-        ):
-            return
-        if turn.awaits_transcript:  # the transcript may still arrive, or never
-            self._loop.call_later(_TRANSCRIPT_SECONDS, self._finish, turn)
+    def _react(self, change: Change, number: int) -> None:
+        if isinstance(change, (SessionStarted, SessionChanged, ConversationStarted)):
+            if self.state.model:
+                self._model = self.state.row
+            self._pending.answer(change)
         else:
-            self._finish(turn)
-
-    def _on_transcribed(self, event: Event, number: int) -> None:
-        turn = self._queue.get(number)
-        if turn is None or turn.done or turn.awaits_transcript:
-            return
-        fold = self.state.turns.all[number]
-        if fold.responses and not fold.active and not self._tool_runner.runs(turn):
-            self._finish(turn)
-
-    def _finish(self, turn: Turn, failure: RtnbError | None = None) -> None:
-        if not turn.done:
-            turn.finish(failure or turn.input_error)
-            self._after_finish(turn)
-
-    def _after_finish(self, turn: Turn) -> None:
-        self._tool_runner.forget(turn)
-        self._queue.remove(turn)
-        self.signal.fire()
-        self._send_next()
-
-    # Tools.
-
-    def _on_outputs(self, turn: Turn, outputs: list[Event]) -> None:
-        """Send all outputs of a turn's calls, then request exactly one new response."""
-        if self.closed or turn.done:
-            return
-        for output in outputs:
-            item = {"id": self._connection.ids("item"), **output}
-            self._emit({"type": "conversation.item.create", "item": item}, turn)
-        failure = self._tool_runner.too_many(turn) or self._budget_enforcer.spent
-        if failure is not None:
-            self._finish(turn, failure)
-        else:
-            self._request_response(turn, {})
+            self._flow.react(change, number)
 
     # Ending turns early.
 
     def cancel_turn(self, turn: Turn) -> None:
         """End a turn early. Runs on the session's loop; see ``Turn.cancel``."""
-        if turn.done or self.closed:
-            return
-        if self._queue.is_queued(turn):
-            turn.finish(turn.input_error, cancelled_before_start=True)
-            self._queue.remove(turn)
-            self.signal.fire()
-            return
-        turn.cancel_requested = True
-        if self._tool_runner.cancel(turn):
-            turn.finish(cancelled_before_start=True)
-            self._after_finish(turn)
-            return
-        running = [r for r in self.state.turns.all[turn.number].responses if r.status == "in_progress"]
-        for response in running:  # one that was only requested is cancelled when it is created
-            self._emit({"type": "response.cancel", "response_id": response.id})
+        self._flow.cancel(turn)
 
     def interrupt_turn(self, turn: Turn, played: float) -> bool:
         """Stop a turn's answer and truncate it to what was played; see ``truncate_turn``."""
-        self.cancel_turn(turn)
-        return self.truncate_turn(turn, played)
+        self._flow.cancel(turn)
+        return self._flow.truncate(turn, played)
 
     def truncate_turn(self, turn: Turn, played: float) -> bool:
         """Truncate a turn's answer to the ``played`` seconds, without stopping it.
 
-        Items that were played to the end, or are truncated already, stay. Return whether anything was sent;
-        the server answers with ``conversation.item.truncated``, or ``.deleted`` where nothing was played.
+        Items that were played to the end, or are truncated already, stay. Return whether anything was sent.
         """
-        if self.closed or turn.number < 0:
-            return False
-        events = truncation_events(turn, played, self._connection.ids)
-        for event in events:
-            self._emit(event)
-        return bool(events)
+        return self._flow.truncate(turn, played)
 
     # The end.
 
@@ -533,21 +379,8 @@ class AsyncSession:
     def _fail_all(self, why: RtnbError) -> None:
         """Fail all pending requests and turns."""
         self._pending.fail(why)
-        self._queue.fail_all(why)
+        self._flow.fail_all(why)
         self.signal.fire()
-
-
-_REACTIONS: dict[str, Callable[[AsyncSession, Event, int], None]] = {
-    "session.created": AsyncSession._on_session,
-    "session.updated": AsyncSession._on_session,
-    "error": AsyncSession._on_error,
-    "conversation.item.input_audio_transcription.completed": AsyncSession._on_transcribed,
-    "conversation.item.input_audio_transcription.failed": AsyncSession._on_transcribed,
-    "input_audio_buffer.committed": AsyncSession._on_committed,
-    "input_audio_buffer.speech_started": AsyncSession._on_speech_started,
-    "response.created": AsyncSession._on_response_created,
-    "response.done": AsyncSession._on_response_done,
-}
 
 
 def _session_update(model: models.Model, options: dict[str, Any]) -> tuple[Event, list[Tool] | None]:
@@ -556,4 +389,6 @@ def _session_update(model: models.Model, options: dict[str, Any]) -> tuple[Event
     check_names(options, config.session_options)
     tools = None if given is None else tools_of(given)
     wire = None if tools is None else [tool.wire for tool in tools]
-    return config.session_options(model, tools=wire, **options), tools
+    update = config.session_options(model, tools=wire, **options)
+    check_json(update, "an option of the session")
+    return update, tools

@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from ..audio import Clip, Codec
 from ..errors import ArgumentError
-from ..protocol.events import Event
+from ..protocol.changes import Content as ItemContent
+from ..protocol.changes import ItemData
+from ..protocol.log_storage import Sound
 from ..protocol.models import Model
 
-__all__ = ["Content", "Picture", "encoded", "grouped", "message", "parse_content"]
+__all__ = ["Content", "Picture", "check_json", "encoded", "grouped", "message", "parse_content"]
 
 _PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 _FILES = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".mp4", ".webm", ".png", ".jpg", ".jpeg")
@@ -53,6 +57,7 @@ def _contents(thing: Any) -> list[Content]:
     if isinstance(thing, str):
         if not thing.strip():
             raise ArgumentError("the text to send is empty")
+        check_json(thing, "the text to send")
         if thing.lower().endswith(_FILES) and os.path.isfile(thing):  # it never raises
             raise ArgumentError(
                 f"{thing!r} is the name of an existing file, and a str is sent as text: "
@@ -121,6 +126,14 @@ def _from_pillow(image: Any) -> Picture:
     return Picture(f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}")
 
 
+def check_json(value: Any, what: str) -> None:
+    """Raise ArgumentError for a value that JSON cannot hold: half a surrogate pair, a set, an array, …"""
+    try:
+        orjson.dumps(value)
+    except (TypeError, ValueError, RecursionError) as error:  # orjson's own error is a TypeError
+        raise ArgumentError(f"{what} cannot be sent as JSON: {error}. Nothing was sent") from None
+
+
 def grouped(content: Iterable[Content]) -> list[Clip | list[str | Picture]]:
     """Group consecutive texts and pictures into one message each; a clip is on its own."""
     groups: list[Clip | list[str | Picture]] = []
@@ -134,18 +147,19 @@ def grouped(content: Iterable[Content]) -> list[Clip | list[str | Picture]]:
     return groups
 
 
-def message(parts: Iterable[Content], codec: Codec) -> Event:
+def message(parts: Iterable[Content], codec: Codec, id: str = "") -> ItemData:
     """Return a user's message item, with its audio encoded by ``codec``."""
-    content = [_content(part, codec) for part in parts]
-    return {"type": "message", "role": "user", "content": content}
+    contents = [_item_content(part, codec) for part in parts]
+    return ItemData(id=id, type="message", role="user", contents=contents)
 
 
-def _content(part: Content, codec: Codec) -> Event:
+def _item_content(part: Content, codec: Codec) -> ItemContent:
     if isinstance(part, str):
-        return {"type": "input_text", "text": part}
+        return ItemContent("text", part)
     if isinstance(part, Picture):
-        return {"type": "input_image", "image_url": part.url}
-    return {"type": "input_audio", "audio": b64encode(encoded(part, codec)).decode()}
+        return ItemContent("image", image_url=part.url)
+    data = encoded(part, codec)
+    return ItemContent("audio", audio=Sound(data), encoded=b64encode(data).decode())
 
 
 def encoded(clip: Clip, codec: Codec) -> bytes:

@@ -1,4 +1,4 @@
-"""The input audio buffer: events that append and commit audio, and how much of it is not committed."""
+"""The input audio buffer: commands that append and commit audio, and how much of it is not committed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 from ..audio import Clip, Codec
 from ..errors import ArgumentError
-from ..protocol.events import Event
+from ..protocol.changes import AppendAudio, Clear, Command, Commit
+from ..protocol.log_storage import Sound
 from ..protocol.state import SessionState
 from .content import encoded
 
@@ -24,7 +25,7 @@ _CHUNK_SECONDS = 1.0
 
 
 class InputAudioBuffer:
-    """Makes the events that carry audio, and counts the bytes that were appended and not yet committed."""
+    """Makes the commands that carry audio, and counts the bytes that were appended and not yet committed."""
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
@@ -35,11 +36,11 @@ class InputAudioBuffer:
         """The session's input format."""
         return self._state.conversation.input_codec
 
-    def on_sent(self, event: Event) -> None:
-        """Update the count for an event that is sent."""
-        if event["type"] == "input_audio_buffer.append":
-            self._buffered += len(str(event.get("audio"))) * 3 // 4
-        elif event["type"] in ("input_audio_buffer.commit", "input_audio_buffer.clear"):
+    def on_sent(self, command: Command) -> None:
+        """Update the count for a command that is sent."""
+        if isinstance(command, AppendAudio):
+            self._buffered += len(command.audio)
+        elif isinstance(command, (Commit, Clear)):
             self._buffered = 0
 
     def on_committed(self) -> None:
@@ -55,20 +56,20 @@ class InputAudioBuffer:
                 f"commit needs at least {MIN_SECONDS} s of appended audio, got {seconds:.2f} s"
             )
 
-    def append(self, audio: Clip | bytes) -> Event:
-        """Return the event that appends a clip, or bytes in the session's format. Raises ArgumentError."""
+    def append(self, audio: Clip | bytes) -> AppendAudio:
+        """Return the command that appends a clip, or bytes in the session's format. Raises ArgumentError."""
         if isinstance(audio, Clip):
             return _append(encoded(audio, self.codec))
         if isinstance(audio, (bytes, bytearray, memoryview)):
             return _append(bytes(audio))
         raise ArgumentError(f"append: expected a Clip or bytes, got {type(audio).__name__}")
 
-    def utterance(self, clip: Clip) -> list[Event]:
-        """Return the events that append and commit a whole clip."""
+    def utterance(self, clip: Clip) -> list[AppendAudio | Commit]:
+        """Return the commands that append and commit a whole clip."""
         data = encoded(clip, self.codec)
         size = int(self.codec.bytes_per_second * _CHUNK_SECONDS)
         pieces = [_append(data[start : start + size]) for start in range(0, len(data), size)]
-        return [*pieces, {"type": "input_audio_buffer.commit"}]
+        return [*pieces, Commit()]
 
     async def speak(self, audio: Any, speed: float, chunk: float, append: Callable[[bytes], object]) -> None:
         """Call ``append`` with the audio in chunks, at the pace of speech times ``speed``."""
@@ -98,5 +99,5 @@ class InputAudioBuffer:
             await asyncio.sleep(max(0.0, due - clock()))
 
 
-def _append(data: bytes) -> Event:
-    return {"type": "input_audio_buffer.append", "audio": b64encode(data).decode()}
+def _append(data: bytes) -> AppendAudio:
+    return AppendAudio(Sound(data), b64encode(data).decode())

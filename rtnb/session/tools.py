@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MethodType
 from typing import Any
 
@@ -27,9 +28,9 @@ import orjson
 
 from ..analysis.turn import TOOL_ERROR, Call
 from ..errors import ArgumentError, RemoteProtocolError
-from ..protocol.events import Event
+from ..protocol.changes import ItemData
 from ..redaction import clean_name, clean_text
-from .turn import Turn
+from .turn import Turn, tool_session
 
 __all__ = ["Tool", "ToolRunner", "tool", "tools_of"]
 
@@ -114,18 +115,34 @@ class Tool:
         values = self._validate(given) if self._validate else given
         if inspect.iscoroutinefunction(self.function):
             result = await self.function(**values)
+        elif inspect.isasyncgenfunction(self.function):
+            result = self.function(**values)
         else:
-            result = await asyncio.to_thread(_called, self.function, values)
+            try:
+                result = await asyncio.to_thread(_called, self.function, values)
+            except _Raised as raised:
+                raise raised.error from None
             if inspect.isawaitable(result):
                 result = await result
+        if inspect.isasyncgen(result):
+            result = [one async for one in result]
         return _as_text(result)
+
+
+class _Raised(Exception):
+    """What a function raised on a thread. As itself, some of it would end the thread or hang its future."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _called(function: Callable[..., Any], values: dict[str, Any]) -> Any:
     try:
-        return function(**values)
-    except StopIteration as stop:  # a future cannot raise it: awaiting it would never return
-        raise RuntimeError("the tool raised StopIteration") from stop
+        result = function(**values)
+        return list(islice(result, _MOST_RESULTS)) if inspect.isgenerator(result) else result
+    except BaseException as error:  # SystemExit too: a tool may call argparse or exit()
+        raise _Raised(error) from None
 
 
 def tool(function: Callable[..., Any]) -> Tool:
@@ -290,11 +307,17 @@ class Toolbox:
             if tool is None:
                 raise ArgumentError(f"unknown tool {call.name!r}: expected one of {', '.join(self._tools)}")
             return await tool.run(call.arguments)
-        except Exception as error:
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # this side stops the tools; otherwise the tool has raised it
             reason = clean_text(f"{type(error).__name__}: {error}")
             _log.warning("the tool %s failed: %s", clean_name(call.name), reason)
             return f"{TOOL_ERROR}{type(error).__name__}: {error}"
 
+
+_MOST_RESULTS = 10_000
+"""How many results of a generator are taken."""
 
 _MOST = 8
 """How often the model may call tools in one turn before the turn fails."""
@@ -303,7 +326,7 @@ _MOST = 8
 class ToolRunner:
     """Runs the tools of a session's turns and calls ``done(turn, outputs)`` with the items to create."""
 
-    def __init__(self, done: Callable[[Turn, list[Event]], None]) -> None:
+    def __init__(self, done: Callable[[Turn, list[ItemData]], None]) -> None:
         self.tools = Toolbox()
         self._done = done
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
@@ -320,19 +343,14 @@ class ToolRunner:
 
     async def _run(self, turn: Turn) -> None:
         pending = [call for call in turn.calls if call.output is None]
+        tool_session.set(turn.session)
         outputs = await self.tools.run(pending)
         self._tasks.pop(turn, None)
-        self._done(
-            turn,
-            [
-                {"type": "function_call_output", "call_id": call.id, "output": output}
-                for call, output in zip(pending, outputs, strict=True)
-            ],
-        )
-
-    def runs(self, turn: Turn) -> bool:
-        """Return whether tools of this turn are running."""
-        return turn in self._tasks
+        items = [
+            ItemData(type="function_call_output", call_id=call.id, output=output)
+            for call, output in zip(pending, outputs, strict=True)
+        ]
+        self._done(turn, items)
 
     def cancel(self, turn: Turn) -> bool:
         """Stop the tools of a turn; return whether any was running."""

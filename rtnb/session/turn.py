@@ -5,26 +5,26 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from pybase64 import b64decode
 
 from ..analysis.turn import Input, TurnView
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, TurnTimeout
+from ..protocol.changes import AudioDelta, DeleteItem, ItemData, TextDelta, Truncate
 from ..protocol.conversation import NOT_PLAYED
 from ..protocol.events import Event
-from ..protocol.log import Entry
 from ..protocol.state import SessionState
 from ..protocol.turns import TurnState
 from ..redaction import clean_name
 from .content import Content
 from .event_loop import POLL, Notifier
+from .turn_phases import TRANSITIONS, Phase
 
-__all__ = ["Turn", "TurnOwner", "truncation_events"]
+__all__ = ["Turn", "TurnOwner", "tool_session", "truncations"]
 
 
 class TurnOwner(Protocol):
@@ -66,33 +66,27 @@ class TurnOwner(Protocol):
         ...
 
 
-def truncation_events(turn: TurnView, played: float, ids: Callable[[str], str]) -> list[Event]:
-    """Return the events that truncate a turn's answer to ``played`` seconds.
+def truncations(turn: TurnView, played: float, ids: Callable[[str], str]) -> list[Truncate | DeleteItem]:
+    """Return the commands that truncate a turn's answer to ``played`` seconds.
 
-    The list is empty where all of it was played, or it is truncated already. The server answers with
-    ``conversation.item.truncated``, or ``.deleted`` where nothing was played.
+    The list is empty where all of it was played, or it is truncated already. An item of which nothing was
+    played is deleted, since the protocol cannot truncate to nothing.
     """
-    events: list[Event] = []
+    commands: list[Truncate | DeleteItem] = []
     left = played * 1000
     for item in turn.items:
         spoken = any(part.kind == "audio" for part in item.parts)
         if item.type != "message" or not spoken:
             continue
         if (left < item.audio_ms or left <= 0) and item.played_ms is None:
-            events.append(_truncation_event(item.id, int(max(0.0, left)), ids))
+            ms = int(max(0.0, left))
+            commands.append(Truncate(item.id, ms) if ms else DeleteItem(item.id, ids(NOT_PLAYED)))
         left -= item.audio_ms
-    return events
+    return commands
 
 
-def _truncation_event(item_id: str, played_ms: int, ids: Callable[[str], str]) -> Event:
-    if played_ms <= 0:  # nothing was played, so there is nothing to truncate to
-        return {"type": "conversation.item.delete", "event_id": ids(NOT_PLAYED), "item_id": item_id}
-    return {
-        "type": "conversation.item.truncate",
-        "item_id": item_id,
-        "content_index": 0,
-        "audio_end_ms": played_ms,
-    }
+tool_session: ContextVar[TurnOwner | None] = ContextVar("tool_session", default=None)
+"""The session whose tool runs here. It waits for the tool, so that the tool must not wait for it."""
 
 
 _AFTER_INTERRUPT = 2.0
@@ -125,12 +119,15 @@ class Turn(TurnView):
         self._content = content
         self._unsent = TurnState(-2)
         super().__init__(session.state, self._unsent, billed=session.billed, engine=session.engine)
-        self._done = False
+        self.phase = Phase.QUEUED
+        """What the turn waits for; see ``turn_phases``."""
+        self.options: Event = {}
+        """The options of its response, which every further response of the turn has too."""
+        self.request_input: list[ItemData] | None = None
+        """The input of an out-of-band response, as it was sent."""
         self._finished = Notifier()
         self._failure: RtnbError | None = None
-        self._cancelled_before_start = False
-        self.cancel_requested = False
-        """Whether ``cancel`` was called; whether the response was cancelled is for the server to report."""
+        self._ended_by = ""
         self.input_error: RtnbError | None = None
         """Why the server rejected the turn's input; then its answer is cancelled."""
         self.stop_playback: Callable[[], None] | None = None
@@ -146,16 +143,29 @@ class Turn(TurnView):
         """Unbind a cancelled turn from its state: its input belongs to the next turn."""
         self._fold = self._unsent
 
-    def finish(self, failure: RtnbError | None = None, *, cancelled_before_start: bool = False) -> None:
-        """Mark the turn as done and wake all who wait for it.
+    def advance(self, event: str) -> bool:
+        """Move on to the phase that an event leads to; return whether it leads anywhere."""
+        phase = TRANSITIONS.get((self.phase, event))
+        if phase is None:
+            return False
+        self._ended_by, self.phase = event, phase
+        return True
 
-        Its status is the server's, or failed if ``failure`` is given, or cancelled before it had an answer.
+    def finish(self, event: str, failure: RtnbError | None = None) -> bool:
+        """Move on to the end, if this event leads there, and wake all who wait for the turn.
+
+        Its status is the server's, or failed if ``failure`` is given, or cancelled.
         """
-        if not self._done:
-            self._failure = failure
-            self._cancelled_before_start = cancelled_before_start
-            self._done = True
-            self._finished.fire()
+        if not self.advance(event) or self.phase is not Phase.DONE:
+            return False
+        self._failure = failure
+        self._finished.fire()
+        return True
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether this side gave it up: a response that starts for it now has to be cancelled."""
+        return self._ended_by in ("cancel", "expire", "fail")
 
     @property
     def session(self) -> TurnOwner:
@@ -167,23 +177,21 @@ class Turn(TurnView):
     @property
     def done(self) -> bool:
         """Whether the turn has ended."""
-        return self._done
+        return self.phase is Phase.DONE
 
     @property
     def queued(self) -> bool:
         """Whether the turn waits for the previous one."""
-        return self._fold is self._unsent and not self._done
+        return self.phase is Phase.QUEUED
 
     @property
     def status(self) -> str:
         """in_progress, completed, cancelled, interrupted, incomplete or failed."""
-        if not self._done:
+        if not self.done:
             return "in_progress"
         if self._failure is not None:
             return "failed"
-        if self._cancelled_before_start:
-            return "cancelled"
-        return super().status
+        return "cancelled" if self._ended_by in ("cancel", "expire") else super().status
 
     @property
     def error(self) -> RtnbError | None:
@@ -223,21 +231,22 @@ class Turn(TurnView):
         After ``timeout`` seconds TurnTimeout is raised and the turn continues. Ctrl-C, and the stop button
         of a notebook, cancel the turn and leave the session usable.
         """
-        if self._session.on_loop and not self._done:
+        if self._session.on_loop and not self.done:
             raise ArgumentError("wait() would block the session's own event loop: await the turn instead")
+        self._check_tool()
         try:
             self._block(timeout)
         except KeyboardInterrupt:
             self.cancel()
             self._block(_AFTER_INTERRUPT)
             raise
-        if not self._done:
+        if not self.done:
             raise TurnTimeout(f"the turn is not done after {timeout:g} s; it continues")
         return self
 
     def _block(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._done:
+        while not self.done:
             left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
             if left <= 0:
                 return
@@ -247,9 +256,18 @@ class Turn(TurnView):
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> Turn:
-        if not self._done:
+        self._check_tool()
+        if not self.done:
             await self._finished.changed(0)
         return self
+
+    def _check_tool(self) -> None:
+        """Raise ArgumentError in a tool whose own session would have to answer this turn first."""
+        if tool_session.get() is self._session and not self.done and not self._fold.out_of_band:
+            raise ArgumentError(
+                "a tool cannot wait for a turn of its own session, which waits for the tool: "
+                'send it with conversation="none", or use another session'
+            )
 
     def cancel(self) -> None:
         """End the turn early; what has arrived stays. A turn that is done does not change."""
@@ -278,7 +296,7 @@ class Turn(TurnView):
         signal, row = self._session.signal, 0
         partial: dict[str, bytes] = {}
         while True:
-            seen, done = signal.count, self._done
+            seen, done = signal.count, self.done
             deltas, row = self._deltas(row, partial)
             yield from deltas
             if done:
@@ -295,7 +313,7 @@ class Turn(TurnView):
         signal, row = self._session.signal, 0
         partial: dict[str, bytes] = {}
         while True:
-            seen, done = signal.count, self._done
+            seen, done = signal.count, self.done
             deltas, row = self._deltas(row, partial)
             for delta in deltas:
                 yield delta
@@ -312,29 +330,23 @@ class Turn(TurnView):
         end = len(log)
         rows = np.arange(start, end)
         mine = rows[log.kinds_and_turns(rows)[1] == self._fold.number]
-        found = []
-        for row in mine.tolist():
-            # A malformed event is listed in the state's problems and yields no delta.
-            with suppress(LookupError, TypeError, ValueError):
-                delta = self._delta(log.entry(row), partial)
-                found += [] if delta is None else [delta]
-        return found, end
+        return [delta for row in mine.tolist() for delta in self._delta(row, partial)], end
 
-    def _delta(self, entry: Entry, partial: dict[str, bytes]) -> Delta | None:
-        if entry.type in ("response.output_text.delta", "response.output_audio_transcript.delta"):
-            data = entry.data
-            if not isinstance(data["delta"], str):
-                raise TypeError("the delta of a text is not a string")
-            return Delta("text", data["item_id"], entry.t, text=data["delta"])
-        if entry.type == "response.output_audio.delta":
-            data = entry.data
-            item = self._state.conversation.items[data["item_id"]]
-            codec = item.parts[data["content_index"]].codec or self._state.conversation.output_codec
-            audio = partial.pop(item.id, b"") + b64decode(data["delta"], validate=True)
-            whole = len(audio) // codec.width * codec.width
-            partial[item.id] = audio[whole:]
-            return Delta("audio", item.id, entry.t, audio=Clip.from_wire(audio[:whole], codec))
-        return None
+    def _delta(self, row: int, partial: dict[str, bytes]) -> list[Delta]:
+        found = []
+        t = self._state.log.entry(row).t
+        for change in self._state.read_again(row):
+            if isinstance(change, TextDelta):
+                found.append(Delta("text", change.item_id, t, text=change.text))
+            elif isinstance(change, AudioDelta):
+                conversation = self._state.conversation
+                id = conversation.output_id(change.response_id, change.item_id)
+                codec = conversation.items[id].parts[change.content_index].codec or conversation.output_codec
+                audio = partial.pop(id, b"") + bytes(change.audio)
+                whole = len(audio) // codec.width * codec.width
+                partial[id] = audio[whole:]
+                found.append(Delta("audio", id, t, audio=Clip.from_wire(audio[:whole], codec)))
+        return found
 
     def __repr__(self) -> str:
         return clean_name(self._brief())

@@ -23,7 +23,7 @@ class QueuedTurn(NamedTuple):
     turn: Turn
     content: list[Content]
     """Its input; empty where that was committed already."""
-    response: Event
+    options: Event
 
 
 class TurnQueue:
@@ -39,9 +39,9 @@ class TurnQueue:
         self._by_input_event: dict[str, Turn] = {}
         self._queue: deque[QueuedTurn] = deque()
 
-    def enqueue(self, turn: Turn, content: list[Content], response: Event) -> None:
+    def enqueue(self, turn: Turn, content: list[Content], options: Event) -> None:
         """Queue a turn; one whose input is committed goes first."""
-        queued = QueuedTurn(turn, content, response)
+        queued = QueuedTurn(turn, content, options)
         if content:
             self._queue.append(queued)
         else:
@@ -104,4 +104,4 @@ class TurnQueue:
         self.current = None
         self._queue.clear()
         for turn in self.all:
-            turn.finish(why)
+            turn.finish("lose", why)
