@@ -77,7 +77,8 @@ class TurnState:
     def usage(self) -> Usage:
         """Tokens of all responses and of the input's transcription."""
         transcribed = sum(list(self.transcriptions.values()), Usage())  # it may grow on another thread
-        return sum((r.usage for r in self.responses if r.usage is not None), transcribed)
+        ended = [r for r in self.responses if r.usage is not None or r.status != "in_progress"]
+        return sum((r.usage or Usage(unknown=1) for r in ended), transcribed)
 
     @property
     def unknown(self) -> int:

@@ -93,6 +93,11 @@ class Turns:
         """The requests that wait for a response and were not cancelled, oldest first."""
         return [request for request in self._requests if request.cancelled is None]
 
+    @property
+    def cancelled_requests(self) -> list[Request]:
+        """The requests that were cancelled before a response started, and may still be answered."""
+        return [request for request in self._requests if request.cancelled is not None]
+
     def _new(self, *, out_of_band: bool = False) -> TurnState:
         turn = TurnState(len(self.all), out_of_band=out_of_band)
         self.all.append(turn)
@@ -148,6 +153,8 @@ class Turns:
             turn.given = turn.given or self._conversation.out_of_band(command.input)
         elif self._continued is not None:
             turn, self._continued = self._continued, None
+        elif self._open is None and (repeated := self._repeatable()) is not None:
+            turn = repeated
         else:
             turn, self._open = self._taking_input(), None
         metadata = command.options.get("metadata")
@@ -156,6 +163,14 @@ class Turns:
         self._requests.append(request)
         turn.mark("requested", t)
         return turn
+
+    def _repeatable(self) -> TurnState | None:
+        """Return the turn whose request another one without any input in between repeats."""
+        waiting = [request for request in self.open_requests if not request.turn.out_of_band]
+        if not waiting:
+            return None
+        self._close(waiting[-1])
+        return waiting[-1].turn
 
     def _calling(self, command: changes.Respond) -> TurnState | None:
         """Return the turn whose function calls the input of an out-of-band response answers."""

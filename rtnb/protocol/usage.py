@@ -37,6 +37,8 @@ class Usage:
     problems: tuple[str, ...] = ()
     input_unsorted: int = 0
     output_unsorted: int = 0
+    unknown: int = 0
+    """How many responses have no usage that could be read; their tokens are in no count."""
 
     @classmethod
     def from_wire(cls, usage: Mapping[str, Any]) -> Usage:
@@ -130,7 +132,12 @@ class Usage:
         into = "; ".join(filter(None, (into, hit)))
         out = _kinds(self.output_unsorted, text=self.output_text, audio=self.output_audio)
         sides = (f"{self.input_tokens:,} tokens in", into), (f"{self.output_tokens:,} out", out)
-        return ", ".join(f"{count} ({kinds})" if kinds else count for count, kinds in sides)
+        known = ", ".join(f"{count} ({kinds})" if kinds else count for count, kinds in sides)
+        if not self.unknown:
+            return known
+        count = "1 response" if self.unknown == 1 else f"{self.unknown:,} responses"
+        unknown = f"tokens of {count} unknown"
+        return f"{known}, {unknown}" if self.total_tokens else unknown
 
     def __repr__(self) -> str:
         return f"<Usage: {'; '.join([str(self), *self.problems])}>"

@@ -32,6 +32,10 @@ _CANCEL_SECONDS = 1.5
 """How long the server has to end a cancelled response; Ctrl-C waits a little longer than this."""
 
 
+_AGAIN_SECONDS = 1.0
+"""How long a response may take to start after that of a cancelled request has ended."""
+
+
 class TurnFlow:
     """Moves the turns of a session from phase to phase. Runs on the session's loop alone.
 
@@ -56,6 +60,7 @@ class TurnFlow:
         self._loop = asyncio.get_running_loop()
         self.queue = TurnQueue(self._create)
         self.tools = ToolRunner(self._on_outputs)
+        self._cancels: set[str] = set()  # event ids
         self.timeout = AnswerTimeout(answer_timeout, self._on_silence)
 
     @property
@@ -117,8 +122,18 @@ class TurnFlow:
         self.emit(AddItem(message(parts, self._input.codec, self._connection.ids("item"))), turn)
 
     def _request(self, turn: Turn) -> None:
-        self.emit(Respond(turn.options, turn.request_input), turn)
+        options = turn.options
+        if self._state.turns.cancelled_requests:
+            # The server may still answer one of those: its echo of this tells the responses apart.
+            metadata = {**(options.get("metadata") or {}), "rtnb_request": self._connection.ids("request")}
+            options = {**options, "metadata": metadata}
+        self.emit(Respond(options, turn.request_input), turn)
         self.timeout.start(turn)
+
+    def _request_again(self, turn: Turn) -> None:
+        """Repeat a request whose response was taken for that of a cancelled one."""
+        if turn.phase is Phase.REQUESTED and not self._closed:
+            self._request(turn)
 
     def emit(self, command: Command, turn: Turn | None = None) -> Command:
         """Send a command, which belongs to a turn; return it as it was sent."""
@@ -179,7 +194,7 @@ class TurnFlow:
             if not fold.out_of_band:
                 self.queue.current = turn
         if late or turn.input_error is not None:
-            self.emit(changes.Cancel(change.id))
+            self._cancel_response(change.id)
 
     def _create(self, number: int) -> Turn:
         turn = Turn(self._owner)
@@ -189,8 +204,8 @@ class TurnFlow:
 
     def _on_failed(self, change: changes.Failed, number: int) -> None:
         error, culprit = service_error(change.error), change.error.event_id or ""
-        if self._pending.refuse(culprit, error):
-            return
+        if culprit in self._cancels or self._pending.refuse(culprit, error):
+            return  # that there was nothing to cancel is no failure: the response may be yet to start
         turn = self.queue.by_input_event(culprit)
         if turn is not None:  # without this input the answer would be to something else
             turn.input_error = error
@@ -199,7 +214,7 @@ class TurnFlow:
         if turn is None:
             if not culprit:
                 self._pending.refuse_only(error)
-        elif not turn.done and not self._state.turns.all[turn.number].active:
+        elif turn.phase is not Phase.CANCELLING and not self._state.turns.all[turn.number].active:
             self.finish(turn, "fail", turn.input_error)
 
     def _on_response_ended(self, change: changes.ResponseEnded, number: int) -> None:
@@ -207,6 +222,8 @@ class TurnFlow:
             return
         turn, fold = self.queue.get_or_create(number), self._state.turns.all[number]
         self._budget.check_usage()
+        if turn.abandoned and (current := self.queue.current) is not None and current is not turn:
+            self._loop.call_later(_AGAIN_SECONDS, self._request_again, current)
         if fold.active or turn.done:
             return
         completed = fold.responses[-1].status == "completed" and turn.phase is not Phase.CANCELLING
@@ -246,7 +263,7 @@ class TurnFlow:
             ),
         )
         for response in self._responses(turn):
-            self.emit(changes.Cancel(response))
+            self._cancel_response(response)
 
     # Tools.
 
@@ -292,10 +309,14 @@ class TurnFlow:
         self.timeout.stop(turn)
         running = self._responses(turn)
         for response in running:
-            self.emit(changes.Cancel(response))
+            self._cancel_response(response)
         if waiting and not running and not self._state.turns.all[turn.number].out_of_band:
-            self.emit(changes.Cancel())  # before it has an id: the server may have begun it by now
+            self._cancel_response("")  # it has no id yet: the server may have started it by now
         self._loop.call_later(_CANCEL_SECONDS, self.finish, turn, "expire")
+
+    def _cancel_response(self, response_id: str) -> None:
+        sent = self.emit(changes.Cancel(response_id))
+        self._cancels.add(getattr(sent, "event_id", ""))
 
     def _responses(self, turn: Turn) -> list[str]:
         """Return the ids of a turn's responses that run."""

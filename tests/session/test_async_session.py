@@ -14,8 +14,7 @@ import rtnb
 from rtnb.analysis.turn import TurnView
 from rtnb.engines.fake import fake
 from rtnb.errors import ArgumentError, AuthError, ConnectionLost, ServiceError, SessionClosed, TurnTimeout
-from rtnb.protocol.dialects.names import CLIENT_EVENTS
-from rtnb.protocol.events import Event
+from rtnb.protocol.changes import Change, Command
 from rtnb.protocol.state import SessionState
 from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
@@ -517,15 +516,16 @@ async def test_a_listener_hears_every_frame_and_may_fail(
     session = await bench.open()
     heard: list[str] = []
 
-    def fails(event: Event, number: int) -> None:
+    def fails(change: Change | Command, number: int) -> None:
         raise RuntimeError("mine")
 
-    end = session.subscribe(lambda event, number: heard.append(event["type"]))
+    end = session.subscribe(lambda change, number: heard.append(type(change).__name__))
     session.subscribe(fails)
     before = len(session.state.log)
     await session.send("hello")
-    assert heard == [entry.type for entry in session.state.log[before : before + len(heard)]]
-    assert "a listener of the session failed" in caplog.text
+    rows = range(before, len(session.state.log))
+    assert heard == [type(one).__name__ for row in rows for one in session.state.read_again(row)]
+    assert caplog.text.count("a listener of the session failed") == 1
     end()
     end()
     count = len(heard)
@@ -630,8 +630,9 @@ async def test_an_answer_to_refused_input_is_cancelled() -> None:
     response = {"id": "r", "status": "in_progress", "output": []}
     await server.send(json.dumps({"type": "error", "error": error}).encode())
     await server.send(json.dumps({"type": "response.created", "response": response}).encode())
-    cancel = json.loads(await server.recv())
-    assert (cancel["type"], cancel["response_id"]) == ("response.cancel", "r")
+    cancels = [json.loads(await server.recv()) for _ in range(2)]  # before and after it has an id
+    assert [one["type"] for one in cancels] == ["response.cancel"] * 2
+    assert [one.get("response_id") for one in cancels] == [None, "r"]
     done = {**response, "status": "cancelled", "status_details": {"reason": "client_cancelled"}}
     await server.send(json.dumps({"type": "response.done", "response": done}).encode())
     await turn
@@ -738,7 +739,7 @@ async def test_frames_that_make_no_sense_are_kept_and_survived() -> None:
         while len(session.state.log) < 6:
             await asyncio.sleep(0.01)
     assert [entry.raw for entry in session.state.log][1:] == odd
-    assert len(session.state.problems) == 4
+    assert len(session.state.problems) == 3
     await session.close()
 
 
@@ -763,5 +764,5 @@ async def test_a_delta_that_makes_no_sense_does_not_end_the_reading_of_a_turn() 
     ]
     for event in events:
         await server.send(json.dumps(event).encode())
-    assert [delta.text async for delta in turn if delta.kind == "text"] == ["said"]
+    assert [delta.text async for delta in turn if delta.kind == "text"] == ["lost", "said"]
     await session.close()
