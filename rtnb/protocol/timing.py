@@ -2,7 +2,8 @@
 
 All marks are in seconds since the log began. Most are when a frame was sent or received. The bounds of speech
 are the server's (``audio_start_ms``, ``audio_end_ms``), mapped to the client's clock: the moment when that
-audio was sent. Playback is not in the log: how much of an answer was played is known only if it was truncated. A mark that was not observed is absent, and what depends on it is None.
+audio was sent. Playback is not in the log: how much of an answer was played is known only if it was
+truncated. A mark that was not observed is absent, and what depends on it is None.
 """
 
 from __future__ import annotations

@@ -13,7 +13,15 @@ from collections.abc import Callable
 
 import orjson
 
-from ..errors import ArgumentError, AuthError, ConnectionLost, RemoteProtocolError, RtnbError, ServiceError
+from ..errors import (
+    ArgumentError,
+    AuthError,
+    ConnectionLost,
+    RemoteProtocolError,
+    RtnbError,
+    ServiceError,
+    not_copyable,
+)
 from ..protocol.events import ClientIds, Direction, Event
 from ..protocol.log import Log
 from ..protocol.state import SessionState
@@ -105,6 +113,8 @@ class Connection:
     connection ends and this side did not close it. ``explain`` is an optional hook that maps a ConnectionLost
     to a more specific error.
     """
+
+    __reduce_ex__ = not_copyable("an open connection cannot be pickled or copied: connect again")
 
     def __init__(
         self,

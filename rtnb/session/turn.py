@@ -14,7 +14,7 @@ from pybase64 import b64decode
 
 from ..analysis.turn import Input, TurnView
 from ..audio import Clip
-from ..errors import ArgumentError, RtnbError, TurnTimeout
+from ..errors import ArgumentError, RtnbError, TurnTimeout, not_copyable
 from ..protocol.conversation import NOT_PLAYED
 from ..protocol.events import Event
 from ..protocol.log import Entry
@@ -119,6 +119,11 @@ class Turn(TurnView):
     Await it, ``wait`` for it, iterate over its deltas (``for`` and ``async for``), or read ``text`` and
     ``audio``, which also wait. ``cancel`` ends it early.
     """
+
+    __reduce_ex__ = not_copyable(
+        "a live turn cannot be pickled or copied: save the session with session.save(path), "
+        "or take its values, such as turn.text and turn.audio"
+    )
 
     def __init__(self, session: TurnOwner, content: Sequence[Content] = ()) -> None:
         self._session = session

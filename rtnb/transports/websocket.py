@@ -195,6 +195,8 @@ async def connect(
             f"cannot connect to {place}: connection refused. Check that the server is running, and its URL"
         ) from None
     except OSError as error:
-        raise ConnectionLost(f"cannot connect to {place}: {error.strerror or str(error) or type(error).__name__}") from None
+        raise ConnectionLost(
+            f"cannot connect to {place}: {error.strerror or str(error) or type(error).__name__}"
+        ) from None
     assert isinstance(connection, _Connection)
     return WebSocket(connection)
