@@ -191,7 +191,7 @@ def test_figures_that_make_no_sense_are_shown():
     wire = talk({"input_tokens": 5, "input_token_details": {"text_tokens": "many"}})
     view = UsageView(wire.state)
     assert view.unknown == 1
-    assert "response.done is not as the protocol has it" in view.problems[0]
+    assert "response.done is malformed" in view.problems[0]
 
 
 def test_limits_as_they_were_told_last():
