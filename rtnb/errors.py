@@ -92,7 +92,7 @@ class MissingPackageError(RtnbError, ImportError):
         self._what = what
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.package, self._what, self.extra)
+        return type(self), (self.package, self._what, self.extra), vars(self)
 
 
 class EngineError(RtnbError):

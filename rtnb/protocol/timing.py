@@ -1,9 +1,9 @@
 """When things happened in a turn, and by which clock.
 
-All marks are in seconds since the log began. Most are when a frame was sent or received. The bounds of
-speech are the server's (``audio_start_ms``, ``audio_end_ms``), mapped to the client's clock: the moment when
-that audio was sent. Playback is not in the log: how much was played is known only of a truncated answer.
-A mark that was not observed is absent, and what depends on it is None.
+All marks are in seconds since the log began. Most are when a frame was sent or received. The bounds of speech
+are the server's (``audio_start_ms``, ``audio_end_ms``), mapped to the client's clock: the moment when that
+audio was sent. Playback is not in the log: how much of an answer was played is known only if it was
+truncated. A mark that was not observed is absent, and what depends on it is None.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Usage:
         if usage.get("total_tokens") is not None and total != summed:
             problems.append(f"total_tokens is {total}, but its details sum to {summed}")
         side = "output" if into or usage.get("input_tokens") is not None else "input"
-        # Tokens that only the total includes are of the side without a sum, or else of the costlier one.
+        # Tokens that only the total includes are of the side without a sum, or of the more expensive one.
         counts[f"{side}_unsorted"] += max(total - summed, 0)
         cached = _count(into, "cached_tokens")
         if not hit:  # no details: text comes first in a prompt's prefix

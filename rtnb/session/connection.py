@@ -14,7 +14,15 @@ from typing import Any
 import msgspec
 import orjson
 
-from ..errors import ArgumentError, AuthError, ConnectionLost, RemoteProtocolError, RtnbError, ServiceError
+from ..errors import (
+    ArgumentError,
+    AuthError,
+    ConnectionLost,
+    RemoteProtocolError,
+    RtnbError,
+    ServiceError,
+    not_copyable,
+)
 from ..protocol.changes import AppendAudio, Change, Command, Listener
 from ..protocol.events import ClientIds, Event
 from ..protocol.state import SessionState
@@ -63,6 +71,8 @@ class Connection:
     connection ends and this side did not close it. ``explain`` is an optional hook that maps a ConnectionLost
     to a more specific error.
     """
+
+    __reduce_ex__ = not_copyable("an open connection cannot be pickled or copied: connect again")
 
     def __init__(
         self,

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, not_copyable
 
 __all__ = ["POLL", "Notifier", "call", "run"]
 
@@ -26,6 +26,8 @@ POLL = 0.25
 
 class Notifier:
     """Counts changes. A waiter passes the count that it has seen, so that no change is missed."""
+
+    __reduce_ex__ = not_copyable("a notifier cannot be pickled or copied: threads and tasks wait on it")
 
     def __init__(self) -> None:
         self._condition = threading.Condition()

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..analysis.turn import Input, TurnView
 from ..audio import Clip
-from ..errors import ArgumentError, RtnbError, TurnTimeout
+from ..errors import ArgumentError, RtnbError, TurnTimeout, not_copyable
 from ..protocol.changes import AudioDelta, DeleteItem, ItemData, TextDelta, Truncate
 from ..protocol.conversation import NOT_PLAYED
 from ..protocol.events import Event
@@ -113,6 +113,11 @@ class Turn(TurnView):
     Await it, ``wait`` for it, iterate over its deltas (``for`` and ``async for``), or read ``text`` and
     ``audio``, which also wait. ``cancel`` ends it early.
     """
+
+    __reduce_ex__ = not_copyable(
+        "a live turn cannot be pickled or copied: save the session with session.save(path), "
+        "or take its values, such as turn.text and turn.audio"
+    )
 
     def __init__(self, session: TurnOwner, content: Sequence[Content] = ()) -> None:
         self._session = session

@@ -65,7 +65,7 @@ class TurnQueue:
         return None
 
     def assign(self, number: int, turn: Turn) -> None:
-        """Give a turn the number that the log gave it, replacing a cancelled turn of that number."""
+        """Assign a turn its number in the log, replacing a cancelled turn of that number."""
         before = self._by_number.get(number)
         if before is not None and before.done:
             before.detach()

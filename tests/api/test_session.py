@@ -191,7 +191,7 @@ def test_refused_before_anything_is_opened() -> None:
     with pytest.raises(rtnb.ArgumentError, match="The embedded engine needs none") as refused:
         rtnb.connect(api_key="sk-secret")
     assert "sk-secret" not in str(refused.value)
-    with pytest.raises(rtnb.ArgumentError, match="send, recv and close, not int"):
+    with pytest.raises(rtnb.ArgumentError, match="send, recv and close, got int"):
         rtnb.connect(5)
     with pytest.raises(rtnb.ArgumentError, match="engine must be a str"):
         rtnb.connect(engine=5)

@@ -163,7 +163,7 @@ def test_recover(folder, capsys):
         (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which holds no hash"),
         (["recover", "x.jsonl", "y.rtnb"], "What works on it: rtnb info, replay, diff"),
         (["replay", "x.rtnb", "--speed", "fast"], "--speed is a number above 0"),
-        (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
+        (["replay", "x.rtnb", "--speed", "0"], "speed: expected a number above 0"),
         (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
         (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
         (["export", "x.rtnb", ""], "name what to export to"),

@@ -56,11 +56,11 @@ def test_sums_that_disagree_are_named():
         "total_tokens is 328, but its details sum to 320",
     )
     assert Usage.from_wire({**WIRE, "output_tokens": 100}).problems == (
-        "output_tokens says 100, its details sum to 188",
+        "output_tokens is 100, but its details sum to 188",
     )
     details = {**WIRE["input_token_details"], "cached_tokens": 60}
     assert Usage.from_wire({**WIRE, "input_token_details": details}).problems == (
-        "cached_tokens says 60, its details sum to 64",
+        "cached_tokens is 60, but its details sum to 64",
     )
 
 
@@ -83,7 +83,9 @@ def test_more_cached_than_given_is_named_and_costs_nothing_back():
     details["cached_tokens_details"] = {"text_tokens": 70}
     usage = Usage.from_wire({"input_token_details": details})
     assert usage.problems == ("70 of 10 text tokens were reported as cached; counted as 0",)
-    assert repr(usage).startswith("<Usage: 10 tokens in (10 text), 0 out; of 10 text tokens 70 were cached")
+    assert repr(usage).startswith(
+        "<Usage: 10 tokens in (10 text), 0 out; 70 of 10 text tokens were reported as cached"
+    )
     cost = usage.cost("gpt-realtime")
     assert cost == pytest.approx(10 * 4e-6)
     more = Usage.from_wire({"input_token_details": {"text_tokens": 1000}})

@@ -436,7 +436,7 @@ async def test_bad_requests_are_refused_before_anything_is_sent(bench: Bench) ->
         ((3.5,), {}, "send: expected"),
         (("hi",), {"max_output_tokens": 5000}, "1 to 4,096"),
         (("hi",), {"modalities": "video"}, "modalities"),
-        (("hi",), {"tools": [3]}, "a tool is"),
+        (("hi",), {"tools": [3]}, "a tool: expected"),
     ):
         with pytest.raises(ArgumentError, match=words):
             session.send(*things, **options)
@@ -610,7 +610,7 @@ async def test_wrong_arguments_are_sentences(bench: Bench) -> None:
         with pytest.raises(ArgumentError, match=words):
             call()
     for work, words in (
-        (session.update(model="x"), "chosen by rtnb.connect"),
+        (session.update(model="x"), "pass model= to rtnb.connect"),
         (session.update(voices="x"), "did you mean 'voice'"),
         (session.speak(rtnb.Clip.tone(300, 0.5)), "turn_detection='server_vad'"),
         (session.speak(3), "a clip is made of"),

@@ -161,9 +161,7 @@ def test_a_budget_holds_where_the_service_does_not_tell_all_kinds(details: Event
     assert "at most, with tokens of unknown kind at the highest rate" in str(dollars.spent)
     near, doubt = dollars.warnings()
     assert near.startswith("the budget is nearly used up: $")
-    assert doubt.startswith(
-        "the budget cannot be enforced exactly: of some tokens the service told no proper kind"
-    )
+    assert doubt.startswith("the budget cannot be enforced exactly: some tokens have no reported kind")
     assert dollars.warnings() == []
 
 
