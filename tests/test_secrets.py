@@ -82,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def planted(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Plant what the environment holds. The header's key is not in it: it was given as ``api_key``."""
+    """Plant what the environment holds. The header's key is not included: it was given as ``api_key``."""
     monkeypatch.setenv("OPENAI_API_KEY", PLANTS["environment"])
     monkeypatch.setenv("RTNB_HOME", str(folder / "home"))
     monkeypatch.chdir(folder)

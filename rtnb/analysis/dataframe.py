@@ -96,8 +96,8 @@ _STEP = 16_384
 def events_frame(events: Events, kind: str, texts: Callable[[], Iterator[str]]) -> Any:
     """Return events as a data frame of this kind; ``texts`` yields the text of each."""
     log, rows = events.source, events.rows
-    kinds, turns = log.sorts(rows)
-    t, wall = log.clocks(rows)
+    kinds, turns = log.kinds_and_turns(rows)
+    t, wall = log.times(rows)
     side, type = (kinds >= SERVER).astype(np.int8), (kinds & np.uint16(SERVER - 1)).astype(np.int32)
     names = list(log.names)
     table = frame({"index": rows, "t": t, "wall": wall, "turn": turns, "bytes": log.lengths(rows)}, kind)

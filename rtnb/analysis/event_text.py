@@ -14,8 +14,9 @@ import orjson
 from pybase64 import b64decode
 
 from ..audio.codecs import Codec, decoded_length
+from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import Entry
-from ..protocol.events import SOUND_DELTAS, Direction, parse_object
+from ..protocol.events import Direction, parse_object
 from ..protocol.log import Log
 from ..redaction import clean, clean_text
 from .event_codecs import Formats
@@ -97,7 +98,7 @@ def shown(event: Any, type: str, codec: Codec | None, *, whole: bool = False) ->
 
 def shown_frame(frame: bytes, entry: Entry, formats: Formats) -> bytes:
     """Return an entry's frame (its keys hidden) with sound in words; as it is where it has none."""
-    if b'"audio":' not in frame and entry.type not in SOUND_DELTAS:
+    if b'"audio":' not in frame and entry.type not in AUDIO_DELTAS:
         return frame
     try:
         event = orjson.loads(frame)
@@ -109,7 +110,7 @@ def shown_frame(frame: bytes, entry: Entry, formats: Formats) -> bytes:
 
 
 def _is_sound(value: str, key: str, type: str) -> bool:
-    named = key == "audio" or (key == "delta" and type in SOUND_DELTAS)
+    named = key == "audio" or (key == "delta" and type in AUDIO_DELTAS)
     return named and _BASE64.fullmatch(value) is not None
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from ..protocol.entries import LogView
-from ..protocol.log import Log
+from ..protocol.log import Log, LogView
 from ..protocol.state import SessionState
 from ..redaction import clean
 from .event_codecs import Formats

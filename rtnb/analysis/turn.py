@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..audio import Clip
 from ..errors import RtnbError, ServiceError
+from ..protocol.changes import ErrorData
 from ..protocol.items import Item
 from ..protocol.state import SessionState
 from ..protocol.turns import Response, TurnState
@@ -175,7 +176,7 @@ class TurnView:
         """What went wrong, as the service told it; None where nothing did."""
         last = self._fold.responses[-1] if self._fold.responses else None
         if last is not None and last.status == "failed":
-            return service_error(last.error or {})
+            return service_error(last.error)
         if last is None and self._fold.errors:
             return service_error(self._fold.errors[-1])
         return None
@@ -248,13 +249,14 @@ def _clip(items: list[Item]) -> Clip | None:
     return clips[0] if len(clips) == 1 else Clip.join(clips) if clips else None
 
 
-def service_error(wire: dict[str, Any]) -> ServiceError:
-    """Return the exception for an ``error`` as the wire has it; what it lacks is None."""
+def service_error(error: ErrorData | None) -> ServiceError:
+    """Return the exception for an error that a service reports; None is a failure without any reason."""
+    error = error or ErrorData()
     return ServiceError(
-        str(wire.get("message") or wire.get("code") or "the service gave no reason"),
-        type=wire.get("type"),
-        code=wire.get("code"),
-        param=wire.get("param"),
+        error.message or error.code or "the service gave no reason",
+        type=error.type,
+        code=error.code,
+        param=error.param,
     )
 
 

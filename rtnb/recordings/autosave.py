@@ -129,7 +129,7 @@ class Autosave:
         writer = Writer(file, head, compress=False, keys=known_keys(), digest=False)
         file.flush()
         # Windows removes no file that is open: there the session keeps all in memory.
-        filing = self._state.log.filing(_Opened(path)) if sys.platform != "win32" else None
+        filing = self._state.log.spill(_Opened(path)) if sys.platform != "win32" else None
         synced, seen, dirty = time.monotonic(), -1, True
         forcing: threading.Thread | None = None
         while True:

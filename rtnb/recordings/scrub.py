@@ -22,8 +22,9 @@ from pybase64 import b64decode, b64encode
 
 from ..audio.codecs import decoded_length
 from ..errors import ArgumentError
+from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import Columns, Entry
-from ..protocol.events import SOUND_DELTAS, Direction, Event, as_object
+from ..protocol.events import Direction, Event, as_object
 from .format import silence
 from .reader import Reader
 from .recording import Recording
@@ -342,7 +343,7 @@ def _parts(recording: Recording) -> Iterator[tuple[str, str, str]]:
         for entry in recording.log.filter(pattern):
             event = entry.data
             id, text = event.get("item_id"), event.get(member)
-            if isinstance(text, str) and entry.type not in SOUND_DELTAS:
+            if isinstance(text, str) and entry.type not in AUDIO_DELTAS:
                 id = id if isinstance(id, str) else entry.type
                 whose = speaker_of(entry.direction, entry.type)
                 key = (id, whose, entry.type, str(event.get("content_index")))

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import orjson
 
-from ..protocol.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event, parse_object
+from ..protocol.dialects.names import AUDIO_DELTAS, CLIENT_EVENTS, SERVER_EVENTS
+from ..protocol.events import Direction, Event, parse_object
 from ..protocol.session_config import Response, Session, vocabulary
 
 __all__ = ["Kind", "Taken", "changed", "event_of", "is_plain", "masked", "readings", "repeats", "speaker_of"]
@@ -290,7 +291,7 @@ class _Walk:
         return new
 
     def string(self, value: str, at: _Place) -> str:
-        if at.key == "audio" or (at.key == "delta" and self.type in SOUND_DELTAS):
+        if at.key == "audio" or (at.key == "delta" and self.type in AUDIO_DELTAS):
             whose = at.whose
             if whose not in ("user", "assistant"):  # then it is the voice of the side that sends it
                 whose = "user" if self.direction == "client" else "assistant"

@@ -10,7 +10,8 @@ from itertools import zip_longest
 from typing import Any
 
 from ..audio import Clip
-from ..protocol.entries import SERVER, LogView
+from ..protocol.entries import SERVER
+from ..protocol.log import LogView
 from .reader import Reader, refuse_lines
 from .recording import RecordedTurn, Recording
 from .writer import pieces, split, whole_frames

@@ -67,7 +67,7 @@ def headline(events: Events) -> list[str]:
     """Return what the events come to, in a few words each."""
     counts = events.counts()
     bad = sum(n for name, n in counts.items() if name == "error" or name.endswith(".failed"))
-    bad += sum(map(failed, events.source.look(events.filter("response.done").rows).frames))
+    bad += sum(map(failed, events.source.columns_of(events.filter("response.done").rows).frames))
     long = events[-1].t - events[0].t if len(events) else 0.0
     words = [f"{len(events):,} event{'' if len(events) == 1 else 's'}", duration(max(long, 0.0))]
     words += [f"{events.bytes:,} bytes"]

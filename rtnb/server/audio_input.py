@@ -19,7 +19,7 @@ from ..protocol.events import Event, server_id
 from .conversation import decode_audio
 from .generation import SpeculativeResponse, warm_cache
 from .schema import SILENCE_BY_EAGERNESS
-from .session_context import ItemExtras, SessionContext
+from .session_context import ItemExtras, SessionContext, apply_event
 from .validation import InvalidRequest
 
 __all__ = ["AudioInput", "TurnDetector"]
@@ -192,7 +192,7 @@ class AudioInput:
             InvalidRequest: It is not base64, ends within a sample, or is too long.
         """
         data = decode_audio(event["audio"], "audio", self._codec)
-        self._context.conversation.apply("client", event)
+        apply_event(self._context.conversation, "client", event)
         size = _SLICE_SECONDS * self._codec.bytes_per_second
         for start in range(0, len(data), size):
             if start:
@@ -266,7 +266,7 @@ class AudioInput:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but"
                 f" buffer only has {ms:.2f}ms of audio.",
             )
-        self._context.conversation.apply("client", event)
+        apply_event(self._context.conversation, "client", event)
         id = self._item_id or server_id("item")
         self._abandon_turn()
         self._consumed = self._end
@@ -274,7 +274,7 @@ class AudioInput:
 
     def clear(self, event: Event) -> None:
         """Discard all buffered audio."""
-        self._context.conversation.apply("client", event)
+        apply_event(self._context.conversation, "client", event)
         self._abandon_turn()
         self._consumed = self._end
         self._discard_before(self._end)

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ..audio.codecs import Codec, decoded_length
 from ..protocol.events import Event, server_id
 from ..protocol.items import Item, Part
-from .session_context import ItemExtras, SessionContext
+from .session_context import ItemExtras, SessionContext, apply_event
 from .validation import InvalidRequest, check, invalid_value, missing, quoted
 
 __all__ = ["ConversationItems", "decode_audio", "wire_item"]
@@ -222,7 +222,7 @@ class ConversationItems:
             )
         previous = self._previous(event.get("previous_item_id"))
         self._check_call(item)
-        conversation.apply("client", event)
+        apply_event(conversation, "client", event)
         codec = conversation.input_codec
         context.item_extras[id] = ItemExtras(
             transcripts={index: context.transcribe(data, codec) for index, data in audio}

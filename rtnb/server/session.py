@@ -30,7 +30,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ..engines.base import Engine
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.events import CLIENT_EVENTS, Event, server_id
+from ..protocol.dialects.names import CLIENT_EVENTS
+from ..protocol.events import Event, server_id
 from ..protocol.items import Item
 from ..protocol.models import SEED, find
 from ..transports.base import Transport
@@ -39,7 +40,7 @@ from .conversation import ConversationItems
 from .generation import SpeculativeResponse
 from .responses import Responses
 from .schema import defaults, plan_response, update
-from .session_context import SessionContext, send_transcript
+from .session_context import SessionContext, apply_event, send_transcript
 from .usage_meter import TokenWindow, tokens_per_minute
 from .validation import InvalidRequest, check, invalid_type, invalid_value
 from .workers import Workers, lease
@@ -211,7 +212,7 @@ class ServerSession:
         context.session = update(
             before, event["session"], voices=context.engine.tts.voices, voice_fixed=context.has_spoken
         )
-        context.conversation.apply("client", event)
+        apply_event(context.conversation, "client", event)
         context.emit("session.updated", session=context.session)
         self.input.configure()
         if any(before[key] != context.session[key] for key in ("instructions", "tools")):

@@ -18,7 +18,8 @@ from ..audio.codecs import Codec
 from ..audio.samples import resample
 from ..engines.base import Engine, Samples
 from ..protocol.conversation import Conversation
-from ..protocol.events import Event, server_id
+from ..protocol.dialects import read
+from ..protocol.events import Direction, Event, server_id
 from ..protocol.items import Item
 from .clauses import Clause
 from .usage_meter import TokenWindow, UsageMeter, transcription_usage
@@ -30,6 +31,12 @@ _log = logging.getLogger(__name__)
 
 _HIGH_WATER = 64
 """Queued frames above which responses wait for the client to read."""
+
+
+def apply_event(conversation: Conversation, direction: Direction, event: Event) -> None:
+    """Fold an event into the conversation."""
+    for change in read(event, direction):
+        conversation.apply(change)
 
 
 @dataclass(slots=True)
@@ -110,7 +117,7 @@ class SessionContext:
     def emit(self, type: str, **fields: Any) -> None:
         """Send an event, and apply it to the conversation as the client will."""
         event: Event = {"type": type, "event_id": server_id("event"), **fields}
-        self.conversation.apply("server", event)
+        apply_event(self.conversation, "server", event)
         self.outbox.put(orjson.dumps(event))
 
     def last_item(self) -> str | None:

@@ -57,6 +57,7 @@ def show(turn: Turn) -> Live:
     is shown without sound.
     """
     core = turn.session
+    assert isinstance(core, AsyncSession)
     live = _shown.get(turn)
     if live is None or live.replaced:
         talk = playback.talking.get(core)
@@ -184,7 +185,7 @@ class Live:
             if cancel:
                 sent = self._core.interrupt_turn(self.turn, played)
             elif heard and self.widget.owner:  # where no page listens, what arrived is all there is to tell
-                sent = self._core.cut_turn(self.turn, played)
+                sent = self._core.truncate_turn(self.turn, played)
             self._agree_by = self._loop.time() + _AGREE_SECONDS if sent else 0.0
             self._news.set()
 

@@ -318,7 +318,7 @@ class Talk:
                 if heard.keys() & set(ids):
                     sounds = [self._player.sounds[id] for id in ids if id in self._player.sounds]
                     seconds = sum(sound.heard_ms for sound in sounds) / 1000
-                    if self._core.cut_turn(turn, seconds):
+                    if self._core.truncate_turn(turn, seconds):
                         self._agree_by = self._core.loop.time() + _AGREE_SECONDS
                     self._dirty.add(turn.number)
             self._soon()

@@ -169,7 +169,7 @@ def test_recover(folder, capsys):
             ["replay", "x.rtnb", "--speed", "fast"],
             "--speed must be a number greater than 0, or max",
         ),
-        (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
+        (["replay", "x.rtnb", "--speed", "0"], "speed: expected a number above 0"),
         (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
         (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
         (["export", "x.rtnb", ""], "name what to export to"),

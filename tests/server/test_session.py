@@ -8,7 +8,7 @@ from support.server import connected, types
 
 from rtnb.engines.fake import fake
 from rtnb.errors import ConnectionLost, RemoteProtocolError
-from rtnb.protocol.events import CLIENT_EVENTS
+from rtnb.protocol.dialects.names import CLIENT_EVENTS
 from rtnb.server.session import serve
 from rtnb.transports.memory import pair
 
