@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtnb import Clip
 
-from .lab import QUESTION
+from .lab import QUESTION, busy_until
 
 pytestmark = pytest.mark.browser
 
@@ -59,8 +60,9 @@ async def start(jupyter: Any, talk: str = TALK, *more: str, connect: str = CONNE
     return page
 
 
-async def test_hands_free_while_the_kernel_is_busy_all_the_time(lab: Any) -> None:
-    page = await lab.open([CONNECT, "import time\nt = s.talk()\ndisplay(t)\ntime.sleep(11)"], wav=spoken(1.2))
+async def test_hands_free_while_the_kernel_is_busy_all_the_time(lab: Any, tmp_path: Path) -> None:
+    released = tmp_path / "released"
+    page = await lab.open([CONNECT, f"t = s.talk()\ndisplay(t)\n{busy_until(released)}"], wav=spoken(1.2))
     await page.run(0, seconds=90)
     await page.start(1)
     await button(page, "Start talking").click()
@@ -77,6 +79,7 @@ async def test_hands_free_while_the_kernel_is_busy_all_the_time(lab: Any) -> Non
     assert await page.js("() => rtnbTest.runs[1].state") == "running"
     assert html.count("You said: (speech") >= 2
     assert html.count("data:audio/ogg;base64,") >= 4
+    released.touch()
     await page.finished(1)
     assert await page.value("s._core.state.conversation.turn_detection") is None
     assert await page.value("t.state") == "stopped"

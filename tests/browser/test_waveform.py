@@ -2,6 +2,8 @@
 
 import pytest
 
+from .lab import busy_until
+
 pytestmark = pytest.mark.browser
 
 HOUR = """
@@ -133,14 +135,16 @@ async def test_a_click_seeks_and_the_wheel_zooms(notebook7):
     assert await page.js("() => document.querySelector('.jp-Dialog')?.innerText ?? null") is None
 
 
-async def test_the_kernel_may_be_busy_or_gone(lab):
-    page = await lab.open([TONE, "import time; time.sleep(4)"])
+async def test_the_kernel_may_be_busy_or_gone(lab, tmp_path):
+    released = tmp_path / "released"
+    page = await lab.open([TONE, busy_until(released)])
     await page.run(0)
     await page.start(1)
     wave = page.output(0).locator(".rtnb-waveform")
     await wave.get_by_role("button", name="Play").click()
-    await page.wait(f"() => ({PLACE})() > 0.5", seconds=5)
+    await page.wait(f"() => ({PLACE})() > 0.5")
     assert await page.js("() => rtnbTest.runs[1].state") == "running"
+    released.touch()
     await page.finished(1)
     await page.restart()
     await page.wait(
