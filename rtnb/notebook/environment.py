@@ -32,7 +32,7 @@ _LIMITS = {
     ),
     "IPython in a terminal": ("note", "There is no page: no live widgets, no microphone. Try  rtnb lab"),
     "plain Python": ("note", "There is no page: no live widgets, no microphone. Try  rtnb lab"),
-    "a notebook run without a reader": (
+    "a notebook run unattended": (
         "note",
         "There is no page: audio cells use their stored clips, turns show their static cards.",
     ),
@@ -84,7 +84,7 @@ def front_end() -> str:
     if "google.colab" in sys.modules:
         return "Google Colab"
     if unattended():
-        return "a notebook run without a reader"
+        return "a notebook run unattended"
     if os.environ.get("VSCODE_PID") and "JPY_PARENT_PID" not in os.environ:
         return "Visual Studio Code"
     return "a notebook"

@@ -165,7 +165,7 @@ async def test_by_keys_alone(jupyter):
     assert await page.js("() => document.querySelector('.jp-Dialog')?.innerText ?? null") is None
 
 
-async def test_a_session_is_shown_as_text_with_its_sound(lab):
+async def test_a_session_is_shown_as_text_with_its_audio(lab):
     page = await lab.open([SESSION])
     await page.run(0)
     await whole(page)

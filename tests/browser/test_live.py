@@ -1,4 +1,4 @@
-"""A live turn in a real page: it sounds at once, is interrupted exactly, and leaves its card behind."""
+"""A live turn in a real page: it plays at once, is interrupted exactly, and leaves its card behind."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(lab: Any) -> None
     assert await page.value("widget.underruns") == 0
 
 
-async def test_stop_cuts_to_what_was_heard(notebook7: Any) -> None:
+async def test_stop_truncates_to_what_was_played(notebook7: Any) -> None:
     page = await notebook7.open([CONNECT, f"t = s.send({LONG})\nt"])
     await page.run(0)
     await page.start(1)
@@ -100,7 +100,7 @@ async def test_playback_continues_while_the_kernel_is_busy(lab: Any, tmp_path: P
     assert await page.value("[t.status, t.played]") == ["completed", None]
 
 
-async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> None:
+async def test_playback_that_the_browser_blocks_waits_for_a_click(lab: Any) -> None:
     page = await lab.open([CONNECT, "t = s.send('hello there you')\nt"], autoplay=False)
     await page.run(0)
     await page.start(1)
@@ -143,9 +143,12 @@ BAD_CARD = f"""<style></style><div onclick="window.bad = 1"><p>kept</p>{NASTY}<i
 <svg onload="window.bad = 3"></svg><a href="javascript:window.bad = 4">gone</a></div>"""
 
 
-async def test_html_that_is_no_card_does_nothing_in_the_page(lab: Any) -> None:
+async def test_html_that_is_not_a_card_does_nothing_in_the_page(lab: Any) -> None:
     """Should a card ever hold what it must not, the page leaves it out."""
-    widget = "from rtnb.widgets.live_turn import LiveWidget\nw = LiveWidget(lambda message, buffers: None)"
+    widget = (
+        "from rtnb.widgets.base import BaseWidget\n"
+        "w = BaseWidget('live_turn/live_turn', lambda message, buffers: None)"
+    )
     page = await lab.open([f"{widget}\nw.finish({BAD_CARD!r})\nw"])
     await page.run(0)
     await page.wait("() => document.querySelector('.jp-OutputArea')?.innerText.includes('kept')")
@@ -181,7 +184,7 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     assert await page.value("t.played > 0.5 and t.played < t.audio.seconds - 1")
 
 
-async def test_a_page_that_is_loaded_again_goes_on_where_it_was(lab: Any) -> None:
+async def test_a_reloaded_page_continues_where_it_was(lab: Any) -> None:
     page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
     await page.run(0)
     await page.start(1)
@@ -221,7 +224,7 @@ async def test_a_cell_that_is_run_again_has_one_voice(lab: Any) -> None:
     assert await page.value("t.done and t.played is None")
 
 
-async def test_what_is_cleared_away_falls_silent(lab: Any) -> None:
+async def test_a_cleared_output_stops_playing(lab: Any) -> None:
     page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
     await page.run(0)
     await page.start(1)
@@ -231,7 +234,7 @@ async def test_what_is_cleared_away_falls_silent(lab: Any) -> None:
     assert await page.js(VOICES) == 0
 
 
-async def test_a_kernel_that_is_gone_leaves_silence_and_a_sentence(lab: Any) -> None:
+async def test_a_kernel_that_is_gone_stops_playback_and_is_reported(lab: Any) -> None:
     page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
     await page.run(0)
     await page.start(1)

@@ -20,7 +20,7 @@ LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
 SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(15))"
 NASTY = "<b>bold</b><img src=x onerror='window.bad = 2'>"
 PLAYING = """() => [...(globalThis[Symbol.for("rtnb.page.1")]?.players ?? [])].some((player) => player.playing
-    && Object.values(player.items).some((item) => item.played_ms > 300 && !item.over))"""
+    && Object.values(player.items).some((item) => item.played_ms > 300 && !item.done))"""
 
 
 def panel(page: Any) -> Any:
@@ -87,7 +87,7 @@ async def test_hands_free_while_the_kernel_is_busy_all_the_time(lab: Any, tmp_pa
     assert "You said: (speech" in str(saved.cells[1].outputs[0].data["text/html"])
 
 
-async def test_barge_in_cuts_what_sounds(lab: Any) -> None:
+async def test_barge_in_truncates_what_plays(lab: Any) -> None:
     page = await start(lab, TALK, f"turn = s.send({LONG})", wav=Clip.silence(4.0) + spoken(2.0))
     await page.run(2)
     await page.wait(PLAYING)
@@ -95,7 +95,7 @@ async def test_barge_in_cuts_what_sounds(lab: Any) -> None:
     status, heard, whole = await page.value("[turn.status, turn.played, turn.audio.seconds]")
     assert status == "interrupted"
     assert 0.1 < heard < whole
-    await says(page, "were heard")
+    await says(page, "were played")
     await button(page, "End the talk").click()
     assert "The hatched rest" in await carded(page)
 
@@ -216,7 +216,7 @@ async def test_a_talk_whose_output_is_cleared_ends_and_closes_the_microphone(lab
     assert await page.value("len(s.log.filter('input_audio_buffer.append'))") == count
 
 
-async def test_running_the_cell_again_begins_anew(lab: Any) -> None:
+async def test_running_the_cell_again_starts_a_new_talk(lab: Any) -> None:
     page = await lab.open([CONNECT, "s.talk()"], wav=spoken())
     await page.js(TRACKS)
     await page.run(0, seconds=90)

@@ -96,7 +96,7 @@ def test_front_ends(monkeypatch):
     monkeypatch.setenv("JPY_PARENT_PID", "8")  # Jupyter that was started in its terminal
     assert environment.front_end() == "a notebook"
     shell.kernel._allow_stdin = False
-    assert environment.front_end() == "a notebook run without a reader"
+    assert environment.front_end() == "a notebook run unattended"
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     assert environment.front_end() == "Google Colab"
 
