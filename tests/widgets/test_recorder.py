@@ -438,7 +438,7 @@ def test_a_text_is_spoken_by_the_local_voice(monkeypatch):
     assert clip.info["source"] == "voice"
     assert clip == speak("Hello there. How are you?")
     assert speak(" ".join(["and so on,"] * 60)).seconds > 1
-    with pytest.raises(ArgumentError, match="no word"):
+    with pytest.raises(ArgumentError, match="no words"):
         speak("…")
 
 
