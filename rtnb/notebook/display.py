@@ -91,14 +91,14 @@ def install() -> None:
 
 
 def _show_events(events: Events) -> None:
-    """Show an event log live; NotImplementedError tells IPython to use the next formatter."""
+    """Show an event log live; NotImplementedError makes IPython use the next formatter."""
     if not live_pages():
         raise NotImplementedError
     _show_live(Events, events)
 
 
 def _show(turn: Turn) -> None:
-    """Show a turn that is not done live; NotImplementedError tells IPython to use the next formatter."""
+    """Show a turn that is not done live; NotImplementedError makes IPython use the next formatter."""
     if turn.done:
         raise NotImplementedError
     if unattended():

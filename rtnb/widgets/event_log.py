@@ -127,9 +127,9 @@ class EventQueries:
     def _line(self, line: Line) -> list[Any]:
         if line.kind == "turn":
             return [line.turn, self.events[line.event].t, self._teller.asked(line.turn)]
-        told = self._teller.tell(line)
-        side = 1 if told.direction == "server" else 0
-        return [line.event, line.count, told.t, side, told.type, told.bad, told.turn, told.words]
+        row = self._teller.tell(line)
+        side = 1 if row.direction == "server" else 0
+        return [line.event, line.count, row.t, side, row.type, row.bad, row.turn, row.words]
 
     # One event.
 

@@ -176,7 +176,7 @@ class Talk:
         self._player.set_owner(page, reloaded=reloaded)
         if same_microphone or self._core.closed:
             return
-        # The page that recorded is gone: the utterance that it had begun must still get an end.
+        # The page that recorded is gone: an utterance that it had started must still be ended.
         if self._held:
             self._commit_utterance()
         elif self.state == "live" and not self._push_to_talk and self._phase == "user_speaking":

@@ -174,7 +174,7 @@ async def test_mute_and_half_duplex(lab: Any) -> None:
     assert await page.js("() => [...globalThis[Symbol.for('rtnb.page.1')].players].length") == 0
 
 
-async def test_a_denied_microphone_is_a_sentence_and_one_may_listen(lab: Any) -> None:
+async def test_a_denied_microphone_is_reported_and_answers_still_play(lab: Any) -> None:
     page = await start(lab, TALK, f"turn = s.send({NASTY!r})", microphone=False)
     await says(page, "did not allow the microphone")
     await page.screenshot("talk-denied", panel(page))

@@ -368,7 +368,7 @@ async def test_blocked_playback_waits_for_the_user(
     assert shown.turn.played is None
 
 
-async def test_a_broken_page_is_a_sentence_and_no_wait(session: AsyncSession) -> None:
+async def test_a_page_that_cannot_play_says_why_and_is_not_waited_for(session: AsyncSession) -> None:
     shown, page = show(session.send("hello there"))
     page.post("hello")
     page.post("failed", message="no audio device")

@@ -197,7 +197,7 @@ def test_ends_of_trim_that_leave_nothing(start, end):
     assert recorder.whole.seconds == 1.0
 
 
-def test_before_and_while_recording_there_is_a_sentence():
+def test_reading_the_clip_before_it_is_recorded_is_an_error():
     recorder = rtnb.Recorder()
     with pytest.raises(AudioError, match="press Record"):
         _ = recorder.clip

@@ -316,7 +316,7 @@ async def test_pressing_the_button_stops_what_was_sent_before_too(
     await until(lambda: shown.turn.played == 0.0)
 
 
-async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
+async def test_it_ends_and_says_why_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
     core.set_budget("5 tokens")
     talk, page = panel()
     page.post("start", mic=True)

@@ -54,7 +54,7 @@ class EventLogView {
     this.closed = false;
     this.scrolling = false;
     /** @type {number | undefined} */
-    this.ownScroll = undefined; // the position that this view set, to tell it from the reader's scrolling
+    this.ownScroll = undefined; // the position that this view set, to distinguish it from the reader's scrolling
     /** @type {string | undefined} */
     this.pressed = undefined;
     this.openedAt = -Infinity;

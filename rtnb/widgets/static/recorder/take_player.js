@@ -1,4 +1,4 @@
-// Playing the trimmed part of a take. Playback starts when a player is created; `onEnd` is called when it is over.
+// Playing the trimmed part of a take. Playback starts when a player is created; `onEnd` is called at its end.
 
 import { describeError } from "../shared/format.js";
 import { StreamedAudio } from "../shared/streamed_audio.js";

@@ -151,7 +151,7 @@ export class StreamedAudio {
   }
 
   /**
-   * Make room: remove what lies far behind the playhead, or else far ahead.
+   * Make room: remove what is far behind the playhead, or else far ahead.
    * @param {SourceBuffer} buffer
    */
   #evict(buffer) {
