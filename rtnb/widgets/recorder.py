@@ -22,7 +22,7 @@ from .base import anywidget, css, esm, pin_to_subshell, why_delayed
 from .base import traitlets as t
 from .microphone import CAPTURE_RATE, FLAGS, Capture, capture_info
 from .static_recorder import StaticRecorder
-from .waveform import SEGMENT_SECONDS, AudioSegments, overview
+from .waveform import SEGMENT_SECONDS, AudioSegments, clip_overview
 
 __all__ = ["Recorder"]
 
@@ -449,7 +449,7 @@ class Recorder(anywidget.AnyWidget):
 
     def _send_overview(self, clip: Clip) -> None:
         """Send the waveform of a clip; pages that recorded it have it already."""
-        pyramid, level = overview(clip)
+        pyramid, level = clip_overview(clip)
         row = BASE * FACTOR**level / clip.rate
         message = {
             "type": "clip",

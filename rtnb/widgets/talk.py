@@ -53,7 +53,7 @@ _live: dict[AsyncSession, Talk] = {}
 
 
 def live_talk(core: AsyncSession) -> Talk | None:
-    """Return the talk that plays the turns which a session began since the talk started; None for none."""
+    """Return the live talk of a session, which plays all turns since its start; None if there is none."""
     return _live.get(core)
 
 

@@ -17,7 +17,7 @@ from ..audio.samples import as_number
 from ..render.audio_player import clip_html, data_uri, duration, loudness, waveform_svg
 from .base import anywidget, css, esm, pin_to_subshell, traitlets
 
-__all__ = ["SEGMENT_SECONDS", "AudioSegments", "Waveform", "overview"]
+__all__ = ["SEGMENT_SECONDS", "AudioSegments", "Waveform", "clip_overview"]
 
 SEGMENT_SECONDS = 5.0
 _OVERVIEW_ROWS = 1024
@@ -52,7 +52,7 @@ class AudioSegments:
 
 
 def _webm(piece: Clip) -> bytes:
-    """Return Opus in its low-delay mode, in which segments join without a click."""
+    """Return Opus in its low-delay mode, which carries little state: so segments join without a click."""
     import av
 
     samples = np.clip(piece.resample(_ENCODED_RATE).samples, -1.0, 1.0).reshape(1, -1)
@@ -69,7 +69,7 @@ def _webm(piece: Clip) -> bytes:
     return buffer.getvalue()
 
 
-def overview(clip: Clip) -> tuple[Peaks, int]:
+def clip_overview(clip: Clip) -> tuple[Peaks, int]:
     """Return a clip's peak pyramid, complete to its last row, and the level of its overview, a few kB."""
     level = 0
     while len(clip) // (BASE * FACTOR ** (level + 1)) >= _OVERVIEW_ROWS:
@@ -130,7 +130,7 @@ class Waveform(anywidget.AnyWidget):
 
     def __init__(self, clip: Any, *, title: str = "") -> None:
         self.clip = Clip.of(clip)
-        pyramid, level = overview(self.clip)
+        pyramid, level = clip_overview(self.clip)
         self._pyramid = pyramid
         self._segments = AudioSegments(self.clip)
         kind = f"{self.clip.rate / 1000:g} kHz · {loudness(self.clip.peak_db)}"

@@ -103,8 +103,8 @@ SHOW = "playback = Playback(); bare = Bare(); pin_to_subshell(bare); display(pla
 
 LATENCY = """
 import random
-heard = []
-bare.on_msg(lambda w, m, b: heard.append(m))
+received = []
+bare.on_msg(lambda w, m, b: received.append(m))
 time.sleep(1.0)
 ours, flushes, anchor = [], [], []
 short = TONE[: 2 * 24 * 1000]
@@ -123,13 +123,13 @@ for k in range(42):
     report = playback.wait_for(lambda m: m["kind"] == "flushed")
     flushes.append(report["wall"] - began)
     time.sleep(0.3)
-    heard.clear()
+    received.clear()
     began = time.time() * 1000
     bare.send({}, buffers=[short])
-    while not any("wall" in m for m in heard):
+    while not any("wall" in m for m in received):
         assert time.time() * 1000 - began < 3000
         time.sleep(0.001)
-    anchor.append(heard[-1]["wall"] - began)
+    anchor.append(received[-1]["wall"] - began)
     time.sleep(1.0)
 # The first two of each open the way.
 RESULT["first_sample"] = {"rtnb": spread(ours[2:]), "bare": spread(anchor[2:])}

@@ -5,7 +5,7 @@ import pytest
 
 from rtnb import Clip
 from rtnb.audio.peaks import BASE, FACTOR
-from rtnb.widgets.waveform import AudioSegments, overview
+from rtnb.widgets.waveform import AudioSegments, clip_overview
 
 
 def noise(seconds, rate=24_000):
@@ -15,7 +15,7 @@ def noise(seconds, rate=24_000):
 @pytest.mark.parametrize("seconds", [0, 0.001, 2, 100, 3600])
 def test_the_overview_is_small_and_complete(seconds):
     clip = Clip.silence(seconds)
-    pyramid, level = overview(clip)
+    pyramid, level = clip_overview(clip)
     rows = pyramid.level(level)
     assert len(rows) == -(-len(clip) // (BASE * FACTOR**level))
     assert len(rows) <= 4 * 1024 + 1
