@@ -47,7 +47,6 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(lab: Any) -> None
     await page.run(2)  # the cell did not block
     assert "Playing the rest" in await page.text(1)
     assert "You said: Please count." in await page.text(1)
-    await page.portraits("live-turn", live(page))
     html = await replaced(page, 1)
     assert "data:audio/ogg;base64," in html
     assert "data:image/svg+xml;base64," in html
@@ -239,6 +238,7 @@ async def test_a_kernel_that_is_gone_stops_playback_and_is_reported(lab: Any) ->
     await page.run(0)
     await page.start(1)
     await page.wait(PLAYING)
+    await page.portraits("live-turn", live(page))  # this answer is long enough to be still playing
     await page.restart()
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('The kernel is gone')")
     assert await page.js("() => [...globalThis[Symbol.for('rtnb.page.1')].players].length") == 0
