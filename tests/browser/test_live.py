@@ -19,7 +19,7 @@ CONNECT = "import rtnb\ns = rtnb.connect(engine='fake')"
 WIDGET = "widget = rtnb.widgets.live_turn._shown[t].widget"
 PLAYING = """() => { const page = globalThis[Symbol.for("rtnb.page.1")];
     return [...(page?.players ?? [])].some((player) => player.playing && player.items
-        && Object.values(player.items).some((item) => item.played_ms > 300)); }"""
+        && Object.values(player.items).some((item) => item.rendered_ms > 300)); }"""
 
 
 CARD = "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))"
@@ -106,7 +106,7 @@ async def test_playback_that_the_browser_blocks_waits_for_a_click(lab: Any) -> N
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('autoplay is blocked')")
     await asyncio.sleep(1)
     live_now = "() => [...globalThis[Symbol.for('rtnb.page.1')].players][0]"
-    assert await page.js(f"() => Object.values(({live_now})().items).every((item) => item.played_ms === 0)")
+    assert await page.js(f"() => Object.values(({live_now})().items).every((item) => item.rendered_ms === 0)")
     await page.screenshot("live-blocked", live(page))
     await live(page).get_by_role("button", name="Play", exact=True).focus()
     await page.page.keyboard.press("Enter")

@@ -21,7 +21,7 @@ LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
 SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(15))"
 NASTY = "<b>bold</b><img src=x onerror='window.bad = 2'>"
 PLAYING = """() => [...(globalThis[Symbol.for("rtnb.page.1")]?.players ?? [])].some((player) => player.playing
-    && Object.values(player.items).some((item) => item.played_ms > 300 && !item.done))"""
+    && Object.values(player.items).some((item) => item.rendered_ms > 300 && !item.done))"""
 
 
 def panel(page: Any) -> Any:
