@@ -117,12 +117,11 @@ class Session(SessionView):
 
         Raises SessionClosed.
         """
-        from ..widgets.playback import talking
-        from ..widgets.talk import Talk
+        from ..widgets.talk import Talk, live_talk
 
         if self.closed:
             raise SessionClosed("the session has ended. Connect again to talk")
-        live = talking.get(self._core)
+        live = live_talk(self._core)
         if live is not None:
             live.stop()
         return Talk(

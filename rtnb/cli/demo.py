@@ -19,6 +19,7 @@ from .output import Subparsers, Transcript, add_connection_options, connection, 
 if TYPE_CHECKING:
     from ..api.session import Session
     from ..audio import Clip
+    from ..protocol.changes import Change, Command
     from ..session.turn import Turn
 
 __all__ = ["add_demo"]
@@ -88,7 +89,7 @@ def _demo(args: argparse.Namespace) -> int:
         )
     with _connect(args, silence, transcript) as session:
         transcript.line(f"Connected to {session.endpoint}. Speaking …")
-        session.subscribe(lambda event, _: transcript.received(event))
+        session.subscribe(lambda change, _: transcript.show(change))
         turns = _speak(session, clip, args.pace)
         turn = next((one for one in reversed(turns) if one.audio_so_far is not None), turns[-1])
         audio = turn.audio_so_far
@@ -148,18 +149,18 @@ def _connect(args: argparse.Namespace, silence: float, transcript: Transcript) -
 def _speak(session: Session, clip: Clip, pace: float) -> list[Turn]:
     """Stream the clip, then silence until the server ends the turn; return the spoken turns, all done."""
     from ..audio import Clip
+    from ..protocol.changes import Failed, InputCommitted, ResponseStarted, SpeechStarted
 
     speaking, commits, answering = False, 0, threading.Event()
 
-    def follow(event: dict[str, Any], _: int) -> None:
+    def follow(change: Change | Command, _: int) -> None:
         nonlocal speaking, commits
-        kind = event["type"]
-        if kind == "input_audio_buffer.speech_started":
+        if isinstance(change, SpeechStarted):
             speaking = True
-        elif kind == "input_audio_buffer.committed":
+        elif isinstance(change, InputCommitted):
             speaking = False
             commits += 1
-        elif kind in ("response.created", "error"):
+        elif isinstance(change, (ResponseStarted, Failed)):
             answering.set()
 
     stop = session.subscribe(follow)

@@ -12,10 +12,13 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ..errors import RecordingError
 from ..redaction import clean_text, plain
+
+if TYPE_CHECKING:
+    from ..protocol.changes import Change, Command
 
 __all__ = [
     "Parser",
@@ -114,10 +117,7 @@ def new_folder(out: str | Path, *, force: bool) -> Path:
 
 
 class Transcript:
-    """Prints a conversation as it happens. The pieces of an answer continue one line.
-
-    An event that is not as the protocol has it prints nothing.
-    """
+    """Prints a conversation as it happens. The pieces of an answer continue one line."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file
@@ -134,35 +134,29 @@ class Transcript:
             echo(file=self._file)
         self._answering = False
 
-    def sent(self, event: dict[str, Any]) -> None:
-        """Print the text that the client sent."""
-        item = event.get("item")
-        parts = item.get("content") if isinstance(item, dict) else None
-        parts = parts if isinstance(parts, list) else []
-        texts = [part.get("text") for part in parts if isinstance(part, dict)]
-        if text := " ".join(text for text in texts if isinstance(text, str)):
-            self.line(f"You: {text}")
+    def show(self, change: Change | Command) -> None:
+        """Print what the client sends and what the server reports."""
+        from ..protocol import changes
 
-    def received(self, event: dict[str, Any]) -> None:
-        """Print what a server's event says."""
-        kind = event.get("type")
-        error = event.get("error")
-        message = error.get("message") if isinstance(error, dict) else None
-        if kind in ("response.output_audio_transcript.delta", "response.output_text.delta"):
-            text = str(event.get("delta", ""))
-            echo(text if self._answering else f"Assistant: {text.lstrip()}", end="", file=self._file)
+        if isinstance(change, changes.AddItem):
+            texts = [part.text for part in change.item.contents if part.text]
+            if texts:
+                self.line(f"You: {' '.join(texts)}")
+        elif isinstance(change, changes.TextDelta):
+            text = change.text if self._answering else f"Assistant: {change.text.lstrip()}"
+            echo(text, end="", file=self._file)
             self._answering = True
-        elif kind == "input_audio_buffer.speech_started":
+        elif isinstance(change, changes.SpeechStarted):
             self.line("The server detected speech.")
-        elif kind == "input_audio_buffer.speech_stopped":
+        elif isinstance(change, changes.SpeechStopped):
             self.line("The server detected the end of speech.")
-        elif kind == "conversation.item.input_audio_transcription.completed":
-            self.line(f"You: {str(event.get('transcript', '')).strip()}")
-        elif kind == "conversation.item.input_audio_transcription.failed":
-            self.line(f"Your speech could not be transcribed: {message}")
-        elif kind == "response.function_call_arguments.done":
-            self.line(f"Call: {event.get('name', '')}({event.get('arguments', '')})")
-        elif kind == "error":
-            self.line(f"Error from the server: {message}")
-        elif kind == "response.done":
+        elif isinstance(change, changes.InputTranscript):
+            self.line(f"You: {change.text.strip()}")
+        elif isinstance(change, changes.InputTranscriptFailed):
+            self.line(f"Your speech could not be transcribed: {change.error.message}")
+        elif isinstance(change, changes.ToolCall):
+            self.line(f"Call: {change.name}({change.arguments})")
+        elif isinstance(change, changes.Failed):
+            self.line(f"Error from the server: {change.error.message or change.error.code}")
+        elif isinstance(change, changes.ResponseEnded):
             self.end()

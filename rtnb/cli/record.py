@@ -145,12 +145,12 @@ async def _send_again(recording: Recording, speed: float | None) -> None:
     for entry in recording.log:
         if entry.direction == "server":
             await transport.recv()
-            transcript.received(entry.data)
-            continue
-        if speed is not None:
+        elif speed is not None:
             await asyncio.sleep(max(0.0, started + entry.t / speed - loop.time()))
-        transcript.sent(entry.data)
-        await transport.send(entry.frame)
+        for change in recording.state.read_again(entry.index):
+            transcript.show(change)
+        if entry.direction == "client":
+            await transport.send(entry.frame)
     transcript.end()
 
 

@@ -33,7 +33,7 @@ from rtnb.protocol.log import Log
 from rtnb.protocol.state import SessionState
 from rtnb.redaction import known_keys
 from rtnb.render.event_table import ROWS_SHOWN, events_html, headline
-from rtnb.widgets.event_log import Desk
+from rtnb.widgets.event_log import EventQueries
 
 MS = 1_000_000
 WALL = 1_700_000_000_000 * MS
@@ -239,9 +239,9 @@ def test_chips_know_what_an_event_holds():
     events = events_of(wire.state)
     assert len(types(seen(events, chips=frozenset({"errors"})))) == 2
     assert headline(events)[-1] == "2 errors"
-    desk = Desk(events)
-    desk.ask({"type": "lines", "want": {}, "start": 0, "stop": 50})
-    bad = [desk.ask({"type": "look", "event": at})[0]["bad"] for at in range(len(events))]
+    queries = EventQueries(events)
+    queries.answer({"type": "lines", "filter": {}, "start": 0, "stop": 50})
+    bad = [queries.answer({"type": "event", "event": at})[0]["bad"] for at in range(len(events))]
     assert [events[at].type for at, one in enumerate(bad) if one] == [
         "response.done", "conversation.item.input_audio_transcription.failed"
     ]  # fmt: skip
