@@ -74,19 +74,19 @@ def run(args: argparse.Namespace) -> int:
         RtnbError: The file cannot be read, the answer not be written, the server not be reached.
     """
     from ..audio import Clip, sample_clips
-    from ..audio.speech_activity import voice
+    from ..audio.speech_activity import speech_bounds
 
     screen = _Screen(sys.stderr if args.json else sys.stdout)
     reply = _writable(Path(args.out))
     clip = Clip.read(args.file) if args.file else sample_clips.read(sample_clips.names()[0])
-    heard = voice(clip)
-    if heard is None:
+    speech = speech_bounds(clip)
+    if speech is None:
         raise AudioError(f"{args.file!r} is silent: there is no speech to send")
-    silence = max(_LEAST_SILENCE, heard.longest_pause + _MARGIN)
+    silence = max(_LEAST_SILENCE, speech.longest_pause + _MARGIN)
     screen.line(f"{args.file or 'A sample question'}: {clip.seconds:.1f} s of sound.")
     if silence > _LEAST_SILENCE:
         screen.line(
-            f"Its longest pause is {heard.longest_pause:.2f} s, so the server is told to wait for "
+            f"Its longest pause is {speech.longest_pause:.2f} s, so the server is told to wait for "
             f"{silence:.2f} s of silence before it takes the turn as over: the whole file is one turn."
         )
     with _connected(args, silence, screen) as session:

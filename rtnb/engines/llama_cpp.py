@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import EngineError, MissingPackageError
+from ..paths import user_path
 from . import prompting, tool_calling, weights
 from .base import Call, TextPiece
 from .chat_stream import fold, with_tools
@@ -302,7 +303,7 @@ def llama(setting: str = "") -> _Llama:
     """
     threads = _threads()
     if setting:
-        path = Path(setting).expanduser()
+        path = user_path(setting, "llm=llama", EngineError)
         return _Llama(path, _CONTEXT_OWN, threads, path.stem, f"{path.name}, your own, on llama.cpp (MIT)")
     about = "SmolLM2 135M Instruct (Apache-2.0) on llama.cpp (MIT), a 135M model: fluent and often silly"
     return _Llama(weights.path("smollm2"), _CONTEXT, threads, "SmolLM2-135M-Instruct", about)

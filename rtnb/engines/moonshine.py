@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..paths import user_path
 from . import weights
 from .base import Samples
 from .onnx import session
@@ -119,7 +120,7 @@ def moonshine(setting: str = "") -> _Moonshine:
     if not setting:
         names = ("moonshine-encoder", "moonshine-decoder", "moonshine-tokenizer")
         return _Moonshine(*(weights.path(name) for name in names))
-    folder = Path(setting).expanduser()
+    folder = user_path(setting, "asr=moonshine", EngineError)
     files = [folder / n for n in ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")]
     absent = [f.name for f in files if not f.is_file()]
     if absent:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from .._version import __version__
 from ..errors import EngineError
+from ..paths import user_path
 
 __all__ = [
     "PACKAGE",
@@ -75,7 +76,7 @@ def home() -> Path:
     """Return the folder of state files (it need not exist): in ``RTNB_HOME``, or the user's cache."""
     given = os.environ.get("RTNB_HOME", "").strip()
     if given:
-        return Path(given).expanduser() / "servers"
+        return user_path(given, "RTNB_HOME", EngineError) / "servers"
     from platformdirs import user_cache_path
 
     return user_cache_path("rtnb", appauthor=False) / "servers"

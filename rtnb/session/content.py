@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..audio import Clip, Codec
+from ..audio.samples import as_pair
 from ..errors import ArgumentError
+from ..paths import user_path
 from ..protocol.events import Event
 from ..protocol.models import Model
 
@@ -35,8 +37,8 @@ def parse_content(things: Iterable[Any], model: Model) -> list[Content]:
     """Return what was given as text, clips and pictures, in order; lists are flattened.
 
     A str is text, never a path, and refused where it names a sound or picture that is there; a ``Path`` or
-    bytes are a sound or picture file; a numpy array is sound at 24 kHz, an ``(array, rate)`` pair sound at
-    that rate; a recorder is its clip, by ``__clip__``.
+    bytes are a sound or picture file; a numpy array is sound at 24 kHz, an ``(array, rate)`` or
+    ``(rate, array)`` pair sound at that rate; a recorder is its clip, by ``__clip__``.
 
     Raises ArgumentError for anything else, for nothing at all, and for a picture that the model's row
     refuses; AudioError for a sound that cannot be read.
@@ -73,8 +75,9 @@ def _contents(thing: Any) -> list[Content]:
         return [_from_bytes(bytes(thing))]
     if hasattr(thing, "__array__"):
         return _contents(Clip(thing, _ARRAY_RATE)) if not _is_picture(thing) else [_from_pillow(thing)]
-    if isinstance(thing, tuple) and len(thing) == 2 and hasattr(thing[0], "__array__"):
-        return _contents(Clip(thing[0], thing[1]))
+    array_first = isinstance(thing, tuple) and len(thing) == 2 and hasattr(thing[0], "__array__")
+    if as_pair(thing) is not None or (array_first and not isinstance(thing[0], Clip)):
+        return _contents(Clip.of(thing))
     if _is_picture(thing):
         return [_from_pillow(thing)]
     if isinstance(thing, (list, tuple)):
@@ -86,6 +89,7 @@ def _contents(thing: Any) -> list[Content]:
 
 
 def _from_path(path: Path) -> Content:
+    path = user_path(path, "a file to send")
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
         try:
             picture = _picture(path.read_bytes())

@@ -225,7 +225,7 @@ def test_wav_from_a_pipe_tells_no_length(size):
 def test_wav_with_other_chunks_before_its_sound():
     data = Clip.tone(440, 0.1).to_pcm16()
     assert decode(wav(pcm_fmt(), data, extra=b"LIST\x05\0\0\0abcde\0"))[0].size == 2400
-    with pytest.raises(AudioError, match=r"ends after 0\.10 s of the 0\.20 s that its header tells"):
+    with pytest.raises(AudioError, match=r"ends after 0\.10 s of the 0\.20 s that its header declares"):
         decode(wav(pcm_fmt(), data, size=9600, extra=b"LIST\x05\0\0\0abcde\0"))
 
 
@@ -251,19 +251,19 @@ NO_SOUND = {
     "picture": (picture, "not a sound file"),
     "playlist": (lambda: b"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:9,\n/etc/passwd\n", "not a sound file"),
     "concat script": (lambda: b"ffconcat version 1.0\nfile /etc/passwd\n", "not a sound file"),
-    "video without sound": (lambda: by_av("mp4", "", video=True, sound=False), "has no sound"),
-    "zeros": (lambda: bytes(5000), "the sound data"),
-    "RIFF alone": (lambda: b"RIFF", "the sound data"),
-    "header alone": (lambda: by_soundfile("WAV", "PCM_16")[:30], "the sound data"),
-    "rate of 0": (lambda: wav(pcm_fmt(rate=0), b"\0" * 100), "the sound data"),
-    "rate of 4 GHz": (lambda: wav(pcm_fmt(rate=2**32 - 2), b"\0" * 100), "the sound data"),
-    "no channels": (lambda: wav(pcm_fmt(channels=0), b"\0" * 100), "the sound data"),
+    "video without sound": (lambda: by_av("mp4", "", video=True, sound=False), "has no audio"),
+    "zeros": (lambda: bytes(5000), "the audio data"),
+    "RIFF alone": (lambda: b"RIFF", "the audio data"),
+    "header alone": (lambda: by_soundfile("WAV", "PCM_16")[:30], "the audio data"),
+    "rate of 0": (lambda: wav(pcm_fmt(rate=0), b"\0" * 100), "the audio data"),
+    "rate of 4 GHz": (lambda: wav(pcm_fmt(rate=2**32 - 2), b"\0" * 100), "the audio data"),
+    "no channels": (lambda: wav(pcm_fmt(channels=0), b"\0" * 100), "the audio data"),
     "NaN": (
         lambda: wav(pcm_fmt(bits=32, tag=3), np.array([0, np.nan], "<f4").tobytes()),
         "1 values that are NaN",
     ),
     "too loud": (lambda: wav(pcm_fmt(bits=32, tag=3), np.array([0, 1e30], "<f4").tobytes()), "peak of 1e+30"),
-    "unknown codec": (lambda: wav(pcm_fmt(tag=0x7FFE), bytes(100)), "a codec that is not understood"),
+    "unknown codec": (lambda: wav(pcm_fmt(tag=0x7FFE), bytes(100)), "an unsupported codec"),
     "length of a year": (lambda: wav(pcm_fmt(rate=20), bytes(100), 0x7000_0000), "longer than max_seconds"),
 }
 
@@ -274,18 +274,18 @@ def test_what_is_no_sound_is_refused_with_a_sentence(name, tmp_path):
     with pytest.raises(AudioError) as caught:
         decode(make())
     assert words in str(caught.value)
-    assert str(caught.value).startswith("the sound data ")
+    assert str(caught.value).startswith("the audio data ")
     (tmp_path / "some.wav").write_bytes(make())
     with pytest.raises(AudioError, match=r"some\.wav") as caught:
         decode(tmp_path / "some.wav")
-    assert words.replace("the sound data", "some.wav") in str(caught.value)
+    assert words.replace("the audio data", "some.wav") in str(caught.value)
     assert str(caught.value).count("some.wav") == 1  # one sentence, not one in another
 
 
 @pytest.mark.parametrize("name", ["wav 16", "flac", "ogg vorbis", "mp3", "m4a", "webm"])
 def test_too_long_is_refused_and_says_how_to_read_a_piece(name):
     with pytest.raises(
-        AudioError, match=r"longer than max_seconds=0\.3: read a piece with start=0, seconds=600"
+        AudioError, match=r"longer than max_seconds=0\.3: read a part of it with start=0, seconds=600"
     ):
         decode(FILES[name](), max_seconds=0.3)
     with pytest.raises(AudioError, match="raise max_seconds"):
@@ -315,19 +315,19 @@ def test_open_files_are_read_and_left_open(tmp_path):
 
 
 def test_files_that_cannot_be_opened(tmp_path):
-    with pytest.raises(AudioError, match=r"there is no file '.*nothing\.wav' \(looked in "):
+    with pytest.raises(AudioError, match=r"^No such file: '.*nothing\.wav'$"):
         decode(tmp_path / "nothing.wav")
     with pytest.raises(AudioError, match="is a directory" if sys.platform != "win32" else "permission"):
         decode(tmp_path)
-    with pytest.raises(AudioError, match="is an address"):
+    with pytest.raises(AudioError, match="got the URL"):
         decode("https://example.org/a.wav")
-    with pytest.raises(AudioError, match="cannot be opened"):
+    with pytest.raises(AudioError, match="contains a NUL character"):
         decode("a\0b.wav")
-    with pytest.raises(AudioError, match="gives text"):
+    with pytest.raises(AudioError, match="is in text mode: open it with mode"):
         decode(io.StringIO("abc"))
     closed = io.BytesIO(b"")
     closed.close()
-    with pytest.raises(AudioError, match="cannot be read"):
+    with pytest.raises(AudioError, match="is closed: open it again"):
         decode(closed)
     for bad in (None, 7, [1, 2], object()):
         with pytest.raises(AudioError, match="path, bytes or an open binary file"):
@@ -363,7 +363,7 @@ def test_files_that_cannot_be_written(tmp_path):
         clip.write(tmp_path / "nowhere" / "a.wav")
     with pytest.raises(AudioError, match="wav, flac, opus, webm; got 'mp3'"):
         clip.to_bytes("mp3")
-    with pytest.raises(AudioError, match="flac cannot hold sound at 768000 Hz"):
+    with pytest.raises(AudioError, match="flac cannot hold audio at 768000 Hz"):
         Clip.tone(440, 0.1, 768_000).to_bytes("flac")
 
 

@@ -88,4 +88,4 @@ def test_a_terminal_of_few_letters_is_no_error():
         timeout=60,
     )
     assert ran.returncode == 1
-    assert ran.stderr.startswith("rtnb: there is no file")
+    assert ran.stderr.startswith("rtnb: No such file")
