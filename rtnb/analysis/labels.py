@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
+from ..formatting import duration
 from ..protocol.usage import Cost, Usage
-from ..render.audio_player import duration
 from .turn import TurnView
 
-__all__ = ["clock", "dollars", "ending", "honest", "latency", "model", "moment", "money", "speaker", "tokens"]
+__all__ = ["dollars", "ending", "honest", "latency", "model", "money", "speaker", "tokens"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -16,23 +16,6 @@ _SINCE = {
     "committed": "from the taking of the input",
     "created": "from the beginning of the response",
 }
-
-
-def clock(seconds: float) -> str:
-    """Return a moment of a session as ``mm:ss.mmm``, with hours before it where there are any."""
-    ms = round(abs(seconds) * 1000)
-    minutes, rest = divmod(ms, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02}" if hours else f"{minutes:02}"
-    return f"{'−' if seconds < 0 and ms else ''}{head}:{rest // 1000:02}.{rest % 1000:03}"
-
-
-def moment(created: str) -> str:
-    """Return an ISO 8601 moment as people write it; "unknown" for none."""
-    if len(created) < 19:
-        return created or "unknown"
-    zone = " UTC" if created.endswith(("+00:00", "Z")) else created[23:]
-    return f"{created[:10]} {created[11:19]}{zone}"
 
 
 def ending(turn: TurnView, *, drawn: bool = True) -> str | None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from ..formatting import clock, milliseconds
 from ..protocol.timing import CLOCKS, MARKS, MEASURES, WORDS, Latency
 from ..render.style import TABLES
-from .labels import clock
 
-__all__ = ["CLOCK_MEANINGS", "CLOCK_WORDS", "LatencyView", "marks_html", "ms"]
+__all__ = ["CLOCK_MEANINGS", "CLOCK_WORDS", "LatencyView", "marks_html"]
 
 CLOCK_WORDS = {
     "here": "seen here",
@@ -49,7 +49,9 @@ class LatencyView(Latency):
         lines = [f"Latency, in ms from {since}:"]
         for name in MEASURES:
             start = " after committed" if name == "commit_to_audio" else ""
-            lines.append(f"  {name:<16}{ms(getattr(self, name)):>10}{start}  ({_clocks(self, name)})")
+            lines.append(
+                f"  {name:<16}{milliseconds(getattr(self, name)):>10}{start}  ({_clocks(self, name)})"
+            )
         return "\n".join(lines)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -59,7 +61,7 @@ class LatencyView(Latency):
         since = f"from “{WORDS[self.since]}”: {MARKS[self.since]}" if self.since else "from an unknown moment"
         rows = "".join(
             f'<tr><th scope="row">{escape(name.replace("_", " "))}</th>'
-            f'<td class="rtnb-n">{ms(getattr(self, name))}</td>'
+            f'<td class="rtnb-n">{milliseconds(getattr(self, name))}</td>'
             f"<td>{escape(meaning)}</td><td>{escape(_clocks(self, name))}</td></tr>"
             for name, meaning in MEASURES.items()
         )
@@ -83,11 +85,6 @@ def _clocks(latency: Latency, name: str) -> str:
     return both.popitem()[0] if len(both) == 1 else "{} → {}".format(*both)
 
 
-def ms(value: float | None) -> str:
-    """Return milliseconds as digits; "unknown" for None, never 0."""
-    return "unknown" if value is None else f"{round(value) + 0:,}".replace("-", "−")
-
-
 def marks_html(marks: Mapping[str, float], since: str) -> str:
     """Return all marks as a table: when, how long after the end of input, and by whose clock."""
     zero = marks.get(since)
@@ -96,7 +93,7 @@ def marks_html(marks: Mapping[str, float], since: str) -> str:
     for name, meaning in MARKS.items():
         t = marks.get(name)
         when = "not observed" if t is None else clock(t)
-        figure = "" if t is None or zero is None else ms((t - zero) * 1000)
+        figure = "" if t is None or zero is None else milliseconds((t - zero) * 1000)
         rows.append(
             f'<tr><th scope="row">{escape(WORDS[name])}</th><td class="rtnb-n">{when}</td>'
             f'<td class="rtnb-n">{figure}</td><td>{escape(meaning)}</td>'

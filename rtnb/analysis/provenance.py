@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
+from ..formatting import moment
 from ..protocol.events import as_object
 from . import labels
 
@@ -47,7 +48,7 @@ class Provenance:
         hidden = head.get("redacted")
         prices = self._text("prices_as_of")
         return [
-            ("recorded", labels.moment(self._text("created"))),
+            ("recorded", moment(self._text("created"))),
             ("with", self._text("where") or "an unnamed server"),
             ("model", self._text("model") or UNKNOWN),
             ("answered by", self._engine()),

@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from ..formatting import milliseconds
 from ..protocol.state import TIME_SCALED
 from ..protocol.timing import MARKS, MEASURES, WORDS
 from ..render.session_timeline_svg import FOLD, bars_svg, scales, seen, strip_svg
@@ -17,7 +18,7 @@ from ..render.style import INK, SCROLLED, TABLES, sheet
 from ..render.svg import legend, still
 from ..render.turn_timeline_svg import turn_svg
 from .dataframe import Column, frame
-from .latency import marks_html, ms
+from .latency import marks_html
 from .spans import KINDS, TurnTimes
 
 __all__ = ["TIMELINE_STYLE", "Percentiles", "Spread", "Timeline"]
@@ -100,7 +101,7 @@ class Percentiles(Mapping[str, Spread]):
             f"{'ms, of ' + str(self.turns) + ' turns':<20}{'n':>6}{'p50':>9}{'p90':>9}{'p95':>9}{'max':>9}"
         ]
         for name, one in self.items():
-            figures = "".join(f"{ms(value):>9}" for value in (one.p50, one.p90, one.p95, one.max))
+            figures = "".join(f"{milliseconds(value):>9}" for value in (one.p50, one.p90, one.p95, one.max))
             lines.append(f"{name:<20}{one.n:>6,}{figures}")
         return "\n".join(lines)
 
@@ -183,7 +184,7 @@ class Timeline(Sequence[TurnTimes]):
             lines.append(f"Timeline of turn {turn.number}, {turn.status.replace('_', ' ')}")
             zero = turn.zero or 0.0
             for name, t in sorted(turn.marks.items(), key=lambda mark: mark[1]):
-                lines.append(f"  {ms((t - zero) * 1000):>8} ms  {name:<15}{MARKS[name]}")
+                lines.append(f"  {milliseconds((t - zero) * 1000):>8} ms  {name:<15}{MARKS[name]}")
         return "\n".join(lines)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
@@ -231,7 +232,7 @@ class Timeline(Sequence[TurnTimes]):
         for turn in self._turns[:_TABLE_TURNS]:
             zero = turn.zero
             cells = "".join(
-                f'<td class="rtnb-n">{ms((turn.marks[name] - zero) * 1000)}</td>'
+                f'<td class="rtnb-n">{milliseconds((turn.marks[name] - zero) * 1000)}</td>'
                 if name in turn.marks and zero is not None
                 else '<td class="rtnb-n">unknown</td>'
                 for name in seen
@@ -256,7 +257,7 @@ def _figures(spread: Spread) -> str:
     if not spread.n:
         return '<td class="rtnb-n" colspan="4">unknown</td>'
     figures = (spread.p50, spread.p90, spread.p95, spread.max)
-    return "".join(f'<td class="rtnb-n">{ms(value)}</td>' for value in figures)
+    return "".join(f'<td class="rtnb-n">{milliseconds(value)}</td>' for value in figures)
 
 
 def _turn(times: TurnTimes, as_images: bool) -> str:
@@ -296,4 +297,4 @@ def _picture(draw: Callable[[str], str], alt: str, as_image: bool) -> str:
 
 def _middle(turns: Sequence[TurnTimes]) -> str:
     sounds = [sound for turn in turns if (sound := turn.latency.first_sound) is not None]
-    return f": first sound after {ms(Spread.of(sounds).p50)} ms (median)" if sounds else ""
+    return f": first sound after {milliseconds(Spread.of(sounds).p50)} ms (median)" if sounds else ""

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from rtnb.audio import codecs, files
 from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_pair, as_rate, resample, short
 from rtnb.errors import AudioError
+from rtnb.formatting import duration, peak_level
 from rtnb.paths import replacing, user_path
-from rtnb.render.audio_player import clip_html, duration, loudness
+from rtnb.render.audio_player import clip_html
 
 __all__ = ["Clip"]
 
@@ -417,7 +418,7 @@ class Clip:
         rate = f"{self._rate / 1000:g} kHz" if self._rate >= 1000 else f"{self._rate} Hz"
         if not len(self._samples):
             return f"Clip(empty, {rate})"
-        return f"Clip({duration(self.seconds)}, {rate}, {loudness(self.peak_db)})"
+        return f"Clip({duration(self.seconds)}, {rate}, {peak_level(self.peak_db)})"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": repr(self), "text/html": clip_html(self)}

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _said(recording: Recording) -> list[tuple[str, str]]:
     """Return in words what is in it; where it comes from its provenance tells."""
-    from ..render.audio_player import duration
+    from ..formatting import duration
     from ..render.usage_card import money
 
     used, log, count = recording.usage, recording.log, len(recording.turns)

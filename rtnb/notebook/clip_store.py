@@ -15,7 +15,8 @@ from typing import Any
 
 from ..audio import Clip
 from ..errors import ArgumentError, AudioError
-from ..render.audio_player import duration, loudness, player_html, waveform_html
+from ..formatting import duration, peak_level
+from ..render.audio_player import player_html, waveform_html
 from ..render.style import STYLE
 
 __all__ = ["ClipStore", "StoredClip", "notebook_path"]
@@ -75,7 +76,7 @@ class StoredClip:
 
     def _words(self) -> list[str]:
         clip, info = self.clip, self.clip.info
-        words = [duration(clip.seconds), f"{clip.rate / 1000:g} kHz", loudness(clip.peak_db)]
+        words = [duration(clip.seconds), f"{clip.rate / 1000:g} kHz", peak_level(clip.peak_db)]
         if clipped := info.get("clipped_samples"):
             words.append(f"too loud: {clipped:,} samples cut off")
         if info.get("source") == "microphone":

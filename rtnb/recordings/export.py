@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pybase64 import b64decode
 
-from ..analysis.labels import clock
 from ..analysis.provenance import Provenance
 from ..analysis.turn import TurnView
 from ..audio import Clip
 from ..audio.codecs import wire_format
 from ..errors import ArgumentError, RecordingError
+from ..formatting import clock
 from ..protocol.entries import Entry
 from ..protocol.items import Item
 from ..redaction import known_keys, plain, secrets

@@ -10,14 +10,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.events import Events
-from ..analysis.labels import moment
 from ..analysis.session import SessionView
 from ..analysis.turn import TurnView
 from ..audio import Clip
 from ..errors import ArgumentError, RecordingError
+from ..formatting import duration, moment
 from ..protocol.events import as_object
 from ..protocol.state import TIME_SCALED, SessionState
-from ..render.audio_player import duration
 from ..render.turn_card import overview_html
 from .reader import LinesReader, Reader, are_lines
 

@@ -7,7 +7,6 @@ less: about 180 kB a minute of speech.
 
 from __future__ import annotations
 
-import base64
 import html
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -18,6 +17,8 @@ from rtnb.audio.files import encode
 from rtnb.audio.peaks import peaks
 from rtnb.audio.samples import Samples, as_number, resample
 from rtnb.errors import AudioError
+from rtnb.formatting import duration, peak_level
+from rtnb.render.html import data_uri
 
 if TYPE_CHECKING:
     from rtnb.audio.clip import Clip
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_INLINE_SECONDS",
     "clip_html",
-    "data_uri",
-    "duration",
-    "loudness",
     "opus",
     "player_html",
     "waveform_html",
@@ -110,26 +108,6 @@ def _n(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
 
 
-def data_uri(data: bytes, kind: str) -> str:
-    """Return bytes as a ``data:`` address of this media type."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def duration(seconds: float) -> str:
-    """Return a length in words for people: ``2.80 s``, ``1:05 min``, ``1:00:02 h``."""
-    if seconds < 59.995:
-        return f"{seconds:.2f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"
-
-
-def loudness(peak_db: float) -> str:
-    """Return a peak in dBFS in words for people: ``peak −3.1 dBFS``, or ``silent`` below −120."""
-    # Adding zero keeps −0.0 from being shown.
-    return "silent" if peak_db < -120 else f"peak {round(peak_db, 1) + 0.0:.1f} dBFS".replace("-", "−")
-
-
 def waveform_html(
     samples: Samples, rate: int, *, width: int = 480, height: int = 64, heard_seconds: float | None = None
 ) -> str:
@@ -184,5 +162,5 @@ def clip_html(clip: Clip, *, heard_seconds: float | None = None) -> str:
     """Return a clip as static HTML: waveform, player, and a line on what it is."""
     picture = waveform_html(clip.samples, clip.rate, heard_seconds=heard_seconds)
     player = player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}")
-    words = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {loudness(clip.peak_db)}"
+    words = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {peak_level(clip.peak_db)}"
     return f'<div style="{_FRAME}">{picture}{player}<div style="{_SOFT}">{words}</div></div>'

@@ -14,9 +14,8 @@ from ..analysis.event_codecs import Formats
 from ..analysis.event_filter import Selection, Wanted
 from ..analysis.event_rows import Rows, failed
 from ..analysis.event_text import Teller, Told, data_of, shown
-from ..analysis.labels import clock
+from ..formatting import clock, duration
 from ..redaction import clean
-from .audio_player import duration
 from .style import sheet
 
 if TYPE_CHECKING:

@@ -14,18 +14,20 @@ from typing import Any
 import orjson
 
 from ..analysis import labels
-from ..analysis.latency import CLOCK_MEANINGS, CLOCK_WORDS, ms
+from ..analysis.latency import CLOCK_MEANINGS, CLOCK_WORDS
 from ..analysis.provenance import Provenance
 from ..analysis.session import SessionView
 from ..analysis.spans import TurnTimes
 from ..analysis.timeline import TIMELINE_STYLE, Timeline
 from ..analysis.turn import TurnView
 from ..audio import Clip
+from ..formatting import clock, duration, milliseconds
 from ..protocol.events import as_object
 from ..protocol.usage import Cost
 from ..redaction import clean, clean_html
-from .audio_player import data_uri, duration, opus, waveform_html
+from .audio_player import opus, waveform_html
 from .event_table import events_html
+from .html import data_uri
 from .report_style import CSS, POLICY, SCRIPT
 from .style import STYLE
 from .turn_card import card_html
@@ -182,7 +184,7 @@ class Report:
             (f"{len(self.turns):,}", "turn" if len(self.turns) == 1 else "turns"),
             (duration(seconds), "first frame to last"),
             (
-                "unknown" if median.p50 is None or time_scaled else f"{ms(median.p50)} ms",
+                "unknown" if median.p50 is None or time_scaled else f"{milliseconds(median.p50)} ms",
                 f"to first sound, median of {median.n:,}",
             ),
             (f"{used.total_tokens:,}" if used.known else "unknown", f"tokens{untold}"),
@@ -220,7 +222,7 @@ class Report:
         cards = []
         for turn in self.progress(self.turns):
             began = min(turn.marks.values(), default=None)
-            at = "at an unknown time" if began is None else f"at {labels.clock(began)}"
+            at = "at an unknown time" if began is None else f"at {clock(began)}"
             status = f"<span{_bad(turn)}>{_plain(turn.status)}</span>"
             marks = Timeline([TurnTimes.of(turn)]).html()
             cards.append(
@@ -304,7 +306,7 @@ def _money(cost: Cost | None) -> str:
 
 
 def _line(turn: TurnView, t: float | None, who: str, said: str) -> str:
-    at = "" if t is None else labels.clock(t)[:-2]
+    at = "" if t is None else clock(t)[:-2]
     when = f'<dt><a href="#turn-{turn.number}">{at or "·"}</a></dt>'
     return f'{when}<dd class="who">{who}</dd><dd dir="auto">{said}</dd>'
 

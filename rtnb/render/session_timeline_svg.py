@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from ..analysis.latency import ms
 from ..analysis.spans import KINDS, Span, TurnTimes
+from ..formatting import milliseconds
 from .svg import BAD, band, n, svg, text, ticks
 
 __all__ = ["FOLD", "bars_svg", "scales", "seen", "strip_svg"]
@@ -255,7 +255,7 @@ def _row(turn: TurnTimes, y: float, panels: Sequence[tuple[float, float, float]]
 
 def _figure(turn: TurnTimes, pieces: Sequence[tuple[str, float]], total: float, *, waiting: bool) -> str:
     if waiting:
-        return f"{ms(total * 1000)} ms" if pieces else "unknown"
+        return f"{milliseconds(total * 1000)} ms" if pieces else "unknown"
     if not pieces:
         return turn.status.replace("_", " ") if turn.status != "completed" else "unknown"
     heard = turn.heard

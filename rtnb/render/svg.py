@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from html import escape, unescape
 
-from .audio_player import data_uri
+from .html import data_uri
 
 __all__ = [
     "BAD",

@@ -20,8 +20,9 @@ from ..analysis.session import SessionView
 from ..analysis.turn import Call, TurnView
 from ..analysis.usage import Row
 from ..audio import Clip
+from ..formatting import duration
 from ..redaction import clean_text
-from .audio_player import MAX_INLINE_SECONDS, duration, player_html, waveform_html
+from .audio_player import MAX_INLINE_SECONDS, player_html, waveform_html
 from .style import STYLE, TABLES
 
 __all__ = ["MAX_TOTAL_SECONDS", "card_html", "overview_html", "turn_html", "turns_html"]

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 
-from ..analysis.labels import clock
-from ..analysis.latency import CLOCK_WORDS, ms
+from ..analysis.latency import CLOCK_WORDS
 from ..analysis.spans import KINDS, Span, TurnTimes
 from ..audio import Clip
 from ..audio.peaks import peaks
+from ..formatting import clock, milliseconds
 from ..protocol.timing import CLOCKS, MARKS, WORDS
 from .svg import BAD, COLOURS, band, n, rows_for, svg, text, ticks
 
@@ -104,7 +104,8 @@ class _Picture:
     def _band(self, span: Span, y: float, height: float) -> str:
         x = self.x(span.start)
         title = f"{KINDS[span.kind]}: {span.seconds:.3f} s"
-        title += f", from {ms((span.start - self.zero) * 1000)} ms to {ms((span.end - self.zero) * 1000)} ms"
+        start, end = (milliseconds((t - self.zero) * 1000) for t in (span.start, span.end))
+        title += f", from {start} ms to {end} ms"
         title += f" ({span.note})" if span.note else ""
         shown = band(x, y, self.x(span.end) - x, height, span.kind, title)
         if span.kind == "unheard" and self.cut_off:
@@ -163,7 +164,7 @@ class _Picture:
         found = []
         for name in sorted(names, key=lambda name: marks[name]):
             after = (marks[name] - self.zero) * 1000
-            figure = "" if name == self.times.latency.since else f" {ms(after)}"
+            figure = "" if name == self.times.latency.since else f" {milliseconds(after)}"
             found.append((self.x(marks[name]), WORDS[name] + figure, name))
         return found
 

@@ -13,7 +13,7 @@ from html import escape
 from ..analysis import labels
 from ..analysis.usage import Gauge, Limit, Row, UsageView, percent, seconds
 from ..protocol.usage import Cost, Usage
-from .audio_player import data_uri
+from .html import data_uri
 from .palette import GREY, gauge_colour, hatching, used
 from .style import SCROLLED, STYLE, sheet
 

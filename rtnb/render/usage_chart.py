@@ -11,7 +11,7 @@ from typing import Any
 
 from ..analysis.usage import UsageView
 from ..errors import ArgumentError, MissingPackageError
-from .audio_player import data_uri
+from .html import data_uri
 from .palette import GREY, SHADES, hatching, used
 from .style import INK, SCROLLED, STYLE, sheet
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import MissingPackageError
 from ..notebook.environment import front_end, kernel_shell
+from ..render.html import read_css
 
 # Every widget takes these from here, where their absence is one message with the install command.
 try:
@@ -100,7 +101,8 @@ def css() -> str:
     """
     widgets = sorted(file.name for file in _STATIC.iterdir() if file.name != "shared")
     own = [f"{name}/{name}.css" for name in widgets]
-    return "\n".join(source(path) for path in ["shared/tokens.css", "shared/shared.css", *own])
+    own.insert(0, "shared/shared.css")
+    return "\n".join([read_css("tokens.css"), *map(source, own)])
 
 
 Hear = Callable[[dict[str, Any], list[memoryview]], None]

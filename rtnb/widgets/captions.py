@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis import labels
+from ..formatting import duration
 from ..protocol.state import SessionState
 from ..redaction import clean_text
-from ..render.audio_player import duration
 from ..session.turn import Turn
 
 __all__ = ["facts", "lines", "money"]

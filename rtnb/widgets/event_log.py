@@ -19,9 +19,9 @@ from ..analysis.event_filter import Line, Selection, Wanted
 from ..analysis.event_rows import CHIPS, ERROR, Rows
 from ..analysis.event_text import Teller, as_json, as_python, shown
 from ..analysis.events import Events
-from ..analysis.labels import clock
 from ..audio.files import encode
 from ..errors import ArgumentError, AudioError
+from ..formatting import clock
 from ..redaction import clean
 from ..render.event_table import events_html
 from ..session import event_loop

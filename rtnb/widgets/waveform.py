@@ -14,7 +14,9 @@ import numpy as np
 from ..audio import Clip
 from ..audio.peaks import BASE, FACTOR, Peaks, peaks
 from ..audio.samples import as_number
-from ..render.audio_player import clip_html, data_uri, duration, loudness, waveform_svg
+from ..formatting import duration, peak_level
+from ..render.audio_player import clip_html, waveform_svg
+from ..render.html import data_uri
 from .base import anywidget, css, esm, pin, traitlets
 
 __all__ = ["PART_SECONDS", "SoundParts", "Waveform", "first_picture"]
@@ -131,7 +133,7 @@ class Waveform(anywidget.AnyWidget):
         pyramid, level = first_picture(self.clip)
         self._pyramid = pyramid
         self._parts = SoundParts(self.clip)
-        kind = f"{self.clip.rate / 1000:g} kHz · {loudness(self.clip.peak_db)}"
+        kind = f"{self.clip.rate / 1000:g} kHz · {peak_level(self.clip.peak_db)}"
         super().__init__(
             uid=uuid.uuid4().hex,
             title=title,

@@ -24,9 +24,9 @@ from rtnb.analysis.event_rows import Rows
 from rtnb.analysis.event_search import Search, pattern_finder, text_finder
 from rtnb.analysis.event_text import Teller, as_json, as_python, carried, shown, sound_words, summary
 from rtnb.analysis.events import Events
-from rtnb.analysis.labels import clock
 from rtnb.analysis.turn import TurnView
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
+from rtnb.formatting import clock
 from rtnb.protocol.entries import NO_TURN
 from rtnb.protocol.events import is_delta
 from rtnb.protocol.log import Log

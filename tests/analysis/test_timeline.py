@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rtnb
-from rtnb.analysis.labels import clock
-from rtnb.analysis.latency import LatencyView, ms
+from rtnb.analysis.latency import LatencyView
 from rtnb.analysis.spans import KINDS, Span, TurnTimes
 from rtnb.analysis.timeline import Spread, Timeline
 from rtnb.analysis.turn import TurnView
 from rtnb.audio import Clip
 from rtnb.errors import ArgumentError
+from rtnb.formatting import clock, milliseconds
 from rtnb.protocol.timing import MARKS, MEASURES
 from rtnb.render.session_timeline_svg import bars_svg, scales, seen, strip_svg
 from rtnb.render.svg import rows_for, ticks
@@ -260,7 +260,13 @@ def test_moments_in_words():
         "1:00:00.000",
         "−00:00.250",
     ]
-    assert [ms(value) for value in (None, 0, -0.2, 1234.4, -12.0)] == ["unknown", "0", "0", "1,234", "−12"]
+    assert [milliseconds(value) for value in (None, 0, -0.2, 1234.4, -12.0)] == [
+        "unknown",
+        "0",
+        "0",
+        "1,234",
+        "−12",
+    ]
 
 
 def test_labels_find_rows_and_no_leader_crosses_a_text():

@@ -1,0 +1,53 @@
+"""What all static HTML is built with: style sheets from files, and data URIs.
+
+HTML is made with `htpy`, which escapes every text. ``Markup`` is the only way around that: it is for style
+sheets and SVG of this package, never for text that a model, a user or a service wrote.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from functools import cache
+from importlib import resources
+
+from markupsafe import Markup
+
+__all__ = ["data_uri", "read_css", "stylesheet"]
+
+_STATIC = resources.files("rtnb.render").joinpath("static")
+_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_SPACE = re.compile(r"\s*([{};,])\s*")
+_TOKEN = re.compile(r"(--rtnb-[\w-]+):\s*([^;]+);")
+_USED = re.compile(r"var\((--rtnb-[\w-]+)")
+_EMPTY = re.compile(r"[^{}]+\{\}")
+
+
+@cache
+def read_css(name: str) -> str:
+    """Return a style sheet of this package, such as ``"tokens.css"``, as it is written."""
+    return _STATIC.joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def stylesheet(*names: str) -> Markup:
+    """Return style sheets as one ``<style>`` element on one line, after the design tokens that they use.
+
+    A saved notebook holds the element once per output, so tokens that nothing uses are left out.
+    """
+    rules = "".join(map(read_css, names))
+    tokens = _COMMENT.sub("", read_css("tokens.css"))
+    values = dict(_TOKEN.findall(tokens))
+    used: set[str] = set()
+    more = set(_USED.findall(rules))
+    while more:
+        used |= more
+        more = {name for token in more for name in _USED.findall(values.get(token, ""))} - used
+    tokens = _TOKEN.sub(lambda found: found[0] if found[1] in used else "", tokens)
+    css = _SPACE.sub(r"\1", _COMMENT.sub("", tokens + rules)).strip()
+    return Markup(f"<style>{_EMPTY.sub('', css)}</style>".replace("\n", " "))
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """Return bytes as a ``data:`` URI of this media type."""
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
