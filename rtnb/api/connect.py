@@ -13,7 +13,7 @@ from ..errors import ArgumentError, ConnectionLost
 from ..notebook.display import install, progress_line
 from ..protocol import models
 from ..protocol.events import Event
-from ..recordings.autosave import Autosave, wanted
+from ..recordings.autosave import Autosave, autosave_mode
 from ..recordings.recording import Recording
 from ..session import event_loop
 from ..session.async_session import AsyncSession
@@ -29,7 +29,7 @@ __all__ = ["connect", "open"]
 def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
     """Open a recording. It needs no key, no engine and no network, and reads nothing that is not looked at.
 
-    A file that was cut, or a spool that was never ended, opens with what is whole of it and says so in
+    A file that was cut, or an autosave without an end, opens with what is intact and says so in
     ``problem``. ``repair`` opens a damaged one too, without what is damaged. JSON Lines (``.jsonl``, as
     ``s.log.to_jsonl`` writes them) open too, read as a whole.
 
@@ -148,7 +148,7 @@ def connect(
         "response_format": response_format,
         "session": session,
     }
-    keep = wanted(autosave)
+    keep = autosave_mode(autosave)
     Budget.allowed(budget)
     if engine is not None and not isinstance(engine, str):
         raise ArgumentError(f"engine must be a str such as 'local', not {type(engine).__name__}")

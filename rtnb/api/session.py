@@ -160,8 +160,9 @@ class Session(SessionView):
         Raises ArgumentError for another ``audio`` or the name of another kind of file, RecordingError where
         the file cannot be written.
         """
-        from ..recordings.writer import header, pieces, save
+        from ..recordings.writer import header, pieces, recording_path, save
 
+        path = recording_path(path)
         core = self._core
         head = header(
             core.state,
@@ -171,7 +172,7 @@ class Session(SessionView):
             problem=core.problem,
         )
         save(pieces(core.state.log), head, path, audio=audio)
-        return Path(path)
+        return path
 
     def report(
         self, out: str | os.PathLike[str], *, title: str = "", audio: bool = True, max_mb: float = 25.0
@@ -247,7 +248,7 @@ class Session(SessionView):
     def close(self) -> None:
         """Hang up. Turns that are not over fail; what was said stays readable. Closing twice is allowed.
 
-        The spool is removed: ``save`` what is to be kept, before or after.
+        The autosave file is removed: ``save`` the session to keep it, before or after.
         """
         self._close(discard=True)
 

@@ -124,7 +124,7 @@ class Peaks:
         """Return ``n`` parts of samples ``start`` to ``stop``, shape ``(n, 2)``, values in [-1, 1].
 
         It is read from the coarsest level that has a row for each part, so that its cost goes with ``n``
-        and not with the length of the sound. A part is as exact as that level's rows: at its edges it may
+        and not with the length of the audio. A part is as exact as that level's rows: at its edges it may
         see a neighbour's samples, never miss its own.
         """
         if n < 1:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AudioError, RtnbError, WeightsError
+from ..paths import check_writable, user_path
 from .terminal import tell
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from ..audio.speech_activity import speech_bounds
 
     screen = _Screen(sys.stderr if args.json else sys.stdout)
-    reply = _writable(Path(args.out))
+    reply = _writable(args.out)
     clip = Clip.read(args.file) if args.file else sample_clips.read(sample_clips.names()[0])
     speech = speech_bounds(clip)
     if speech is None:
@@ -135,20 +136,13 @@ def _pace(text: str) -> float:
     raise argparse.ArgumentTypeError(f"a number from 0.1 to 50, not {text!r}")
 
 
-def _writable(path: Path) -> Path:
-    """Return the path if a sound file can be written there. Found out before any work is done."""
+def _writable(out: str) -> Path:
+    """Return the path if a sound file can be written there, checked before any work is done."""
     from ..audio.files import format_of
 
+    path = user_path(out, "the answer", AudioError)
     format_of(path)
-    fresh = not path.exists()
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise AudioError(
-            f"the answer cannot be written to {str(path)!r}: {error.strerror or error}"
-        ) from None
-    if fresh:
-        path.unlink()
+    check_writable(path, AudioError)
     return path
 
 

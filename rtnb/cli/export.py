@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..paths import user_path
 from .output import add_force, fresh, fresh_folder
 from .terminal import tell
 
@@ -34,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings.export import export
 
     recording = open(args.file)
-    check = fresh if Path(args.out).suffix and not Path(args.out).is_dir() else fresh_folder
-    written = export(recording, check(args.out, force=args.force) if args.out else "")
+    out = user_path(args.out) if args.out else Path()
+    check = fresh if out.suffix and not out.is_dir() else fresh_folder
+    written = export(recording, check(out, force=args.force) if args.out else "")
     if recording.problem:
         tell(f"rtnb: {recording.problem}", file=sys.stderr)
     for path in written:

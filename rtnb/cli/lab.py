@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import ArgumentError, MissingPackageError
+from ..paths import user_path
 
 __all__ = ["add_parser", "run"]
 
@@ -83,8 +84,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _notebook(asked: str | None, folder: str | None) -> Path:
     """Return the notebook to open: a user's own, or one of ours in a folder that may be written to."""
-    if asked is not None and Path(asked).exists():
-        return Path(asked)
+    if asked is not None and os.path.exists(own := user_path(asked, "a notebook")):
+        return own
     home, packaged = _home()
     ours = sorted(home.glob("*.ipynb"))
     asked = asked or _START
@@ -94,7 +95,7 @@ def _notebook(asked: str | None, folder: str | None) -> Path:
         raise ArgumentError(f"there is no notebook {asked!r}: give a file, or one of these: {names}")
     if folder is None and not packaged:
         return chosen[0]
-    into = Path(folder or _FOLDER)
+    into = user_path(folder or _FOLDER, "--folder")
     try:
         into.mkdir(parents=True, exist_ok=True)
         for path in ours:

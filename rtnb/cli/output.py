@@ -1,4 +1,4 @@
-"""The file that a command writes: never over one that is there, unless ``--force`` says so."""
+"""The file that a command writes: an existing one is only replaced with ``--force``."""
 
 from __future__ import annotations
 
@@ -7,33 +7,31 @@ import os
 from pathlib import Path
 
 from ..errors import RecordingError
+from ..paths import check_writable, short, user_path
 
 __all__ = ["add_force", "fresh", "fresh_folder"]
 
 
 def add_force(parser: argparse.ArgumentParser) -> None:
     """Add the option to a command that writes a file."""
-    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+    parser.add_argument("--force", action="store_true", help="replace an existing file")
 
 
 def fresh(out: str | Path, *, force: bool) -> Path:
-    """Return the path if a file may be written there. Found out before any work is done.
+    """Return the path if a file may be written there, checked before any work is done.
 
-    Raises RecordingError: it is there and ``force`` does not allow that, or its folder takes no file.
+    Raises RecordingError if it exists and ``force`` is not set, or if its folder is not writable.
     """
-    path = Path(out)
+    path = user_path(out, "the output")
     if os.path.lexists(path) and not force:
-        raise RecordingError(f"{str(path)!r} is there already: name another, or write over it with --force")
-    folder = path.parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        why = "is no folder" if not folder.is_dir() else "is a folder that you may not write to"
-        raise RecordingError(f"{str(path)!r} cannot be written: {str(folder)!r} {why}")
+        raise RecordingError(f"{short(path)} already exists. Choose another name or use --force")
+    check_writable(path)
     return path
 
 
 def fresh_folder(out: str | Path, *, force: bool) -> Path:
     """Return the path of a folder that is new or empty. Raises RecordingError as `fresh` does."""
-    path = Path(out)
+    path = user_path(out, "the output")
     if not force and path.is_dir() and any(path.iterdir()):
-        raise RecordingError(f"{str(path)!r} has files in it: name another folder, or add --force")
+        raise RecordingError(f"{short(path)} has files in it. Choose another folder or use --force")
     return path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, RecordingError
+from ..paths import user_path
 from .output import add_force, fresh
 from .terminal import tell
 
@@ -54,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
     Raises RtnbError: a file cannot be read or written, or the server not be reached.
     """
     from ..api.connect import connect
-    from ..recordings.writer import named
+    from ..recordings.writer import recording_path
 
-    out = named(fresh(args.out, force=args.force))
+    out = recording_path(fresh(args.out, force=args.force))
     turns = _script(args)
     session = connect(
         args.where,
@@ -75,13 +76,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _keep(session: Session, out: Path, *, audio: str) -> None:
-    """Save and close the session. Where it cannot be saved, its spool stays. Raises RecordingError."""
+    """Save and close the session. If it cannot be saved, its autosave file stays. Raises RecordingError."""
     saved = False
     try:
         path = session.save(out, audio=audio)
         saved = True
     except RecordingError as error:
-        raise RecordingError(f"{error}. What the spool has of it:  rtnb recover OTHER.rtnb") from None
+        raise RecordingError(
+            f"{error}. To save it from the autosave file:  rtnb recover OTHER.rtnb"
+        ) from None
     finally:
         session._close(discard=saved)
     tell(f"Recorded: {path} ({path.stat().st_size / 1000:,.0f} kB, {len(session.log):,} events)")
@@ -96,9 +99,9 @@ def _script(args: argparse.Namespace) -> list[Content]:
     said = list(args.say)
     if args.script:
         try:
-            text = sys.stdin.read() if args.script == "-" else Path(args.script).read_text("utf-8")
+            text = sys.stdin.read() if args.script == "-" else user_path(args.script).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise ArgumentError(f"the script {args.script!r} cannot be read: {error}") from None
+            raise ArgumentError(f"the script {args.script!r:.120} cannot be read: {error}") from None
         said += [line for line in text.splitlines() if line.strip()]
     things: Iterable[object] = (Path(one[1:]) if one.startswith("@") else one for one in said)
     model = models.find(args.model or args.where or models.SEED)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ..errors import RecordingError
+from ..paths import user_path
 from .output import add_force, fresh
 from .terminal import tell
 
@@ -19,31 +20,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "recover",
         help="a recording of what a killed process, or a damaged file, has left",
         description=(
-            "Every live session writes its frames to a spool; one whose process ended first is made a "
-            "recording here, and its spool removed. With one name: the newest spool that has events, to that "
-            "new file. With two: what is whole of the first file, to the second. Without any: all spools, "
-            "into this folder."
+            "Every live session writes its frames to an autosave file. If its process ends first, this "
+            "command makes a recording of the file and removes it. With one name: the newest file that has "
+            "events, to that recording. With two: what is intact of the first file, to the second. Without "
+            "any: all autosave files, into this folder."
         ),
     )
     parser.add_argument("files", nargs="*", metavar="[FILE] OUT.rtnb")
-    parser.add_argument("--list", action="store_true", help="only tell which spools there are")
+    parser.add_argument("--list", action="store_true", help="only list the autosave files")
     add_force(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command and return 0, or 1 where a spool could not be recovered: it stays.
+    """Run the command and return 0, or 1 if an autosave file could not be recovered: it stays.
 
     Raises RecordingError where there is nothing, or what was named cannot be read or written.
     """
-    from ..recordings.autosave import folder, spools
+    from ..recordings.autosave import autosaves, folder
 
     if len(args.files) > 2:
         raise RecordingError("name one file to recover to, or two: what to recover, and where to")
     if len(args.files) == 2:
-        _recover(Path(args.files[0]), fresh(args.files[1], force=args.force))
+        _recover(args.files[0], fresh(args.files[1], force=args.force))
         return 0
-    found = spools()
+    found = autosaves()
     if args.list:
         for path, live in found:
             tell(f"{path}  {path.stat().st_size / 1000:,.0f} kB{'  (its session runs)' if live else ''}")
@@ -61,28 +62,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _new(out: str, *, force: bool) -> Path:
-    """Return where a spool goes. Whoever names a file that is there may mean to repair that one."""
+    """Return the path of the recording. A user who names an existing file may mean to repair it."""
     try:
         return fresh(out, force=force)
     except RecordingError as error:
-        if Path(out).is_file():
+        if user_path(out).is_file():
             raise RecordingError(f"{error}. To repair that file:  rtnb recover {out} REPAIRED.rtnb") from None
         raise
 
 
 def _moved(autosave: Path, out: Path, *, force: bool) -> bool:
-    """Tell whether a spool was made a recording and removed; where not, say why."""
+    """Return whether an autosave file was recovered and removed; if not, print why."""
     try:
         _recover(autosave, fresh(out, force=force))
     except RecordingError as error:
-        tell(f"rtnb: the spool {autosave} stays: {error}", file=sys.stderr)
+        tell(f"rtnb: the autosave file {autosave} stays: {error}", file=sys.stderr)
         return False
     autosave.unlink(missing_ok=True)
     Path(f"{autosave}.lock").unlink(missing_ok=True)
     return True
 
 
-def _recover(source: Path, out: Path) -> None:
+def _recover(source: str | Path, out: Path) -> None:
     from ..recordings.autosave import recover
 
     reader, count = recover(source, out)

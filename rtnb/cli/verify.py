@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from ..recordings.verify import verify
 
     verdict = verify(args.file)
-    tell(f"{args.file}: {verdict.said}")
+    tell(f"{args.file}: {verdict.summary}")
     for fault in verdict.faults:
         tell(f"  {fault}")
     return 1 if verdict.faults else 0

@@ -251,7 +251,9 @@ def test_of_anything(tmp_path):
     )
 
 
-@pytest.mark.parametrize("bad", [None, 7, np.zeros(3), [0.0], ([0.0], "a"), (1, 2), (np.zeros(2), np.ones(2)), object()])
+@pytest.mark.parametrize(
+    "bad", [None, 7, np.zeros(3), [0.0], ([0.0], "a"), (1, 2), (np.zeros(2), np.ones(2)), object()]
+)
 def test_of_other_things_is_refused(bad):
     with pytest.raises(AudioError, match="without a rate"):
         Clip.of(bad)

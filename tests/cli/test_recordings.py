@@ -13,7 +13,7 @@ from rtnb.api.session import Session
 from rtnb.cli import main, record
 from rtnb.errors import RecordingError, TurnTimeout
 from rtnb.recordings import save
-from rtnb.recordings.autosave import Autosave, spools
+from rtnb.recordings.autosave import Autosave, autosaves
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.writer import header, pieces
 from rtnb.server import launcher
@@ -65,7 +65,7 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert main(["verify", "s.rtnb"]) == 0
     assert "s.rtnb: good: " in said(capsys)
     assert main(["diff", "s.rtnb", "s.rtnb"]) == 0
-    assert "The same" in said(capsys)
+    assert "Equal" in said(capsys)
     assert main(["diff", "s.rtnb", "x.rtnb"]) == 1
     assert "turn 0, assistant: 'You said: hello there' | 'Good day.'" in said(capsys)
     assert main(["export", "s.rtnb", "s.txt"]) == 0
@@ -73,7 +73,7 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert main(["scrub", "s.rtnb", "t.rtnb", "--voice", "all", "--text", "all"]) == 0
     out = said(capsys)
     assert out.startswith("t.rtnb was read again: ")
-    assert "taken out: nothing of it is left." in out
+    assert "nothing of it is left." in out
     assert main(["scrub", "s.rtnb", "u.rtnb", "--text", "user"]) == 1
     assert "NOT all of it is gone" in said(capsys)
     (folder / "cut.rtnb").write_bytes((folder / "s.rtnb").read_bytes()[:-20])
@@ -109,17 +109,17 @@ def test_record_keeps_a_conversation_that_ends_early(fake, capsys, monkeypatch, 
     assert main(["record", "s.rtnb", "hello", "and", "never"]) == status
     assert "Recorded: s.rtnb" in said(capsys)
     assert [turn.text_so_far for turn in rtnb.open("s.rtnb").turns] == ["You said: hello"]
-    assert spools() == []
+    assert autosaves() == []
 
 
-def test_record_leaves_the_spool_where_it_cannot_save(fake, capsys, monkeypatch):
+def test_record_leaves_the_autosave_file_if_it_cannot_save(fake, capsys, monkeypatch):
     def full_disk(*_, **__):
         raise RecordingError("no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(Session, "save", full_disk)
         assert main(["record", "s.rtnb", "hello"]) == 1
-    assert "no space left. What the spool has of it:  rtnb recover OTHER.rtnb" in said(capsys)
+    assert "no space left. To save it from the autosave file:  rtnb recover OTHER.rtnb" in said(capsys)
     assert main(["recover", "other.rtnb"]) == 0
     assert [turn.text_so_far for turn in rtnb.open("other.rtnb").turns] == ["You said: hello"]
 
@@ -158,14 +158,14 @@ def test_recover(folder, capsys):
     ("command", "sentence"),
     [
         (["info", "none.rtnb"], "No such file"),
-        (["info", "text.txt"], "is no rtnb recording: it begins with b'hell'"),
-        (["verify", "text.txt"], "is no rtnb recording"),
+        (["info", "text.txt"], "is not an rtnb recording: it starts with b'hell'"),
+        (["verify", "text.txt"], "is not an rtnb recording"),
         (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which holds no hash"),
-        (["recover", "x.jsonl", "y.rtnb"], "What works on it: rtnb info, replay, diff"),
+        (["recover", "x.jsonl", "y.rtnb"], "These commands work on it: rtnb info, replay, diff"),
         (["replay", "x.rtnb", "--speed", "fast"], "--speed is a number above 0"),
         (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
-        (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
-        (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
+        (["scrub", "x.rtnb", "y.rtnb"], "say what to remove"),
+        (["export", "x.rtnb", "y.mp3"], "has an unknown suffix"),
         (["export", "x.rtnb", ""], "name what to export to"),
         (["diff", "x.rtnb", "none.rtnb"], "No such file"),
         (["recover", "none.rtnb", "y.rtnb"], "No such file"),
@@ -200,7 +200,7 @@ def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, co
     there = next(folder / name for name in command[1:] if name.startswith("there."))
     there.write_bytes(b"mine")
     assert main(command) == 1
-    refusal = f"rtnb: '{there.name}' is there already: name another, or write over it with --force"
+    refusal = f"rtnb: '{there.name}' already exists. Choose another name or use --force"
     assert refusal in said(capsys)
     assert there.read_bytes() == b"mine"
     assert main(["recover", "--list"]) == 0
@@ -213,7 +213,7 @@ def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, co
     os.chdir("/")
     missing = ["/no/such/" + name if name == there.name else name for name in command]
     assert main([str(folder / name) if name == "x.rtnb" else name for name in missing]) == 1
-    assert "cannot be written: '/no/such' is no folder" in said(capsys)
+    assert "cannot be written: there is no folder '/no/such'" in said(capsys)
 
 
 def test_whoever_means_to_repair_a_file_is_told_how(folder, capsys):
@@ -222,10 +222,10 @@ def test_whoever_means_to_repair_a_file_is_told_how(folder, capsys):
     assert "To repair that file:  rtnb recover x.rtnb REPAIRED.rtnb\n" in said(capsys)
 
 
-def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
+def test_a_damaged_autosave_file_does_not_hinder_the_others(folder, capsys):
     for _ in range(2):
         Autosave(full().state, Notifier().wait).close(discard=False)
-    place = folder / "home" / "spool"
+    place = folder / "home" / "autosave"
     whole = min(place.glob("*.rtnb"))
     for number, name in enumerate(("bad.rtnb", "bare.rtnb")):
         shutil.copy(whole, place / name)
@@ -236,10 +236,10 @@ def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
     assert main(["recover", "one.rtnb"]) == 0
     out = said(capsys)
     assert out.startswith("one.rtnb: 66 events\n")
-    assert "bare.rtnb stays: 'bare.rtnb': nothing of it is whole" in out
+    assert "bare.rtnb stays: 'bare.rtnb' has no intact event" in out
     assert main(["recover"]) == 1
     out = said(capsys)
-    assert "bad.rtnb stays: 'bad.rtnb' is no rtnb recording" in out
+    assert "bad.rtnb stays: 'bad.rtnb' is not an rtnb recording" in out
     assert len(list(folder.glob("recovered-*.rtnb"))) == 1
     assert sorted(path.name for path in place.iterdir()) == ["bad.rtnb", "bare.rtnb"]
     assert main(["recover", "two.rtnb"]) == 1

@@ -53,7 +53,7 @@ def test_what_cannot_be_done_is_said_in_a_sentence(folder, capsys, command, said
 def test_a_recording_is_never_written_over(folder, capsys):
     before = (folder / "x.rtnb").read_bytes()
     assert main(["report", "x.rtnb", "x.rtnb"]) == 1
-    assert "'x.rtnb' is there already" in capsys.readouterr().err
+    assert "'x.rtnb' already exists" in capsys.readouterr().err
     assert main(["report", "x.rtnb", "x.rtnb", "--force"]) == 1
     assert "'x.rtnb' is no name for a page: let it end in .html" in capsys.readouterr().err
     assert (folder / "x.rtnb").read_bytes() == before
