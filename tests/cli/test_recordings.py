@@ -63,7 +63,7 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert "cached" in told["tokens_by_kind"]
     assert told["disagreements"] == []
     assert main(["verify", "s.rtnb"]) == 0
-    assert "s.rtnb: good: " in said(capsys)
+    assert "s.rtnb: intact: " in said(capsys)
     assert main(["diff", "s.rtnb", "s.rtnb"]) == 0
     assert "Equal" in said(capsys)
     assert main(["diff", "s.rtnb", "x.rtnb"]) == 1
@@ -160,7 +160,7 @@ def test_recover(folder, capsys):
         (["info", "none.rtnb"], "No such file"),
         (["info", "text.txt"], "is not an rtnb recording: it starts with b'hell'"),
         (["verify", "text.txt"], "is not an rtnb recording"),
-        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which holds no hash"),
+        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which has no hash"),
         (["recover", "x.jsonl", "y.rtnb"], "These commands work on it: rtnb info, replay, diff"),
         (["replay", "x.rtnb", "--speed", "fast"], "--speed is a number above 0"),
         (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
@@ -312,4 +312,4 @@ def test_an_item_whose_content_is_no_list_says_nothing(folder, capsys):
 def test_a_folder_is_no_recording(folder, capsys):
     os.mkdir("d.rtnb")
     assert main(["info", "d.rtnb"]) == 1
-    assert "cannot be read" in said(capsys)
+    assert "'d.rtnb' is a directory: expected the path of a file" in said(capsys)

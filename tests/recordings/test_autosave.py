@@ -21,7 +21,7 @@ from rtnb.session.event_loop import Notifier
 
 pytestmark = pytest.mark.slow
 
-# Appends frames of all sizes without end and says, of each count of written frames that it sees, how many are safe.
+# Appends frames of all sizes without end, and prints how many of them were written.
 CHILD = """
 import itertools, sys, time
 from rtnb.recordings.autosave import Autosave

@@ -113,7 +113,7 @@ def test_groups_are_asked_for_one_by_one(tmp_path):
     assert list(reader._frames) == [0, 2]
     path.unlink()
     assert reader.log[1].frame == b'{"n":1}'
-    with pytest.raises(RecordingError, match="cannot be read"):
+    with pytest.raises(RecordingError, match="No such file"):
         reader.log[3000]
 
 

@@ -354,7 +354,9 @@ def test_a_pattern_is_found_where_its_text_came_in_parts(tmp_path):
     proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=r"sec\{?ret"))
     assert b"ret is" not in frames_of(tmp_path / "y.rtnb")
     assert b"sack" not in frames_of(tmp_path / "y.rtnb")
-    told = "the user's voice still speaks what session.input_transcript.delta said: take out that voice too"
+    told = (
+        "the user's voice still speaks the text of session.input_transcript.delta: remove that voice as well"
+    )
     assert proof.left == [told]
     assert scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=r"sec\{?ret", voice="user")).left == []
 
@@ -368,7 +370,7 @@ def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
         cut.write_bytes(cut.read_bytes()[: rtnb.open(cut)._reader.chunks[-1].at])
         proof = scrub(cut, tmp_path / "y.rtnb", ScrubRule(text="all"))
         assert proof.left == []
-        assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} events of it are whole"
+        assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} of its events are intact"
         told = rtnb.open(tmp_path / "y.rtnb").header["end"]
         assert told["why"] == why + proof.problem
         assert "Ossifrage" not in str(told)
@@ -457,7 +459,7 @@ def test_ids_that_look_like_none_stay_as_different_as_they_were(tmp_path):
     path = keep(tmp_path / "x.rtnb", wire)
     before = rtnb.open(path)
     for rule in RULES:
-        told = ["event 121 (something new) may have words for its type"] if rule.text == "all" else []
+        told = ["event 121 (something new) may have words as its type"] if rule.text == "all" else []
         assert scrub(path, tmp_path / "y.rtnb", rule).left == told
         after = rtnb.open(tmp_path / "y.rtnb")
         assert len(after.turns) == len(before.turns)
@@ -701,7 +703,7 @@ def test_a_recording_has_the_tools_as_methods(file, tmp_path):
     assert str(proof).endswith(": nothing of it is left")
     assert any(line.startswith("turn 0, you") for line in recording.diff(rtnb.open(tmp_path / "y.rtnb")))
     assert recording.diff(file) == []
-    with pytest.raises(rtnb.ArgumentError, match="expected a path .str or pathlib.Path., got int"):
+    with pytest.raises(rtnb.ArgumentError, match=r"expected a path \(str or pathlib.Path\), got int"):
         rtnb.open(5)
     assert recording.export(tmp_path / "x.txt") == [tmp_path / "x.txt"]
 
