@@ -13,9 +13,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rtnb import paths
+import rtnb
+from rtnb import model_tables, paths
+from rtnb.cli import main
+from rtnb.engines import weights
 from rtnb.errors import ArgumentError, AudioError, RecordingError
 from rtnb.paths import check_writable, opened, replacing, user_path
+from rtnb.protocol import models
+from rtnb.recordings import autosave
+from rtnb.recordings.autosave import recover
+from rtnb.recordings.verify import verify
+from rtnb.server import launcher, state_files
+from rtnb.session.content import parse_content
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX alone has this")
 
@@ -303,3 +312,92 @@ def test_without_permission(tmp_path):
     tmp_path.chmod(0o500)
     with pytest.raises(RecordingError, match="permission denied"):
         check_writable(tmp_path / "b.txt")
+
+
+# Every public function that takes a path.
+
+
+@pytest.fixture
+def recorded(home):
+    from frames import full
+
+    from rtnb.recordings import save
+    from rtnb.recordings.writer import header, pieces
+
+    state = full().state
+    save(pieces(state.log), header(state, where="a test"), home / "x.rtnb")
+    rtnb.Clip.tone(440, 0.1).write(home / "a.wav")
+    (home / "models.json").write_text('{"models": []}')
+    (home / "model.gguf").touch()
+    return home
+
+
+READERS = {
+    "Clip.read": lambda: rtnb.Clip.read("~/a.wav"),
+    "Clip.of": lambda: rtnb.Clip.of(Path("~/a.wav")),
+    "send": lambda: parse_content([Path("~/a.wav")], models.find(models.SEED)),
+    "open": lambda: rtnb.open("~/x.rtnb"),
+    "replay": lambda: rtnb.replay("~/x.rtnb").close(),
+    "diff": lambda: rtnb.open("~/x.rtnb").diff("~/x.rtnb"),
+    "verify": lambda: verify("~/x.rtnb"),
+    "models.load": lambda: rtnb.models.load("~/models.json"),
+    "rtnb info": lambda: main(["info", "~/x.rtnb"]),
+    "rtnb verify": lambda: main(["verify", "~/x.rtnb"]),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_function_that_reads_a_file_expands_the_home_folder(recorded, name):
+    assert READERS[name]() != 1
+    models.reset()
+
+
+WRITERS = {
+    "out.wav": lambda out: rtnb.Clip.tone(440, 0.1).write(out),
+    "out.jsonl": lambda out: rtnb.open("~/x.rtnb").log.to_jsonl(out),
+    "out.txt": lambda out: rtnb.open("~/x.rtnb").export(out)[0],
+    "items": lambda out: rtnb.open("~/x.rtnb").export(out)[0].parent,
+    "out.html": lambda out: rtnb.open("~/x.rtnb").report(out),
+    "saved.rtnb": lambda out: rtnb.replay("~/x.rtnb").save(out),
+    "live.html": lambda out: rtnb.replay("~/x.rtnb").report(out),
+    "scrubbed.rtnb": lambda out: rtnb.open("~/x.rtnb").scrub(out, voice="all") and Path(out).expanduser(),
+    "recovered.rtnb": lambda out: recover("~/x.rtnb", out) and Path(out).expanduser(),
+    "cli.txt": lambda out: main(["export", "~/x.rtnb", out]) or Path(out).expanduser(),
+    "cli.html": lambda out: main(["report", "~/x.rtnb", out]) or Path(out).expanduser(),
+    "cli.rtnb": lambda out: main(["scrub", "~/x.rtnb", out, "--voice", "all"]) or Path(out).expanduser(),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_function_that_writes_a_file_expands_the_home_folder(recorded, name):
+    assert WRITERS[name](f"~/{name}") == recorded / name
+    assert (recorded / name).exists()
+    assert not list(recorded.rglob("*.part"))
+
+
+@pytest.mark.parametrize("name", [name for name in WRITERS if name != "items"])
+@posix
+def test_a_name_that_is_too_long_is_a_short_sentence_and_leaves_no_file(recorded, name, capsys):
+    out = str(recorded / ("n" * 300 + Path(name).suffix))
+    before = files(recorded)
+    try:
+        words = f"{capsys.readouterr().err}{WRITERS[name](out)}{capsys.readouterr().err}"
+    except (AudioError, RecordingError) as error:
+        words = str(error)
+    assert "cannot be written: the name is too long (30" in words
+    assert "choose a shorter one" in words
+    assert files(recorded) == before
+
+
+def test_every_setting_that_names_a_path_expands_the_home_folder(recorded, monkeypatch):
+    for name in ("RTNB_HOME", "RTNB_CACHE"):
+        monkeypatch.setenv(name, "~/rtnb")
+    monkeypatch.setenv("RTNB_MODELS", "~/models.json")
+    assert autosave.folder() == recorded / "rtnb" / "autosave"
+    assert state_files.home() == recorded / "rtnb" / "servers"
+    assert weights.cache_dir() == recorded / "rtnb" / "weights"
+    assert model_tables.from_environment() == {"models": []}
+    assert launcher._absolute("local,llm=~/model.gguf").endswith(os.path.realpath(recorded / "model.gguf"))
+    monkeypatch.setenv("RTNB_HOME", "a\0b" if sys.platform == "win32" else "https://example.org/home")
+    with pytest.raises(ArgumentError, match=r"^RTNB_HOME: "):
+        autosave.folder()

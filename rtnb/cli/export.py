@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     recording = open(args.file)
     out = user_path(args.out) if args.out else Path()
-    check = fresh if out.suffix and not out.is_dir() else fresh_folder
+    check = fresh if out.suffix and not os.path.isdir(out) else fresh_folder
     written = export(recording, check(out, force=args.force) if args.out else "")
     if recording.problem:
         tell(f"rtnb: {recording.problem}", file=sys.stderr)

@@ -32,6 +32,6 @@ def fresh(out: str | Path, *, force: bool) -> Path:
 def fresh_folder(out: str | Path, *, force: bool) -> Path:
     """Return the path of a folder that is new or empty. Raises RecordingError as `fresh` does."""
     path = user_path(out, "the output")
-    if not force and path.is_dir() and any(path.iterdir()):
+    if not force and os.path.isdir(path) and any(path.iterdir()):
         raise RecordingError(f"{short(path)} has files in it. Choose another folder or use --force")
     return path

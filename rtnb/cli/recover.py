@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _new(out: str, *, force: bool) -> Path:
     try:
         return fresh(out, force=force)
     except RecordingError as error:
-        if user_path(out).is_file():
+        if os.path.isfile(user_path(out)):
             raise RecordingError(f"{error}. To repair that file:  rtnb recover {out} REPAIRED.rtnb") from None
         raise
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,7 @@ def moonshine(setting: str = "") -> _Moonshine:
         return _Moonshine(*(weights.path(name) for name in names))
     folder = user_path(setting, "asr=moonshine", EngineError)
     files = [folder / n for n in ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")]
-    absent = [f.name for f in files if not f.is_file()]
+    absent = [f.name for f in files if not os.path.isfile(f)]
     if absent:
         raise EngineError(f"the folder {folder} of the recogniser lacks {', '.join(absent)}")
     return _Moonshine(*files)

@@ -108,7 +108,7 @@ def export(recording: RecordingView, out: str | os.PathLike[str]) -> list[Path]:
         content = _stereo(mix(recording.log))
         with replacing(out) as file:
             file.write(content)
-    elif not suffix or out.is_dir():
+    elif not suffix or os.path.isdir(out):
         return _write_items(recording, out)
     else:
         raise RecordingError(

@@ -1,3 +1,4 @@
+import array
 import copy
 import itertools
 import math
@@ -249,6 +250,42 @@ def test_of_anything(tmp_path):
         == Clip.of((clip.samples, 16_000), 8_000).rate
         == 8_000
     )
+
+
+@pytest.mark.parametrize(
+    "rate", [16_000, np.int32(16_000), np.uint16(16_000), 16_000.0, np.float32(16_000), np.array(16_000)]
+)
+@pytest.mark.parametrize("shape", ["array", "list", "stereo", "array.array"])
+def test_a_pair_is_taken_in_either_order(rate, shape):
+    clip = noise(rate=16_000)
+    samples = {
+        "array": clip.samples,
+        "list": clip.samples.tolist(),
+        "stereo": np.stack([clip.samples] * 2),
+        "array.array": array.array("f", clip.samples),
+    }[shape]
+    assert Clip.of((samples, rate)) == Clip.of((rate, samples)) == Clip.of([rate, samples]) == clip
+    assert Clip.of((rate, samples), 8_000) == Clip.of((samples, rate), rate=8_000) == clip.resample(8_000)
+
+
+@given(st.integers(-(10**7), 10**7) | st.floats() | st.booleans(), st.booleans())
+def test_any_number_beside_an_array_is_a_rate_or_refused(rate, first):
+    samples = np.zeros(20, np.int16)
+    pair = (rate, samples) if first else (samples, rate)
+    valid = not isinstance(rate, bool) and rate == rate and rate % 1 == 0 and 1 <= rate <= 768_000
+    if valid:
+        assert Clip.of(pair).rate == rate
+        return
+    with pytest.raises(AudioError, match="rate must be a whole number of Hz"):
+        Clip.of(pair)
+
+
+def test_a_pair_of_two_numbers_is_ambiguous_unless_the_rate_is_given():
+    with pytest.raises(AudioError, match=r"got \(24000, 16000\) without a rate"):
+        Clip.of((24_000, 16_000))
+    assert len(Clip.of((0.5, 0.25), 100)) == 2
+    with pytest.raises(AudioError, match="a Clip has its own rate"):
+        Clip.of((noise(), 24_000))
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,12 @@
+import base64
 import functools
 import io
 import os
 import struct
 import sys
+import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import av
 import numpy as np
@@ -332,6 +335,143 @@ def test_files_that_cannot_be_opened(tmp_path):
     for bad in (None, 7, [1, 2], object()):
         with pytest.raises(AudioError, match="path, bytes or an open binary file"):
             decode(bad)
+
+
+def fresh(data=None):
+    return io.BytesIO(by_soundfile("WAV", "PCM_16") if data is None else data)
+
+
+def test_what_is_wrong_with_an_open_file_is_named(tmp_path):
+    at_end = fresh()
+    at_end.read()
+    with pytest.raises(AudioError, match=r"^the open file is at its end: call seek\(0\) before reading$"):
+        decode(at_end)
+    at_end.seek(0)
+    assert decode(at_end)[0].size == 12_000
+    beyond = fresh()
+    beyond.seek(10**9)
+    with pytest.raises(AudioError, match="at its end"):
+        decode(beyond)
+    within = fresh()
+    within.seek(100)
+    with pytest.raises(
+        AudioError, match=r"^the open file, read from byte 100 \(its start is at seek\(0\)\), is "
+    ):
+        decode(within)
+    with pytest.raises(AudioError, match=r"is empty \(0 bytes\)"):
+        decode(fresh(b""))
+    path = tmp_path / "a.wav"
+    path.write_bytes(by_soundfile("WAV", "PCM_16"))
+    with open(path, encoding="latin-1") as file, pytest.raises(AudioError, match="in text mode"):
+        decode(file)
+    with open(path, "ab") as file, pytest.raises(AudioError, match="was not opened for reading"):
+        decode(file)
+    file = open(path, "rb")  # noqa: SIM115
+    file.close()
+    with pytest.raises(AudioError, match="is closed: open it again"):
+        decode(file)
+
+
+class Stream(io.RawIOBase):
+    """A stream that can be read once, as from a pipe."""
+
+    def __init__(self, data):
+        self._data = io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        return self._data.readinto(buffer)
+
+
+def test_a_stream_is_read_once():
+    stream = Stream(by_soundfile("WAV", "PCM_16"))
+    assert decode(stream)[0].size == 12_000
+    with pytest.raises(AudioError, match="returned no data: it is empty, or a stream that was read before"):
+        decode(stream)
+
+
+class Odd:
+    def __init__(self, value):
+        self._value = value
+
+    def read(self):
+        return self._value
+
+
+async def nothing():
+    return b""
+
+
+@pytest.mark.parametrize("make", [lambda: None, lambda: 5, list, nothing])
+def test_read_that_returns_no_bytes_is_refused(make):
+    with pytest.raises(AudioError, match=r"read\(\) of the open file must return bytes; got "):
+        decode(Odd(make()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no named pipes like this")
+def test_a_pipe_in_the_file_system_is_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    data = by_soundfile("WAV", "PCM_16")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+    writer.start()
+    assert decode(tmp_path / "pipe")[0].size == 12_000
+    writer.join()
+
+
+def test_a_data_uri_is_read():
+    data = by_soundfile("WAV", "PCM_16")
+    text = base64.b64encode(data).decode()
+    for uri in (
+        f"data:audio/wav;base64,{text}",
+        f"DATA:audio/x-wav;codecs=1;BASE64,{text}",
+        f"data:;base64,{text[:100]}\n{text[100:]}",
+        f"data:audio/wav;base64,{quote(text)}",
+        f"data:audio/wav,{quote(data)}",
+    ):
+        assert decode(uri)[0].size == 12_000
+        assert Clip.of(uri, 8_000).rate == 8_000
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("data:audio/wav;base64," + "A" * 1_000_000, "the data: URI is not a sound file"),
+        (
+            "data:audio/wav;base64," + "!" * 1_000_000,
+            "the data: URI (1,000,022 characters) has invalid base64",
+        ),
+        ("data:audio/wav;base64,", "the data: URI is empty"),
+    ],
+    ids=range(3),
+)
+def test_a_bad_data_uri_is_refused_in_a_short_sentence(uri, words):
+    with pytest.raises(AudioError) as caught:
+        decode(uri)
+    assert words in str(caught.value)
+    assert len(str(caught.value)) <= 300
+
+
+def test_a_data_uri_has_a_size_limit(monkeypatch):
+    monkeypatch.setattr("rtnb.audio.files._MAX_DATA_URI", 1000)
+    with pytest.raises(
+        AudioError, match=r"has 2,022 characters and may have 1,000: write the audio to a file"
+    ):
+        decode("data:audio/wav;base64," + "A" * 2000)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["A" * 1_000_000, "UklGR" + "A" * 1_000_000, "x/" * 500_000, "a\0" * 500_000, "s3://" + "a" * 10**6],
+)
+def test_an_error_is_never_as_long_as_the_input(source):
+    with pytest.raises(AudioError) as caught:
+        decode(source)
+    assert len(str(caught.value)) <= 300
+    with pytest.raises(AudioError) as caught:
+        Clip.tone(440, 0.1).write(source + ".wav")
+    assert len(str(caught.value)) <= 300
 
 
 @pytest.mark.skipif(
