@@ -179,7 +179,7 @@ def _opened(source: Source) -> Iterator[tuple[_UnnamedFile, str]]:
     elif isinstance(source, (str, os.PathLike)):
         path = user_path(source, "a sound file", AudioError)
         with opened(path, AudioError) as file:
-            yield _UnnamedFile(file if file.seekable() else io.BytesIO(file.read())), short_path(path)
+            yield _UnnamedFile(file if file.seekable() else io.BytesIO(_read_all(file)[0])), short_path(path)
     elif hasattr(source, "read"):
         data, name = _read_all(source)
         yield _UnnamedFile(io.BytesIO(data)), name

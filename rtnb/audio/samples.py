@@ -102,8 +102,8 @@ def as_number(value: Any, what: str, low: float = -math.inf, high: float = math.
 
 
 def short(value: Any) -> str:
-    """Return ``repr(value)`` in at most 60 characters, for error texts."""
-    text = repr(value)
+    """Return ``repr(value)`` in one line of at most 60 characters, for error texts."""
+    text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:59] + "…"
 
 

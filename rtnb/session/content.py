@@ -12,7 +12,7 @@ from typing import Any
 from ..audio import Clip, Codec
 from ..audio.samples import as_pair
 from ..errors import ArgumentError
-from ..paths import user_path
+from ..paths import short, user_path
 from ..protocol.events import Event
 from ..protocol.models import Model
 
@@ -94,7 +94,7 @@ def _from_path(path: Path) -> Content:
         try:
             picture = _picture(path.read_bytes())
         except OSError as error:
-            raise ArgumentError(f"{path} cannot be read: {error.strerror}") from None
+            raise ArgumentError(f"{short(path)} cannot be read: {error.strerror}") from None
         if picture is None:
             raise ArgumentError(f"{path} is no PNG or JPEG, though it is named like one")
         return picture

@@ -119,7 +119,7 @@ def test_pictures_go_only_where_they_can():
         ([0.5, 0.25], "not float"),
         ([{"text": "x"}], "not dict"),
         ([object()], "send takes text, a Clip, a path (pathlib.Path), an array, a picture, or a list"),
-        ([Path("nowhere.png")], "nowhere.png cannot be read: No such file"),
+        ([Path("nowhere.png")], "'nowhere.png' cannot be read: No such file"),
     ],
     ids=range(13),
 )
