@@ -55,7 +55,9 @@ class SessionView:
         """Every frame, both directions: to filter, search, count, and look at."""
         state = self.state
         about = {"where": self.endpoint, "engine": self.engine, "billed": self.billed, "model": self.model}
-        return Events(state.log, state=lambda: state, about=about | {"stated_model": state.requested_model})
+        return Events(
+            state.log, state=lambda: state, about=about | {"requested_model": state.requested_model}
+        )
 
     @property
     def conversation(self) -> Conversation:

@@ -221,7 +221,7 @@ class TurnView:
         about = {"engine": self.engine, "billed": self.billed, "model": self.model}
         rows = state.log.rows(turn=self.number)
         return Events(
-            state.log, rows, state=lambda: state, about=about | {"stated_model": state.requested_model}
+            state.log, rows, state=lambda: state, about=about | {"requested_model": state.requested_model}
         )
 
     def _brief(self, note: str = "") -> str:

@@ -13,7 +13,7 @@ from ..errors import ArgumentError, ConnectionLost
 from ..notebook.display import install, progress_line
 from ..protocol import models
 from ..protocol.events import Event
-from ..recordings.autosave import Autosave, wanted
+from ..recordings.autosave import Autosave, autosave_mode
 from ..recordings.recording import Recording
 from ..session import event_loop
 from ..session.async_session import AsyncSession
@@ -148,7 +148,7 @@ def connect(
         "response_format": response_format,
         "session": session,
     }
-    saving = wanted(autosave)
+    saving = autosave_mode(autosave)
     Budget.allowed(budget)
     if engine is not None and not isinstance(engine, str):
         raise ArgumentError(f"engine: expected a str such as 'local', got {type(engine).__name__}")

@@ -165,8 +165,9 @@ class Session(SessionView):
         Raises ArgumentError for another ``audio`` or file name extension, RecordingError if the file
         cannot be written.
         """
-        from ..recordings.writer import header, pieces, save
+        from ..recordings.writer import header, pieces, recording_path, save
 
+        path = recording_path(path)
         core = self._core
         head = header(
             core.state,
@@ -176,7 +177,7 @@ class Session(SessionView):
             problem=core.problem,
         )
         save(pieces(core.state.log), head, path, audio=audio)
-        return Path(path)
+        return path
 
     def report(
         self, out: str | os.PathLike[str], *, title: str = "", audio: bool = True, max_mb: float = 25.0

@@ -1,4 +1,4 @@
-"""Sound: clips, PCM16 and G.711, files, resampling, peaks, and the static view of a clip."""
+"""Audio: clips, PCM16 and G.711, files, resampling, peaks, and the static view of a clip."""
 
 from rtnb.audio.clip import Clip
 from rtnb.audio.codecs import Codec, wire_format

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import AudioError, RtnbError, WeightsError
+from ..paths import check_writable, user_path
 from .output import Subparsers, Transcript, add_connection_options, connection, echo, echo_json
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ def _pace(text: str) -> float:
 def _demo(args: argparse.Namespace) -> int:
     """Run the demo; the status is 1 if there is no spoken answer."""
     from ..audio import Clip, sample_clips
-    from ..audio.speech_activity import voice
+    from ..audio.speech_activity import speech_bounds
 
     transcript = Transcript(sys.stderr if args.json else sys.stdout)
-    file = _writable(Path(args.out))
+    file = _writable(args.out)
     clip = Clip.read(args.file) if args.file else sample_clips.read(sample_clips.names()[0])
-    speech = voice(clip)
+    speech = speech_bounds(clip)
     if speech is None:
         raise AudioError(f"{args.file!r} is silent: expected speech")
     silence = max(_LEAST_SILENCE, speech.longest_pause + _MARGIN)
@@ -108,20 +109,13 @@ def _demo(args: argparse.Namespace) -> int:
     return 0
 
 
-def _writable(path: Path) -> Path:
+def _writable(out: str) -> Path:
     """Return the path if a sound file can be written there. Called before any work is done."""
     from ..audio.files import format_of
 
+    path = user_path(out, "the answer", AudioError)
     format_of(path)
-    new = not path.exists()
-    try:
-        path.open("ab").close()
-    except OSError as error:
-        raise AudioError(
-            f"the answer cannot be written to {str(path)!r}: {error.strerror or error}"
-        ) from None
-    if new:
-        path.unlink()
+    check_writable(path, AudioError)
     return path
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from ..errors import RecordingError
+from ..paths import check_writable, short, user_path
 from ..redaction import clean_text, plain
 
 if TYPE_CHECKING:
@@ -98,21 +99,18 @@ def new_file(out: str | Path, *, force: bool) -> Path:
 
     Raises RecordingError: it exists and ``force`` is not set, or its folder cannot be written to.
     """
-    path = Path(out)
+    path = user_path(out, "the output")
     if os.path.lexists(path) and not force:
-        raise RecordingError(f"{str(path)!r} already exists. Choose another name or use --force")
-    folder = path.parent
-    if not (folder.is_dir() and os.access(folder, os.W_OK)):
-        why = "is not a folder" if not folder.is_dir() else "is not writable"
-        raise RecordingError(f"{str(path)!r} cannot be written: {str(folder)!r} {why}")
+        raise RecordingError(f"{short(path)} already exists. Choose another name or use --force")
+    check_writable(path)
     return path
 
 
 def new_folder(out: str | Path, *, force: bool) -> Path:
     """Return the path of a folder that is new or empty. Raises RecordingError as `new_file` does."""
-    path = Path(out)
-    if not force and path.is_dir() and any(path.iterdir()):
-        raise RecordingError(f"{str(path)!r} is not empty. Choose another folder or use --force")
+    path = user_path(out, "the output")
+    if not force and os.path.isdir(path) and any(path.iterdir()):
+        raise RecordingError(f"{short(path)} is not empty. Choose another folder or use --force")
     return path
 
 

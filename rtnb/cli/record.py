@@ -55,9 +55,9 @@ def add_record(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 def _record(args: argparse.Namespace) -> int:
     """Record a conversation; the status is 1 if a turn failed."""
     from ..api.connect import connect
-    from ..recordings.writer import named
+    from ..recordings.writer import recording_path
 
-    out = named(new_file(args.out, force=args.force))
+    out = recording_path(new_file(args.out, force=args.force))
     turns = _script(args)
     session = connect(**connection(args), modalities=args.modalities)
     try:
@@ -174,14 +174,14 @@ def add_recover(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 def _recover(args: argparse.Namespace) -> int:
     """Recover; the status is 1 if an autosave could not be recovered and stays."""
-    from ..recordings.autosave import folder, spools
+    from ..recordings.autosave import autosaves, folder
 
     if len(args.files) > 2:
         raise RecordingError(f"expected at most two names, [FILE] OUT.rtnb, got {len(args.files)}")
     if len(args.files) == 2:
         _write_undamaged(Path(args.files[0]), new_file(args.files[1], force=args.force))
         return 0
-    found = spools()
+    found = autosaves()
     if args.list:
         for path, live in found:
             size = f"{path.stat().st_size / 1000:,.0f} kB"

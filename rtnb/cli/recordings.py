@@ -134,7 +134,7 @@ def _verify(args: argparse.Namespace) -> int:
     from ..recordings.verify import verify
 
     result = verify(args.file)
-    echo(f"{args.file}: {result.said}")
+    echo(f"{args.file}: {result.summary}")
     for fault in result.faults:
         echo(f"  {fault}")
     return 1 if result.faults else 0

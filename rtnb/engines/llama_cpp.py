@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import EngineError, MissingPackageError
+from ..paths import user_path
 from . import prompting, tool_calling, weights
 from .base import Call, TextPiece
 from .chat_stream import StreamThread, answer_pieces, arguments_text, tool_fields
@@ -311,7 +312,7 @@ def llama(setting: str = "") -> _Llama:
     """
     threads = _threads()
     if setting:
-        path = Path(setting).expanduser()
+        path = user_path(setting, "llm=llama", EngineError)
         return _Llama(
             path, _CONTEXT_OWN, threads, path.stem, f"{path.name}, a model of your choice, on llama.cpp (MIT)"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..paths import user_path
 from . import weights
 from .base import Samples
 from .onnx import session
@@ -119,9 +121,9 @@ def moonshine(setting: str = "") -> _Moonshine:
     if not setting:
         names = ("moonshine-encoder", "moonshine-decoder", "moonshine-tokenizer")
         return _Moonshine(*(weights.path(name) for name in names))
-    folder = Path(setting).expanduser()
+    folder = user_path(setting, "asr=moonshine", EngineError)
     files = [folder / n for n in ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")]
-    missing = [f.name for f in files if not f.is_file()]
+    missing = [f.name for f in files if not os.path.isfile(f)]
     if missing:
         raise EngineError(f"the recognizer's folder {folder} has no {', '.join(missing)}")
     return _Moonshine(*files)

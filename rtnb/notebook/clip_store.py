@@ -16,6 +16,7 @@ from typing import Any
 from ..audio import Clip
 from ..errors import ArgumentError, AudioError
 from ..formatting import duration, peak_level
+from ..paths import user_path
 from ..render.audio_player import player_html, waveform_html
 from ..render.style import STYLE
 
@@ -106,7 +107,9 @@ class ClipStore:
         self._base = base
         self._known = notebook is not None
         self._fixed = folder is not None
-        self.folder = base / folder if folder is not None else base / f"{stem}{_SUFFIX}"
+        self.folder = (
+            base / user_path(folder, "--folder") if folder is not None else base / f"{stem}{_SUFFIX}"
+        )
 
     def find(self, name: str, *, rate: int) -> StoredClip | None:
         """Return the clip called ``name`` at ``rate`` Hz, or None.

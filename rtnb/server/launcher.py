@@ -205,8 +205,9 @@ def _absolute(spec: str | None) -> str:
     name, options = parse_spec(spec)
     for key, value in options.items():
         part, colon, setting = value.partition(":")
-        if colon and "://" not in value and Path(setting).is_file():
-            options[key] = f"{part}:{Path(setting).resolve()}"
+        path = os.path.expanduser(setting)
+        if colon and "://" not in value and os.path.isfile(path):
+            options[key] = f"{part}:{os.path.realpath(path)}"
     return normalize(",".join([name, *(f"{key}={value}" for key, value in options.items())]))
 
 

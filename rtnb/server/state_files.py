@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from .._version import __version__
 from ..errors import EngineError
+from ..paths import user_path
 
 __all__ = [
     "PACKAGE",
@@ -75,7 +76,7 @@ def home() -> Path:
     """Return the folder of state files, in ``RTNB_HOME`` or the user's cache; it may not exist yet."""
     chosen = os.environ.get("RTNB_HOME", "").strip()
     if chosen:
-        return Path(chosen).expanduser() / "servers"
+        return user_path(chosen, "RTNB_HOME", EngineError) / "servers"
     from platformdirs import user_cache_path
 
     return user_cache_path("rtnb", appauthor=False) / "servers"

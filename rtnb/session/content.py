@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 
 from ..audio import Clip, Codec
+from ..audio.samples import as_pair
 from ..errors import ArgumentError
+from ..paths import short, user_path
 from ..protocol.changes import Content as ItemContent
 from ..protocol.changes import ItemData
 from ..protocol.log_storage import Sound
@@ -39,8 +41,8 @@ def parse_content(things: Iterable[Any], model: Model) -> list[Content]:
     """Return ``things`` as text, clips and pictures, in order; lists are flattened.
 
     A str is text, never a path; the name of an existing sound or picture file is refused. A ``Path`` or bytes
-    are a sound or picture file; a numpy array is audio at 24 kHz, an ``(array, rate)`` pair audio at that
-    rate; a recorder is its clip, by ``__clip__``.
+    are a sound or picture file; a numpy array is audio at 24 kHz, an ``(array, rate)`` or ``(rate, array)``
+    pair audio at that rate; a recorder is its clip, by ``__clip__``.
 
     Raises ArgumentError for anything else, for no content at all, and for a picture if the model takes none;
     AudioError for audio that cannot be read.
@@ -78,8 +80,9 @@ def _contents(thing: Any) -> list[Content]:
         return [_from_bytes(bytes(thing))]
     if hasattr(thing, "__array__"):
         return _contents(Clip(thing, _ARRAY_RATE)) if not _is_picture(thing) else [_from_pillow(thing)]
-    if isinstance(thing, tuple) and len(thing) == 2 and hasattr(thing[0], "__array__"):
-        return _contents(Clip(thing[0], thing[1]))
+    array_first = isinstance(thing, tuple) and len(thing) == 2 and hasattr(thing[0], "__array__")
+    if as_pair(thing) is not None or (array_first and not isinstance(thing[0], Clip)):
+        return _contents(Clip.of(thing))
     if _is_picture(thing):
         return [_from_pillow(thing)]
     if isinstance(thing, (list, tuple)):
@@ -91,11 +94,12 @@ def _contents(thing: Any) -> list[Content]:
 
 
 def _from_path(path: Path) -> Content:
+    path = user_path(path, "a file to send")
     if path.suffix.lower() in (".png", ".jpg", ".jpeg"):
         try:
             picture = _picture(path.read_bytes())
         except OSError as error:
-            raise ArgumentError(f"cannot read {path}: {error.strerror}") from None
+            raise ArgumentError(f"{short(path)} cannot be read: {error.strerror}") from None
         if picture is None:
             raise ArgumentError(f"{path} is not a PNG or JPEG file, although its name says so")
         return picture

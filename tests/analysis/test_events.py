@@ -529,15 +529,18 @@ def test_json_lines_open_as_a_recording(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"{", "it is no JSON"),
-        (b"[]", "it is no JSON object"),
-        (b"{}", "its direction is 'client' or 'server', not None"),
-        (b'{"direction":"client","event":{}}', "its 't' is a number of seconds, not None"),
-        (b'{"direction":"client","t":0,"wall":"x","event":{}}', "its 'wall' is a number of seconds, not 'x'"),
-        (b'{"direction":"client","t":true,"wall":0,"event":{}}', "its 't' is a number"),
-        (b'{"direction":"client","t":1e300,"wall":0,"event":{}}', "its 't' is a number"),
+        (b"{", "it is not JSON"),
+        (b"[]", "it is not a JSON object"),
+        (b"{}", "its direction must be 'client' or 'server'; got None"),
+        (b'{"direction":"client","event":{}}', "its 't' must be a number of seconds; got None"),
+        (
+            b'{"direction":"client","t":0,"wall":"x","event":{}}',
+            "its 'wall' must be a number of seconds; got 'x'",
+        ),
+        (b'{"direction":"client","t":true,"wall":0,"event":{}}', "its 't' must be a number"),
+        (b'{"direction":"client","t":1e300,"wall":0,"event":{}}', "its 't' must be a number"),
         (b'{"direction":"client","t":0,"wall":0}', "it has no event"),
-        (b'{"direction":"client","t":0,"wall":0,"base64":"?"}', "its base64 is damaged"),
+        (b'{"direction":"client","t":0,"wall":0,"base64":"?"}', "its base64 is invalid"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, line, said):
@@ -552,7 +555,7 @@ def test_files_that_are_no_lines(tmp_path):
     with pytest.raises(RecordingError, match="No such file"):
         rtnb.open(tmp_path / "none.jsonl")
     (tmp_path / "empty.jsonl").write_bytes(b"\n\n")
-    with pytest.raises(RecordingError, match="holds no event"):
+    with pytest.raises(RecordingError, match="has no event"):
         rtnb.open(tmp_path / "empty.jsonl")
     with pytest.raises(RecordingError, match="cannot be written"):
         events_of(full().state).to_jsonl(tmp_path / "no" / "such" / "x.jsonl")

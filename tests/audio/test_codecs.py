@@ -72,7 +72,7 @@ def test_loud_audio_is_limited():
 
 
 def test_half_a_sample_is_refused():
-    with pytest.raises(AudioError, match="3 bytes came"):
+    with pytest.raises(AudioError, match="got 3 bytes"):
         from_pcm16(b"abc")
 
 
@@ -168,14 +168,14 @@ def test_wire_formats(fmt, kind, rate, per_second):
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ({}, "type is audio/pcm, audio/pcmu or audio/pcma; got None"),
+        ({}, "must be audio/pcm, audio/pcmu or audio/pcma; got None"),
         ({"type": "audio/opus"}, "got 'audio/opus'"),
         ({"type": []}, "got []"),
         ({"type": "audio/pcm", "rate": "24000"}, "rate of audio/pcm must be"),
         ({"type": "audio/pcm", "rate": 0}, "rate of audio/pcm must be"),
         ({"type": "audio/pcmu", "rate": 16000}, "always 8000 Hz; got rate 16000"),
-        ("pcm16", "is an object such as"),
-        (None, "is an object such as"),
+        ("pcm16", "must be an object such as"),
+        (None, "must be an object such as"),
     ],
 )
 def test_other_formats_are_refused(bad, words):

@@ -92,4 +92,4 @@ def test_an_ascii_terminal_is_not_an_error():
         timeout=60,
     )
     assert ran.returncode == 1
-    assert ran.stderr.startswith("rtnb: there is no file")
+    assert ran.stderr.startswith("rtnb: No such file")

@@ -15,7 +15,7 @@ from rtnb.api.session import Session
 from rtnb.cli import main, record
 from rtnb.errors import RecordingError, TurnTimeout
 from rtnb.recordings import save, scrub
-from rtnb.recordings.autosave import Autosave, spools
+from rtnb.recordings.autosave import Autosave, autosaves
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import ScrubReport
 from rtnb.recordings.writer import header, pieces
@@ -66,9 +66,9 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert "cached" in out["tokens_by_kind"]
     assert out["inconsistent_usage"] == []
     assert main(["verify", "s.rtnb"]) == 0
-    assert "s.rtnb: good: " in said(capsys)
+    assert "s.rtnb: intact: " in said(capsys)
     assert main(["diff", "s.rtnb", "s.rtnb"]) == 0
-    assert "The same" in said(capsys)
+    assert "Equal" in said(capsys)
     assert main(["diff", "s.rtnb", "x.rtnb"]) == 1
     assert "turn 0, assistant: 'You said: hello there' | 'Good day.'" in said(capsys)
     assert main(["export", "s.rtnb", "s.txt"]) == 0
@@ -112,7 +112,7 @@ def test_record_keeps_a_conversation_that_ends_early(fake, capsys, monkeypatch, 
     assert main(["record", "s.rtnb", "hello", "and", "never"]) == status
     assert "Recorded: s.rtnb" in said(capsys)
     assert [turn.text_so_far for turn in rtnb.open("s.rtnb").turns] == ["You said: hello"]
-    assert spools() == []
+    assert autosaves() == []
 
 
 def test_record_leaves_the_autosave_if_it_cannot_save(fake, capsys, monkeypatch):
@@ -161,17 +161,17 @@ def test_recover(folder, capsys):
     ("command", "sentence"),
     [
         (["info", "none.rtnb"], "No such file"),
-        (["info", "text.txt"], "is no rtnb recording: it begins with b'hell'"),
-        (["verify", "text.txt"], "is no rtnb recording"),
-        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which holds no hash"),
-        (["recover", "x.jsonl", "y.rtnb"], "What works on it: rtnb info, replay, diff"),
+        (["info", "text.txt"], "is not an rtnb recording: it starts with b'hell'"),
+        (["verify", "text.txt"], "is not an rtnb recording"),
+        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which has no hash"),
+        (["recover", "x.jsonl", "y.rtnb"], "These commands work on it: rtnb info, replay, diff"),
         (
             ["replay", "x.rtnb", "--speed", "fast"],
             "--speed must be a number greater than 0, or max",
         ),
         (["replay", "x.rtnb", "--speed", "0"], "speed: expected a number above 0"),
-        (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
-        (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
+        (["scrub", "x.rtnb", "y.rtnb"], "say what to remove"),
+        (["export", "x.rtnb", "y.mp3"], "has an unknown suffix"),
         (["export", "x.rtnb", ""], "name what to export to"),
         (["diff", "x.rtnb", "none.rtnb"], "No such file"),
         (["recover", "none.rtnb", "y.rtnb"], "No such file"),
@@ -219,7 +219,7 @@ def test_no_file_is_overwritten_without_force(folder, capsys, monkeypatch, comma
     os.chdir("/")
     missing = ["/no/such/" + name if name == there.name else name for name in command]
     assert main([str(folder / name) if name == "x.rtnb" else name for name in missing]) == 1
-    assert "cannot be written: '/no/such' is not a folder" in said(capsys)
+    assert "cannot be written: there is no folder '/no/such'" in said(capsys)
 
 
 def test_the_error_says_how_to_repair_a_file(folder, capsys):
@@ -231,7 +231,7 @@ def test_the_error_says_how_to_repair_a_file(folder, capsys):
 def test_an_unusable_autosave_does_not_block_the_others(folder, capsys):
     for _ in range(2):
         Autosave(full().state, Notifier().wait).close(discard=False)
-    place = folder / "home" / "spool"
+    place = folder / "home" / "autosave"
     whole = min(place.glob("*.rtnb"))
     for number, name in enumerate(("bad.rtnb", "bare.rtnb")):
         shutil.copy(whole, place / name)
@@ -242,10 +242,10 @@ def test_an_unusable_autosave_does_not_block_the_others(folder, capsys):
     assert main(["recover", "one.rtnb"]) == 0
     out = said(capsys)
     assert out.startswith("one.rtnb: 66 events\n")
-    assert "bare.rtnb stays: 'bare.rtnb': nothing of it is whole" in out
+    assert "bare.rtnb stays: 'bare.rtnb' has no intact event" in out
     assert main(["recover"]) == 1
     out = said(capsys)
-    assert "bad.rtnb stays: 'bad.rtnb' is no rtnb recording" in out
+    assert "bad.rtnb stays: 'bad.rtnb' is not an rtnb recording" in out
     assert len(list(folder.glob("recovered-*.rtnb"))) == 1
     assert sorted(path.name for path in place.iterdir()) == ["bad.rtnb", "bare.rtnb"]
     assert main(["recover", "two.rtnb"]) == 1
@@ -401,4 +401,4 @@ def test_an_item_whose_content_is_not_a_list_prints_nothing(folder, capsys):
 def test_a_folder_is_not_a_recording(folder, capsys):
     os.mkdir("d.rtnb")
     assert main(["info", "d.rtnb"]) == 1
-    assert "cannot be read" in said(capsys)
+    assert "'d.rtnb' is a directory: expected the path of a file" in said(capsys)

@@ -55,5 +55,5 @@ def test_a_recording_is_never_overwritten(folder, capsys):
     assert main(["report", "x.rtnb", "x.rtnb"]) == 1
     assert "'x.rtnb' already exists" in capsys.readouterr().err
     assert main(["report", "x.rtnb", "x.rtnb", "--force"]) == 1
-    assert "'x.rtnb' is no name for a page: let it end in .html" in capsys.readouterr().err
+    assert "the name of a report must end in .html; got 'x.rtnb'" in capsys.readouterr().err
     assert (folder / "x.rtnb").read_bytes() == before

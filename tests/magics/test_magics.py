@@ -167,7 +167,7 @@ def test_without_a_page_and_without_a_stored_clip(shell, capsys):
         ("%%audio a --loud", "--loud"),
         ("%%audio a --max soon", "--max"),
         ("%%audio a --rate 11025", "--rate"),
-        ("%%audio a --from nowhere.wav", "there is no file"),
+        ("%%audio a --from nowhere.wav", "No such file"),
         ("%%audio a --from x.wav --say", "exclude each other"),
         ("%%audio a --voice marin", "--voice needs --say"),
         ("%%audio a 'open", "no closing quotation"),

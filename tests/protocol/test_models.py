@@ -202,7 +202,7 @@ def test_a_file_and_the_environment(own, tmp_path, monkeypatch):
         ),
         (5, "a table of models: expected a dict or a path to a JSON file, got int"),
         ("nowhere.json", r"cannot read nowhere\.json"),
-        ("a\0b", "cannot read"),
+        ("a\0b", "contains a NUL character"),
         (".", "cannot read"),
     ],
 )

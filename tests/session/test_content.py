@@ -119,7 +119,7 @@ def test_pictures_go_only_where_they_can():
         ([0.5, 0.25], "got float"),
         ([{"text": "x"}], "got dict"),
         ([object()], "send: expected a text, a Clip, a path (pathlib.Path), an array, a picture, or a list"),
-        ([Path("nowhere.png")], "cannot read nowhere.png: No such file"),
+        ([Path("nowhere.png")], "'nowhere.png' cannot be read: No such file"),
     ],
     ids=range(13),
 )
@@ -166,3 +166,15 @@ def test_what_holds_a_clip_is_its_clip() -> None:
             return Clip.tone(300, 0.5)
 
     assert parse_content([Holder()], models.find(models.SEED)) == [Clip.tone(300, 0.5)]
+
+
+@pytest.mark.parametrize("rate", [16_000, np.int64(16_000), 16_000.0])
+def test_a_pair_is_sound_in_either_order(rate):
+    samples = np.full(1600, 0.25, np.float32)
+    for pair in ((samples, rate), (rate, samples), [rate, samples], (samples.tolist(), rate)):
+        [clip] = parse_content([pair], SEED)
+        assert clip == Clip(samples, 16_000)
+    with pytest.raises(AudioError, match="a Clip has its own rate"):
+        parse_content([(Clip(samples, 16_000), rate)], SEED)
+    first, text = parse_content([(Clip(samples, 16_000), "What is this?")], SEED)
+    assert (first.rate, text) == (16_000, "What is this?")
