@@ -615,7 +615,7 @@ async def test_wrong_arguments_are_sentences(bench: Bench) -> None:
     for work, words in (
         (session.update(model="x"), "pass model= to rtnb.connect"),
         (session.update(voices="x"), "did you mean 'voice'"),
-        (session.speak(rtnb.Clip.tone(300, 0.5)), "turn_detection='server_vad'"),
+        (session.speak(rtnb.Clip.tone(300, 0.5)), 'turn_detection="server_vad"'),
         (session.speak(3), "a clip is made of"),
     ):
         with pytest.raises(ValueError, match=words):
