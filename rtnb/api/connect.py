@@ -171,7 +171,9 @@ def connect(
         custom = Endpoint(
             "a custom transport", "", model or models.SEED, billed=False, requested_model=model or ""
         )
-        return event_loop.run(_open(lambda: _as_dialled(transport), custom, options, timeout, saving, budget))
+        return event_loop.run(
+            _open(lambda: _already_open(transport), custom, options, timeout, saving, budget)
+        )
     target = _embedded(engine, model) if endpoint is None else resolve(endpoint, model=model, api_key=api_key)
 
     async def dial() -> Transport:
@@ -182,7 +184,7 @@ def connect(
     return event_loop.run(_open(dial, target, options, timeout, saving, budget))
 
 
-async def _as_dialled(transport: Transport) -> Transport:
+async def _already_open(transport: Transport) -> Transport:
     return transport
 
 

@@ -193,10 +193,10 @@ def test_refused_before_anything_is_opened() -> None:
     assert "sk-secret" not in str(refused.value)
     with pytest.raises(rtnb.ArgumentError, match="send, recv and close, got int"):
         rtnb.connect(5)
-    with pytest.raises(rtnb.ArgumentError, match="engine must be a str"):
+    with pytest.raises(rtnb.ArgumentError, match="engine: expected a str"):
         rtnb.connect(engine=5)
     for timeout in (0, -1, "soon", None, float("nan")):
-        with pytest.raises(rtnb.ArgumentError, match="timeout must be a number of seconds"):
+        with pytest.raises(rtnb.ArgumentError, match="timeout: expected a number of seconds"):
             rtnb.connect(engine="fake", timeout=timeout)
     with pytest.raises(rtnb.AuthError, match="OPENAI_API_KEY"):
         rtnb.connect("gpt-realtime-2.1")

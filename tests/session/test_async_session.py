@@ -581,7 +581,7 @@ async def test_a_connection_that_breaks_fails_the_turn() -> None:
 
 
 async def test_a_server_that_says_nothing_is_given_up() -> None:
-    with pytest.raises(ConnectionLost, match=r"no session\.created"):
+    with pytest.raises(ConnectionLost, match=r"did not open the session"):
         await AsyncSession(await scripted()).open(timeout=0.05)
 
 
@@ -612,8 +612,8 @@ async def test_wrong_arguments_are_sentences(bench: Bench) -> None:
     for work, words in (
         (session.update(model="x"), "pass model= to rtnb.connect"),
         (session.update(voices="x"), "did you mean 'voice'"),
-        (session.speak(rtnb.Clip.tone(300, 0.5)), "turn_detection='server_vad'"),
-        (session.speak(3), "expected a path, bytes, an open file"),
+        (session.speak(rtnb.Clip.tone(300, 0.5)), 'turn_detection="server_vad"'),
+        (session.speak(3), "a clip is made of"),
     ):
         with pytest.raises(ValueError, match=words):
             await work
