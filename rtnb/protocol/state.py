@@ -128,7 +128,7 @@ class SessionState:
         try:
             found: list[Any] = list(dialects.read(event, direction))
         except Unreadable as error:
-            found, problem = [], f"{clean_name(event['type']):.80} cannot be read: {clean_text(str(error))}"
+            found, problem = [], f"{clean_name(event['type']):.80} cannot be read: {error}"
         id = event.get("event_id")
         cut = _cut(found[0], frame) if found else None
         return _Read(event["type"], id if isinstance(id, str) else "", found, problem, cut)
@@ -181,7 +181,7 @@ class SessionState:
 
     def _note(self, index: int, problem: str | None) -> None:
         if problem is not None:
-            self.problems.append((index, problem))
+            self.problems.append((index, clean_text(problem)))
 
     @property
     def session(self) -> Event:

@@ -32,6 +32,9 @@ _CANCEL_SECONDS = 1.5
 """How long the server has to end a cancelled response; Ctrl-C waits a little longer than this."""
 
 
+_CLOSE_SECONDS = 1.0
+"""How soon a server that refuses a session closes the connection."""
+
 _AGAIN_SECONDS = 1.0
 """How long a response may take to start after that of a cancelled request has ended."""
 
@@ -213,7 +216,9 @@ class TurnFlow:
         turn = turn or self.queue.get(number)
         if turn is None:
             if not culprit:
-                self._pending.refuse_only(error)
+                # Before the session is open, the close frame that follows explains the error better.
+                wait = 0.0 if self._state.session else _CLOSE_SECONDS
+                self._loop.call_later(wait, self._pending.refuse_only, error)
         elif turn.phase is not Phase.CANCELLING and not self._state.turns.all[turn.number].active:
             self.finish(turn, "fail", turn.input_error)
 

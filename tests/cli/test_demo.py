@@ -16,6 +16,7 @@ from rtnb.api import connect as connect_module
 from rtnb.cli import demo, main
 from rtnb.engines import weights
 from rtnb.errors import WeightsError
+from rtnb.protocol.changes import InputCommitted, ResponseStarted
 from rtnb.server import launcher
 
 ROOT = Path(__file__).parents[2]
@@ -168,20 +169,20 @@ class LateServer:
         self.listeners.append(listener)
         return lambda: self.listeners.remove(listener)
 
-    def say(self, kind):
+    def say(self, change):
         for listener in list(self.listeners):
-            listener({"type": kind}, 0)
-            self.last = kind
+            listener(change, 0)
+            self.last = change
 
     def speak(self, clip, speed):
-        self.say("input_audio_buffer.committed")
-        threading.Timer(0.3, self.say, ["response.created"]).start()
+        self.say(InputCommitted("item_u"))
+        threading.Timer(0.3, self.say, [ResponseStarted("resp_1")]).start()
 
 
 def test_a_response_that_is_created_late_is_waited_for():
     session = LateServer()
     assert demo._speak(session, Clip.tone(300, 0.1), 1.0) == []
-    assert session.last == "response.created"
+    assert isinstance(session.last, ResponseStarted)
 
 
 def refused(capsys, *arguments, status=1):

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from rtnb import errors
 from rtnb.analysis.turn import TurnView, service_error
 from rtnb.endpoints.endpoint import resolve
-from rtnb.protocol.log import Log
+from rtnb.protocol.changes import ErrorData
 from rtnb.protocol.models import Model
+from rtnb.protocol.state import SessionState
 from rtnb.protocol.usage import Usage
 from rtnb.redaction import clean_name, clean_text, plain
 from rtnb.session.connection import close_error
@@ -106,13 +107,13 @@ def test_errors(text: str) -> None:
         :-1
     ]
     made = [error for error in made if isinstance(error, errors.RtnbError)]
-    made += [service_error({"message": text, "code": text}), service_error({"code": text})]
+    made += [service_error(ErrorData(text, code=text)), service_error(ErrorData(code=text))]
     made += [errors.MissingPackageError(text, text, text), FieldError("value", text, text, text)]
-    log = Log()
+    state = SessionState()
     frame = orjson.dumps({"type": "error", "error": {"message": plain(text), "code": plain(text)}})
-    log.append(frame, "server", "error", mono_ns=1, wall_ns=1)
+    state.append(frame, "server", mono_ns=1, wall_ns=1)
     made += [
-        close_error(errors.ConnectionLost(text, code=code, reason=text), log)
+        close_error(errors.ConnectionLost(text, code=code, reason=text), state)
         for code in (3000, 4000, 1001, 1006)
     ]
     for error in made:

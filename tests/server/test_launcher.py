@@ -53,7 +53,7 @@ def test_the_command_exits_without_clients():
     [
         (["--engine", "fake", "--port", "70000"], "--port must be from 0 to 65535, got 70000"),
         (["--engine", "fake", "--idle", "0"], "--idle must be a number of seconds greater than 0, got 0"),
-        (["--engine", "fake", "--host", "0.0.0.0"], "opens only to this machine"),
+        (["--engine", "fake", "--host", "0.0.0.0"], "listens only on this machine"),
         (["--engine", "nonsense"], "unknown engine 'nonsense'"),
     ],
 )

@@ -613,7 +613,7 @@ async def test_wrong_arguments_are_sentences(bench: Bench) -> None:
         (session.update(model="x"), "pass model= to rtnb.connect"),
         (session.update(voices="x"), "did you mean 'voice'"),
         (session.speak(rtnb.Clip.tone(300, 0.5)), 'turn_detection="server_vad"'),
-        (session.speak(3), "a clip is made of"),
+        (session.speak(3), "expected a path, bytes, an open file"),
     ):
         with pytest.raises(ValueError, match=words):
             await work

@@ -150,7 +150,7 @@ def test_sound_that_cannot_be_read(thing):
 
 def test_a_directory_named_like_a_picture(tmp_path):
     (tmp_path / "p.png").mkdir()
-    with pytest.raises(ArgumentError, match="cannot read"):
+    with pytest.raises(ArgumentError, match="cannot be read"):
         parse_content([tmp_path / "p.png"], NEWER)
 
 
