@@ -1,4 +1,4 @@
-"""rtnb, the notebook bench for realtime speech models.
+"""rtnb, a Jupyter toolkit for realtime speech models.
 
 ::
 
@@ -8,7 +8,7 @@
     turn = s.send("Describe the sea in one sentence.")
     turn.text, turn.audio, turn.usage, turn.cost, turn.latency
 
-Importing rtnb is cheap: each name is loaded when it is first used.
+Importing rtnb is fast: each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ __all__ = [
 
 
 def load_ipython_extension(ipython: Any) -> None:
-    """Load the magics: ``%load_ext rtnb`` gives ``%%audio`` and ``%%say``."""
+    """Load the magics ``%%audio`` and ``%%say``, on ``%load_ext rtnb``."""
     import_module(".magics", __name__).load(ipython)
 
 

@@ -3,31 +3,34 @@
 ::
 
     RtnbError
-    ├── AudioError (ValueError)           a sound that cannot be read, written or converted
+    ├── AudioError (ValueError)           audio that cannot be read, written or converted
     │   └── MicrophoneError               the page has no microphone, or may not use it
     ├── ArgumentError (ValueError)        a request that cannot be met; nothing was sent
     ├── MissingPackageError (ImportError) an optional package is absent; the text has the install command
     ├── EngineError                       the embedded engine
     │   └── WeightsError                  its weights are absent, damaged or unreachable
-    ├── AuthError                         no key, or a key that was refused
+    ├── AuthError                         no API key, or one that was refused
     ├── ProtocolError
     │   ├── LocalProtocolError            this side broke the protocol; nothing was sent
     │   └── RemoteProtocolError           the other side broke the protocol
     ├── ServiceError                      the service answered with an error (type, code, param)
-    ├── ConnectionLost                    the network or the other side went away (code, reason)
-    │   └── ReplayError                   what was sent, or not sent, is not what was recorded
-    ├── RecordingError (ValueError)       a file that is no recording, is damaged, cut, or newer than rtnb
+    ├── ConnectionLost                    the connection ended (code, reason)
+    │   └── ReplayError                   the client's frames differ from the recorded ones
+    ├── RecordingError (ValueError)       a file that is not a recording, is damaged, cut, or newer than rtnb
     ├── SessionClosed                     the session was closed before the call
-    ├── BudgetError                       what the session may use is used up; nothing was sent
+    ├── BudgetError                       the session's budget is used up; nothing was sent
     └── TurnTimeout (TimeoutError)        the wait ended before the turn did
 
-``BudgetWarning`` (UserWarning) is what is said before ``BudgetError``.
+``BudgetWarning`` (UserWarning) is issued before the budget is used up.
 
-Blame is in the type: you, they, or the network. A text says what came, what is allowed and what to do next,
-and never holds a key.
+The type says who is at fault: the caller, the other side, or the network. The text says what was given, what
+is expected and what to do next. It never contains a key or a control code. All errors can be pickled.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 __all__ = [
     "ArgumentError",
@@ -53,9 +56,9 @@ __all__ = [
 
 
 class RtnbError(Exception):
-    """The root of all errors that rtnb raises on purpose.
+    """The base class of all errors that rtnb raises on purpose.
 
-    Keys in its text are overwritten, since a message may quote an argument, and a key may be given in any.
+    Its text may quote an argument or a service, so keys in it are overwritten and control codes replaced.
     """
 
     def __init__(self, *args: object) -> None:
@@ -65,31 +68,35 @@ class RtnbError(Exception):
 
 
 class AudioError(RtnbError, ValueError):
-    """A sound cannot be read, written or converted."""
+    """Audio cannot be read, written or converted."""
 
 
 class MicrophoneError(AudioError):
-    """The page has no microphone or may not use it, or no page is there to record."""
+    """The page has no microphone or may not use it, or there is no page to record in."""
 
 
 class ArgumentError(RtnbError, ValueError):
-    """A request cannot be met as it was made. Nothing was sent."""
+    """An argument is invalid, or the request cannot be met. Nothing was sent."""
 
 
 class MissingPackageError(RtnbError, ImportError):
     """An optional package is not installed.
 
-    ``package`` is what to import, ``extra`` the rtnb extra that brings it.
+    ``package`` is the module to import, ``extra`` the rtnb extra that installs it.
     """
 
     def __init__(self, package: str, what: str, extra: str) -> None:
         super().__init__(f"{what} needs the package {package!r}: run  pip install 'rtnb[{extra}]'")
         self.package = package
         self.extra = extra
+        self._what = what
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.package, self._what, self.extra), vars(self)
 
 
 class EngineError(RtnbError):
-    """The embedded engine cannot do what was asked."""
+    """The embedded engine failed or does not support a request."""
 
 
 class WeightsError(EngineError):
@@ -97,7 +104,7 @@ class WeightsError(EngineError):
 
 
 class AuthError(RtnbError):
-    """No key was given, or the service refused it. The key itself is never in the text."""
+    """No API key was given, or the service refused it. The text never contains the key."""
 
 
 class ProtocolError(RtnbError):
@@ -105,17 +112,17 @@ class ProtocolError(RtnbError):
 
 
 class LocalProtocolError(ProtocolError):
-    """This side was about to break the protocol. Nothing was sent."""
+    """The client was about to break the protocol. Nothing was sent."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The other side sent something that the protocol does not allow."""
+    """The server sent something that the protocol does not allow."""
 
 
 class ServiceError(RtnbError):
     """The service answered with an error.
 
-    ``type``, ``code`` and ``param`` are the service's own words, or None where it gave none.
+    ``type``, ``code`` and ``param`` are as the service sent them, or None where it sent none.
     """
 
     def __init__(
@@ -128,7 +135,7 @@ class ServiceError(RtnbError):
 
 
 class ConnectionLost(RtnbError):
-    """The connection ended. ``code`` and ``reason`` are those of the WebSocket close, if there was one."""
+    """The connection ended. ``code`` and ``reason`` are those of the WebSocket close frame, if any."""
 
     def __init__(self, message: str, *, code: int | None = None, reason: str = "") -> None:
         super().__init__(message)
@@ -137,11 +144,11 @@ class ConnectionLost(RtnbError):
 
 
 class ReplayError(ConnectionLost):
-    """A replay cannot go on: what was sent is not what was recorded, or the recording ends here."""
+    """A replay cannot continue: what was sent is not what was recorded, or the recording ends here."""
 
 
 class RecordingError(RtnbError, ValueError):
-    """A file is no recording, is damaged or cut, comes from a newer rtnb, or cannot be written."""
+    """A file is not a recording, is damaged or cut, comes from a newer rtnb, or cannot be written."""
 
 
 class SessionClosed(RtnbError):
@@ -149,12 +156,24 @@ class SessionClosed(RtnbError):
 
 
 class BudgetError(RtnbError):
-    """What the session may use is used up: no response begins until ``s.budget`` is raised or lifted."""
+    """The session's budget is used up: no response starts until ``s.budget`` is raised or set to None."""
 
 
 class BudgetWarning(UserWarning):
-    """A session's budget is near its end, or cannot be held."""
+    """A session's budget is nearly used up, or cannot be enforced exactly."""
 
 
 class TurnTimeout(RtnbError, TimeoutError):
-    """The wait for a turn ended before the turn did. The turn goes on."""
+    """The wait for a turn ended before the turn did. The turn continues."""
+
+
+def not_copyable(message: str) -> Callable[..., NoReturn]:
+    """Return a ``__reduce_ex__`` that raises TypeError, for an object that holds a connection or a key.
+
+    ``pickle``, ``copy.copy`` and ``copy.deepcopy`` all call it.
+    """
+
+    def __reduce_ex__(self: object, protocol: object) -> NoReturn:
+        raise TypeError(message)
+
+    return __reduce_ex__

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -20,6 +19,7 @@ import orjson
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from .errors import ArgumentError
+from .paths import user_path
 from .structs import FieldError, check
 
 __all__ = ["VARIABLE", "from_environment", "read"]
@@ -91,13 +91,14 @@ def read(table: str | os.PathLike[str] | Mapping[str, Any], name: str = "") -> d
     if isinstance(table, Mapping):
         name, given = name or "the table", dict(table)
     elif isinstance(table, (str, os.PathLike)):
-        name = name or Path(table).name
+        path = user_path(table, "a table of models")
+        name = name or path.name or str(path)
         try:
-            given = orjson.loads(Path(table).read_bytes())
+            given = orjson.loads(path.read_bytes())
         except orjson.JSONDecodeError as error:
             raise ArgumentError(f"{name} is not JSON: {error}") from None
-        except (OSError, ValueError) as error:
-            raise ArgumentError(f"cannot read {name}: {getattr(error, 'strerror', None) or error}") from None
+        except OSError as error:
+            raise ArgumentError(f"cannot read {name:.200}: {error.strerror or error}") from None
     else:
         raise ArgumentError(
             f"a table of models: expected a dict or a path to a JSON file, got {type(table).__name__}"

@@ -1,8 +1,11 @@
-"""Keys in frames: found, and made unreadable without moving a byte.
+"""Redaction: overwrite API keys in frames and text, and neutralize control codes in text.
 
 Frames hold no headers, so a key gets into one only by mistake: in a URL, in an error's text, in a tool's
-output, or as the ephemeral secret of a session. What is redacted keeps its length, so that every place in the
-frame stays where it was.
+output, or as the ephemeral secret of a session. A redacted key keeps its length, so that all offsets in the
+frame stay valid.
+
+Text from a user, a model or a service passes through ``clean_text`` (or ``clean_name``, for one line) before
+it is put into a repr, an error, a log message or a terminal.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ __all__ = [
     "MARK",
     "clean",
     "clean_html",
+    "clean_name",
     "clean_text",
     "known_keys",
     "plain",
@@ -29,31 +33,31 @@ __all__ = [
 ]
 
 _VARIABLES = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "RTNB_LLM_API_KEY", "RTNB_SERVE_KEY")
-_given: set[str] = set()
+_remembered: set[str] = set()
 
 
 def remember(key: str) -> None:
-    """Know a key from now on; "" is none."""
+    """Redact a key from now on; "" is ignored."""
     if key:
-        _given.add(key)
+        _remembered.add(key)
 
 
 def known_keys() -> list[str]:
-    """Return the keys of the environment, and those that were given to a connection."""
+    """Return the keys in the environment and those passed to ``remember``."""
     variables = {os.environ.get(name, "").strip() for name in _VARIABLES}
-    return [*_given.union(variables - {""})]
+    return [*_remembered.union(variables - {""})]
 
 
 MARK = b"*"
-"""What a key's bytes become."""
+"""Replaces each byte of a key."""
 
-_LEAST_KNOWN = 8  # a shorter "key" would be found in any text
+_MIN_KNOWN = 8  # a shorter "key" would be found in any text
 
-# Each shape with its hint: bytes that any match contains. Looking for the hints first is many times quicker
-# than the expression, and nearly all frames hold none of them. Each begins with plain bytes, which the
-# expression is searched by, and looks back from there at what must, or must not, stand before them.
+# Each shape with its hint: bytes that any match contains. Looking for the hints first is many times faster
+# than the expression, and nearly all frames contain none of them. Each expression starts with literal bytes,
+# by which it is searched, and looks back from there at what must, or must not, precede them.
 _VALUE = rb"""([^\s"'\\&,;<>{}]{8,})"""
-# With a digit, and that early: words of plain text have none, and nothing is looked through again and again.
+# With a digit within 200 bytes: plain words have none, and the limit keeps the search linear.
 _ODD = rb"""((?=[^\s"'\\&,;<>{}]{0,200}\d)[^\s"'\\&,;<>{}]{8,})"""
 _IS = rb"""[\\"']*\s*[:=]\s*[\\"']*"""
 _GAP = rb"(?:\s|%20|\+)+"
@@ -63,12 +67,12 @@ _FIELD_OR_TEXT = rb"(?:" + _OPENS + _WHOLE + rb"|" + _IS + _ODD + rb")"
 
 
 def _after(word: bytes, *before: bytes) -> bytes:
-    """Return the expression of a word that stands behind one of these, or behind one and a joint."""
+    """Return an expression for ``word`` after one of ``before``, joined directly or by "-", "_" or " "."""
     ways = (rb"(?<=%b%b%b)" % (one, joint, word) for one in before for joint in (rb"", rb"[-_ ]"))
     return word + rb"(?:" + rb"|".join(ways) + rb")"
 
 
-# In lower case, whatever the case of the text is.
+# Searched in the text in lower case.
 _NAMED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"bearer", (rb"bearer(?<!\wbearer)" + _GAP + _ODD,)),
     (
@@ -105,7 +109,7 @@ _NAMED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     ),
     (b"sig=", (rb"sig=(?<=[?&]sig=)" + _VALUE,)),
 )
-# As they are written.
+# Searched in the text as it is.
 _SHAPED: tuple[tuple[bytes, tuple[bytes, ...]], ...] = (
     (b"sk-", (rb"sk-(?<!\wsk-)[A-Za-z0-9_-]{12,}",)),
     (b"ek_", (rb"ek_(?<!\wek_)[A-Za-z0-9_-]{12,}",)),
@@ -128,13 +132,13 @@ _NAMES, _SHAPES = _compiled(_NAMED), _compiled(_SHAPED)
 
 
 def secrets(data: bytes, known: Iterable[str] = ()) -> list[tuple[int, int]]:
-    """Return where keys stand in ``data``: (start, end), in order, none overlapping.
+    """Return the positions of keys in ``data`` as (start, end), in order and without overlap.
 
-    ``known`` are keys by their value, found wherever they stand; shorter ones than 8 signs are passed over.
+    ``known`` are literal keys to find anywhere; those shorter than 8 characters are ignored.
     """
     found: list[tuple[int, int]] = []
     for value in known:
-        for key in _spellings(value.strip()) if len(value.strip()) >= _LEAST_KNOWN else ():
+        for key in _spellings(value.strip()) if len(value.strip()) >= _MIN_KNOWN else ():
             at = data.find(key)
             while at >= 0:
                 found.append((at, at + len(key)))
@@ -147,7 +151,7 @@ def secrets(data: bytes, known: Iterable[str] = ()) -> list[tuple[int, int]]:
 
 @lru_cache(64)
 def _spellings(key: str) -> tuple[bytes, ...]:
-    """Return a key as text, JSON and addresses may have it."""
+    """Return a key as it is written in text, JSON and URLs."""
     texts = {key, key.replace("/", r"\/"), quote(key), quote(key, safe=""), quote_plus(key)}
     return tuple(text.encode() for text in texts)
 
@@ -170,7 +174,7 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def redact(data: bytes, known: Iterable[str] = ()) -> tuple[bytes, list[tuple[int, int]]]:
-    """Return ``data`` with its keys overwritten by ``MARK``, byte for byte as long, and where they stood."""
+    """Return ``data`` with each byte of its keys replaced by ``MARK``, and the positions of the keys."""
     spans = secrets(data, known)
     if not spans:
         return data, spans
@@ -180,8 +184,19 @@ def redact(data: bytes, known: Iterable[str] = ()) -> tuple[bytes, list[tuple[in
     return bytes(marked), spans
 
 
-_CONTROLS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd") | {ord(sign): sign for sign in "\n\t"}
-_LEAST = 8  # what is shorter is overwritten only where it stands beside what gives it away
+_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{''.join(map(chr, _BIDI))}]")
+"""What changes how the text around it is shown: C0 and C1 codes (but for newlines and tabs), bidirectional
+marks, embeddings, overrides and isolates, and lone surrogates, which cannot be encoded."""
+_MIN_LENGTH = 8  # a shorter key is overwritten only where the name of a field shows that it is one
+
+
+def plain(text: str) -> str:
+    """Return a text with U+FFFD in place of each control code, bidirectional control and lone surrogate.
+
+    Newlines and tabs stay.
+    """
+    return _CONTROLS.sub("\ufffd", text.replace("\r\n", "\n"))
 
 
 def clean(frame: bytes) -> bytes:
@@ -190,13 +205,13 @@ def clean(frame: bytes) -> bytes:
 
 
 def clean_text(text: str) -> str:
-    """Return what somebody wrote or said with its keys overwritten."""
-    return clean(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+    """Return a text from a user, a model or a service as it may be shown: ``plain``, its keys overwritten."""
+    return clean(plain(text).encode()).decode()
 
 
-def plain(text: str) -> str:
-    """Return a text with a sign in the place of each control code (C0, C1), but for newlines and tabs."""
-    return text.replace("\r\n", "\n").translate(_CONTROLS)
+def clean_name(name: str) -> str:
+    """Return a name, such as a model's or an event type, as ``clean_text`` on one line."""
+    return " ".join(clean_text(name).split())
 
 
 _QUOTES = (escape('"'), str(markup('"')))
@@ -204,16 +219,16 @@ _QUOTES = (escape('"'), str(markup('"')))
 
 
 def clean_html(page: str) -> str:
-    """Return HTML with the keys overwritten that stand in its text, also where they came in many pieces.
+    """Return HTML with the keys in its text overwritten, including keys that arrived in several deltas.
 
-    A key may be spread over deltas, none of which shows it, and stand behind quotes that are escaped here.
-    One that may be a word as well is overwritten behind such a quote, and elsewhere taken for that word.
+    A key may follow quotes that are escaped in HTML, so keys are searched in the unescaped text. A key
+    without a digit may also be an ordinary word: it is overwritten only after an escaped quote.
     """
     known = known_keys()
-    plain = unescape(page).encode("utf-8", "replace")
-    found = {plain[start:end].decode("utf-8", "replace") for start, end in secrets(plain, known)}
+    text = unescape(page).encode("utf-8", "replace")
+    found = {text[start:end].decode("utf-8", "replace") for start, end in secrets(text, known)}
     for key in sorted(found, key=len, reverse=True):
-        if len(key) >= _LEAST:
+        if len(key) >= _MIN_LENGTH:
             sure = key in known or any(map(str.isdigit, key))
             for before in ("",) if sure else _QUOTES:
                 for form in {key, escape(key), str(markup(key))}:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta, Struct, UnsetType
 
+from .redaction import clean_text
+
 __all__ = ["FieldError", "Option", "check", "fields", "is_struct", "options", "origin_of"]
 
 T = TypeVar("T")
@@ -40,8 +42,8 @@ class FieldError(Exception):
     """A value that does not match its type.
 
     ``expected`` describes the type, such as "a number from 0.25 to 1.5". ``allowed`` are the strings that an
-    enumeration has, or the names that an object with an unknown field has. ``limit`` is the bound that
-    ``value``, or its length, is beyond. ``description`` is the type's own, where it has one.
+    enumeration has, or the field names of an object with an unknown field. ``limit`` is the bound that
+    ``value``, or its length, violates. ``description`` is that of the type, if it has one.
     """
 
     reason: Reason
@@ -53,14 +55,14 @@ class FieldError(Exception):
     description: str = ""
 
     def __str__(self) -> str:
-        return f"{self.path}: expected {self.expected}, got {self.value!r:.80}"
+        return clean_text(f"{self.path}: expected {self.expected}, got {self.value!r:.80}")
 
 
 def check(type: type[T], value: Any, path: str = "") -> T:
-    """Return ``value``, as parsed from JSON, as a ``type``; ``path`` is where it stands.
+    """Return ``value``, as parsed from JSON, as a ``type``; ``path`` is its place, for the error.
 
     Raises:
-        FieldError: It is not one.
+        FieldError: It is not valid.
     """
     try:
         return msgspec.convert(value, type)
@@ -70,7 +72,7 @@ def check(type: type[T], value: Any, path: str = "") -> T:
 
 @cache
 def fields(struct: type[Struct]) -> dict[str, Any]:
-    """Return the fields of a struct, with their types; a tag is one of them."""
+    """Return the fields of a struct with their types, including its tag."""
     tag = struct.__struct_config__
     hints = get_type_hints(struct, include_extras=True)
     own = {name: hints[name] for name in struct.__struct_fields__}
@@ -78,7 +80,7 @@ def fields(struct: type[Struct]) -> dict[str, Any]:
 
 
 def options(hint: Any, meta: Meta = _NO_META) -> Iterator[Option]:
-    """Yield the types of a union, or the only one; the marker of an absent field is not one."""
+    """Yield the members of a union, or the type itself, without the marker of an absent field."""
     origin, args = origin_of(hint), get_args(hint)
     if origin is Annotated:
         yield from options(args[0], args[-1])
@@ -90,17 +92,17 @@ def options(hint: Any, meta: Meta = _NO_META) -> Iterator[Option]:
 
 
 def origin_of(hint: Any) -> Any:
-    """Return ``list`` of ``list[int]`` and ``Literal`` of any Literal; None of a plain type."""
+    """Return ``list`` for ``list[int]``, ``Literal`` for any Literal, and None for a plain type."""
     return get_origin(hint)
 
 
 def is_struct(hint: Any) -> bool:
-    """Report whether a type is a struct."""
+    """Return whether a type is a struct."""
     return isinstance(hint, type) and issubclass(hint, Struct)
 
 
 def _inner(here: list[Option], step: str, value: Any) -> list[Option]:
-    """Return the types of what stands in a field, at an index, or ("...") at any key."""
+    """Return the types of a field, of an index, or ("...") of any key."""
     found: list[Option] = []
     for hint, meta in here:
         args: tuple[Any, ...] = get_args(hint)
@@ -118,7 +120,7 @@ def _tag_field(struct: type[Struct]) -> str:
 
 
 def _tagged(here: list[Option], value: Any) -> list[dict[str, Any]]:
-    """Return the fields of each struct that ``value`` may be: of that with its tag, where it has one."""
+    """Return the fields of each struct that ``value`` may be: only of that with its tag, if it has one."""
     structs = [hint for hint, _ in here if is_struct(hint)]
     given = value if isinstance(value, dict) else {}
     same = [one for one in structs if given.get(_tag_field(one), ...) == one.__struct_config__.tag]
@@ -141,7 +143,7 @@ def _first_misfit(values: Iterable[tuple[str, Any]], hint: Any) -> tuple[str, An
 
 def _explained(message: str, type: Any, value: Any, path: str) -> FieldError:
     match = _PLACE.fullmatch(message)
-    said, of_key, place = match.groups() if match else (message, None, "")
+    reason, of_key, place = match.groups() if match else (message, None, "")
     here, parent = list(options(type)), ""
     for name, index in _STEP.findall(place):
         inner = _inner(here, name or index, value)
@@ -160,19 +162,19 @@ def _explained(message: str, type: Any, value: Any, path: str) -> FieldError:
         hint = _of_map(here, 0)
         value, here = _first_misfit(((key, key) for key in value), hint)[1], list(options(hint))
     error = FieldError("other", path, value, _described(here), description=_description(here))
-    return _with_reason(error, said, here, parent or path, bool(of_key))
+    return _with_reason(error, reason, here, parent or path, bool(of_key))
 
 
-def _with_reason(error: FieldError, said: str, here: list[Option], parent: str, of_key: bool) -> FieldError:
+def _with_reason(error: FieldError, text: str, here: list[Option], parent: str, of_key: bool) -> FieldError:
     error.allowed = tuple(word for hint, _ in here for word in get_args(hint) if origin_of(hint) is Literal)
-    if said.startswith("Object "):
-        error.reason = "missing" if "missing" in said else "unknown"
-        name = said[said.index("`") + 1 : said.rindex("`")]
+    if text.startswith("Object "):
+        error.reason = "missing" if "missing" in text else "unknown"
+        name = text[text.index("`") + 1 : text.rindex("`")]
         error.allowed = tuple(field for names in _tagged(here, error.value) for field in names)
         error.path, error.value = f"{error.path}.{name}".lstrip("."), name
-    elif said.startswith("Invalid "):
+    elif text.startswith("Invalid "):
         error.reason = "value"
-    elif limit := _LIMIT.fullmatch(said):
+    elif limit := _LIMIT.fullmatch(text):
         kind, of_length, sign, number = limit.groups()
         most = "least" if sign == ">=" else "most"
         error.limit = float(number) if kind == "float" else int(number)
@@ -184,7 +186,7 @@ def _with_reason(error: FieldError, said: str, here: list[Option], parent: str, 
             error.value, error.expected = len(error.value), f"at {most} {error.limit} members"
     elif of_key:
         error.reason, error.expected = "key", "strings as names"
-    elif "got `" in said and " of length " not in said:
+    elif "got `" in text and " of length " not in text:
         error.reason = "type"
     return error
 

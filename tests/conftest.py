@@ -20,7 +20,7 @@ _SETTINGS = ("RTNB_ENGINE", "RTNB_LLM", "RTNB_ASR", "RTNB_TTS", "RTNB_VAD", "RTN
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the user's keys and settings from every test, and leave no spools behind."""
+    """Hide the user's keys and settings from every test, and leave no autosave files behind."""
     monkeypatch.setenv("RTNB_AUTOSAVE", "0")
     for name in (*_KEYS, *_SETTINGS):
         monkeypatch.delenv(name, raising=False)

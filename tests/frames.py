@@ -35,7 +35,7 @@ class Wire:
         event = {"type": type, **fields}
         frame = orjson.dumps(event)
         self.frames.append((frame, direction, self.now))
-        event, turn = self.state.append(frame, direction, mono_ns=self.now * MS, wall_ns=WALL + self.now * MS)
+        turn = self.state.append(frame, direction, mono_ns=self.now * MS, wall_ns=WALL + self.now * MS).turn
         self.now += 10
         return turn
 

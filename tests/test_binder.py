@@ -59,7 +59,7 @@ class Image:
         subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
 
     def run(self, *command: str) -> str:
-        """Run a command to its end in the repository, as the image's user does, and return what it said."""
+        """Run a command to its end in the repository, as the image's user does, and return its output."""
         done = subprocess.run(
             command,
             cwd=self.repo,
@@ -74,7 +74,7 @@ class Image:
 
     @contextmanager
     def launched(self, *command: str) -> Iterator[int]:
-        """Launch a program by ``start`` and give the port that it was told to listen on."""
+        """Launch a program by ``start`` and yield the port that it listens on."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -149,7 +149,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     image.run("rtnb", "engine", "stop")
 
 
-def test_nothing_in_the_folder_goes_undone_here():
+def test_every_file_of_the_folder_is_followed_here():
     assert {path.name for path in BINDER.iterdir()} <= DONE
     assert not (BINDER / "apt.txt").exists(), "these tests install no system packages"
     assert not (BINDER / "environment.yml").exists(), "these tests know no conda"
@@ -166,7 +166,7 @@ def test_nothing_in_the_folder_goes_undone_here():
     assert set(named[1].split(",")) <= set(project["optional-dependencies"])
 
 
-def test_only_the_registries_are_asked():
+def test_only_package_registries_are_used():
     for name in ("requirements.txt", "postBuild", "start"):
         text = (BINDER / name).read_text("utf-8")
         assert "://" not in text
@@ -203,7 +203,7 @@ def test_start_runs_what_it_is_given(word):
 @pytest.mark.engine
 @pytest.mark.timeout(900)
 class TestImage:
-    def test_the_engine_lies_in_it(self, image):
+    def test_the_engine_is_in_the_image(self, image):
         image.run("rtnb", "engine", "status", "--verify")  # its exit status tells
         overrides = json.loads(
             (image.home.parent / "env/share/jupyter/lab/settings/overrides.json").read_text("utf-8")

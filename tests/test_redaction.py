@@ -6,7 +6,7 @@ from frames import full
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.redaction import MARK, redact, secrets
+from rtnb.redaction import MARK, plain, redact, secrets
 
 PLANTED = (
     "sk-proj-abcdEFGH1234567890abcdEFGH1234",
@@ -113,3 +113,14 @@ def test_words_that_only_end_like_a_name_of_keys(name):
     assert redact(data)[0] == data
     data = b'{"id_token":"expired-session"}'
     assert redact(data)[0] != data
+
+
+@pytest.mark.parametrize("code", [0, 7, 0x1B, 0x0D, 0x7F, 0x80, 0x9F, 0x202A, 0x202E, 0x2066, 0x2069])
+def test_codes_that_a_terminal_obeys_are_replaced(code):
+    assert plain(f"a{chr(code)}b") == "a\ufffdb"
+
+
+def test_text_in_any_script_stays():
+    text = "Ω\tשלום\n‏مرحبا‏\u200d"
+    assert plain(text) == text
+    assert plain("two\r\nlines") == "two\nlines"

@@ -27,7 +27,7 @@ from support.process import serving
 
 import rtnb
 from rtnb.cli import main
-from rtnb.recordings.autosave import spools
+from rtnb.recordings.autosave import autosaves
 from rtnb.redaction import clean_html
 from rtnb.server import launcher
 
@@ -82,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def planted(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Plant what the environment holds. The header's key is not in it: it was given as ``api_key``."""
+    """Plant what the environment holds. The header's key is not included: it was given as ``api_key``."""
     monkeypatch.setenv("OPENAI_API_KEY", PLANTS["environment"])
     monkeypatch.setenv("RTNB_HOME", str(folder / "home"))
     monkeypatch.chdir(folder)
@@ -143,8 +143,8 @@ def unpacked(path: Path) -> str:
     return "\n".join([files(path), str(dict(opened.header)), frames])
 
 
-def spool_of(session: rtnb.Session) -> str:
-    [(path, _)] = spools()
+def autosave_of(session: rtnb.Session) -> str:
+    [(path, _)] = autosaves()
     return path.read_bytes().decode("utf-8", "replace") + unpacked(path)
 
 
@@ -170,7 +170,7 @@ VIEWS = {
 LIVE = VIEWS | {
     "recording": lambda s, folder: unpacked(folder / "s.rtnb"),
     "recording, Opus": lambda s, folder: unpacked(folder / "opus.rtnb"),
-    "spool": lambda s, _: spool_of(s),
+    "autosave": lambda s, _: autosave_of(s),
     "where": lambda s, _: s.endpoint,
 }
 RECORDED = VIEWS | {

@@ -1,4 +1,4 @@
-"""Make the recordings of the notebooks anew: each runs live on the embedded engine, and its session is saved.
+"""Record the notebooks again: each runs live on the embedded engine, and its session is saved.
 
 python notebooks/recordings/make.py            # all
 python notebooks/recordings/make.py 05         # one

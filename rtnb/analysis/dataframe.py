@@ -77,8 +77,8 @@ def frame(columns: Mapping[str, Column], kind: str = "pandas") -> Any:
 
 def events_frame(log: Log, rows: NDArray[np.int64], texts: Iterable[str], kind: str) -> Any:
     """Return rows of a log as a data frame of this kind; ``texts`` yields the text of each."""
-    kinds, turns = log.sorts(rows)
-    t, wall = log.clocks(rows)
+    kinds, turns = log.kinds_and_turns(rows)
+    t, wall = log.times(rows)
     columns: dict[str, Column] = {
         "index": rows,
         "t": t,

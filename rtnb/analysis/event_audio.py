@@ -14,8 +14,8 @@ from ..audio.codecs import Codec
 from ..errors import AudioError
 from ..protocol.audio_formats import AudioFormats
 from ..protocol.conversation import Conversation
+from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import SERVER, Entry
-from ..protocol.events import SOUND_DELTAS
 from .event_rows import AUDIO, Rows
 from .event_text import decoded_audio
 
@@ -85,11 +85,11 @@ class Tracks:
 
     def _pieces(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of some events that bring the answer's audio."""
-        source, kinds = self._rows.events.source, SOUND_DELTAS
+        source, kinds = self._rows.events.source, AUDIO_DELTAS
         about = np.array([self._rows.flags(int(event)) & AUDIO for event in events], bool)
         found = events[about]
         names = source.names
-        sorts = source.sorts(self._log_rows(found))[0].tolist()
+        sorts = source.kinds_and_turns(self._log_rows(found))[0].tolist()
         right = [names[kind & ~SERVER] in kinds and bool(kind & SERVER) for kind in sorts]
         pieces: NDArray[np.int64] = found[np.array(right, bool)]
         return pieces

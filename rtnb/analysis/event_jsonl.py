@@ -1,4 +1,4 @@
-"""A log as JSON Lines, and back: one event a line, from which every frame is restored byte for byte."""
+"""A log as JSON Lines and back: one event per line, from which every frame is restored byte for byte."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ import orjson
 from pybase64 import b64decode
 
 from ..errors import RecordingError
+from ..paths import opened, replacing, short, unreadable, user_path
 from ..protocol.entries import Entry
 from ..protocol.state import SessionState
 from ..redaction import clean
 
 __all__ = ["lines", "read", "write"]
 
-_MOST_SECONDS = 4e9  # of either clock; as nanoseconds their difference still has room in 64 bits
+_MAX_SECONDS = 4e9  # of either clock; in nanoseconds their difference fits in 64 bits
 
 
 def lines(log: Iterable[Entry], head: Mapping[str, object] | None = None) -> Iterator[bytes]:
     """Yield each event as a line of JSON: index, t (seconds), wall, direction, type, turn and the frame.
 
-    ``event`` is the frame as JSON; if that does not restore the frame byte for byte, ``raw`` is its text, or
-    ``base64`` its bytes. The first line has ``session`` too: ``head``, such as what the session was with.
+    ``event`` is the frame as JSON; if that does not restore the frame byte for byte, ``raw`` is its text or
+    ``base64`` its bytes. The first line also has ``session``: ``head``, such as the endpoint and the model.
     """
     for entry in log:
         row: dict[str, object] = {"index": entry.index, "t": entry.t, "wall": entry.wall}
@@ -35,7 +36,7 @@ def lines(log: Iterable[Entry], head: Mapping[str, object] | None = None) -> Ite
             row, head = row | {"session": orjson.loads(clean(orjson.dumps(dict(head))))}, None
         try:
             yield orjson.dumps(row | _frame(entry.frame)) + b"\n"
-        except orjson.JSONEncodeError:  # as deep as JSON may be, and one level more here
+        except orjson.JSONEncodeError:  # one level too deep for JSON
             yield orjson.dumps(row | {"raw": entry.frame.decode()}) + b"\n"
 
 
@@ -56,20 +57,17 @@ def _frame(frame: bytes) -> dict[str, object]:
 def write(
     log: Iterable[Entry], path: str | os.PathLike[str], head: Mapping[str, object] | None = None
 ) -> Path:
-    """Write events to a file as JSON Lines, keys redacted, and return its path.
+    """Write events to a file as JSON Lines, with keys redacted, and return its path.
 
     Raises RecordingError if it cannot be written.
     """
-    path = Path(path)
-    try:
-        with open(path, "wb") as file:
-            file.writelines(lines(_cleaned(log), head))
-    except OSError as error:
-        raise RecordingError(f"{str(path)!r} cannot be written: {error.strerror or error}") from None
+    path = user_path(path, "a file of JSON Lines")
+    with replacing(path) as file:
+        file.writelines(lines(_redacted(log), head))
     return path
 
 
-def _cleaned(log: Iterable[Entry]) -> Iterator[Entry]:
+def _redacted(log: Iterable[Entry]) -> Iterator[Entry]:
     for entry in log:
         frame = clean(entry.frame)
         if frame is entry.frame:
@@ -79,17 +77,18 @@ def _cleaned(log: Iterable[Entry]) -> Iterator[Entry]:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any]]:
-    """Read what `lines` yields and return its state and the ``head``; times count from the first line.
+    """Read the output of `lines` and return its session state and ``head``; times count from the first line.
 
     A line needs ``t``, ``wall``, ``direction``, and the frame as ``raw``, ``base64`` or ``event``; types and
-    turns are determined again. Empty lines are skipped.
+    turns are computed again. Empty lines are skipped.
 
-    Raises RecordingError: no such file, or an invalid line, with its number.
+    Raises RecordingError if the file cannot be read, and for an invalid line, with its number.
     """
     state, head = SessionState(), {}
-    name = repr(str(path))
+    path = user_path(path, "a file of JSON Lines")
+    name = short(path)
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
@@ -103,9 +102,9 @@ def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any]]:
                     head = row["session"]
                 state.append(frame, direction, mono_ns=t, wall_ns=wall)
     except OSError as error:
-        raise RecordingError(f"{name} cannot be read: {error.strerror or error}") from None
+        raise RecordingError(unreadable(path, error)) from None
     if not len(state.log):
-        raise RecordingError(f"{name} contains no events: expected one in each line, as to_jsonl writes them")
+        raise RecordingError(f"{name} has no event: expected one in each line, as to_jsonl writes them")
     return state, head
 
 
@@ -113,12 +112,12 @@ def _row(line: bytes) -> dict[str, Any]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"not JSON ({error})") from None
+        raise ValueError(f"it is not JSON ({error})") from None
     if not isinstance(row, dict):
-        raise ValueError("expected a JSON object")
+        raise ValueError("it is not a JSON object")
     direction = row.get("direction")
     if direction not in ("client", "server"):
-        raise ValueError(f"expected the direction 'client' or 'server', got {direction!r:.40}")
+        raise ValueError(f"its direction must be 'client' or 'server'; got {direction!r:.40}")
     return row
 
 
@@ -132,13 +131,13 @@ def _bytes(row: dict[str, Any]) -> bytes:
             raise ValueError("its base64 is invalid") from None
     if "event" in row:
         return orjson.dumps(row["event"])
-    raise ValueError("no event: expected the frame in 'event', 'raw' or 'base64'")
+    raise ValueError("it has no event: expected the frame as 'event', 'raw' or 'base64'")
 
 
 def _nanoseconds(row: dict[str, Any], name: str) -> int:
     seconds: Any = row.get(name)
     known = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and isfinite(seconds)
-    if not known or abs(seconds) > _MOST_SECONDS:
-        raise ValueError(f"expected {name!r} in seconds, got {seconds!r:.40}")
+    if not known or abs(seconds) > _MAX_SECONDS:
+        raise ValueError(f"its {name!r} must be a number of seconds; got {seconds!r:.40}")
     nanoseconds: int = round(seconds * 1e9)
     return nanoseconds

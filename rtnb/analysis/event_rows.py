@@ -14,8 +14,9 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocol.entries import SERVER, LogView
-from ..protocol.events import family, is_delta
+from ..protocol.dialects.names import family, is_delta
+from ..protocol.entries import SERVER
+from ..protocol.log import LogView
 
 __all__ = ["AUDIO", "CHIPS", "ERROR", "LIMITS", "TEXT", "TOOL", "Rows", "failed"]
 
@@ -83,7 +84,7 @@ class Rows:
 
     def _take(self, start: int, stop: int) -> None:
         log = self.events.source
-        look = log.look(self.indices(start, stop))
+        look = log.columns_of(self.indices(start, stop))
         for name in log.names[len(self._kinds) :]:
             self._kinds.append(_kind(name))
         kinds, items, open_rows = self._kinds, self._items, self._open

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ArgumentError
-from ..protocol.entries import LogView
+from ..protocol.log import LogView
 
 __all__ = ["Finder", "Search", "pattern_finder", "text_finder"]
 
@@ -131,7 +131,7 @@ class Search:
             end = min(self.done + _STEP, stop)
             # Of a log that grows, only what is looked at is numbered.
             rows = np.arange(self.done, end) if self._events.grows else self._events.rows[self.done : end]
-            frames = self._events.source.look(rows).frames
+            frames = self._events.source.columns_of(rows).frames
             found.append(np.array(self._finder(frames), np.int64) + self.done)
             self.done = end
         fresh = np.concatenate([np.zeros(0, np.int64), *found])

@@ -13,10 +13,11 @@ import numpy as np
 import orjson
 from pybase64 import b64decode
 
-from ..audio.codecs import Codec
+from ..audio.codecs import Codec, decoded_length
 from ..protocol.audio_formats import AudioFormats
+from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import Entry
-from ..protocol.events import SOUND_DELTAS, Direction
+from ..protocol.events import Direction, parse_object
 from ..protocol.log import Log
 from ..redaction import clean, clean_text, plain
 from .event_filter import Line
@@ -75,14 +76,14 @@ def shown(event: Any, type: str, codec: Codec | None, *, whole: bool = False) ->
         if not isinstance(value, str) or len(value) < _LEAST:
             return value
         if _is_audio(value, key, type):
-            size = _decoded(value)
+            size = decoded_length(value)
             ms = size * 1000 / codec.bytes_per_second if codec is not None else None
             found.audio.append((place, ms, size))
             return audio_note(size, ms)
         if whole:
             return value
         if (url := _URL.match(value)) is not None:
-            return f"[{url[1] or 'data'}, {_decoded(value[url.end() :]):,} bytes]"
+            return f"[{url[1] or 'data'}, {decoded_length(value[url.end() :]):,} bytes]"
         if len(value) > _LONGEST:
             return f"{value[:_LONGEST]}… ({len(value) - _LONGEST:,} more characters; a copy has them all)"
         return value
@@ -97,7 +98,7 @@ def shown(event: Any, type: str, codec: Codec | None, *, whole: bool = False) ->
 
 def shown_frame(frame: bytes, entry: Entry, formats: AudioFormats) -> bytes:
     """Return an entry's frame (its keys redacted) with notes for its audio; unchanged if it has none."""
-    if b'"audio":' not in frame and entry.type not in SOUND_DELTAS:
+    if b'"audio":' not in frame and entry.type not in AUDIO_DELTAS:
         return frame
     try:
         event = orjson.loads(frame)
@@ -108,22 +109,9 @@ def shown_frame(frame: bytes, entry: Entry, formats: AudioFormats) -> bytes:
         return frame
 
 
-def data_of(frame: bytes) -> dict[str, Any]:
-    """Return a frame as a dict; {} where it is no JSON object."""
-    try:
-        data = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
 def _is_audio(value: str, key: str, type: str) -> bool:
-    named = key == "audio" or (key == "delta" and type in SOUND_DELTAS)
+    named = key == "audio" or (key == "delta" and type in AUDIO_DELTAS)
     return named and _BASE64.fullmatch(value) is not None
-
-
-def _decoded(base64: str) -> int:
-    return len(base64) * 3 // 4 - base64[-2:].count("=")
 
 
 def decoded_audio(entry: Entry) -> list[bytes]:
@@ -336,7 +324,7 @@ class EventDescriber:
         if turn < 0 or turn in self._user_texts:
             return self._user_texts.get(turn, "")
         for entry in self._rows.events.filter(_USER_TEXT, turn=turn):
-            event = data_of(clean(entry.frame))
+            event = parse_object(clean(entry.frame))
             item = event.get("item")
             if entry.type == _USER_TEXT[0] and not (isinstance(item, dict) and item.get("role") == "user"):
                 continue
@@ -347,7 +335,7 @@ class EventDescriber:
         return ""
 
     def _summary(self, entry: Entry, line: Line, about: int) -> str:
-        event = data_of(clean(entry.frame))
+        event = parse_object(clean(entry.frame))
         delta = event.get("delta") if entry.type.endswith(".delta") else None
         if about & AUDIO and (note := self._audio(entry, line)):
             return note
@@ -373,7 +361,7 @@ class EventDescriber:
         """Return the text that deltas make together."""
         text = ""
         for event in self._rows.members(self._rows.row_at(line.event))[:_READ].tolist():
-            delta = data_of(clean(self._rows.events[event].frame)).get("delta")
+            delta = parse_object(clean(self._rows.events[event].frame)).get("delta")
             text += delta if isinstance(delta, str) else ""
             if len(text) > _SUMMARY:
                 break

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ..displayable import Displayable
 from ..errors import ArgumentError
 from ..protocol.audio_formats import AudioFormats
-from ..protocol.entries import LogView
-from ..protocol.log import Log
+from ..protocol.log import Log, LogView
 from ..protocol.state import SessionState
 from ..redaction import clean
 from .event_search import Search, pattern_finder, text_finder

@@ -108,10 +108,12 @@ class Limit(Meter):
 def percent(share: float) -> str:
     """Return a share in whole percent, rounded down, so that 100% is full and 0% is empty.
 
-    >>> percent(0.999), percent(0.004), percent(0)
-    ('99%', 'under 1%', '0%')
+    >>> percent(0.999), percent(0.004), percent(0), percent(float("inf"))
+    ('99%', 'under 1%', '0%', 'over 999%')
     """
-    return "under 1%" if 0 < share < 0.01 else f"{int(100 * share)}%"
+    if 0 < share < 0.01:
+        return "under 1%"
+    return "over 999%" if share >= 10 else f"{int(100 * share)}%"
 
 
 def _amount(value: float | None, unit: str = "") -> str:

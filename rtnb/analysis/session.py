@@ -82,7 +82,9 @@ class SessionView(Displayable):
         """Every frame, both directions: to filter, search, count, and look at."""
         state = self.state
         about = {"where": self.endpoint, "engine": self.engine, "billed": self.billed, "model": self.model}
-        return Events(state.log, state=lambda: state, about=about | {"stated_model": state.requested_model})
+        return Events(
+            state.log, state=lambda: state, about=about | {"requested_model": state.requested_model}
+        )
 
     @property
     def conversation(self) -> Conversation:
@@ -123,7 +125,7 @@ class Snapshot(SessionView):
         self._view = view
         self._budget = tuple(view._allowances)
         self._model = view.model
-        self._state = SessionState()
+        self._state = SessionState(source.dialect)
         self._state.source = source.source
         self._state.time_scaled = source.time_scaled
         self._state.requested_model = source.requested_model

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..audio import Clip
 from ..displayable import Displayable
 from ..errors import RtnbError, ServiceError
+from ..protocol.changes import ErrorData
 from ..protocol.items import Item
 from ..protocol.state import SessionState
 from ..protocol.turns import Response, TurnState
@@ -179,7 +180,7 @@ class TurnView(Displayable):
         """What went wrong, as the service reported it; None if nothing did."""
         last = self._fold.responses[-1] if self._fold.responses else None
         if last is not None and last.status == "failed":
-            return service_error(last.error or {})
+            return service_error(last.error)
         if last is None and self._fold.errors:
             return service_error(self._fold.errors[-1])
         return None
@@ -243,7 +244,7 @@ class TurnView(Displayable):
         about = {"engine": self.engine, "billed": self.billed, "model": self.model}
         rows = state.log.rows(turn=self.number)
         return Events(
-            state.log, rows, state=lambda: state, about=about | {"stated_model": state.requested_model}
+            state.log, rows, state=lambda: state, about=about | {"requested_model": state.requested_model}
         )
 
     def _brief(self, note: str = "") -> str:
@@ -266,13 +267,14 @@ def _clip(items: list[Item]) -> Clip | None:
     return clips[0] if len(clips) == 1 else Clip.join(clips) if clips else None
 
 
-def service_error(wire: dict[str, Any]) -> ServiceError:
-    """Return the exception for an ``error`` object of the protocol; fields that it lacks are None."""
+def service_error(error: ErrorData | None) -> ServiceError:
+    """Return the exception for an error that a service reports; None is a failure without any reason."""
+    error = error or ErrorData()
     return ServiceError(
-        str(wire.get("message") or wire.get("code") or "the service gave no reason"),
-        type=wire.get("type"),
-        code=wire.get("code"),
-        param=wire.get("param"),
+        error.message or error.code or "the service gave no reason",
+        type=error.type,
+        code=error.code,
+        param=error.param,
     )
 
 

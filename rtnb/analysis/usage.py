@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from ..displayable import Displayable
+from ..paths import replacing, user_path
 from ..protocol.models import Model
 from ..protocol.state import SessionState
 from ..protocol.turns import TurnState
@@ -308,9 +309,10 @@ class UsageChart(Displayable):
         return str(resolve_name("rtnb.render.usage_chart:chart_svg")(self.usage))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the SVG document to a file and return its path. Raises OSError where that fails."""
-        path = Path(path)
-        path.write_text(self.svg, encoding="utf-8")
+        """Write the SVG document to a file and return its path. Raises RecordingError if that fails."""
+        path = user_path(path, "an SVG file")
+        with replacing(path) as file:
+            file.write(self.svg.encode())
         return path
 
     @property

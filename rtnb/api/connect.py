@@ -1,4 +1,4 @@
-"""``rtnb.connect``: one door to the embedded engine, to OpenAI and Azure, and to any compatible server."""
+"""``rtnb.connect``: a session with the embedded engine, OpenAI, Azure, or any compatible server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..errors import ArgumentError, ConnectionLost
 from ..notebook.display import install, progress_line
 from ..protocol import models
 from ..protocol.events import Event
-from ..recordings.autosave import Autosave, wanted
+from ..recordings.autosave import Autosave, autosave_mode
 from ..recordings.recording import Recording
 from ..session import event_loop
 from ..session.async_session import AsyncSession
@@ -27,13 +27,13 @@ __all__ = ["connect", "open"]
 
 
 def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
-    """Open a recording. It needs no key, no engine and no network, and reads nothing that is not looked at.
+    """Open a recording. It needs no key, engine or network, and reads only what is used.
 
-    A file that was cut, or a spool that was never ended, opens with what is whole of it and says so in
-    ``problem``. ``repair`` opens a damaged one too, without what is damaged. JSON Lines (``.jsonl``, as
-    ``s.log.to_jsonl`` writes them) open too, read as a whole.
+    A file that was cut, or an autosave file of a session that crashed, opens with the part that is complete,
+    and ``problem`` says so. ``repair`` also opens a damaged file, without the damaged parts. JSON Lines
+    (``.jsonl``, as from ``s.log.to_jsonl``) can be opened as well and are read completely.
 
-    Raises RecordingError: no such file, no recording, damaged, or made by a newer rtnb.
+    Raises RecordingError if the file does not exist, is not a recording, is damaged, or is from a newer rtnb.
     """
     recording = recordings.open(path, repair=repair)
     if "IPython" in sys.modules:
@@ -76,24 +76,24 @@ def connect(
     endpoint
         None: the embedded engine, started on demand in its own process and shared by all notebooks. A model
         id, such as "gpt-realtime-2.1": OpenAI. "azure:DEPLOYMENT": Azure OpenAI. A URL (ws, wss, http or
-        https): any server that speaks the protocol. Or a custom `Transport`.
+        https): any server with this protocol. Or a custom `Transport`.
     engine
-        For the embedded engine: "local" (the default: VAD, ASR, LLM and TTS on the CPU), "fake"
-        (instant and deterministic), or with parts of your own: "local,llm=PATH.gguf", "local,llm=URL#MODEL".
+        For the embedded engine: "local" (the default: VAD, ASR, LLM and TTS on the CPU), "fake" (instant and
+        deterministic), or with other parts: "local,llm=PATH.gguf", "local,llm=URL#MODEL".
     model
-        The model to ask a server for, or that the embedded engine stands in for; by default the seed model.
-        For Azure, the model behind the deployment, by which it is priced: see ``rtnb.models.load``.
+        The model to request from a server, or that the embedded engine stands in for; by default the seed
+        model. For Azure, the model behind the deployment, which has its prices: see ``rtnb.models.load``.
     api_key
-        The key; else from ``OPENAI_API_KEY`` or ``AZURE_OPENAI_API_KEY``, each for its own service only.
+        The API key; default: ``OPENAI_API_KEY`` or ``AZURE_OPENAI_API_KEY``, each for its own service only.
     modalities
         "audio" (with its transcript) or "text".
     tools
-        Typed functions, ``rtnb.tool`` objects, or dicts as the protocol has them.
+        Typed functions, ``rtnb.tool`` objects, or dicts as in the protocol.
     turn_detection
-        False: ``send`` makes the turns. "server_vad", "semantic_vad" or a dict of one with its settings: the
-        server finds them in what is streamed.
+        False: each ``send`` is a turn. "server_vad", "semantic_vad" or a dict of one with its settings: the
+        server finds the turns in the streamed audio.
     transcription
-        The user's speech as text: True for a usual model, a model's name, a dict, or False.
+        Transcription of the user's speech: True for the default model, a model's name, a dict, or False.
     noise_reduction
         "near_field", "far_field" or False.
     input_format, output_format
@@ -101,36 +101,36 @@ def connect(
     max_output_tokens
         1 to the model's maximum, or "inf".
     speed
-        Of the voice, 0.25 to 1.5.
+        The voice's speed, 0.25 to 1.5.
     response_format
-        No realtime model has structured outputs: anything but "text" is refused with a sentence.
+        No realtime model supports structured outputs: anything but "text" raises ArgumentError.
     session
-        More fields for the ``session.update``, passed through as they are.
+        More fields for the ``session.update``, which are not checked.
     timeout
         Seconds to wait for the server.
     compression
-        Offer permessage-deflate: fewer bytes, 12 to 20 times the work.
+        Offer permessage-deflate: fewer bytes, 12 to 20 times the CPU time.
     autosave
         Write the log to disk as it grows, so that ``rtnb recover`` finds it after a crash: True, False, or
         "keep" to leave the file there after ``close``. Default: ``RTNB_AUTOSAVE``, else True.
     budget
         What the session may use: dollars (0.5 or "$0.50"), "20,000 tokens", "10 minutes" since it was opened,
-        or a dict of ``usd``, ``tokens`` and ``minutes``. At 80 % a ``BudgetWarning`` is given; at the end no
-        further response begins, nor one that the server would begin by itself: ``send`` raises BudgetError.
-        What runs is not stopped, so the last response may pass it. The embedded engine costs nothing and
-        counts at the prices of the model that it stands in for. ``s.budget`` shows and changes it.
+        or a dict of ``usd``, ``tokens`` and ``minutes``. At 80 % a ``BudgetWarning`` is issued. When it is
+        used up, no further response starts, including automatic ones, and ``send`` raises BudgetError. A
+        response in progress is not stopped, so the last one may exceed the budget. The embedded engine costs
+        nothing and counts at the prices of the model that it stands in for. ``s.budget`` gets and sets it.
 
     Raises
     ------
     ArgumentError
-        A request the model's row or the protocol does not allow, or a budget in dollars for a model without
+        An option that the model or the protocol does not allow, or a budget in dollars for a model without
         known prices. Nothing was sent.
     AuthError
-        No key, or one that was refused.
+        No API key, or one that was refused.
     ConnectionLost
-        Nobody answered.
+        The server cannot be reached or does not answer.
     EngineError
-        The embedded engine cannot start; WeightsError where its weights are absent.
+        The embedded engine cannot start; WeightsError if its weights are not installed.
     """
     options: dict[str, Any] = {
         "instructions": instructions,
@@ -148,10 +148,10 @@ def connect(
         "response_format": response_format,
         "session": session,
     }
-    keep = wanted(autosave)
+    saving = autosave_mode(autosave)
     Budget.allowed(budget)
     if engine is not None and not isinstance(engine, str):
-        raise ArgumentError(f"engine must be a str such as 'local', not {type(engine).__name__}")
+        raise ArgumentError(f"engine: expected a str such as 'local', got {type(engine).__name__}")
     if endpoint is not None and engine is not None:
         raise ArgumentError("engine= selects the embedded engine: pass either endpoint or engine, not both")
     if api_key is not None and not isinstance(endpoint, str):
@@ -160,18 +160,20 @@ def connect(
             "rtnb.connect('gpt-realtime-2.1', api_key=…). The embedded engine needs none"
         )
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise ArgumentError(f"timeout must be a number of seconds above 0, not {timeout!r:.80}")
+        raise ArgumentError(f"timeout: expected a number of seconds above 0, got {timeout!r:.80}")
     if endpoint is not None and not isinstance(endpoint, str):
         transport = endpoint
         if not all(hasattr(transport, verb) for verb in ("send", "recv", "close")):
             raise ArgumentError(
-                "endpoint must be None, a model id, a URL, or a transport with send, recv and close, "
-                f"not {type(transport).__name__}"
+                "endpoint: expected None, a model id, a URL, or a transport with send, recv and close, "
+                f"got {type(transport).__name__}"
             )
         custom = Endpoint(
             "a custom transport", "", model or models.SEED, billed=False, requested_model=model or ""
         )
-        return event_loop.run(_open(lambda: _ready(transport), custom, options, timeout, keep, budget))
+        return event_loop.run(
+            _open(lambda: _already_open(transport), custom, options, timeout, saving, budget)
+        )
     target = _embedded(engine, model) if endpoint is None else resolve(endpoint, model=model, api_key=api_key)
 
     async def dial() -> Transport:
@@ -179,10 +181,10 @@ def connect(
             target.url, headers=target.headers, timeout=timeout, compression=compression
         )
 
-    return event_loop.run(_open(dial, target, options, timeout, keep, budget))
+    return event_loop.run(_open(dial, target, options, timeout, saving, budget))
 
 
-async def _ready(transport: Transport) -> Transport:
+async def _already_open(transport: Transport) -> Transport:
     return transport
 
 
@@ -191,7 +193,7 @@ async def _open(
     target: Endpoint,
     options: dict[str, Any],
     timeout: float,
-    keep: str,
+    saving: str,
     budget: Any,
 ) -> Session:
     AsyncSession.check(target.model, options)  # before anything is opened or sent
@@ -204,7 +206,7 @@ async def _open(
     )
     core.state.requested_model = target.requested_model
     await core.open(options, budget=budget, timeout=timeout)
-    autosave = _autosave(core, target, keep=keep == "keep") if keep else None
+    autosave = _autosave(core, target, keep=saving == "keep") if saving else None
     install()
     return Session(core, target.name, autosave)
 
@@ -222,14 +224,14 @@ def _autosave(core: AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:
 
 
 def _embedded(engine: str | None, model: str | None) -> Endpoint:
-    from ..server.launcher import ensure, last_words
+    from ..server.launcher import ensure, exit_report
 
     with progress_line("The embedded engine was started") as progress:
         server = ensure(engine, progress=progress)
 
     def explain(lost: ConnectionLost) -> ConnectionLost | None:
-        said = last_words(server)
-        return None if said is None else ConnectionLost(said, code=lost.code, reason=lost.reason)
+        reason = exit_report(server)
+        return None if reason is None else ConnectionLost(reason, code=lost.code, reason=lost.reason)
 
     found = resolve(server.url, model=model, api_key=server.key)
     return Endpoint(

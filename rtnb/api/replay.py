@@ -1,4 +1,4 @@
-"""``rtnb.replay``: a session whose other end is a recording."""
+"""``rtnb.replay``: a session whose server is a recording."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["ReplaySession", "replay"]
 
 
 class ReplaySession(Session):
-    """A session with a recording. Its turns say that they are a replay, and of what."""
+    """A session with a recording. Its turns say that they are a replay, and of which recording."""
 
     def __init__(self, core: AsyncSession, recording: Recording, transport: Replay, strict: bool) -> None:
         super().__init__(core, f"a replay of {recording.path.name}")
         self.recording = recording
         self._transport = transport
         self._strict = strict
-        _open.discard(self)  # nobody at the other end waits for a goodbye
+        _open.discard(self)  # there is no server to disconnect from at exit
 
     def close(self) -> None:
-        """Hang up. Raises ReplayError, strictly and once, if not all that was recorded was sent again."""
+        """Close the session. In strict mode, raises ReplayError once if not all recorded frames were sent."""
         super().close()
         if self._strict:
-            self._strict = False  # said once
+            self._strict = False  # raised only once
             self._transport.check()
 
     def __exit__(self, kind: object = None, *exc: object) -> None:
         if kind is None:
             self.close()
-        else:  # what went wrong first is what matters
+        else:  # the first error matters
             super().close()
 
 
@@ -49,28 +49,28 @@ def replay(
     timeout: float = 30.0,
     **options: Any,
 ) -> ReplaySession:
-    """Open a session that a recording answers: no key, no engine, no network, and the same answers for ever.
+    """Open a session that a recording answers: without a key, engine or network, and always the same.
 
     Parameters
     ----------
     path
-        A file, or a recording that is open.
+        A file, or an open recording.
     speed
-        1 as recorded, 2 twice as fast; None, or "max": at once.
+        1 as recorded, 2 twice as fast; None, or "max", without waiting.
     strict
-        The client's frames must be those of the recording, byte for byte, and all of them: another frame
-        ends the session with ReplayError, and so does closing before the end. Otherwise ids and sound may
-        differ, and what is not in the recording fails its turn with ServiceError.
+        The client's frames must be all those of the recording, byte for byte: another frame ends the session
+        with ReplayError, and so does closing before the end. Otherwise ids and audio may differ, and an event
+        that is not in the recording fails its turn with ServiceError.
     options
-        Those of ``rtnb.connect``, as the recorded session had them; ``tools`` with the functions. Without
-        any, the session is configured as it was recorded.
+        Those of ``rtnb.connect``, as in the recorded session; ``tools`` with the functions. Without any, the
+        session is configured as it was recorded.
 
     Raises
     ------
     RecordingError
-        No such file, no recording, damaged, or made by a newer rtnb.
+        The file does not exist, is not a recording, is damaged, or is from a newer rtnb.
     ReplayError
-        Strictly: the options are not those of the recording.
+        In strict mode, if the options differ from the recorded ones.
     """
     recording = path if isinstance(path, Recording) else open_recording(path)
     transport = Replay(recording.log, speed=speed, strict=strict, end=_end(recording))
@@ -89,19 +89,19 @@ def replay(
 
 
 def _recorded(recording: Recording) -> dict[str, Any] | None:
-    """Return the session of the first ``session.update``, if the client said it before anything else."""
+    """Return the session of the ``session.update`` if that is the client's first event."""
     first = recording.log.filter(direction="client")[:1]
     if not len(first) or first[0].type != "session.update":
         return None
-    told = first[0].data.get("session")
-    return told if isinstance(told, dict) else None
+    session = first[0].data.get("session")
+    return session if isinstance(session, dict) else None
 
 
 def _end(recording: Recording) -> str | None:
-    """Return why a turn may wait for more than the recording holds; None where none does."""
-    told = recording.header.get("end")
-    if isinstance(told, dict):
-        return str(told.get("why") or "the connection was lost")
+    """Return why the recording ends in the middle of a turn; None if it does not."""
+    end = recording.header.get("end")
+    if isinstance(end, dict):
+        return str(end.get("why") or "the connection was lost")
     if recording.problem is not None:
         return recording.problem
     open_turns = recording.header.get("open_turns")

@@ -1,4 +1,4 @@
-"""The blocking face of a session: the same in a script, a notebook cell and a running event loop."""
+"""The blocking `Session`: it works the same in a script, a notebook cell and a running event loop."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from ..analysis.gauges import Gauge
 from ..analysis.session import Overview, SessionView
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
+from ..protocol.changes import Listener
 from ..protocol.events import Event, as_object
 from ..protocol.state import SessionState
+from ..redaction import clean_name
 from ..session import event_loop
 from ..session.async_session import AsyncSession
 from ..session.budget import Budget
-from ..session.connection import Listener
 from ..session.turn import Turn
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session(SessionView):
-    """A realtime session. Made by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``."""
+    """A realtime session. Opened by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``."""
+
+    __reduce_ex__ = AsyncSession.__reduce_ex__
 
     def __init__(self, core: AsyncSession, endpoint: str, autosave: Autosave | None = None) -> None:
         self._core = core
@@ -42,50 +45,50 @@ class Session(SessionView):
         _open.add(self)
 
     @property
-    def _own(self) -> AsyncSession:
-        """The core. Raises SessionClosed in a forked child: its parent goes on with the same connection."""
+    def _checked_core(self) -> AsyncSession:
+        """The core. Raises SessionClosed in a forked child, whose parent uses the same connection."""
         if os.getpid() != self._process:
             raise SessionClosed(
-                "the session belongs to the process that opened it: connect again in this one"
+                "the session belongs to the process that opened it: connect again in this process"
             )
         return self._core
 
     def send(self, *things: Any, **options: Any) -> Turn:
-        """Send one turn and return it at once; it fills while the answer streams.
+        """Send one turn and return it without waiting; it fills while the answer streams.
 
         ``things`` are texts (str), clips, sound or picture files (``pathlib.Path`` or bytes), arrays (24 kHz,
         or an ``(array, rate)`` pair), or lists of them. ``options``, for this answer only: ``modalities``
         ("audio" or "text"), ``instructions``, ``voice``, ``tools``, ``tool_choice``, ``max_output_tokens``,
-        ``output_format``, ``metadata``, and ``conversation="none"`` for an answer out of band. While a turn
-        runs, the next ones wait for it.
+        ``output_format``, ``metadata``, and ``conversation="none"`` for an out-of-band response. Turns are
+        queued while one is in progress.
 
         Raises ArgumentError (nothing was sent), AudioError, BudgetError, SessionClosed.
         """
-        return event_loop.call(self._own.send, *things, **options)
+        return event_loop.call(self._checked_core.send, *things, **options)
 
     def add(self, *things: Any) -> None:
-        """Add input and ask for no answer yet; it belongs to the turn that comes next."""
-        event_loop.call(self._own.add, *things)
+        """Add input without requesting a response; it belongs to the next turn."""
+        event_loop.call(self._checked_core.add, *things)
 
-    def append(self, sound: Clip | bytes) -> None:
-        """Add sound to the input buffer, as a microphone does: a clip, or bytes in the session's format."""
-        event_loop.call(self._own.append, sound)
+    def append(self, audio: Clip | bytes) -> None:
+        """Append audio to the input buffer, as a microphone does: a clip, or bytes in the input format."""
+        event_loop.call(self._checked_core.append, audio)
 
     def commit(self, **options: Any) -> Turn:
-        """End the input that was appended and return the turn that answers it. Push to talk.
+        """Commit the appended input, request a response, and return its turn: push to talk.
 
-        While another turn runs, the input is committed all the same and the answer waits for that turn.
-        Raises ArgumentError where less than 0.1 s was appended, and while an answer waits already;
-        BudgetError where the budget is used up; SessionClosed.
+        While another turn is in progress, the input is committed at once and the answer waits for that turn.
+        Raises ArgumentError if less than 0.1 s was appended, and while earlier committed input waits for its
+        answer; BudgetError if the budget is used up; SessionClosed.
         """
-        return event_loop.call(self._own.commit, **options)
+        return event_loop.call(self._checked_core.commit, **options)
 
     def speak(self, clip: Clip, *, speed: float = 1.0) -> None:
         """Stream a clip as a microphone would, in real time (``speed`` 1); the server finds the turns in it.
 
-        Blocks while the clip plays. The turns appear in ``turns``. Needs ``turn_detection``.
+        Blocks until the clip is sent. The turns appear in ``turns``. Needs ``turn_detection``.
         """
-        event_loop.run(self._own.speak(clip, speed=speed))
+        event_loop.run(self._checked_core.speak(clip, speed=speed))
 
     def talk(
         self,
@@ -98,27 +101,26 @@ class Session(SessionView):
         noise_suppression: bool = True,
         auto_gain_control: bool = True,
     ) -> Talk:
-        """Talk in a cell: return what, shown at the end of a cell of JupyterLab or Notebook 7, is the panel.
+        """Return a panel for talking with the microphone, to show at the end of a notebook cell.
 
         Hands-free, ``turn_detection`` finds your turns, and speaking interrupts the answer; with
-        ``push_to_talk`` you hold a button or Space. ``half_duplex`` mutes the microphone while the answer
-        sounds, for loudspeakers whose echo the browser does not cancel. ``device`` is the microphone's id or
-        a part of its name; the last three are what the browser is asked to do to its sound. All of these can
-        be changed in the panel. It goes on while other cells run. When it is stopped, the session's turn
-        detection is as before and the cards of its turns take the panel's place.
+        ``push_to_talk`` you hold a button or Space. ``half_duplex`` mutes the microphone while the answer is
+        played, for loudspeakers whose echo the browser does not cancel. ``device`` is the microphone's id or
+        a part of its name; the last three are processing that the browser is asked for. All of these can be
+        changed in the panel. The talk continues while other cells run. When it is stopped, the session's
+        previous turn detection is restored and the cards of its turns replace the panel.
 
-        A session talks in one panel at a time: where a talk is live, as when its cell is run again, this
-        ends it as its Stop does, and returns a new one. One whose panel is gone from the page, as when its
-        output was cleared, ends by itself two seconds later.
+        A session has one talk at a time: a live one, as when its cell is run again, is stopped, and a new one
+        is returned. A talk whose panel is no longer in the page, as when its output was cleared, stops after
+        two seconds.
 
         Raises SessionClosed.
         """
-        from ..widgets.playback import talking
-        from ..widgets.talk import Talk
+        from ..widgets.talk import Talk, live_talk
 
         if self.closed:
-            raise SessionClosed("the session is over. Connect again to talk")
-        live = talking.get(self._core)
+            raise SessionClosed("the session has ended. Connect again to talk")
+        live = live_talk(self._core)
         if live is not None:
             live.stop()
         return Talk(
@@ -135,34 +137,38 @@ class Session(SessionView):
         )
 
     def update(self, **options: Any) -> None:
-        """Change the session: the keywords of ``connect``. Blocks until the server has agreed.
+        """Change the session's options, the keywords of ``connect``. Blocks until the server has confirmed.
 
         Raises ArgumentError before anything is sent, ServiceError if the server refuses.
         """
-        event_loop.run(self._own.update(**options))
+        event_loop.run(self._checked_core.update(**options))
 
     def send_event(self, event: Event) -> Event:
         """Send one raw event as it is; see ``AsyncSession.send_event``."""
-        return event_loop.call(self._own.send_event, event)
+        return event_loop.call(self._checked_core.send_event, event)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(event, turn number)`` for each frame, on the session's thread; return its end."""
-        return event_loop.call(self._own.subscribe, listener)
+        """Call ``listener(event, turn number)`` for each frame, on the session's thread.
+
+        Returns a function that ends the subscription.
+        """
+        return event_loop.call(self._checked_core.subscribe, listener)
 
     def save(self, path: str | os.PathLike[str], *, audio: str = "lossless") -> Path:
-        """Save all frames so far as a recording (``.rtnb``) and return its path; the session goes on.
+        """Save all frames so far as a recording (``.rtnb``) and return its path; the session continues.
 
-        Every frame comes back byte for byte; keys that got into one are made unreadable. With
-        ``audio="opus"`` the file is several times smaller and the sound in it is like what was heard, not
-        the same. ``rtnb.open`` shows it, ``rtnb.replay`` answers from it.
+        Every frame is stored byte for byte; keys in frames are redacted. With ``audio="opus"`` the file is
+        several times smaller, and its audio is similar but not identical. ``rtnb.open`` opens it,
+        ``rtnb.replay`` answers from it.
 
-        Raises ArgumentError for another ``audio`` or the name of another kind of file, RecordingError where
-        the file cannot be written.
+        Raises ArgumentError for another ``audio`` or file name extension, RecordingError if the file
+        cannot be written.
         """
-        from ..recordings.writer import pieces, save
+        from ..recordings.writer import pieces, recording_path, save
 
+        path = recording_path(path)
         save(pieces(self.state.log), self._header(), path, audio=audio)
-        return Path(path)
+        return path
 
     def _header(self) -> dict[str, Any]:
         """Return the header of a recording of the session."""
@@ -206,12 +212,12 @@ class Session(SessionView):
 
     @property
     def state(self) -> SessionState:
-        """The log and all that is folded from it."""
+        """The log and everything folded from it."""
         return self._core.state
 
     @property
     def endpoint(self) -> str:
-        """What it talks to, in words."""
+        """The server that it is connected to, in words."""
         return self._endpoint
 
     @property
@@ -221,21 +227,21 @@ class Session(SessionView):
 
     @property
     def billed(self) -> bool:
-        """Whether somebody is asked to pay for it."""
+        """Whether its use is charged."""
         return self._core.billed
 
     @property
     def budget(self) -> Budget | None:
-        """What the session may use, and has used of it; None where nothing is limited.
+        """What the session may use, and how much of it is used; None if nothing is limited.
 
-        Set it to change it: to what ``rtnb.connect`` takes as ``budget``, counted from the session's
-        beginning, or to None.
+        Set it to change it: to anything that ``rtnb.connect`` accepts as ``budget``, counted from the
+        session's start, or to None.
         """
         return self._core.budget
 
     @budget.setter
     def budget(self, value: float | str | Mapping[str, float] | None) -> None:
-        event_loop.call(self._own.set_budget, value)
+        event_loop.call(self._checked_core.set_budget, value)
 
     @property
     def _allowances(self) -> list[Gauge]:
@@ -243,24 +249,24 @@ class Session(SessionView):
 
     @property
     def problem(self) -> RtnbError | None:
-        """Why the connection ended, where it was not ``close``."""
+        """Why the connection ended; None while it is open, and after ``close``."""
         return self._core.problem
 
     @property
     def closed(self) -> bool:
-        """Whether the session is over."""
+        """Whether the session has ended."""
         return self._core.closed
 
     def close(self) -> None:
-        """Hang up. Turns that are not over fail; what was said stays readable. Closing twice is allowed.
+        """Close the session. Turns in progress fail; all that has arrived stays readable.
 
-        The spool is removed: ``save`` what is to be kept, before or after.
+        Closing twice is allowed. The autosave file is removed; ``save`` works before and after.
         """
         self._close(discard=True)
 
     def _close(self, *, discard: bool) -> None:
         _open.discard(self)
-        event_loop.run(self._own.close())
+        event_loop.run(self._checked_core.close())
         if self._autosave is not None:
             self._autosave.close(discard=discard)
 
@@ -280,14 +286,14 @@ class Session(SessionView):
         state = "closed" if self.closed else "open"
         count = len(self._core.turns)
         turns = f"{count} turn{'' if count == 1 else 's'}"
-        return f"<Session with {self.endpoint}, {state}: {turns}, {len(self.log):,} events>"
+        return f"<Session with {clean_name(self.endpoint)}, {state}: {turns}, {len(self.log):,} events>"
 
     @property
     def overview(self) -> Overview:
         """What a notebook shows of it above the turns."""
         conversation = self.state.conversation
         output = as_object(as_object(conversation.session.get("audio")).get("output"))
-        detection = (conversation.turn_detection or {}).get("type", "none: send makes the turns")
+        detection = (conversation.turn_detection or {}).get("type", "none (each send is a turn)")
         facts = (
             f"model {self.model}" if self.model else "",
             f"voice {voice}" if (voice := output.get("voice")) else "",
@@ -300,10 +306,10 @@ class Session(SessionView):
 
 @atexit.register
 def _close_all() -> None:
-    """Say goodbye to servers when the process ends, so that none waits for us. Spools stay: nobody saved."""
+    """Close all sessions when the process ends. Autosave files stay, since the sessions were not closed."""
     for session in list(_open):
         session._close(discard=False)
 
 
-if sys.platform != "win32":  # what a forked child closed would be closed under its parent
+if sys.platform != "win32":  # a forked child must not close its parent's connections
     os.register_at_fork(after_in_child=_open.clear)

@@ -1,4 +1,4 @@
-"""`Clip`: a piece of sound."""
+"""`Clip`: a piece of audio."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtnb.audio import codecs, files
-from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_rate, resample, short
+from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_pair, as_rate, resample, short
 from rtnb.displayable import Displayable
 from rtnb.errors import AudioError
 from rtnb.formatting import duration, peak_level
+from rtnb.paths import replacing, user_path
 
 __all__ = ["Clip"]
 
-_FULL_SCALE = 32_766 / 32_768  # the largest but one of 16 bits: some converters stop there
-_CUT_OFF = 3
+_FULL_SCALE = 32_766 / 32_768  # the second largest value of 16 bits: some converters stop there
+_CLIPPED_RUN = 3
 
 
 class Clip(Displayable):
-    """A piece of sound: mono samples and their rate. It never changes; every method gives a new one.
+    """A piece of audio: mono samples and their rate. It is immutable; every method returns a new clip.
 
     Parameters
     ----------
@@ -36,13 +37,13 @@ class Clip(Displayable):
     rate
         Samples per second, 1 to 768000.
     info
-        Anything to keep with the sound, such as how it was captured. It stays with every clip made from
-        this one, and does not count in comparing.
+        Any data about the audio, such as how it was captured. Clips made from this one have it too; it does
+        not count in comparisons.
 
     Raises
     ------
     AudioError
-        NaN or infinity, a scale that cannot be known (64-bit integers, floats above 16), other shapes.
+        NaN or infinity, an unknown scale (64-bit integers, floats above 16), other shapes.
 
     Examples
     --------
@@ -65,7 +66,7 @@ class Clip(Displayable):
         self._info: Mapping[str, Any] = MappingProxyType(dict(info or {}))
         self._hash: int | None = None
 
-    # -- made from ------------------------------------------------------------------------------------
+    # -- constructors ---------------------------------------------------------------------------------
 
     @classmethod
     def read(
@@ -83,18 +84,19 @@ class Clip(Displayable):
         Parameters
         ----------
         source
-            A path (``str`` or ``Path``), the bytes of a file, or an open binary file.
+            A path (``str`` or ``Path``; ``~`` is expanded), a data: URI, the bytes of a file, or an open
+            binary file, which is read from its current position.
         rate
             Resample to this rate in Hz while reading; None keeps the file's own.
         start, seconds
             The piece to read, in seconds; ``seconds=None`` reads to the end.
         max_seconds
-            Longer sound is refused; 4 hours if not given.
+            Longer audio is refused; 4 hours by default.
 
         Raises
         ------
         AudioError
-            No such file, no permission, no sound in it, damaged, or too long.
+            The file does not exist, cannot be read, has no audio, is damaged or too long.
         """
         samples, found = files.decode(
             source, rate=rate, start=start, seconds=seconds, max_seconds=max_seconds
@@ -105,27 +107,27 @@ class Clip(Displayable):
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, rate: int | None = None) -> Clip:
         """Read the bytes of a whole sound file (see `read`). For raw samples: `from_pcm16` and its like."""
         if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise AudioError(f"from_bytes takes the bytes of a sound file; got {type(data).__name__}")
+            raise AudioError(f"from_bytes expects the bytes of a sound file; got {type(data).__name__}")
         return cls.read(data, rate=rate)
 
     @classmethod
     def from_pcm16(cls, data: bytes | bytearray | memoryview, rate: int = 24_000) -> Clip:
-        """Take raw little-endian PCM16, two bytes a sample. Its inverse, `to_pcm16`, is exact."""
+        """Make a clip of raw little-endian PCM16, two bytes per sample. `to_pcm16` returns the same bytes."""
         return cls(codecs.from_pcm16(data), rate)
 
     @classmethod
     def from_ulaw(cls, data: bytes | bytearray | memoryview, rate: int = 8_000) -> Clip:
-        """Take raw G.711 µ-law, one byte a sample."""
+        """Make a clip of raw G.711 µ-law, one byte per sample."""
         return cls(codecs.ulaw.decode(data), rate)
 
     @classmethod
     def from_alaw(cls, data: bytes | bytearray | memoryview, rate: int = 8_000) -> Clip:
-        """Take raw G.711 A-law, one byte a sample."""
+        """Make a clip of raw G.711 A-law, one byte per sample."""
         return cls(codecs.alaw.decode(data), rate)
 
     @classmethod
     def from_wire(cls, data: bytes | bytearray | memoryview, codec: codecs.Codec) -> Clip:
-        """Take raw sound as a session carries it, in the form of ``codec``."""
+        """Make a clip of raw audio as it is on the wire, in the format of ``codec``."""
         return cls._adopt(codec.decode(data), codec.rate, {})
 
     @classmethod
@@ -135,7 +137,7 @@ class Clip(Displayable):
 
     @classmethod
     def tone(cls, hz: float, seconds: float, rate: int = 24_000, *, peak: float = 0.5) -> Clip:
-        """Return a sine of ``hz`` with the given peak, 0.5 (−6 dBFS) if not told."""
+        """Return a sine of ``hz`` with the given peak, by default 0.5 (−6 dBFS)."""
         rate = as_rate(rate)
         hz = as_number(hz, f"the frequency of a tone at {rate} Hz", 0, rate / 2)
         phase = np.arange(_length(seconds, rate)) * (2 * math.pi * hz / rate)
@@ -143,21 +145,23 @@ class Clip(Displayable):
 
     @classmethod
     def join(cls, clips: Iterable[Clip], *, gap: float = 0.0) -> Clip:
-        """Put clips one after another, ``gap`` seconds of silence between them.
+        """Join clips in order, with ``gap`` seconds of silence between them.
 
-        All are brought to the rate of the first. Of ``info`` is kept what all agree on.
+        All are resampled to the rate of the first. ``info`` has the entries that are equal in all clips.
 
         Raises
         ------
         AudioError
-            No clips at all, or something else among them.
+            There are no clips, or one of them is something else.
         """
         parts = list(clips)
         if not parts:
-            raise AudioError("join needs at least one clip: for none there is no rate to give")
+            raise AudioError("join needs at least one clip")
         for part in parts:
             if not isinstance(part, Clip):
-                raise AudioError(f"join takes clips; got {type(part).__name__}: make one with Clip.of")
+                raise AudioError(
+                    f"join takes clips; got {type(part).__name__}: make a clip of it with Clip.of"
+                )
         rate = parts[0].rate
         silence = np.zeros(_length(gap, rate), np.float32)
         pieces: list[Samples] = []
@@ -172,11 +176,18 @@ class Clip(Displayable):
 
     @classmethod
     def of(cls, thing: Any, rate: int | None = None) -> Clip:
-        """Make a clip of a clip (itself), a path, bytes or an open file (read), or an array.
+        """Make a clip of a path, a data: URI, bytes or an open file (see `read`), an array, or a clip.
 
-        ``rate`` is the rate of an array, which must be told; of a clip or a file it is the rate wanted. A
-        pair ``(array, rate)`` is understood too, and so are recorders: anything with ``__clip__``, which
-        returns a clip, and widgets whose ``audio.value`` is a sound file, such as ipywebrtc's.
+        An array needs its rate: as ``rate``, or in a pair ``(array, rate)`` or ``(rate, array)``. For
+        everything else, and for a pair, ``rate`` is the rate to resample to. Recorders are taken too:
+        anything with ``__clip__``, which returns a clip, and widgets whose ``audio.value`` is a sound file,
+        such as ipywebrtc's.
+
+        Raises
+        ------
+        AudioError
+            As `read` and the constructor do; an array without a rate; two numbers, of which either could be
+            the rate.
         """
         if hasattr(type(thing), "__clip__"):
             thing = thing.__clip__()
@@ -187,26 +198,29 @@ class Clip(Displayable):
             return cls.read(file, rate=rate)
         if isinstance(thing, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(thing, "read"):
             return cls.read(thing, rate=rate)
-        pair = isinstance(thing, tuple) and len(thing) == 2
-        if pair and isinstance(thing[1], (int, np.integer)) and not isinstance(thing[0], (int, float)):
-            clip = cls(thing[0], int(thing[1]))
+        pair = as_pair(thing)
+        if pair is not None:
+            if isinstance(pair[0], Clip):
+                raise AudioError("a Clip has its own rate: pass it alone, and rate= to resample it")
+            clip = cls(*pair)
             return clip if rate is None else clip.resample(rate)
         if rate is None:
+            what = short(thing) if isinstance(thing, tuple) and len(thing) == 2 else type(thing).__name__
             raise AudioError(
-                f"a clip is made of a path, bytes, an open file, or an array with its rate; "
-                f"got {type(thing).__name__} without a rate"
+                "expected a path, bytes, an open file, an array with rate=, or a pair of an array and its "
+                f"rate; got {what} without a rate"
             )
         return cls(thing, rate)
 
     @classmethod
     def _adopt(cls, samples: Samples, rate: int, info: Mapping[str, Any]) -> Clip:
-        """Return a clip around an array that is known to be good and that nobody else will write to."""
+        """Return a clip around a valid array that nothing else writes to."""
         clip = cls.__new__(cls)
         samples.setflags(write=False)
         clip._samples, clip._rate, clip._info, clip._hash = samples, rate, MappingProxyType(dict(info)), None
         return clip
 
-    # -- what it is -----------------------------------------------------------------------------------
+    # -- properties ----------------------------------------------------------------------------------
 
     @property
     def samples(self) -> Samples:
@@ -225,7 +239,7 @@ class Clip(Displayable):
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What was given to keep with the sound; read-only."""
+        """The data that was passed as ``info``; read-only."""
         return self._info
 
     @property
@@ -237,12 +251,12 @@ class Clip(Displayable):
 
     @property
     def clipped(self) -> int:
-        """How many samples were cut off at full scale: of three or more in a row that stand there."""
+        """The number of clipped samples: those in runs of three or more at full scale."""
         full = np.zeros(len(self._samples) + 2, np.int8)
         full[1:-1] = np.abs(self._samples) >= _FULL_SCALE
-        turns = np.flatnonzero(np.diff(full))
-        lengths = turns[1::2] - turns[::2]
-        return int(lengths[lengths >= _CUT_OFF].sum())
+        edges = np.flatnonzero(np.diff(full))
+        lengths = edges[1::2] - edges[::2]
+        return int(lengths[lengths >= _CLIPPED_RUN].sum())
 
     @property
     def rms(self) -> float:
@@ -261,75 +275,76 @@ class Clip(Displayable):
         """`rms` in dBFS: a full-scale sine has −3.01, silence −inf."""
         return _db(self.rms)
 
-    # -- made into ------------------------------------------------------------------------------------
+    # -- conversions ---------------------------------------------------------------------------------
 
     def with_info(self, **info: Any) -> Clip:
-        """Return the same sound with these added to its `info`."""
+        """Return the same audio with these entries added to its `info`."""
         return Clip._adopt(self._samples, self._rate, {**self._info, **info})
 
     def resample(self, rate: int) -> Clip:
-        """Return the sound at another rate: ``round(len(clip) * rate / clip.rate)`` samples."""
+        """Return the clip at another rate: ``round(len(clip) * rate / clip.rate)`` samples."""
         rate = as_rate(rate)
         if rate == self._rate:
             return self
-        # A copy, since memory of libsoxr's own can be made writable again.
+        # A copy, since memory that libsoxr owns can be made writable again.
         return Clip._adopt(resample(self._samples, self._rate, rate).copy(), rate, self._info)
 
     def normalize(self, peak: float = 0.9) -> Clip:
-        """Return the sound with this peak, 16 (+24 dB) at most. Silence stays silence."""
+        """Return the clip scaled to this peak, at most 16 (+24 dB). Silence stays silent."""
         peak = as_number(peak, "peak", 0, MAX_PEAK)
         return self * (peak / self.peak) if self.peak else self
 
     def trim(self, threshold_db: float = -40.0, *, pad: float = 0.05) -> Clip:
-        """Return the sound without the quiet at its ends.
+        """Return the clip without the silence at its ends.
 
-        Quiet is below ``threshold_db`` dBFS; ``pad`` seconds of it are left at either end. Where all is
-        quiet the result is empty.
+        Silence is below ``threshold_db`` dBFS; ``pad`` seconds of it are left at either end. A clip that is
+        silent throughout becomes empty.
         """
         threshold = 10 ** (as_number(threshold_db, "threshold_db", -400, 40) / 20)
-        keep = _length(pad, self._rate)
+        margin = _length(pad, self._rate)
         loud = np.flatnonzero(np.abs(self._samples) >= threshold)
         if not len(loud):
             return self._span(0, 0)
-        return self._span(max(0, int(loud[0]) - keep), int(loud[-1]) + 1 + keep)
+        return self._span(max(0, int(loud[0]) - margin), int(loud[-1]) + 1 + margin)
 
     def _span(self, start: int | None, stop: int | None) -> Clip:
         return Clip._adopt(self._samples[start:stop], self._rate, self._info)
 
     def to_pcm16(self, rate: int | None = None) -> bytes:
-        """Return raw little-endian PCM16, at ``rate`` if it is told, limited at full scale."""
+        """Return raw little-endian PCM16, limited at full scale; ``rate`` resamples first."""
         return codecs.to_pcm16((self if rate is None else self.resample(rate))._samples)
 
     def to_ulaw(self, rate: int = 8_000) -> bytes:
-        """Return raw G.711 µ-law, one byte a sample."""
+        """Return raw G.711 µ-law, one byte per sample."""
         return codecs.ulaw.encode(self.resample(rate)._samples)
 
     def to_alaw(self, rate: int = 8_000) -> bytes:
-        """Return raw G.711 A-law, one byte a sample."""
+        """Return raw G.711 A-law, one byte per sample."""
         return codecs.alaw.encode(self.resample(rate)._samples)
 
     def to_bytes(self, format: str = "wav") -> bytes:
-        """Return a whole sound file: ``"wav"``, ``"flac"`` (both 16 bit), ``"opus"`` (in Ogg), ``"webm"``.
+        """Return the bytes of a file: ``"wav"``, ``"flac"`` (both 16 bit), ``"opus"`` (in Ogg) or ``"webm"``.
 
-        Samples are limited at full scale. A clip without samples becomes 20 ms of silence in all but WAV,
-        since the others cannot hold nothing.
+        Samples are limited at full scale. A clip without samples becomes 20 ms of silence, except in WAV:
+        the other formats cannot be empty.
         """
         return files.encode(self._samples, self._rate, format)
 
     def write(self, path: str | os.PathLike[str]) -> Path:
-        """Write a sound file; the suffix tells how: .wav, .flac, .ogg, .opus or .webm. Return its path.
+        """Write a sound file in the format of its suffix: .wav, .flac, .ogg, .opus or .webm. Return its path.
+
+        ``~`` is expanded. The file is written as a whole: if that fails, one that was there is unchanged.
 
         Raises
         ------
         AudioError
-            Another suffix, no such directory, no permission.
+            The suffix is another one, or the file cannot be written.
         """
-        data = self.to_bytes(files.format_of(path))
-        try:
-            Path(path).write_bytes(data)
-        except OSError as error:
-            raise AudioError(f"{os.fspath(path)!r} cannot be written: {error.strerror or error}") from error
-        return Path(path)
+        target = user_path(path, "a sound file", AudioError)
+        data = self.to_bytes(files.format_of(target))
+        with replacing(target, AudioError) as file:
+            file.write(data)
+        return target
 
     def __getitem__(self, span: slice) -> Clip:
         """Return a span in seconds: ``clip[0.5:2.0]``, ``clip[:1]``, ``clip[-0.5:]`` (the last half second).
@@ -339,48 +354,48 @@ class Clip(Displayable):
         """
         if not isinstance(span, slice) or span.step is not None:
             raise AudioError(
-                f"a clip is cut by a span of seconds, such as clip[0.5:2.0]; got {short(span)}. "
+                f"expected a span of seconds, such as clip[0.5:2.0]; got {short(span)}. "
                 "For samples by number: clip.samples"
             )
-        return self._span(self._place(span.start), self._place(span.stop))
+        return self._span(self._index(span.start), self._index(span.stop))
 
-    def _place(self, seconds: Any) -> int | None:
+    def _index(self, seconds: Any) -> int | None:
         if seconds is None:
             return None
-        seconds = as_number(seconds, "where a clip is cut, in seconds,")
-        seconds = max(-self.seconds - 1, min(seconds, self.seconds + 1))  # beyond the ends all is one
-        place = round(seconds * self._rate)
+        seconds = as_number(seconds, "the edge of a span of a clip, in seconds,")
+        seconds = max(-self.seconds - 1, min(seconds, self.seconds + 1))  # so that 1e300 does not overflow
+        index = round(seconds * self._rate)
         # -0.00001 s is at the very end, where a plain 0 would be the beginning.
-        return len(self._samples) if place == 0 and seconds < 0 else place
+        return len(self._samples) if index == 0 and seconds < 0 else index
 
     def __add__(self, other: Clip) -> Clip:
         """Return both, one after the other, at the rate of the first."""
         return Clip.join([self, other]) if isinstance(other, Clip) else NotImplemented
 
     def __mul__(self, gain: float) -> Clip:
-        """Return the sound made louder by a factor: 2.0 is +6 dB."""
+        """Return the clip multiplied by a gain: 2.0 is +6 dB."""
         if isinstance(gain, bool) or not isinstance(gain, (int, float, np.number)):
             return NotImplemented
-        gain = as_number(gain, "the factor of a clip")
+        gain = as_number(gain, "the gain of a clip")
         peak = self.peak * abs(gain)
-        if peak > MAX_PEAK * 1.000001:  # which normalize may miss by a rounding
+        if peak > MAX_PEAK * 1.000001:  # normalize may exceed it by a rounding error
             raise AudioError(
-                f"{gain:g} times a peak of {self.peak:.3g} is {peak:.3g}, and a clip holds at most "
-                f"{MAX_PEAK:g} (+24 dB): take a factor of at most {MAX_PEAK / self.peak:.3g}"
+                f"{gain:g} times a peak of {self.peak:.3g} is {peak:.3g}, above the maximum of "
+                f"{MAX_PEAK:g} (+24 dB): use a gain of at most {MAX_PEAK / self.peak:.3g}"
             )
         louder = np.multiply(self._samples, gain, dtype=np.float64)
         return Clip(louder.clip(-MAX_PEAK, MAX_PEAK), self._rate, info=self._info)
 
     __rmul__ = __mul__
 
-    # -- as any object --------------------------------------------------------------------------------
+    # -- protocols ------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         """Return the number of samples."""
         return len(self._samples)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
-        """Return `samples`, so that ``numpy.asarray(clip)`` does."""
+        """Return `samples`, for ``numpy.asarray(clip)``."""
         if dtype is None or np.dtype(dtype) == np.float32:
             return self._samples.copy() if copy else self.samples
         return self._samples.astype(dtype)

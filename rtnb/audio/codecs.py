@@ -1,4 +1,4 @@
-"""PCM16 and G.711, as bytes on the wire.
+"""PCM16 and G.711 as bytes on the wire.
 
 A `Codec` turns float samples into bytes and back; `wire_format` finds the one for a ``format`` object of
 the Realtime protocol (GA dialect). PCM16 is little-endian; full scale is 32768, so that int16 → float →
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rtnb.audio.samples import Samples, as_rate, short
 from rtnb.errors import AudioError
 
-__all__ = ["Codec", "alaw", "from_pcm16", "pcm16", "to_pcm16", "ulaw", "wire_format"]
+__all__ = ["Codec", "alaw", "decoded_length", "from_pcm16", "pcm16", "to_pcm16", "ulaw", "wire_format"]
 
 Bytes = bytes | bytearray | memoryview
 
@@ -52,9 +52,7 @@ def from_pcm16(data: Bytes) -> Samples:
     """
     data = _bytes(data)
     if len(data) % 2:
-        raise AudioError(
-            f"PCM16 has 2 bytes a sample, but {len(data)} bytes came: the last one is half a sample"
-        )
+        raise AudioError(f"PCM16 has 2 bytes per sample; got {len(data)} bytes, an odd number")
     samples: Samples = np.multiply(np.frombuffer(data, "<i2"), np.float32(1 / 32768), dtype=np.float32)
     return samples
 
@@ -62,7 +60,22 @@ def from_pcm16(data: Bytes) -> Samples:
 def _bytes(data: Any) -> bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
-    raise AudioError(f"raw sound must be bytes; got {type(data).__name__}")
+    raise AudioError(f"raw audio must be bytes; got {type(data).__name__}")
+
+
+def decoded_length(text: str | bytes) -> int:
+    """Return how many bytes base64 decodes to, without decoding it; the padding may be missing.
+
+    Exact for valid base64 without line breaks.
+
+    Examples
+    --------
+    >>> decoded_length("AAAAQACA"), decoded_length("AAA="), decoded_length("AAA")
+    (6, 2, 2)
+    """
+    end = text[-2:]
+    padding = end.count("=") if isinstance(end, str) else end.count(b"=")
+    return (len(text) - padding) * 3 // 4
 
 
 def _expand_ulaw() -> NDArray[np.int16]:
@@ -119,10 +132,10 @@ def _decode_law(law: str) -> Callable[[Bytes], Samples]:
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """One way of writing samples as bytes.
+    """An audio format on the wire: how samples become bytes.
 
     ``type`` is the protocol's name, ``rate`` in Hz, ``width`` bytes per sample. ``encode`` takes float32 of
-    shape ``(n,)`` and limits at full scale; ``decode`` gives float32 of shape ``(n,)`` in [-1, 1].
+    shape ``(n,)`` and limits at full scale; ``decode`` returns float32 of shape ``(n,)`` in [-1, 1].
     """
 
     type: str
@@ -133,12 +146,12 @@ class Codec:
 
     @property
     def bytes_per_second(self) -> int:
-        """Bytes of one second of sound: 48000 for PCM16 at 24 kHz, 8000 for G.711."""
+        """Bytes of one second of audio: 48000 for PCM16 at 24 kHz, 8000 for G.711."""
         return self.rate * self.width
 
     @property
     def format(self) -> dict[str, Any]:
-        """The protocol's own words for this codec. G.711 has no ``rate`` there, being always 8 kHz."""
+        """The protocol's ``format`` object of this codec; G.711, always at 8 kHz, has no ``rate`` in it."""
         return {"type": self.type, "rate": self.rate} if self.type == "audio/pcm" else {"type": self.type}
 
 
@@ -166,7 +179,7 @@ def wire_format(fmt: Mapping[str, Any]) -> Codec:
     """
     if not isinstance(fmt, Mapping):
         raise AudioError(
-            'an audio format is an object such as {"type": "audio/pcm", "rate": 24000}; '
+            'an audio format must be an object such as {"type": "audio/pcm", "rate": 24000}; '
             f"got {type(fmt).__name__}"
         )
     kind, rate = fmt.get("type"), fmt.get("rate")
@@ -176,4 +189,6 @@ def wire_format(fmt: Mapping[str, Any]) -> Codec:
         if rate not in (None, 8_000):
             raise AudioError(f"{kind} is always 8000 Hz; got rate {short(rate)}")
         return ulaw if kind == "audio/pcmu" else alaw
-    raise AudioError(f"an audio format's type is audio/pcm, audio/pcmu or audio/pcma; got {short(kind)}")
+    raise AudioError(
+        f"the type of an audio format must be audio/pcm, audio/pcmu or audio/pcma; got {short(kind)}"
+    )

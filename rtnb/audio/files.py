@@ -1,25 +1,30 @@
-"""Sound in files: reading WAV, FLAC, Ogg, MP3, MP4 and WebM; writing WAV, FLAC and Opus.
+"""Sound files: reading WAV, FLAC, Ogg, MP3, MP4 and WebM; writing WAV, FLAC and Opus.
 
-libsndfile (through soundfile) reads what it knows by the file's first bytes, FFmpeg (through PyAV) the rest.
-Nothing is told by a file's name, and neither library is ever given a name or an address to open: both read
-from bytes that are open already. Sound is read in blocks, mixed to mono and resampled on the way, so that a
-header's claim about its length costs nothing.
+The first bytes of a file decide which library reads it: libsndfile (through soundfile) or FFmpeg (through
+PyAV). A file's name decides nothing, and neither library is ever given a name or a URL to open: both read
+from a file that is open already. Audio is read in blocks, mixed to mono and resampled on the way, so that a
+false length in a header costs no memory.
 """
 
 from __future__ import annotations
 
+import inspect
 import io
 import os
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
+from pybase64 import b64decode
 
 from rtnb.audio.codecs import to_int16
 from rtnb.audio.samples import Resampler, Samples, as_number, as_rate, check, mix, resample, short, to_float
 from rtnb.errors import AudioError
+from rtnb.paths import is_data_uri, opened, user_path
+from rtnb.paths import short as short_path
 
 __all__ = ["FORMATS", "MAX_SECONDS", "Source", "decode", "encode", "format_of"]
 
@@ -28,13 +33,14 @@ Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 MAX_SECONDS = 4 * 3600.0
 FORMATS = {".wav": "wav", ".flac": "flac", ".ogg": "opus", ".opus": "opus", ".webm": "webm"}
 
+_MAX_DATA_URI = 500_000_000
 _BLOCK = 65_536
 _SNDFILE = (b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b".snd", b"caff", b"fLaC", b"OggS")
-# FFmpeg's demuxers for sound alone or with video. Not in it: playlists and scripts, which open other files.
+# FFmpeg's demuxers of audio and video. Without playlists and scripts, which open other files.
 _DEMUXERS = "aac,aiff,amr,asf,au,avi,caf,flac,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpegts,ogg,w64,wav"
-_FRAMES = 2**62  # more than any header can tell
-_PLANES = 8  # PyAV reads past the end of a frame that has so many, and crashes the process
-_MAX_CHUNKS = 1000  # of a WAV file, before its sound
+_FRAMES = 2**62  # more than any valid header declares
+_PLANES = 8  # with so many, PyAV reads past the end of a frame and crashes the process
+_MAX_CHUNKS = 1000  # of a WAV file, before its audio
 _WAV_LINEAR = (
     b"\x01\0",
     b"\x03\0",
@@ -45,8 +51,8 @@ _WAV_LINEAR = (
 _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 
 
-class _Broken(Exception):
-    """What is wrong with the file at hand, as the end of a sentence that begins with its name."""
+class _BadFile(Exception):
+    """What is wrong with a file, as the end of a sentence that starts with its name."""
 
 
 def decode(
@@ -57,18 +63,18 @@ def decode(
     seconds: float | None = None,
     max_seconds: float = MAX_SECONDS,
 ) -> tuple[Samples, int]:
-    """Read sound from a path, from the bytes of a file, or from an open binary file.
+    """Read audio from a path, a data: URI, the bytes of a file, or an open binary file.
 
     Parameters
     ----------
     source
-        A ``str`` is always a path. An open file is read from where it stands and is left open.
+        A ``str`` is a path or a data: URI. An open file is read from its current position and stays open.
     rate
         Resample to this rate in Hz while reading; None keeps the file's own.
     start, seconds
-        The piece to read, in seconds; ``seconds=None`` reads to the end.
+        The part to read, in seconds; ``seconds=None`` reads to the end.
     max_seconds
-        Longer sound is refused.
+        Longer audio is refused.
 
     Returns
     -------
@@ -78,7 +84,7 @@ def decode(
     Raises
     ------
     AudioError
-        No such file, no permission, no sound in it, damaged, or longer than ``max_seconds``.
+        The file does not exist, cannot be read, has no audio, is damaged, or longer than ``max_seconds``.
     """
     rate = None if rate is None else as_rate(rate)
     start = as_number(start, "start", 0)
@@ -87,34 +93,37 @@ def decode(
     with _opened(source) as (file, name):
         try:
             return _decode(file, rate, start, seconds, max_seconds)
-        except _Broken as error:
+        except _BadFile as error:
             raise AudioError(f"{name} {error}") from error
         except AudioError as error:
             raise AudioError(f"{name} cannot be used: its {error}") from error
         except MemoryError as error:
             raise AudioError(
-                f"{name} does not fit into memory: read a piece with start=0, seconds=600"
+                f"{name} does not fit into memory: read a part of it with start=0, seconds=600"
             ) from error
         except OSError as error:
             raise AudioError(f"{name} cannot be read: {error.strerror or 'input error'}") from error
 
 
 def _decode(
-    file: _Plain, rate: int | None, start: float, seconds: float | None, max_seconds: float
+    file: _UnnamedFile, rate: int | None, start: float, seconds: float | None, max_seconds: float
 ) -> tuple[Samples, int]:
     head = file.read(12)
     file.seek(0)
     if not head:
-        raise _Broken("is empty (0 bytes)")
+        raise _BadFile("is empty (0 bytes)")
     if seconds is not None and seconds > max_seconds:
-        raise _Broken(f"cannot be read for {seconds:g} s with max_seconds={max_seconds:g}: raise max_seconds")
+        raise _BadFile(
+            f"cannot be read for {seconds:g} s with max_seconds={max_seconds:g}: raise max_seconds"
+        )
     too_long = (
-        f"is longer than max_seconds={max_seconds:g}: read a piece with start=0, seconds=600, or raise it"
+        f"is longer than max_seconds={max_seconds:g}: "
+        "read a part of it with start=0, seconds=600, or raise max_seconds"
     )
     with closing(_sndfile_blocks(file) if head.startswith(_SNDFILE) else _ffmpeg_blocks(file)) as blocks:
         source_rate, claimed = cast("tuple[int, float]", next(blocks))
         if seconds is None and claimed - start > max_seconds:
-            raise _Broken(too_long)
+            raise _BadFile(too_long)
         stop = round(max_seconds * source_rate) + 1 if seconds is None else round(seconds * source_rate)
         skip, taken = round(start * source_rate), 0
         resampler = Resampler(source_rate, rate or source_rate)
@@ -124,14 +133,14 @@ def _decode(
             skip = max(0, skip - len(block))
             taken += len(piece)
             if seconds is None and taken == stop:
-                raise _Broken(too_long)
+                raise _BadFile(too_long)
             parts.append(resampler.process(check(piece)))
     parts.append(resampler.process(np.zeros(0, np.float32), last=True))
     return np.concatenate(parts), resampler.rate_out
 
 
-class _Plain(io.RawIOBase):
-    """An open file without a name, so that no library guesses from it."""
+class _UnnamedFile(io.RawIOBase):
+    """An open file without a name, so that no library guesses a format from it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -151,7 +160,7 @@ class _Plain(io.RawIOBase):
         return len(data)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
-        # Damaged files send libsndfile before their beginning, and its callbacks may not raise.
+        # libsndfile seeks before the start of some damaged files, and its callbacks must not raise.
         with suppress(OSError, ValueError, OverflowError):
             self._file.seek(offset, whence)
         return self._file.tell()
@@ -161,77 +170,112 @@ class _Plain(io.RawIOBase):
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[tuple[_Plain, str]]:
+def _opened(source: Source) -> Iterator[tuple[_UnnamedFile, str]]:
+    """Open a source for reading, and yield it with the name that it has in errors."""
     if isinstance(source, (bytes, bytearray, memoryview)):
-        yield _Plain(io.BytesIO(bytes(source))), "the sound data"
+        yield _UnnamedFile(io.BytesIO(bytes(source))), "the audio data"
+    elif isinstance(source, str) and is_data_uri(source):
+        yield _UnnamedFile(io.BytesIO(_from_data_uri(source))), "the data: URI"
     elif isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
-        if "://" in str(path):
-            raise AudioError(f"{path!r} is an address, not a file: fetch it first and give its bytes")
-        try:
-            file = open(path, "rb")  # noqa: SIM115 (closed below, where its reader's errors are not ours)
-        except FileNotFoundError as error:
-            raise AudioError(f"there is no file {path!r} (looked in {os.getcwd()!r})") from error
-        except IsADirectoryError as error:
-            raise AudioError(f"{path!r} is a directory: name a sound file in it") from error
-        except PermissionError as error:
-            raise AudioError(f"{path!r} may not be read: no permission") from error
-        except (OSError, ValueError) as error:
-            raise AudioError(f"{path!r} cannot be opened: {error}") from error
-        with file:
-            yield _Plain(file), repr(path)
+        path = user_path(source, "a sound file", AudioError)
+        with opened(path, AudioError) as file:
+            yield _UnnamedFile(file if file.seekable() else io.BytesIO(_read_all(file)[0])), short_path(path)
     elif hasattr(source, "read"):
-        try:
-            data = source.read()
-        except (OSError, ValueError) as error:
-            raise AudioError(f"the open file cannot be read: {error}") from error
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise AudioError('the open file gives text: open it with mode "rb"')
-        yield _Plain(io.BytesIO(bytes(data))), "the open file"
+        data, name = _read_all(source)
+        yield _UnnamedFile(io.BytesIO(data)), name
     else:
         raise AudioError(
-            f"sound is read from a path, bytes or an open binary file; got {type(source).__name__}"
+            f"audio is read from a path, bytes or an open binary file; got {type(source).__name__}"
         )
 
 
-def _sndfile_blocks(file: _Plain) -> Generator[object, None, None]:
-    """Yield (rate, claimed seconds), then blocks. What libsndfile cannot open goes to FFmpeg."""
+def _from_data_uri(uri: str) -> bytes:
+    """Return the bytes of a data: URI, in base64 or percent-encoded."""
+    if len(uri) > _MAX_DATA_URI:
+        raise AudioError(
+            f"the data: URI has {len(uri):,} characters and may have {_MAX_DATA_URI:,}: "
+            "write the audio to a file and pass its path"
+        )
+    head, _, data = uri.partition(",")
+    content = unquote_to_bytes(data)
+    if not head.lower().endswith(";base64"):
+        return content
+    try:
+        return b64decode(b"".join(content.split()), validate=True)
+    except ValueError:
+        raise AudioError(
+            f"the data: URI ({len(uri):,} characters) has invalid base64: copy it again"
+        ) from None
+
+
+def _read_all(file: Any) -> tuple[bytes, str]:
+    """Return what an open file holds from its position on, and its name in errors."""
+    if isinstance(file, io.TextIOBase):
+        raise AudioError('the open file is in text mode: open it with mode "rb"')
+    if getattr(file, "closed", False) is True:
+        raise AudioError("the open file is closed: open it again")
+    try:
+        position = int(file.tell())
+    except (AttributeError, OSError, TypeError, ValueError):  # a stream
+        position = None
+    try:
+        data = file.read()
+    except io.UnsupportedOperation:
+        raise AudioError('the open file was not opened for reading: open it with mode "rb"') from None
+    except (OSError, ValueError) as error:
+        raise AudioError(f"the open file cannot be read: {short(str(error))}") from error
+    if isinstance(data, str):
+        raise AudioError('the open file is in text mode: open it with mode "rb"')
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        if inspect.iscoroutine(data):
+            data.close()
+        raise AudioError(f"read() of the open file must return bytes; got {type(data).__name__}")
+    if not data and position:
+        raise AudioError("the open file is at its end: call seek(0) before reading")
+    if not data and position is None:
+        raise AudioError("the open file returned no data: it is empty, or a stream that was read before")
+    start = f", read from byte {position:,} (its start is at seek(0))," if position else ""
+    return bytes(data), f"the open file{start}"
+
+
+def _sndfile_blocks(file: _UnnamedFile) -> Generator[object, None, None]:
+    """Yield (rate, declared seconds), then blocks. FFmpeg reads what libsndfile cannot open."""
     import soundfile
 
-    told = _wav_frames(file)
+    declared = _wav_frames(file)
     try:
-        sound = soundfile.SoundFile(file)
-        if sound.frames > _FRAMES:
-            # FLAC that was written to a pipe tells no length, and libsndfile fails on its first block.
-            sound.close()
+        audio = soundfile.SoundFile(file)
+        if audio.frames > _FRAMES:
+            # FLAC that was written to a pipe declares no length, and libsndfile fails on its first block.
+            audio.close()
             raise ValueError
     except (soundfile.SoundFileError, TypeError, ValueError):
         file.seek(0)
         yield from _ffmpeg_blocks(file)
         return
-    with sound:
-        told = max(told, sound.frames)
-        rate = _rate(sound.samplerate)
-        yield rate, told / rate
+    with audio:
+        declared = max(declared, audio.frames)
+        rate = _rate(audio.samplerate)
+        yield rate, declared / rate
         done = 0
         while True:
             try:
-                block = sound.read(_BLOCK, dtype="float32", always_2d=True)
+                block = audio.read(_BLOCK, dtype="float32", always_2d=True)
             except soundfile.SoundFileError as error:
-                raise _Broken(f"is damaged after {done / rate:.2f} s") from error
+                raise _BadFile(f"is damaged after {done / rate:.2f} s") from error
             if not len(block):
                 break
             done += len(block)
             yield mix(block, axis=1)
-        if done < told:
-            raise _Broken(
-                f"ends after {done / rate:.2f} s of the {told / rate:.2f} s that its header tells: "
-                "copy or record it again, or read what is there with seconds="
+        if done < declared:
+            raise _BadFile(
+                f"ends after {done / rate:.2f} s of the {declared / rate:.2f} s that its header declares: "
+                "copy or record it again, or read the part that exists with seconds="
             )
 
 
-def _wav_frames(file: _Plain) -> int:
-    """Return how many frames a WAV file's header tells, 0 if none: libsndfile trims it to what is there."""
+def _wav_frames(file: _UnnamedFile) -> int:
+    """Return how many frames a WAV header declares, 0 if unknown: libsndfile reports those that exist."""
     head = file.read(12)
     width = frames = 0
     if head[:4] == b"RIFF" and head[8:] == b"WAVE":
@@ -241,7 +285,7 @@ def _wav_frames(file: _Plain) -> int:
             if len(chunk) < 8:
                 break
             if chunk[:4] == b"data":
-                # Writers to a pipe leave 0 or a largest number here, which tells nothing.
+                # Writers to a pipe leave 0 or a very large number here.
                 frames = size // width if width and size < 0x7FFF_F000 else 0
                 break
             if chunk[:4] == b"fmt ":
@@ -260,11 +304,11 @@ def _rate(rate: int) -> int:
     try:
         return as_rate(rate)
     except AudioError as error:
-        raise _Broken(f"is damaged: its header tells a rate of {rate} Hz") from error
+        raise _BadFile(f"is damaged: its header declares a rate of {rate} Hz") from error
 
 
-def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
-    """Yield (rate, 0.0: a length is never believed), then blocks."""
+def _ffmpeg_blocks(file: _UnnamedFile) -> Generator[object, None, None]:
+    """Yield (rate, 0.0: the declared length is ignored), then blocks."""
     import av
 
     try:
@@ -272,13 +316,15 @@ def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
             file, mode="r", options={"format_whitelist": _DEMUXERS}, metadata_errors="replace"
         )
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise _Broken("is not a sound file that is understood (WAV, FLAC, Ogg, MP3, M4A, WebM)") from error
+        raise _BadFile(
+            "is not a sound file of a supported format (WAV, FLAC, Ogg, MP3, M4A, WebM)"
+        ) from error
     with container:
         if not container.streams.audio:
-            raise _Broken("has no sound in it")
+            raise _BadFile("has no audio")
         if container.streams.audio[0].codec_context is None:
-            # PyAV before 18 crashes the process on decoding such a stream.
-            raise _Broken("has its sound in a codec that is not understood")
+            # PyAV before 18 crashes the process when it decodes such a stream.
+            raise _BadFile("has its audio in an unsupported codec")
         rate, done = 0, 0
         try:
             for frame in container.decode(container.streams.audio[0]):
@@ -286,15 +332,15 @@ def _ffmpeg_blocks(file: _Plain) -> Generator[object, None, None]:
                     rate = _rate(frame.sample_rate)
                     yield rate, 0.0
                 if frame.sample_rate != rate:
-                    raise _Broken(f"changes its rate after {done / rate:.2f} s, which is not understood")
+                    raise _BadFile(f"changes its rate after {done / rate:.2f} s, which is not supported")
                 yield _mono(frame)
                 done += frame.samples
-        except (_Broken, MemoryError):
+        except (_BadFile, MemoryError):
             raise
-        except Exception as error:  # codecs raise FFmpeg's errors and whatever their wrapper makes of garbage
-            raise _Broken(f"is damaged after {done / (rate or 1):.2f} s") from error
+        except Exception as error:  # codecs raise FFmpeg's errors, and their wrapper many others on garbage
+            raise _BadFile(f"is damaged after {done / (rate or 1):.2f} s") from error
         if not rate:
-            raise _Broken("has no sound in it")
+            raise _BadFile("has no audio")
 
 
 def _mono(frame: Any) -> Samples:
@@ -308,34 +354,34 @@ def _mono(frame: Any) -> Samples:
 
 
 def format_of(path: str | os.PathLike[str]) -> str:
-    """Return the format that a file's suffix stands for: wav, flac, opus or webm.
+    """Return the format for a file's suffix: wav, flac, opus or webm.
 
     Raises
     ------
     AudioError
-        Another suffix, or none.
+        The suffix is another one, or missing.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise AudioError(f"the suffix of {os.fspath(path)!r} must be one of {', '.join(FORMATS)}")
+        raise AudioError(f"the suffix of {short_path(path)} must be one of {', '.join(FORMATS)}")
     return FORMATS[suffix]
 
 
 def encode(samples: Samples, rate: int, format: str = "wav") -> bytes:
-    """Return ``samples`` of shape ``(n,)`` as a whole file.
+    """Return ``samples`` of shape ``(n,)`` as the bytes of a file.
 
     ``"wav"`` and ``"flac"`` hold 16 bit at ``rate``. ``"opus"`` (in Ogg; ``"ogg"`` is the same) and
-    ``"webm"`` hold Opus at the next rate it has (8, 12, 16, 24 or 48 kHz), about 180 kB a minute of speech.
+    ``"webm"`` hold Opus at the next of its rates (8, 12, 16, 24 or 48 kHz), about 180 kB a minute of speech.
 
     Raises
     ------
     AudioError
-        Another format, or a rate that the format cannot hold.
+        The format is another one, or cannot hold this rate.
     """
     if format not in ("wav", "flac", "opus", "ogg", "webm"):
         raise AudioError(f"format must be one of wav, flac, opus, webm; got {short(format)}")
     if not len(samples) and format != "wav":
-        # The others cannot hold nothing: their writers leave a file that no reader takes.
+        # The other formats cannot be empty: no reader accepts the file.
         samples = np.zeros(max(1, rate // 50), np.float32)
     if format in ("wav", "flac"):
         return _encode_sndfile(samples, rate, format)
@@ -349,7 +395,9 @@ def _encode_sndfile(samples: Samples, rate: int, format: str) -> bytes:
     try:
         soundfile.write(buffer, to_int16(samples), rate, format=format.upper(), subtype="PCM_16")
     except soundfile.SoundFileError as error:
-        raise AudioError(f"{format} cannot hold sound at {rate} Hz: resample it, such as to 24000") from error
+        raise AudioError(
+            f"{format} cannot hold audio at {rate} Hz: resample it, for example to 24000"
+        ) from error
     return buffer.getvalue()
 
 
@@ -357,17 +405,19 @@ def _encode_opus(samples: Samples, rate: int, container: str) -> bytes:
     import av
 
     target = next((r for r in _OPUS_RATES if r >= rate), _OPUS_RATES[-1])
-    sound = np.clip(resample(samples, rate, target), -1.0, 1.0).reshape(1, -1)
+    limited = np.clip(resample(samples, rate, target), -1.0, 1.0).reshape(1, -1)
     buffer = io.BytesIO()
-    # Without random serial numbers, so that a notebook that runs again holds the same bytes.
+    # Without random serial numbers, so that the same notebook run twice has the same bytes.
     with av.open(buffer, mode="w", format=container, options={"fflags": "+bitexact"}) as out:
         stream = out.add_stream("libopus", rate=target)
         stream.codec_context.layout = "mono"
         stream.codec_context.bit_rate = 24_000 if target <= 24_000 else 64_000
-        for begin in range(0, sound.shape[1], target):
-            frame = av.AudioFrame.from_ndarray(sound[:, begin : begin + target], format="flt", layout="mono")
+        for start in range(0, limited.shape[1], target):
+            frame = av.AudioFrame.from_ndarray(
+                limited[:, start : start + target], format="flt", layout="mono"
+            )
             frame.sample_rate = target
-            frame.pts = begin
+            frame.pts = start
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return buffer.getvalue()

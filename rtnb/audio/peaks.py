@@ -1,6 +1,6 @@
-"""Minimum and maximum of sound, for pictures of it.
+"""Minima and maxima of audio, to draw waveforms.
 
-`peaks` measures once; `Peaks` keeps a pyramid that grows while sound streams in, and is drawn from at any
+`peaks` measures once; `Peaks` holds a pyramid that grows while audio streams in, and can be drawn at any
 zoom: an hour at 24 kHz is 0.9 MB.
 """
 
@@ -22,8 +22,8 @@ _SCALE = 127.0
 def peaks(samples: Samples, n: int) -> NDArray[np.float32]:
     """Return the minimum and maximum of ``n`` equal parts of ``samples``, shape ``(n, 2)``.
 
-    Every sample is in a part. Where there are fewer samples than parts, neighbours repeat; no samples at
-    all are zeros.
+    Every sample is in a part. If there are fewer samples than parts, neighbours repeat; without samples the
+    result is zeros.
 
     Examples
     --------
@@ -31,7 +31,7 @@ def peaks(samples: Samples, n: int) -> NDArray[np.float32]:
     [[-0.5, 0.25], [0.5, 0.75]]
     """
     if n < 1:
-        raise AudioError(f"a picture has at least 1 part; got n={n}")
+        raise AudioError(f"n must be 1 or more; got {n}")
     count = len(samples)
     if not count:
         return np.zeros((n, 2), np.float32)
@@ -63,11 +63,11 @@ class _Rows:
 
 
 class Peaks:
-    """A min/max pyramid that grows with its sound.
+    """A min/max pyramid that grows with its audio.
 
     Level 0 has one (min, max) for every 256 samples, each level above one for every 4 of the level below,
-    all as int8 of which 127 is full scale. Minima are rounded down and maxima up: what is drawn is never
-    smaller than what is heard (but for sound beyond full scale, which is limited).
+    all as int8 of which 127 is full scale. Minima are rounded down and maxima up, so that a waveform is never
+    drawn too small (audio beyond full scale is limited).
 
     Examples
     --------
@@ -92,12 +92,12 @@ class Peaks:
     def append(self, samples: Samples) -> None:
         """Add samples of shape ``(n,)``, n ≥ 0."""
         self.samples += len(samples)
-        sound = np.concatenate([self._tail, samples]) if len(self._tail) else np.asarray(samples, np.float32)
-        whole = len(sound) // BASE * BASE
-        self._tail = sound[whole:].copy()
+        joined = np.concatenate([self._tail, samples]) if len(self._tail) else np.asarray(samples, np.float32)
+        whole = len(joined) // BASE * BASE
+        self._tail = joined[whole:].copy()
         if not whole:
             return
-        blocks = sound[:whole].reshape(-1, BASE)
+        blocks = joined[:whole].reshape(-1, BASE)
         self._levels[0].append(_int8(blocks.min(axis=1), blocks.max(axis=1)))
         for number, below in enumerate(self._levels):
             rows = below.count // FACTOR
@@ -113,22 +113,22 @@ class Peaks:
     def level(self, number: int, start: int = 0) -> NDArray[np.int8]:
         """Return a copy of one level's rows from ``start`` on; there are ``samples // (256 * 4**number)``.
 
-        Shape ``(rows, 2)``. A last part that is not yet full is not in it, so that a row never changes and
-        a page that has the first ``start`` rows needs only these.
+        Shape ``(rows, 2)``. A last part that is not yet full is left out, so that rows never change and a
+        page that has the first ``start`` rows needs only the new ones.
         """
         if not 0 <= number < len(self._levels):
-            raise AudioError(f"there are levels 0 to {len(self._levels) - 1}; got {number}")
+            raise AudioError(f"level must be from 0 to {len(self._levels) - 1}; got {number}")
         return self._levels[number][max(0, start) :].copy()
 
     def draw(self, n: int, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return ``n`` parts of samples ``start`` to ``stop``, shape ``(n, 2)``, values in [-1, 1].
 
         It is read from the coarsest level that has a row for each part, so that its cost goes with ``n``
-        and not with the length of the sound. A part is as exact as that level's rows: at its edges it may
+        and not with the length of the audio. A part is as exact as that level's rows: at its edges it may
         see a neighbour's samples, never miss its own.
         """
         if n < 1:
-            raise AudioError(f"a picture has at least 1 part; got n={n}")
+            raise AudioError(f"n must be 1 or more; got {n}")
         stop = self.samples if stop is None else stop
         if not 0 <= start <= stop <= self.samples:
             raise AudioError(
@@ -151,7 +151,7 @@ class Peaks:
         return np.stack([low, high], axis=1).astype(np.float32) / np.float32(_SCALE)
 
     def _rows(self, number: int, start: int, stop: int) -> NDArray[np.int8]:
-        """Return rows of a level, the last of them made of what is not yet full."""
+        """Return rows of a level; the last one covers the samples of a part that is not yet full."""
         rows = self._levels[number]
         whole = rows[start:stop]
         if stop <= rows.count:

@@ -1,11 +1,11 @@
-"""Sentences that came with rtnb, spoken: something to send where there is no microphone."""
+"""Spoken sentences that are part of rtnb, to send where there is no microphone."""
 
 from __future__ import annotations
 
 from importlib import resources
 
 from ..errors import ArgumentError
-from . import Clip
+from .clip import Clip
 
 __all__ = ["names", "read"]
 
@@ -18,13 +18,13 @@ _SAMPLES = {
 
 
 def names() -> tuple[str, ...]:
-    """Return the sentences, by which `read` knows them."""
+    """Return the sentences; each is the name of a sample for `read`."""
     return tuple(_SAMPLES)
 
 
 def read(name: str) -> Clip:
-    """Return a sample at 24 kHz. Raises ArgumentError for a name that is none."""
+    """Return a sample at 24 kHz. Raises ArgumentError for another name."""
     if name not in _SAMPLES:
-        raise ArgumentError(f"there is no sample {name!r}; there are: {', '.join(_SAMPLES)}")
+        raise ArgumentError(f"there is no sample {name!r:.80}; expected one of: {', '.join(_SAMPLES)}")
     data = resources.files("rtnb.audio").joinpath("spoken", _SAMPLES[name]).read_bytes()
     return Clip.read(data, rate=24_000, info={"source": "sample", "text": name})

@@ -1,14 +1,14 @@
-"""From any array to sound: float32, mono, nominally in [-1, 1].
+"""Any array as audio: float32, mono, nominally in [-1, 1].
 
-The rules, in one place:
+The rules:
 
-* **floats** (16, 32, 64 bit) are taken as they are. Full scale is 1.0; louder is kept, so that a gain can be
-  undone, and is limited only when sound is encoded. A peak above 16 (+24 dB) is taken for integers in a
-  float array and refused.
+* **floats** (16, 32, 64 bit) are taken as they are. Full scale is 1.0; larger values stay, so that a gain
+  can be undone, and are limited only when audio is encoded. A peak above 16 (+24 dB) is refused: it is most
+  likely integers in a float array.
 * **signed integers** of 8, 16 and 32 bit are divided by 2**(bits - 1): int16 by 32768.
 * **unsigned integers** of 8, 16 and 32 bit have their zero in the middle, as 8-bit WAV has: uint8 by
   ``(x - 128) / 128``.
-* **64-bit integers** are refused, since they tell nothing of their scale (a list of Python ints is one).
+* **64-bit integers** are refused, since their scale is unknown (a list of Python ints is one).
 * **two dimensions** are ``(n, channels)``, or ``(channels, n)`` where the first axis is the shorter one. The
   channels are averaged.
 * **NaN and infinity** are refused.
@@ -17,6 +17,7 @@ The rules, in one place:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "Samples",
     "as_mono",
     "as_number",
+    "as_pair",
     "as_rate",
     "check",
     "mix",
@@ -46,20 +48,46 @@ MAX_RATE = 768_000
 
 
 def as_rate(rate: Any, what: str = "rate") -> int:
-    """Return ``rate`` as an int in [1, 768000] Hz; AudioError if it is not a whole number in that range."""
+    """Return ``rate`` as an int in [1, 768000] Hz. Raises AudioError for anything else."""
     try:
         whole = int(rate)
     except (TypeError, ValueError, OverflowError):
         whole = -1
-    if isinstance(rate, (bool, str, bytes)) or not 1 <= whole <= MAX_RATE or whole != rate:
+    if isinstance(rate, (bool, np.bool_, str, bytes)) or not 1 <= whole <= MAX_RATE or whole != rate:
         raise AudioError(
             f"{what} must be a whole number of Hz from 1 to {MAX_RATE}, such as 24000; got {short(rate)}"
         )
     return whole
 
 
+def as_pair(value: Any) -> tuple[Any, int] | None:
+    """Return a pair of samples and their rate, given in either order, as (samples, rate); None for no pair.
+
+    A pair is a tuple or list of two, of which one is a single number and the other is an array or a list.
+    Raises AudioError for a rate that is not a whole number in [1, 768000].
+
+    Examples
+    --------
+    >>> as_pair((24_000, [0.0, 0.5]))
+    ([0.0, 0.5], 24000)
+    """
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        return None
+    single = [_is_number(one) for one in value]
+    if all(single) or not any(single):
+        return None
+    rate, samples = value if single[0] else reversed(value)
+    sequence = isinstance(samples, Sequence) and not isinstance(samples, (str, bytes, bytearray))
+    return (samples, as_rate(rate)) if sequence or hasattr(samples, "__array__") else None
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether a value is one number: of Python, of numpy, or an array or tensor without dimensions."""
+    return isinstance(value, (int, float, np.number)) or getattr(value, "shape", None) == ()
+
+
 def as_number(value: Any, what: str, low: float = -math.inf, high: float = math.inf) -> float:
-    """Return ``value`` as a finite float in [low, high]; AudioError if it is none."""
+    """Return ``value`` as a finite float in [low, high]. Raises AudioError for anything else."""
     if isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool):
         try:
             number = float(value)
@@ -74,8 +102,8 @@ def as_number(value: Any, what: str, low: float = -math.inf, high: float = math.
 
 
 def short(value: Any) -> str:
-    """Return ``repr(value)`` in at most 60 characters, for error texts."""
-    text = repr(value)
+    """Return ``repr(value)`` in one line of at most 60 characters, for error texts."""
+    text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:59] + "…"
 
 
@@ -99,8 +127,8 @@ def to_float(array: NDArray[Any]) -> Samples:
         return ((array.astype(np.float64) - middle) / scale).astype(np.float32)
     if kind in "iu":
         raise AudioError(
-            f"samples of {array.dtype} tell nothing of their scale: "
-            "give int16 (full scale 32768) or floats in [-1, 1]"
+            f"samples of {array.dtype} have an unknown scale: "
+            "pass int16 (full scale 32768) or floats in [-1, 1]"
         )
     raise AudioError(
         f"samples must be floats in [-1, 1] or integers of 8, 16 or 32 bit; got dtype {array.dtype}"
@@ -123,7 +151,7 @@ def as_mono(samples: Any) -> Samples:
     """
     try:
         array = np.asarray(samples)
-    except Exception as error:  # tensors and ragged lists raise whatever they like
+    except Exception as error:  # tensors and ragged lists raise exceptions of many types
         raise AudioError(f"samples are not an array of numbers: {type(samples).__name__}") from error
     if array.dtype.kind not in "fiu":
         raise AudioError(
@@ -139,8 +167,8 @@ def as_mono(samples: Any) -> Samples:
             array = array.T
         if array.shape[1] > MAX_CHANNELS:
             raise AudioError(
-                f"samples of shape {array.shape} would be {array.shape[1]} channels, "
-                f"and at most {MAX_CHANNELS} are understood"
+                f"samples of shape {array.shape} would be {array.shape[1]} channels; "
+                f"the maximum is {MAX_CHANNELS}"
             )
     mono = to_float(array)
     if mono.ndim == 2:
@@ -148,27 +176,27 @@ def as_mono(samples: Any) -> Samples:
     return check(np.ascontiguousarray(mono))
 
 
-def mix(sound: Samples, axis: int) -> Samples:
-    """Average the channels, which lie along ``axis``. What is not finite stays so, for `check` to find."""
+def mix(samples: Samples, axis: int) -> Samples:
+    """Average the channels, which are along ``axis``. NaN and infinity stay, for `check` to find."""
     with np.errstate(all="ignore"):
-        return np.asarray(sound.mean(axis=axis, dtype=np.float32))
+        return np.asarray(samples.mean(axis=axis, dtype=np.float32))
 
 
 def check(mono: Samples) -> Samples:
-    """Return ``mono`` if all of it is finite and no louder than +24 dB, else raise AudioError."""
+    """Return ``mono`` if all of it is finite and its peak is at most +24 dB, else raise AudioError."""
     if not mono.size:
         return mono
     peak = float(max(mono.max(), -mono.min()))
     if not np.isfinite(peak):
         count = int(np.count_nonzero(~np.isfinite(mono)))
         raise AudioError(
-            f"samples hold {count} values that are NaN or infinite: replace them, "
+            f"samples contain {count} values that are NaN or infinite: replace them, "
             "for example with numpy.nan_to_num"
         )
     if peak > MAX_PEAK:
         raise AudioError(
             f"samples have a peak of {peak:g}, but full scale is 1.0: "
-            "give integers as int16, or divide floats by their full scale (32768 for 16 bit)"
+            "pass integers as int16, or divide floats by their full scale (32768 for 16 bit)"
         )
     return mono
 
@@ -188,11 +216,11 @@ def resample(samples: Samples, rate_in: int, rate_out: int) -> Samples:
 
 
 class Resampler:
-    """A stream of sound from one rate to another.
+    """Converts a stream of audio from one rate to another.
 
-    What comes out, put together, is what `resample` makes of the whole, however the input was cut. The
-    filter looks ahead, so that output lags by a few milliseconds until ``last=True`` flushes it; after that
-    the next chunk begins a new stream.
+    The output, concatenated, equals what `resample` returns for the whole, however the input was divided.
+    The filter looks ahead, so that the output lags by a few milliseconds until ``last=True`` flushes it; the
+    next chunk then starts a new stream.
 
     Examples
     --------

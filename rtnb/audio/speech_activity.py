@@ -1,4 +1,4 @@
-"""Where in a sound there is something to hear, by its energy alone."""
+"""Where audio is loud enough to be speech, by its energy alone."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from rtnb.audio.samples import Samples
 if TYPE_CHECKING:
     from rtnb.audio.clip import Clip
 
-__all__ = ["activity", "voice"]
+__all__ = ["SpeechBounds", "activity", "speech_bounds"]
 
 _FRAME = 0.020
 _BELOW = 10 ** (-25 / 20)
-"""How far below the loud parts a frame is quiet. Rather too little: a pause found too long does no harm."""
+"""A frame this far below the loud parts is quiet. A little low: a pause found too long does no harm."""
 _LEAST = 10 ** (-60 / 20)
-"""A recording whose loud parts are quieter, in RMS, holds nothing."""
+"""A recording whose loud parts have a lower RMS is silent."""
 
 
-class Voice(NamedTuple):
-    """Seconds from the beginning of the recording: the first and the last of what is loud, and between."""
+class SpeechBounds(NamedTuple):
+    """Where the loud parts start and end, in seconds, and the longest pause between them."""
 
     start: float
     end: float
     longest_pause: float
 
 
-def voice(clip: Clip) -> Voice | None:
-    """Return where the loud parts of a clip are, in steps of 20 ms; None where there are none.
+def speech_bounds(clip: Clip) -> SpeechBounds | None:
+    """Return where the loud parts of a clip are, in steps of 20 ms; None for a silent clip.
 
-    Loud is what lies within 25 dB of the 95th percentile of the RMS of all frames.
+    A frame is loud if its RMS is within 25 dB of the 95th percentile of all frames.
     """
     size = max(1, round(clip.rate * _FRAME))
     count = len(clip) // size
@@ -45,24 +45,25 @@ def voice(clip: Clip) -> Voice | None:
     loud = np.flatnonzero(level >= loudest * _BELOW)
     gaps = np.diff(loud) - 1
     frames_of = (loud[0], loud[-1] + 1, gaps.max() if len(gaps) else 0)
-    return Voice(*(round(int(number) * size / clip.rate, 3) for number in frames_of))
+    return SpeechBounds(*(round(int(number) * size / clip.rate, 3) for number in frames_of))
 
 
 _FRAME_SECONDS = 0.02
 _BELOW_LOUDEST_DB = 30.0
-"""Speech spans about this much between its loud vowels and its soft consonants."""
+"""The difference between loud vowels and soft consonants is about this large."""
 _LEAST_DB = -50.0
 _GAP_SECONDS = 0.25
-"""A shorter pause is within speech: the stop before a "t" takes a tenth of a second."""
+"""A shorter pause is part of speech: the stop before a "t" takes a tenth of a second."""
 _LEAST_SECONDS = 0.06
 """A shorter burst is a click."""
 
 
 def activity(samples: Samples, rate: int) -> list[tuple[float, float]]:
-    """Return where sound is, as (start, end) in seconds, in order and apart.
+    """Return the spans that are not silent, as (start, end) in seconds, in order and without overlap.
 
-    That is where 20 ms together are within 30 dB of the loudest 20 ms and above −50 dBFS. Pauses under
-    0.25 s are within, bursts under 0.06 s are left out. It is no voice detector: a door is sound too.
+    A frame of 20 ms is active if its power is within 30 dB of the loudest frame and above −50 dBFS. Pauses
+    under 0.25 s count as active, bursts under 0.06 s are left out. It is not a voice detector: a slammed
+    door is active too.
 
     Parameters
     ----------

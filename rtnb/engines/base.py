@@ -1,11 +1,28 @@
-"""What an engine is: four small parts, each replaceable.
+"""What an engine is: a voice detector, a recognizer, a language model and a voice, each replaceable.
 
-All calls of a part are blocking and CPU bound, and the server runs them on threads of its own: one call at
-a time per part, never two at once on the same object. Sound is float32, mono, in [-1, 1]. Parts are made
-by factories that register under the entry point groups ``rtnb.vad``, ``rtnb.asr``, ``rtnb.llm``,
-``rtnb.tts`` (``factory(setting: str) -> part``; setting is "" or what stood behind the name, such as a
-path or a URL) and ``rtnb.engines`` (``factory(options: Mapping[str, str]) -> Engine``). A part may also have
-``about``, one line on what it is, for people, and ``close()``.
+A part is made by a factory, which is registered as an entry point:
+
+================  =================================================  ==================================
+group             factory, and the protocol of its result            example
+================  =================================================  ==================================
+``rtnb.vad``      ``factory(setting: str) -> VAD``                   ``rtnb.engines.silero:silero``
+``rtnb.asr``      ``factory(setting: str) -> ASR``                   ``rtnb.engines.moonshine:moonshine``
+``rtnb.llm``      ``factory(setting: str) -> LLM``                   ``rtnb.engines.llama_cpp:llama``
+``rtnb.tts``      ``factory(setting: str) -> TTS``                   ``rtnb.engines.hibari:hibari``
+``rtnb.engines``  ``factory(options: Mapping[str, str]) -> Engine``  ``rtnb.engines.fake:fake``
+================  =================================================  ==================================
+
+``setting`` is the text after the part's name in an engine spec, such as ``heart`` in ``tts=hibari:heart``, or
+""; ``options`` are the ``key=value`` pairs of the spec. A package of yours registers a recognizer with ::
+
+    [project.entry-points."rtnb.asr"]
+    whisper = "my_package:whisper"
+
+and it is used as ``rtnb.connect(engine="local,asr=whisper")``.
+
+Calls are blocking. The server runs them on worker threads, one call at a time for each part. Audio is
+float32, mono, in [-1, 1]. A part may also have ``about``, a one-line description that is shown to the user,
+and ``close()``, which is called once, after its last call.
 """
 
 from __future__ import annotations
@@ -23,40 +40,40 @@ Samples = NDArray[np.float32]
 
 
 class VADStream(Protocol):
-    """Voice activity of one audio stream; keeps its own state between windows."""
+    """Voice activity detection on one audio stream; keeps its state between windows."""
 
     def __call__(self, window: Samples) -> float:
-        """Return the probability in [0, 1] that ``window`` (``VAD.window`` samples) holds speech."""
+        """Return the probability in [0, 1] that ``window``, shape ``(VAD.window,)``, contains speech."""
         ...
 
 
 class VAD(Protocol):
-    """A voice activity detector: one model, many streams."""
+    """A voice activity detector: one model for any number of streams."""
 
     rate: int  # Hz, of the windows
     window: int  # samples per window
 
     def stream(self) -> VADStream:
-        """Return a fresh stream."""
+        """Return a new stream, at its initial state."""
         ...
 
 
 class ASR(Protocol):
-    """A speech recogniser."""
+    """A speech recognizer."""
 
-    rate: int  # Hz, of the samples it takes
+    rate: int  # Hz, of its input
     languages: tuple[str, ...]  # ISO 639-1
 
     def transcribe(self, samples: Samples) -> str:
-        """Return the words in ``samples`` (shape ``(n,)``, any n ≥ 0); "" where there are none."""
+        """Return the transcript of ``samples``, shape ``(n,)``, n ≥ 0; "" if they contain no speech."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """A piece of the answer's text, with its own leading space. Pieces join to the whole text.
+    """A piece of the answer's text, including its leading space: the pieces concatenate to the text.
 
-    The text may be empty: such a piece only accounts for tokens.
+    ``text`` may be empty: such a piece only counts tokens.
     """
 
     text: str
@@ -65,7 +82,7 @@ class TextPiece:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One whole function call: ``arguments`` is a JSON object as text that fits the tool's schema."""
+    """A complete function call: ``arguments`` is the text of a JSON object that matches the tool's schema."""
 
     name: str
     arguments: str
@@ -73,19 +90,19 @@ class Call:
 
 
 class LLM(Protocol):
-    """A chat model.
+    """A language model.
 
-    Messages are dicts as in the chat completions format: ``{"role": "system"|"user"|"assistant"|"tool",
-    "content": str, "tool_calls": [...], "tool_call_id": str}``. Tools are the session's own:
+    Messages are dicts in the chat completions format: ``{"role": "system"|"user"|"assistant"|"tool",
+    "content": str, "tool_calls": [...], "tool_call_id": str}``. Tools are those of the session:
     ``{"type": "function", "name", "description", "parameters"}``. ``tool_choice`` is "auto", "none",
     "required" or ``{"type": "function", "name": …}``.
     """
 
     name: str
-    context: int  # tokens
+    context: int  # tokens of prompt and answer together
 
-    # An LLM with ``eager = True`` is also asked ahead, before it is sure that an answer is due; much of what
-    # it makes then is thrown away. Leave it out where a run costs money.
+    # With the attribute ``eager = True`` the server also starts speculative responses, while the user may
+    # still go on speaking, and discards many of them. Leave it out if a request costs money.
 
     def generate(
         self,
@@ -95,40 +112,41 @@ class LLM(Protocol):
         max_tokens: int,
         stopped: Callable[[], bool],
     ) -> Iterator[TextPiece | Call]:
-        """Yield the answer. Poll ``stopped()`` at least once a token and return soon after it is true.
+        """Yield the answer: text, function calls, or both.
 
-        At most ``max_tokens`` tokens. A run cut by that limit raises no error; the sum of ``tokens``
-        tells. A session that asks for a tool gets Calls, before or instead of text.
+        Call ``stopped()`` at least once per token and return soon after it is true. Yield at most
+        ``max_tokens`` tokens; an answer that reaches the limit ends without an error, and the caller sees it
+        from the sum of ``tokens``.
         """
         ...
 
     def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
-        """Warm the prefix cache with the beginning of a prompt that will come.
+        """Warm the prefix cache with the beginning of a future prompt.
 
-        Before a session's first turn that is its instructions and tools; later the conversation so far.
+        That is a session's instructions and tools before its first turn, and the conversation so far later.
         """
         ...
 
     def count(self, text: str) -> int:
-        """Return how many tokens ``text`` is."""
+        """Return the number of tokens of ``text``."""
         ...
 
 
 class TTS(Protocol):
-    """A voice."""
+    """A speech synthesizer: one or several voices."""
 
-    rate: int  # Hz, of the samples it gives
-    voices: tuple[str, ...]  # its own names; the first is the default
-    languages: tuple[str, ...]
+    rate: int  # Hz, of its output
+    voices: tuple[str, ...]  # the first is the default
+    languages: tuple[str, ...]  # ISO 639-1
 
     def speak(self, text: str, voice: str, speed: float) -> Samples:
-        """Return ``text`` (one clause) as sound. An unknown ``voice`` means the default one."""
+        """Return the audio of ``text``, one clause. An unknown ``voice`` means the default."""
         ...
 
 
 @dataclass(slots=True)
 class Engine:
-    """A whole voice engine. ``about`` maps a part's kind to one line on what it is, for people."""
+    """An engine. ``about`` maps the kind of each part (vad, asr, llm, tts) to its one-line description."""
 
     name: str
     vad: VAD

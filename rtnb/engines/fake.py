@@ -1,13 +1,12 @@
 """The fake engine: every part of an engine, deterministic and instant, with no model in it.
 
-It understands nothing. It hears that there is speech, answers by quoting, calls the tool that is named to it
-and speaks in tones. That is enough to run the whole protocol, a lesson or a test anywhere, within
-milliseconds and with the same result each time.
+It detects speech by its level, transcribes only how long it was, answers by quoting the user, calls a tool
+that the user names, and speaks in tones. That is enough to run the whole protocol, a lesson or a test
+anywhere, in milliseconds and with the same result each time.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import zlib
@@ -19,19 +18,20 @@ import numpy as np
 
 from ..errors import EngineError
 from .base import Call, Engine, Samples, TextPiece
+from .chat_stream import arguments_text
 from .json_schema import fill
 
 __all__ = ["fake"]
 
 # The voices of the hosted models (Realtime API reference), so that a session written for them runs here.
 _VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
-_LOUD, _QUIET = 0.020, 0.013  # root mean square at which speech begins and ends
+_LOUD, _QUIET = 0.020, 0.013  # root mean square at which speech starts and stops
 _TOKEN = re.compile(r"\s*(?:[^\W_]{1,16}(?:'[^\W_]{1,16})?|[^\w\s]|_+)|\s+\Z")
 _STORY = re.compile(r"\b(long story|tell me a long)\b", re.I)
 
 
 class _Stream:
-    """Loudness with hysteresis; one quiet window within speech still counts as speech."""
+    """Speech level with hysteresis; one quiet window within speech still counts as speech."""
 
     def __init__(self) -> None:
         self._held = 0
@@ -116,7 +116,7 @@ class _TTS:
             EngineError: ``speed`` is not a positive number.
         """
         if not (math.isfinite(speed) and speed > 0):
-            raise EngineError(f"the speed of a voice is a number above 0, not {speed!r}")
+            raise EngineError(f"the speed of a voice must be a number above 0, got {speed!r}")
         chosen = voice if voice in _VOICES else _VOICES[0]
         words = [w for w in text.lower().split() if any(c.isalnum() for c in w)]
         if not words:
@@ -126,11 +126,11 @@ class _TTS:
 
 @lru_cache(maxsize=512)
 def _tone(voice: str, word: str, speed: float) -> Samples:
-    sound, gap = round(0.060 * _TTS.rate / speed), round(0.020 * _TTS.rate / speed)
+    length, gap = round(0.060 * _TTS.rate / speed), round(0.020 * _TTS.rate / speed)
     pitch = 110.0 * 2 ** (_VOICES.index(voice) / 8 + zlib.crc32(word.encode()) % 12 / 12)
-    t = np.arange(sound) / _TTS.rate
+    t = np.arange(length) / _TTS.rate
     wave = np.sin(2 * np.pi * pitch * t) + 0.3 * np.sin(4 * np.pi * pitch * t)
-    edge = np.minimum(1.0, np.minimum(np.arange(sound), np.arange(sound)[::-1]) / max(1, sound // 8))
+    edge = np.minimum(1.0, np.minimum(np.arange(length), np.arange(length)[::-1]) / max(1, length // 8))
     tone = np.concatenate([0.3 / 1.3 * wave * edge, np.zeros(gap)]).astype(np.float32)
     tone.flags.writeable = False
     return tone
@@ -153,25 +153,25 @@ def _answer(messages: Sequence[dict[str, Any]]) -> str:
         outputs.insert(0, _text(message))
     if outputs:
         return "The tool said: " + "; ".join(outputs)
-    heard = _heard(messages)
-    if _STORY.search(heard):
+    text = _user_text(messages)
+    if _STORY.search(text):
         return " ".join(_sentence(n) for n in range(1, 121))
-    return f"You said: {heard}" if heard else "I heard nothing."
+    return f"You said: {text}" if text else "I heard nothing."
 
 
-def _heard(messages: Sequence[dict[str, Any]]) -> str:
+def _user_text(messages: Sequence[dict[str, Any]]) -> str:
     return next((_text(m).strip() for m in reversed(messages) if m.get("role") == "user"), "")
 
 
 def _calls(
     messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]], tool_choice: str | dict[str, Any]
 ) -> list[tuple[str, str]]:
-    """Return (name, arguments) of every call to make.
+    """Return (name, arguments) of each call to make.
 
     Raises:
-        EngineError: The choice names a tool that is not offered, or a tool's schema has no value.
+        EngineError: ``tool_choice`` names a tool that is not offered, or no value matches a tool's schema.
     """
-    heard = _heard(messages)
+    text = _user_text(messages)
     offered = {str(t["name"]): t for t in tools if t.get("type", "function") == "function" and t.get("name")}
     if isinstance(tool_choice, dict):
         name = str(tool_choice.get("name"))
@@ -183,10 +183,10 @@ def _calls(
         chosen = []
     else:
         answering = bool(messages) and messages[-1].get("role") == "tool"
-        chosen = [] if answering else [n for n in offered if _names(heard, n)]
+        chosen = [] if answering else [n for n in offered if _names(text, n)]
         if tool_choice == "required":
             chosen = chosen or [next(iter(offered))]
-    return [(name, _arguments(offered[name], heard)) for name in chosen]
+    return [(name, _arguments(offered[name], text)) for name in chosen]
 
 
 def _names(text: str, name: str) -> bool:
@@ -194,15 +194,15 @@ def _names(text: str, name: str) -> bool:
     return bool(words) and re.search(rf"(?<![^\W_]){words}(?![^\W_])", text, re.I) is not None
 
 
-def _arguments(tool: Mapping[str, Any], heard: str) -> str:
+def _arguments(tool: Mapping[str, Any], text: str) -> str:
     name = str(tool["name"])
-    # The name itself may hold words and numbers that are no arguments.
-    rest = re.sub(re.escape(name).replace("_", r"[\s_-]+"), " ", heard, flags=re.I)
+    # Words and numbers in the tool's name are not arguments.
+    rest = re.sub(re.escape(name).replace("_", r"[\s_-]+"), " ", text, flags=re.I)
     try:
         value = fill(tool.get("parameters"), rest)
     except ValueError as error:
-        raise EngineError(f"the parameters of the tool {name!r} cannot be filled: {error}") from None
-    return json.dumps(value, ensure_ascii=False)
+        raise EngineError(f"no arguments match the schema of the tool {name!r}: {error}") from None
+    return arguments_text(value)
 
 
 _WHO = (
@@ -218,7 +218,7 @@ _WHO = (
     "cook",
     "smith",
 )
-_DID = ("mended", "found", "carried", "painted", "hid", "remembered", "followed", "polished", "counted")
+_DID = ("repaired", "found", "carried", "painted", "hid", "remembered", "followed", "polished", "counted")
 _WHAT = ("lantern", "rope", "map", "bell", "letter", "ladder", "kettle", "window", "drum", "boat")
 _WHERE = ("by the quiet harbour", "under the old bridge", "behind the white church", "near the mill")
 
@@ -229,13 +229,13 @@ def _sentence(n: int) -> str:
 
 
 def fake(options: Mapping[str, str]) -> Engine:
-    """Return the engine without weights.
+    """Return the fake engine.
 
     Raises:
-        EngineError: There are options; this engine takes none.
+        EngineError: ``options`` is not empty.
     """
     if options:
-        raise EngineError(f"the fake engine takes no options, not {', '.join(sorted(options))}")
+        raise EngineError(f"the fake engine takes no options, got {', '.join(sorted(options))}")
     return Engine(
         name="fake",
         vad=_VAD(),
@@ -243,9 +243,9 @@ def fake(options: Mapping[str, str]) -> Engine:
         llm=_LLM(),
         tts=_TTS(),
         about={
-            "vad": "loudness alone",
-            "asr": "no recogniser: tells that there was speech, and how long",
-            "llm": "no model: quotes you, and calls the tool you name",
+            "vad": "speech level only, no model",
+            "asr": "no recognizer: the transcript says only how long the speech was",
+            "llm": "no language model: quotes the user and calls the tool they name",
             "tts": "no voice: one tone per word",
         },
     )

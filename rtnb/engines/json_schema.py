@@ -1,9 +1,9 @@
-"""Values that fit a JSON schema, made without a model.
+"""Values that match a JSON schema, generated without a model.
 
-The fake engine answers with them, and the local one shows a tool's schema to the model by an example.
-The schema dialect is what function tools use in practice: ``type`` (a name or a list), ``enum``, ``const``,
-``properties``/``required``, ``items``/``prefixItems``, numeric, length and count bounds, ``anyOf``/``oneOf``/
-``allOf``, ``$ref`` within the schema, ``format`` and simple ``pattern``s.
+The fake engine calls tools with them, and the local engine shows a small model an example of a tool's
+arguments. The schema dialect is what function tools use in practice: ``type`` (a name or a list), ``enum``,
+``const``, ``properties``/``required``, ``items``/``prefixItems``, numeric, length and count bounds,
+``anyOf``/``oneOf``/ ``allOf``, ``$ref`` within the schema, ``format`` and simple ``pattern``s.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 
 __all__ = ["fill", "fits"]
 
-# A schema that needs itself has no finite value; legal recursion ends in an empty list or a null before this.
+# A schema that requires itself has no finite value; valid recursion ends in an empty list or null before
+# this.
 _DEEPEST = 40
-# Beyond this depth the shortest alternative is taken, so that a recursive schema comes to an end.
+# From this depth on the shortest alternative is taken, so that a recursive schema terminates.
 _SHALLOW = 4
 
 _FORMATS = {
@@ -33,32 +34,31 @@ _FORMATS = {
     "uri-reference": "/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
-# Tried where a schema gives a pattern and nothing else fits it.
-_SHAPES = ("a", "A", "1", "aaa", "AAA", "123", "12345", "AB-123", "#a0b1c2", "+15550100")
+# Tried where a schema has a pattern that nothing else matches.
+_PATTERN_SAMPLES = ("a", "A", "1", "aaa", "AAA", "123", "12345", "AB-123", "#a0b1c2", "+15550100")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w])")
 _QUOTED = re.compile(r"[\"“«](.+?)[\"”»]")
 _NAME = re.compile(r"(?<!^)(?<![.!?] )\b[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
 
 
 def fill(schema: Mapping[str, Any] | bool | None, text: str = "", *, optional: bool = False) -> Any:
-    """Return a JSON value that fits ``schema``.
+    """Return a JSON value that matches ``schema``; None means an object without properties.
 
-    Each place takes, in this order: ``const``, the ``enum`` member that ``text`` names or else the first,
-    a value that ``text`` gives (numbers in order; "city Paris", quoted words, proper names), ``default``,
-    the first of ``examples``, the bounds. Of an object the required properties are filled, with ``optional``
-    all of them. None stands for an object without properties.
+    Each position takes the first of: ``const``; the ``enum`` member that ``text`` names, or the first member;
+    a value in ``text`` (numbers in order, "city Paris", quoted words, proper names); ``default``; the first
+    of ``examples``; the bounds. An object gets its required properties, with ``optional`` all of them.
 
     Raises:
-        ValueError: The schema needs itself for ever, or has a ``$ref`` that leads nowhere.
+        ValueError: The schema requires itself without end, or has a ``$ref`` to something not in it.
     """
     root: Mapping[str, Any] | bool = {"type": "object"} if schema is None else schema
     return _Filler(root, text, optional).value(root, "", 0)
 
 
 def fits(value: Any, schema: Mapping[str, Any] | None) -> bool:
-    """Tell whether ``value`` is an object that fits ``schema``.
+    """Return whether ``value`` is an object that matches ``schema``.
 
-    Without the package jsonschema only that it is an object.
+    Without the package jsonschema, return whether it is an object.
     """
     if not isinstance(value, dict):
         return False
@@ -120,9 +120,9 @@ class _Filler:
                 rest = {k: v for k, v in schema.items() if k != word}
                 options = [o for o in schema[word] if isinstance(o, Mapping)] or [{}]
                 null = next((o for o in options if o.get("type") == "null"), None)
-                full = [o for o in options if o is not null] or options
-                plain = [o for o in full if "$ref" not in o] or full
-                chosen = full[0] if depth < _SHALLOW else (null or plain[0])
+                others = [o for o in options if o is not null] or options
+                plain = [o for o in others if "$ref" not in o] or others
+                chosen = others[0] if depth < _SHALLOW else (null or plain[0])
                 schema = _merge(rest, chosen)
             else:
                 return schema
@@ -177,7 +177,7 @@ class _Filler:
         return result
 
     def _other(self, schema: Any, taken: list[Any], item: Any, depth: int) -> Any:
-        """Return a value of ``schema`` that is not in ``taken``, or ``item`` where there is none."""
+        """Return a value that matches ``schema`` and is not in ``taken``; ``item`` if none is found."""
         flat = self._flat(schema, depth) if isinstance(schema, Mapping) else {}
         choices: list[Any] = list(flat.get("enum") or ())
         if isinstance(item, bool):
@@ -210,24 +210,24 @@ class _Filler:
                 wanted = self.numbers.pop(i)
                 break
         if wanted is None:
-            told = [schema.get("default"), *(schema.get("examples") or ())]
-            wanted = next((n for n in told if isinstance(n, int | float) and _within(n, schema)), None)
+            given = [schema.get("default"), *(schema.get("examples") or ())]
+            wanted = next((n for n in given if isinstance(n, int | float) and _within(n, schema)), None)
         if wanted is None:
             wanted = _inside(schema, step)
         return round(wanted) if kind == "integer" or float(wanted).is_integer() else wanted
 
     def _string(self, schema: Mapping[str, Any], name: str) -> str:
-        told = [schema.get("default"), *(schema.get("examples") or ())]
-        shape = _FORMATS.get(str(schema.get("format")))
-        said = [] if shape else [self._said(name)]
-        candidates = [c for c in (*said, *told, shape) if isinstance(c, str) and c]
+        given = [schema.get("default"), *(schema.get("examples") or ())]
+        sample = _FORMATS.get(str(schema.get("format")))
+        from_text = [] if sample else [self._from_text(name)]
+        candidates = [c for c in (*from_text, *given, sample) if isinstance(c, str) and c]
         pattern = schema.get("pattern")
         if pattern is not None:
-            candidates += [*re.findall(r"[\w.+@:-]+", self.text), *_FORMATS.values(), *_SHAPES]
+            candidates += [*re.findall(r"[\w.+@:-]+", self.text), *_FORMATS.values(), *_PATTERN_SAMPLES]
         candidates += [name.replace("_", " ") or "text"]
         for text in candidates:
             if _fits(text, schema, pattern):
-                if said and text == said[0] and text in self.phrases:
+                if from_text and text == from_text[0] and text in self.phrases:
                     self.phrases.remove(text)
                 return text
         text = candidates[0]
@@ -236,8 +236,8 @@ class _Filler:
             text += "." * (least - len(text))
         return text if most is None else text[: int(most)]
 
-    def _said(self, name: str) -> str | None:
-        """Return what the text gives for the property ``name``, if it does."""
+    def _from_text(self, name: str) -> str | None:
+        """Return the value of the property ``name`` in the text, if it has one."""
         if name:
             words = re.escape(name).replace("_", r"[ _]")
             named = re.search(rf"\b{words}\b(?:\s*[:=]\s*|\s+(?:is\s+)?)([\w'-]+)", self.text, re.I)
@@ -247,7 +247,7 @@ class _Filler:
 
 
 def _typed(schema: Any) -> Any:
-    """Return a schema for a place that has none: a string is what people expect to see there."""
+    """Return ``schema``, or that of a string where there is none."""
     return schema if isinstance(schema, Mapping) and schema else {"type": "string"}
 
 
@@ -278,10 +278,10 @@ def _merge(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 
 def _bounds(schema: Mapping[str, Any]) -> tuple[float, bool, float, bool]:
-    """Return (least, whether it is excluded, most, whether it is excluded)."""
+    """Return (minimum, whether it is excluded, maximum, whether it is excluded)."""
     least, most = float(schema.get("minimum", -math.inf)), float(schema.get("maximum", math.inf))
     low, high = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
-    open_low, open_high = low is True, high is True  # draft 4 wrote them as flags
+    open_low, open_high = low is True, high is True  # flags in draft 4
     if isinstance(low, int | float) and not isinstance(low, bool) and low >= least:
         least, open_low = float(low), True
     if isinstance(high, int | float) and not isinstance(high, bool) and high <= most:
@@ -296,7 +296,7 @@ def _within(number: float, schema: Mapping[str, Any]) -> bool:
 
 
 def _inside(schema: Mapping[str, Any], step: float | None) -> float:
-    """Return a number within the bounds: the least one, 1 where nothing bounds it from below."""
+    """Return the smallest number within the bounds, or 1 without a lower bound."""
     least, open_low, most, open_high = _bounds(schema)
     start = least if math.isfinite(least) else min(1.0, most)
     if step is None:

@@ -1,7 +1,8 @@
-"""Speech recognition by Moonshine tiny (MIT), English, through onnxruntime alone."""
+"""The recognizer of the local engine: Moonshine tiny (MIT), English, on onnxruntime."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
+from ..paths import user_path
 from . import weights
 from .base import Samples
 from .onnx import session
@@ -18,10 +20,10 @@ __all__ = ["moonshine"]
 
 _LAYERS, _HEADS, _WIDTH = 6, 8, 36  # of the tiny model's decoder
 _START, _END = 1, 2
-_TOKENS_PER_SECOND = 6.5  # the model's own limit; what runs over it is a loop, not speech
-_SHORTEST = 1_600  # samples; the encoder's strides need some 900
-_SILENCE = 1e-3  # root mean square below which nobody speaks; the model would invent words
-_PIECE, _SLACK = 24, 8  # seconds: longer speech is cut at the quietest place of a piece's last eight
+_TOKENS_PER_SECOND = 6.5  # the model's own limit; more is a repetition loop, not speech
+_SHORTEST = 1_600  # samples; the encoder needs about 900
+_SILENCE = 1e-3  # root mean square below which there is no speech; the model would invent words
+_PIECE, _SLACK = 24, 8  # seconds; longer speech is split at the quietest point of a piece's last eight
 
 
 class _Moonshine:
@@ -29,16 +31,16 @@ class _Moonshine:
     languages: tuple[str, ...] = ("en",)
 
     def __init__(self, encoder: Path, decoder: Path, tokenizer: Path) -> None:
-        self._encoder = session(encoder, "the recogniser")
-        self._decoder = session(decoder, "the recogniser")
+        self._encoder = session(encoder, "the recognizer")
+        self._decoder = session(decoder, "the recognizer")
         self._words = _vocabulary(tokenizer.read_bytes())
         self._outputs = [o.name for o in self._decoder.get_outputs()]
         noise = np.random.default_rng(0).normal(0.0, 0.01, self.rate).astype(np.float32)
-        self.transcribe(noise)  # the first run pays for memory plans
+        self.transcribe(noise)  # the first run allocates memory
 
     def transcribe(self, samples: Samples) -> str:
         if samples.ndim != 1:
-            raise EngineError(f"the recogniser takes samples of shape (n,), not {samples.shape}")
+            raise EngineError(f"the recognizer expects samples of shape (n,), got {samples.shape}")
         texts = [self._piece(piece) for piece in _pieces(samples, self.rate)]
         return " ".join(t for t in texts if t)
 
@@ -46,9 +48,9 @@ class _Moonshine:
         if not len(samples) or float(np.sqrt(np.mean(np.square(samples)))) < _SILENCE:
             return ""
         limit = max(8, int(_TOKENS_PER_SECOND * len(samples) / self.rate))
-        sound = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))[None].astype(np.float32, copy=False)
-        mask = np.ones(sound.shape, np.int64)  # the decoder too wants it at the length of the sound
-        (hidden,) = self._encoder.run(None, {"input_values": sound, "attention_mask": mask})
+        padded = np.pad(samples, (0, max(0, _SHORTEST - len(samples))))[None].astype(np.float32, copy=False)
+        mask = np.ones(padded.shape, np.int64)  # the decoder needs it at the length of the audio as well
+        (hidden,) = self._encoder.run(None, {"input_values": padded, "attention_mask": mask})
         empty = np.zeros((1, _HEADS, 0, _WIDTH), np.float32)
         feed: dict[str, Any] = {"encoder_hidden_states": hidden, "encoder_attention_mask": mask}
         for layer in range(_LAYERS):
@@ -65,7 +67,7 @@ class _Moonshine:
                 break
             tokens.append(token)
             for name, value in result.items():
-                # The cached branch gives no encoder keys of its own: those of the first step stay.
+                # The cached branch outputs no encoder keys: those of the first step are kept.
                 if name != "logits" and (step == 0 or ".decoder." in name):
                     feed[name.replace("present", "past_key_values")] = value
         return self._text(tokens)
@@ -89,7 +91,7 @@ def _pieces(samples: Samples, rate: int) -> list[Samples]:
 
 
 def _vocabulary(data: bytes) -> list[bytes]:
-    """Return the bytes of every token: a length (one byte, or two from 128 on) before each in the file."""
+    """Return the bytes of each token; each is preceded by its length, one byte or two (from 128 on)."""
     words: list[bytes] = []
     at = 0
     while at < len(data):
@@ -109,19 +111,19 @@ def _vocabulary(data: bytes) -> list[bytes]:
 
 
 def moonshine(setting: str = "") -> _Moonshine:
-    """Return the recogniser; ``setting`` is a folder with the same three files of a tiny model.
+    """Return the recognizer; ``setting`` is a folder with the three files of another tiny model.
 
     Raises:
         WeightsError: The weights are not installed.
         MissingPackageError: onnxruntime is not installed.
-        EngineError: The folder lacks a file, or the model cannot be loaded.
+        EngineError: A file is missing in the folder, or the model cannot be loaded.
     """
     if not setting:
         names = ("moonshine-encoder", "moonshine-decoder", "moonshine-tokenizer")
         return _Moonshine(*(weights.path(name) for name in names))
-    folder = Path(setting).expanduser()
+    folder = user_path(setting, "asr=moonshine", EngineError)
     files = [folder / n for n in ("encoder_model.ort", "decoder_model_merged.ort", "tokenizer.bin")]
-    absent = [f.name for f in files if not f.is_file()]
-    if absent:
-        raise EngineError(f"the folder {folder} of the recogniser lacks {', '.join(absent)}")
+    missing = [f.name for f in files if not os.path.isfile(f)]
+    if missing:
+        raise EngineError(f"the recognizer's folder {folder} has no {', '.join(missing)}")
     return _Moonshine(*files)

@@ -1,4 +1,4 @@
-"""One way to open an onnxruntime session."""
+"""How the models of the local engine run on onnxruntime."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ __all__ = ["session"]
 
 
 def session(path: Path, what: str) -> Any:
-    """Return a session on one thread that does not spin while it waits: the CPU belongs to the notebook.
+    """Return an inference session of one thread, which does not spin while idle.
+
+    ``what`` names the model in errors, such as "the recognizer".
 
     Raises:
         MissingPackageError: onnxruntime is not installed.
@@ -24,7 +26,7 @@ def session(path: Path, what: str) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena keeps the memory of the longest speech for ever, and saves no time here.
+    # The arena never returns the memory that the longest input needed, and saves no time here.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     try:

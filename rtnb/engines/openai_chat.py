@@ -1,6 +1,6 @@
-"""A chat model behind any OpenAI-compatible ``/v1/chat/completions`` endpoint.
+"""A language model behind any OpenAI-compatible ``/v1/chat/completions`` endpoint.
 
-The key, where one is needed, comes from the environment variable ``RTNB_LLM_API_KEY`` and from nowhere else.
+If the endpoint needs a key, it is read from the environment variable ``RTNB_LLM_API_KEY`` only.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urlsplit
 
+import orjson
+
 from ..errors import EngineError, MissingPackageError
 from .base import Call, TextPiece
-from .chat_stream import estimate, fold, with_tools
+from .chat_stream import StreamThread, answer_pieces, estimate_tokens, tool_fields
 from .prompting import fit
-from .threads import Pump
 
 if TYPE_CHECKING:
     import httpx
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["chat"]
 
 _KEY = "RTNB_LLM_API_KEY"
-_CONTEXT = 32_768  # tokens, where the endpoint does not tell
-_PATIENCE = 120.0  # seconds without a byte; local servers read long prompts slowly
-_GREETING = 10.0  # seconds for the list of models
-_QUOTED = 200  # characters of an endpoint's own error text
+_CONTEXT = 32_768  # tokens, if the endpoint does not report them
+_READ_TIMEOUT = 120.0  # seconds; local servers read long prompts slowly
+_CONNECT_TIMEOUT = 10.0  # seconds, and for the list of models
+_MAX_QUOTE = 200  # characters of an endpoint's own error text
 
 
 class _Chat:
@@ -39,20 +40,20 @@ class _Chat:
         parts = urlsplit(address)
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc or parts.query:
             raise EngineError(
-                "a chat endpoint is an address such as http://localhost:11434/v1#model,"
-                " without a user or a query"
+                "invalid address of a chat endpoint: expected one such as http://localhost:11434/v1#model,"
+                " without a user name or a query"
             )
         self._base = address.rstrip("/").removesuffix("/chat/completions")
-        self._pump = Pump("rtnb-chat", daemon=True)
+        self._thread = StreamThread("rtnb-chat", daemon=True)
         self._key = os.environ.get(_KEY, "").strip()
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        self._client = httpx.Client(headers=headers, timeout=httpx.Timeout(_PATIENCE, connect=_GREETING))
+        self._client = httpx.Client(
+            headers=headers, timeout=httpx.Timeout(_READ_TIMEOUT, connect=_CONNECT_TIMEOUT)
+        )
         self._failures: tuple[type[Exception], ...] = (httpx.HTTPError, httpx.InvalidURL)
         self.context = _CONTEXT
         self.name = self._choose(model)
-        self.about = (
-            f"{self.name} at {parts.hostname}, not on this machine's engine; token counts are estimates"
-        )
+        self.about = f"{self.name} at {parts.hostname}, outside the local engine; token counts are estimates"
         self.close = self._client.close
 
     def generate(
@@ -71,21 +72,21 @@ class _Chat:
             "max_tokens": answer,
             "stream": True,
             "stream_options": {"include_usage": True},
-            **with_tools(tools, tool_choice),
+            **tool_fields(tools, tool_choice),
         }
-        yield from fold(self._pump.run(lambda put: self._produce(body, put), stopped))
+        yield from answer_pieces(self._thread.run(lambda put: self._produce(body, put), stopped))
 
     def prefill(self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]]) -> None:
-        """Do nothing: an endpoint keeps its own cache, and a request would cost money."""
+        """Do nothing: the endpoint has its own cache, and a request could cost money."""
 
     def count(self, text: str) -> int:
-        """Return an estimate; only the endpoint knows."""
-        return estimate(text)
+        """Return an estimate: the endpoint's tokenizer is unknown."""
+        return estimate_tokens(text)
 
     def _choose(self, model: str) -> str:
-        """Return the model to ask for, and learn its context where the endpoint tells it."""
+        """Return the name of the model, and take its context from the endpoint if it is reported."""
         try:
-            answer = self._client.get(f"{self._base}/models", timeout=_GREETING)
+            answer = self._client.get(f"{self._base}/models", timeout=_CONNECT_TIMEOUT)
             listed = answer.json()["data"] if answer.status_code == 200 else []
             known = {str(m["id"]): m for m in listed}
         except self._failures as error:
@@ -94,14 +95,12 @@ class _Chat:
             known = {}
         if not model and len(known) != 1:
             raise EngineError(
-                f"name the model behind {self._base} after a #: "
-                + (", ".join(sorted(known)[:12]) if known else f"{self._base}#model; the endpoint lists none")
+                f"name the model of {self._base} after a #"
+                + (f": {', '.join(sorted(known)[:12])}" if known else f", as in {self._base}#model")
             )
         name = model or next(iter(known))
-        told = known.get(name, {})
-        size = (
-            told.get("max_model_len") or told.get("context_length") or (told.get("meta") or {}).get("n_ctx")
-        )
+        row = known.get(name, {})
+        size = row.get("max_model_len") or row.get("context_length") or (row.get("meta") or {}).get("n_ctx")
         if isinstance(size, int) and size > 0:
             self.context = size
         return name
@@ -129,9 +128,9 @@ class _Chat:
             if data == "[DONE]":
                 return
             try:
-                chunk = json.loads(data)
-            except ValueError:
-                raise EngineError(f"the chat endpoint {self._base} sent a line that is no JSON") from None
+                chunk = orjson.loads(data)
+            except orjson.JSONDecodeError:
+                raise EngineError(f"the chat endpoint {self._base} sent a line that is not JSON") from None
             if isinstance(chunk, dict) and chunk.get("error"):
                 raise EngineError(
                     f"the chat endpoint {self._base} failed: {self._quote(json.dumps(chunk['error']))}"
@@ -141,7 +140,7 @@ class _Chat:
 
     def _refused(self, answer: httpx.Response) -> EngineError:
         if answer.status_code in (401, 403):
-            what = "refused the key in" if self._key else "wants a key: put one into"
+            what = "refused the key in" if self._key else "needs a key: set"
             return EngineError(f"the chat endpoint {self._base} {what} the environment variable {_KEY}")
         return EngineError(
             f"the chat endpoint {self._base} answered {answer.status_code} for the model {self.name!r}:"
@@ -154,12 +153,12 @@ class _Chat:
         )
 
     def _quote(self, text: str) -> str:
-        text = " ".join(text.split())[:_QUOTED]
+        text = " ".join(text.split())[:_MAX_QUOTE]
         return text.replace(self._key, "…") if self._key else text
 
 
 def _without_refused(body: dict[str, Any], complaint: str) -> dict[str, Any] | None:
-    """Return ``body`` without the field that an endpoint does not take; None where that is not the matter."""
+    """Return ``body`` without the field that the endpoint does not support; None for another complaint."""
     if "stream_options" in body and "stream_options" in complaint:
         return {k: v for k, v in body.items() if k != "stream_options"}
     if "max_tokens" in body and "max_completion_tokens" in complaint:
@@ -169,10 +168,10 @@ def _without_refused(body: dict[str, Any], complaint: str) -> dict[str, Any] | N
 
 
 def chat(setting: str = "") -> _Chat:
-    """Return the model; ``setting`` is the address, with the model's name after a ``#``.
+    """Return the language model; ``setting`` is the address, with the model's name after a ``#``.
 
     Raises:
-        EngineError: The address is none, the endpoint cannot be reached, or the model must be named.
+        EngineError: The address is invalid, the endpoint cannot be reached, or the model must be named.
         MissingPackageError: httpx is not installed.
     """
     return _Chat(setting)

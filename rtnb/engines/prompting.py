@@ -1,7 +1,7 @@
-"""How to speak with a model of a hundred million parameters.
+"""Prompts for language models of about a hundred million parameters, and limits on their answers.
 
-Such a model is best when it is shown three turns, decodes greedily with DRY sampling against loops, and is
-stopped after two sentences unless more was asked for.
+Such a model works best with three example turns, greedy decoding with DRY sampling against repetition, and a
+stop after two sentences unless the user asked for more.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 from .base import Call, TextPiece
 
 __all__ = [
     "SAMPLING",
-    "Cap",
+    "AnswerLimit",
+    "agrees",
+    "answer_limit",
     "call_prompt",
-    "cap",
     "chat_prompt",
-    "failure",
+    "error_of",
     "fit",
     "result_prompt",
     "spoken_result",
-    "true_to",
-    "unlabelled",
+    "without_label",
 ]
 
-_FRAME = 8  # tokens a template spends around one message, roughly
-_SHARE = 3  # a block is a third of the room: old turns go together, so the prefix changes seldom
+_OVERHEAD = 8  # tokens of the chat template per message, approximately
+_BLOCKS = 3  # a block is a third of the room: old turns are dropped together, so the prefix changes rarely
 
 
 def fit(messages: Sequence[dict[str, Any]], room: int, count: Callable[[str], int]) -> list[dict[str, Any]]:
-    """Return ``messages`` cut to ``room`` tokens.
+    """Return ``messages`` reduced to ``room`` tokens.
 
-    The leading system messages stay. Old turns are dropped in whole blocks, up to a user's turn, so that
-    the same turns stay away while the conversation grows. What is too long by itself is shortened:
-    instructions at their end, the last turn at its beginning.
+    The leading system messages stay. The oldest turns are dropped in blocks that end before a user message,
+    so that the prompt's beginning stays the same for several turns. Messages that are too long by themselves
+    are shortened: instructions at their end, the last turn at its beginning.
     """
     head_size = 0
     while head_size < len(messages) and messages[head_size].get("role") == "system":
@@ -47,7 +49,7 @@ def fit(messages: Sequence[dict[str, Any]], room: int, count: Callable[[str], in
     left = room - sum(_cost(m, count) for m in head)
     costs = [_cost(m, count) for m in body]
     starts = [i for i, m in enumerate(body) if m.get("role") == "user" and i] or [len(body)]
-    total, block, dropped, first = sum(costs), max(left // _SHARE, 1), 0, 0
+    total, block, dropped, first = sum(costs), max(left // _BLOCKS, 1), 0, 0
     while total - dropped > left and first < starts[-1] and starts[-1] < len(body):
         goal = (dropped // block + 1) * block
         while dropped < goal and first < starts[-1]:
@@ -63,7 +65,7 @@ def fit(messages: Sequence[dict[str, Any]], room: int, count: Callable[[str], in
 def _cost(message: dict[str, Any], count: Callable[[str], int]) -> int:
     text = message.get("content") or ""
     calls = message.get("tool_calls")
-    return count(str(text)) + (count(json.dumps(calls)) if calls else 0) + _FRAME
+    return count(str(text)) + (count(json.dumps(calls)) if calls else 0) + _OVERHEAD
 
 
 def _shorten(
@@ -71,7 +73,7 @@ def _shorten(
 ) -> dict[str, Any]:
     text, cost = str(message.get("content") or ""), _cost(message, count)
     while text and cost > room:
-        size = int(len(text) * max(room - _FRAME, 0) / cost * 0.95)
+        size = int(len(text) * max(room - _OVERHEAD, 0) / cost * 0.95)
         text = text[len(text) - size :] if keep_end else text[:size]
         message = {**message, "content": text}
         cost = _cost(message, count)
@@ -102,21 +104,21 @@ _END = re.compile(r"[.!?…][\"')\]]*\Z")
 _TITLE = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|e\.g|i\.e|vs|[A-Z])\.\Z")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _LABEL = re.compile(r"\A(?:A|Q|AI|Answer|Assistant|Result)\s*:\s*")
-_LABEL_BEGUN = re.compile(r"(?:A|Q|AI|Answer|Assistant|Result)\s*")
-_FEW = 4  # values of a result that a sentence can be expected to hold
-_RESULT_SIZE = 800  # characters of a function's output that are shown to the model
+_LABEL_START = re.compile(r"(?:A|Q|AI|Answer|Assistant|Result)\s*")
+_FEW = 4  # values of a result that one sentence can contain
+_RESULT_SIZE = 800  # characters of a tool's output that the model is given
 
 
-class Cap:
-    """A limit on sentences and tokens, fed with the pieces of an answer."""
+class AnswerLimit:
+    """A limit on the sentences and tokens of an answer."""
 
     def __init__(self, sentences: int | None, tokens: int) -> None:
         self.sentences = sentences
         self.tokens = tokens
         self._text = ""
 
-    def full(self, piece: str) -> bool:
-        """Take the next piece; tell whether the answer was complete before it."""
+    def reached(self, piece: str) -> bool:
+        """Take the next piece; return whether the answer was complete before it."""
         if self.sentences is not None and piece[:1].isspace() and _END.search(self._text):
             if not _TITLE.search(self._text):
                 self.sentences -= 1
@@ -128,19 +130,19 @@ class Cap:
         return False
 
 
-def cap(text: str) -> Cap:
+def answer_limit(text: str) -> AnswerLimit:
     """Return how long an answer to ``text`` may be: two sentences, unless it asks for more."""
     if wanted := _COUNT.search(text):
         word = wanted[1].lower()
         number = int(word) if word.isdigit() else _WORDS.index(word) + 1 if word in _WORDS else 1
-        return Cap(max(1, number), 48 * max(1, min(number, 40)))
+        return AnswerLimit(max(1, number), 48 * max(1, min(number, 40)))
     if _MORE.search(text):
-        return Cap(None, 640)
-    return Cap(2, 120)
+        return AnswerLimit(None, 640)
+    return AnswerLimit(2, 120)
 
 
 def chat_prompt(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return ``messages`` with the style and the three turns shown; function traffic is left out."""
+    """Return ``messages`` with the style and three example turns, and without tool calls and outputs."""
     head = [str(m.get("content") or "") for m in _leading(messages)]
     prompt = [{"role": "system", "content": "\n\n".join([*(h for h in head if h), _STYLE])}]
     for asked, answered in _SHOTS:
@@ -151,75 +153,75 @@ def chat_prompt(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return prompt
 
 
-def call_prompt(tool: Mapping[str, Any], shown: tuple[str, str], text: str) -> list[dict[str, Any]]:
-    """Return the prompt whose answer is the arguments of ``tool``; ``shown`` is an example of both sides."""
+def call_prompt(tool: Mapping[str, Any], example: tuple[str, str], text: str) -> list[dict[str, Any]]:
+    """Return the prompt for the arguments of ``tool``; ``example`` is a request and its arguments."""
     about = f"Fill in the arguments of {tool['name']} as JSON with the user's own words."
     return [
         {"role": "system", "content": f"{about} {tool.get('description') or ''}".strip()},
-        {"role": "user", "content": shown[0]},
-        {"role": "assistant", "content": shown[1]},
+        {"role": "user", "content": example[0]},
+        {"role": "assistant", "content": example[1]},
         {"role": "user", "content": text},
     ]
 
 
 def result_prompt(text: str, output: str) -> list[dict[str, Any]]:
-    """Return the prompt whose answer says a function's ``output`` to the one who asked ``text``."""
-    shown = [
+    """Return the prompt for a sentence that gives a tool's ``output`` to the user, who asked ``text``."""
+    examples = [
         ("How long is the film?", '{"film": "Metropolis", "minutes": 153}', "The film is 153 minutes long."),
         ("Is the shop open today?", '{"open": false, "opens": "Monday"}', "The shop opens on Monday."),
         ("Remind me to call Ada.", '{"ok": true}', "Done."),
     ]
     prompt = [{"role": "system", "content": "Say the result to the user in one short sentence."}]
-    for asked, result, answered in shown:
+    for asked, result, answered in examples:
         prompt.append({"role": "user", "content": f"Question: {asked}\nResult: {result}"})
         prompt.append({"role": "assistant", "content": answered})
     prompt.append({"role": "user", "content": f"Question: {text}\nResult: {output[:_RESULT_SIZE]}"})
     return prompt
 
 
-def unlabelled(pieces: Iterable[TextPiece | Call]) -> Iterator[TextPiece]:
-    """Yield the text without leading space and without a label such as "A:", which small models invent."""
-    held, tokens, begun = "", 0, False
+def without_label(pieces: Iterable[TextPiece | Call]) -> Iterator[TextPiece]:
+    """Yield the text without leading space and without a label such as "A:", which small models add."""
+    held, tokens, started = "", 0, False
     for piece in pieces:
         if not isinstance(piece, TextPiece):
             continue
-        if begun:
+        if started:
             yield piece
             continue
         held, tokens = held + piece.text, tokens + piece.tokens
         bare = _LABEL.sub("", held.lstrip())
-        if bare.strip() and not _LABEL_BEGUN.fullmatch(bare):
-            begun = True
+        if bare.strip() and not _LABEL_START.fullmatch(bare):
+            started = True
             yield TextPiece(bare, tokens)
-    if not begun and held.strip():
+    if not started and held.strip():
         yield TextPiece(held.strip(), tokens)
 
 
-def failure(output: str) -> str | None:
-    """Return what went wrong, where a function's output says that something did."""
+def error_of(output: str) -> str | None:
+    """Return the error in a tool's output, if it has one."""
     errors = [str(value) for name, value in _leaves(output) if name == "error"]
     return errors[0] if errors else None
 
 
-def true_to(answer: str, output: str, text: str) -> bool:
-    """Tell whether ``answer`` says what ``output`` holds and no other number, as far as values show."""
-    told = set(_NUMBER.findall(answer))
-    if not told <= set(_NUMBER.findall(f"{output} {text}")):
+def agrees(answer: str, output: str, text: str) -> bool:
+    """Return whether ``answer`` has a value of ``output``, and numbers only of ``output`` or ``text``."""
+    numbers = set(_NUMBER.findall(answer))
+    if not numbers <= set(_NUMBER.findall(f"{output} {text}")):
         return False
     leaves = [str(v).lower().strip(". ") for _, v in _leaves(output) if not isinstance(v, bool)]
-    if len(leaves) <= _FEW and not all(set(_NUMBER.findall(v)) <= told for v in leaves):
+    if len(leaves) <= _FEW and not all(set(_NUMBER.findall(v)) <= numbers for v in leaves):
         return False
     return not leaves or any(v in answer.lower() for v in leaves)
 
 
 def spoken_result(output: str) -> str:
-    """Return ``output`` as a plain sentence, for when the model's own is not true to it."""
-    if wrong := failure(output):
-        return f"That did not work: {wrong.rstrip('.')}."
+    """Return ``output`` as a sentence, for use if the model's own sentence does not agree with it."""
+    if error := error_of(output):
+        return f"That did not work: {error.rstrip('.')}."
     leaves = [(n, v) for n, v in _leaves(output) if not (v is True and n in ("ok", "success", "done"))]
     if not leaves:
         return "That is done."
-    parts = [f"{name} {_say(value)}".strip() for name, value in leaves[:8]]
+    parts = [f"{name} {_spoken(value)}".strip() for name, value in leaves[:8]]
     return f"Here is the result: {', '.join(parts).rstrip('.')}."
 
 
@@ -233,10 +235,10 @@ def _leading(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _leaves(output: str) -> list[tuple[str, Any]]:
-    """Return (name, value) of every leaf of a JSON text; other text is one leaf without a name."""
+    """Return (name, value) of each leaf of a JSON text; any other text is one leaf without a name."""
     try:
-        value = json.loads(output)
-    except ValueError:
+        value = orjson.loads(output)
+    except orjson.JSONDecodeError:
         value = output.strip()
     found: list[tuple[str, Any]] = []
 
@@ -250,11 +252,14 @@ def _leaves(output: str) -> list[tuple[str, Any]]:
         elif node not in ("", None):
             found.append((name, node))
 
-    walk("", value)
+    try:
+        walk("", value)
+    except RecursionError:
+        return [("", output.strip())]
     return found
 
 
-def _say(value: Any) -> str:
+def _spoken(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)

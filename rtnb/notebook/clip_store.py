@@ -1,6 +1,6 @@
-"""Clips that live beside a notebook: ``NOTEBOOK-audio/NAME.ogg``, and what is known of each in ``NAME.json``.
+"""Clips stored next to a notebook: ``NOTEBOOK-audio/NAME.ogg``, with the metadata of each in ``NAME.json``.
 
-So a notebook that was recorded once runs anywhere, without a microphone: the sound is part of it.
+A notebook that was recorded once therefore runs anywhere, without a microphone: its audio belongs to it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..audio import Clip
 from ..displayable import Displayable
 from ..errors import ArgumentError, AudioError
 from ..formatting import duration, peak_level
+from ..paths import user_path
 
 __all__ = ["ClipStore", "StoredClip", "notebook_path"]
 
@@ -28,62 +29,62 @@ _FLAGS = {
 
 
 def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
-    """Return where the running notebook lies, as the front end told it, or None.
+    """Return the path of the running notebook, or None if the front end does not provide it.
 
-    Jupyter's server tells in the environment (``JPY_SESSION_NAME``), VS Code in a variable of the notebook.
+    Jupyter's server sets ``JPY_SESSION_NAME`` in the environment, VS Code a variable in the notebook.
     """
-    told = namespace.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME", "")
-    return Path(str(told)) if str(told).endswith(".ipynb") else None
+    path = str(namespace.get("__vsc_ipynb_file__") or os.environ.get("JPY_SESSION_NAME", ""))
+    return Path(path) if path.endswith(".ipynb") else None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredClip(Displayable):
-    """A clip that is stored beside the notebook. ``text`` is the cell's text when it was stored."""
+    """A clip stored next to the notebook. ``text`` is the cell's text when the clip was made."""
 
     renderer = "rtnb.render.audio_player:stored_clip_html"
 
     name: str
     path: Path
-    place: str
-    """The path as seen from the notebook, as a link has it."""
+    link: str
+    """The path relative to the notebook."""
     clip: Clip
     text: str
-    now: str = ""
-    """The cell's text now, if it has changed; else ""."""
+    changed_text: str = ""
+    """The cell's present text, if it differs from ``text``."""
 
     def __repr__(self) -> str:
-        return f"{self.name} = {self.clip!r}, stored in {self.place}"
+        return f"{self.name} = {self.clip!r}, stored in {self.link}"
 
     @property
     def note(self) -> str:
         """A sentence if the cell's text has changed since the clip was stored; else ""."""
-        return "The cell has another text now; --again replaces the clip." if self.now else ""
+        return "The cell's text has changed; --again makes a new clip." if self.changed_text else ""
 
     @property
     def facts(self) -> list[str]:
         """Length, rate, level and origin, in a few words each."""
         clip, info = self.clip, self.clip.info
-        words = [duration(clip.seconds), f"{clip.rate / 1000:g} kHz", peak_level(clip.peak_db)]
+        facts = [duration(clip.seconds), f"{clip.rate / 1000:g} kHz", peak_level(clip.peak_db)]
         if clipped := info.get("clipped_samples"):
-            words.append(f"too loud: {clipped:,} samples cut off")
+            facts.append(f"too loud: {clipped:,} samples clipped")
         if info.get("source") == "microphone":
-            words.append(f"recorded {str(info.get('recorded', ''))[:10]}".strip())
+            facts.append(f"recorded {str(info.get('recorded', ''))[:10]}".strip())
             for key, name in _FLAGS.items():
                 if info.get(key) is not None:
-                    words.append(f"{name} {'on' if info[key] else 'off'}")
+                    facts.append(f"{name} {'on' if info[key] else 'off'}")
         elif info.get("source") == "voice":
-            words.append(f"the local voice, {info.get('voice', '')}".rstrip(", "))
+            facts.append(f"local voice, {info.get('voice', '')}".rstrip(", "))
         elif info.get("file"):
-            words.append(f"from {info['file']}")
-        return [*words, self.place]
+            facts.append(f"from {info['file']}")
+        return [*facts, self.link]
 
 
 class ClipStore:
     """The clips of one notebook.
 
-    ``notebook`` is its path where that is known; ``home`` the folder it runs in; ``folder`` overrides where
-    the clips lie. Where the notebook's name is not known, as when it runs without a front end, and after the
-    notebook was renamed, the folders ``*-audio`` in it are searched.
+    ``notebook`` is its path, if known; ``home`` is the folder it runs in; ``folder`` overrides where the
+    clips are stored. If the notebook's name is not known, as without a front end, or if the notebook was
+    renamed, the folders ``*-audio`` next to it are searched.
     """
 
     def __init__(self, notebook: Path | None, home: Path, folder: str | None = None) -> None:
@@ -92,35 +93,37 @@ class ClipStore:
         self._base = base
         self._known = notebook is not None
         self._fixed = folder is not None
-        self.folder = base / folder if folder is not None else base / f"{stem}{_SUFFIX}"
+        self.folder = (
+            base / user_path(folder, "--folder") if folder is not None else base / f"{stem}{_SUFFIX}"
+        )
 
     def find(self, name: str, *, rate: int) -> StoredClip | None:
         """Return the clip called ``name`` at ``rate`` Hz, or None.
 
-        Raises ArgumentError where several folders have one and none is the notebook's own, AudioError where
-        the file is damaged.
+        Raises ArgumentError if several folders have such a clip and none of them is the notebook's own,
+        AudioError if the file is damaged.
         """
         path = self.path(name)
         if path is None:
             return None
-        told = _told(path.with_suffix(".json"))
-        info = told.get("info")
+        metadata = _read_metadata(path.with_suffix(".json"))
+        info = metadata.get("info")
         clip = Clip.read(path, rate=rate, info=info if isinstance(info, dict) else {})
-        return StoredClip(name, path, self.place(path), clip, str(told.get("text", "")))
+        return StoredClip(name, path, self.link(path), clip, str(metadata.get("text", "")))
 
-    def place(self, path: Path) -> str:
-        """Return a path as seen from the notebook."""
+    def link(self, path: Path) -> str:
+        """Return a path relative to the notebook."""
         try:
             return Path(os.path.relpath(path, self._base)).as_posix()
         except ValueError:  # another drive
             return path.as_posix()
 
     def path(self, name: str) -> Path | None:
-        """Return where the clip called ``name`` lies, or None. Raises ArgumentError as `find`."""
+        """Return the path of the clip called ``name``, or None. Raises ArgumentError as `find`."""
         own = self.folder / f"{name}.ogg"
         if own.is_file() or self._fixed:
             return own if own.is_file() else None
-        # A folder whose notebook is still there belongs to it, unless we do not know who we are.
+        # A folder whose notebook still exists belongs to that notebook, unless this one's name is unknown.
         found = [
             path
             for path in sorted(self._base.glob(f"*{_SUFFIX}/{name}.ogg"))
@@ -129,48 +132,51 @@ class ClipStore:
         ]
         if len(found) > 1:
             folders = ", ".join(path.parent.name for path in found)
-            raise ArgumentError(f"several folders have a clip {name!r} ({folders}): say --folder which one")
+            raise ArgumentError(
+                f"several folders have a clip {name!r} ({folders}): choose one, such as "
+                f"--folder {found[0].parent.name}"
+            )
         return found[0] if found else None
 
-    def keep(self, name: str, clip: Clip, text: str) -> StoredClip:
-        """Store a clip and return it as it will be read again, so that a later run hears the same.
+    def store(self, name: str, clip: Clip, text: str) -> StoredClip:
+        """Store a clip and return it as it is read back, so that a later run has the same samples.
 
-        Raises AudioError where it cannot be written.
+        Raises AudioError if it cannot be written.
         """
         path = self.folder / f"{name}.ogg"
-        about = json.dumps({"text": text, "info": _plain(clip.info)}, ensure_ascii=False, indent=1)
+        metadata = json.dumps({"text": text, "info": _as_json(clip.info)}, ensure_ascii=False, indent=1)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             _replace(path, clip.to_bytes("opus"))
-            _replace(path.with_suffix(".json"), f"{about}\n".encode())
+            _replace(path.with_suffix(".json"), f"{metadata}\n".encode())
         except OSError as error:
             raise AudioError(
-                f"the clip cannot be stored as {str(path)!r} ({error.strerror or error}): name another "
-                "folder with --folder"
+                f"the clip cannot be stored as {str(path)!r} ({error.strerror or error}): choose another "
+                "folder, such as --folder clips"
             ) from None
         stored = self.find(name, rate=clip.rate)
         if stored is None:
-            raise AudioError(f"the clip was stored as {str(path)!r} and is not there")
+            raise AudioError(f"the clip was stored as {str(path)!r} but the file is missing")
         return stored
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(data)
-    fresh.replace(path)
+    """Write a file completely or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    temporary.replace(path)
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """Return what a side file says; one that is missing or damaged says nothing."""
+def _read_metadata(path: Path) -> dict[str, Any]:
+    """Return a clip's metadata; none if the file is missing or damaged."""
     try:
-        told = json.loads(path.read_text("utf-8"))
+        metadata = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
-    return told if isinstance(told, dict) else {}
+    return metadata if isinstance(metadata, dict) else {}
 
 
-def _plain(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what of ``info`` JSON can hold; anything else as text."""
+def _as_json(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``info`` with values that JSON cannot represent as text."""
     plain: dict[str, Any] = json.loads(json.dumps(dict(info), default=str))
     return plain

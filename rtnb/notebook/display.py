@@ -26,9 +26,9 @@ _LIVE_VIEWS: dict[type, str] = {
 """The function that shows an object live, by the object's type. Imported on first use: it needs anywidget."""
 
 _tasks: set[asyncio.Future[None]] = set()
-_SOON_SECONDS = 1.0
+_PROGRESS_DELAY = 1.0
 """Seconds before a progress line appears."""
-_BATCH_SECONDS = 600.0
+_UNATTENDED_TIMEOUT = 600.0
 """How long an unattended notebook waits for a turn that it shows."""
 
 
@@ -48,31 +48,31 @@ class OutputCell:
 
 
 @contextlib.contextmanager
-def progress_line(over: str) -> Iterator[Callable[[str], None] | None]:
+def progress_line(done: str) -> Iterator[Callable[[str], None] | None]:
     """Yield a function that shows the progress of something slow as one line in the running cell.
 
-    The line appears after a second and ends as ``over`` and the seconds taken, or says that it failed.
+    The line appears after a second and ends with ``done`` and the seconds taken, or says that it failed.
     Outside of a kernel None is yielded; an unattended notebook shows no line.
     """
     if kernel_shell() is None:
         yield None
         return
-    began, place = time.monotonic(), None
+    started, cell = time.monotonic(), None
 
     def update(text: str) -> None:
-        nonlocal place
-        if place is not None:
-            place.replace(_line(text))
-        elif time.monotonic() - began > _SOON_SECONDS and not unattended():
-            place = OutputCell(_line(text))
+        nonlocal cell
+        if cell is not None:
+            cell.replace(_line(text))
+        elif time.monotonic() - started > _PROGRESS_DELAY and not unattended():
+            cell = OutputCell(_line(text))
 
     outcome = "Failed after"
     try:
         yield update
-        outcome = f"{over} in"
+        outcome = f"{done} in"
     finally:
-        if place is not None:
-            place.replace(_line(f"{outcome} {time.monotonic() - began:.0f} s."))
+        if cell is not None:
+            cell.replace(_line(f"{outcome} {time.monotonic() - started:.0f} s."))
 
 
 def _line(text: str) -> dict[str, Any]:
@@ -90,20 +90,20 @@ def install() -> None:
 
 
 def _show_events(events: Events) -> None:
-    """Show an event log live; NotImplementedError tells IPython to use the next formatter."""
+    """Show an event log live; NotImplementedError makes IPython use the next formatter."""
     if not live_pages():
         raise NotImplementedError
     _show_live(Events, events)
 
 
 def _show(turn: Turn) -> None:
-    """Show a turn that is not done live; NotImplementedError tells IPython to use the next formatter."""
+    """Show a turn that is not done live; NotImplementedError makes IPython use the next formatter."""
     if turn.done:
         raise NotImplementedError
     if unattended():
         # Output after the end of the cell would not be saved, so the card must be complete now.
         with contextlib.suppress(TurnTimeout):
-            turn.wait(_BATCH_SECONDS)
+            turn.wait(_UNATTENDED_TIMEOUT)
         raise NotImplementedError
     if not live_pages():
         _show_static(turn)
@@ -122,15 +122,15 @@ def live_pages() -> bool:
 
 def _show_static(turn: Turn) -> None:
     """Show the card with what is known so far, and the complete card when the turn is done."""
-    place = OutputCell(turn._repr_mimebundle_())
+    cell = OutputCell(turn._repr_mimebundle_())
 
     async def replace() -> None:
         await turn
-        place.replace(await turn.session.loop.run_in_executor(None, turn._repr_mimebundle_))
+        cell.replace(await turn.session.loop.run_in_executor(None, turn._repr_mimebundle_))
 
-    def begin() -> None:
+    def start() -> None:
         task = asyncio.ensure_future(replace())
         _tasks.add(task)
         task.add_done_callback(_tasks.discard)
 
-    turn.session.call_soon(begin)
+    turn.session.call_soon(start)

@@ -1,4 +1,4 @@
-"""What `rtnb.doctor` looks at: each finding in words, and what to do where it is not as it should be."""
+"""The checks of `rtnb.doctor`: what each one found, and how to fix a problem."""
 
 from __future__ import annotations
 
@@ -18,33 +18,34 @@ _KERNEL_FLOOR = (7, 1)
 _ROUTING = (7, 4)
 _SLOW_MS = 80.0
 
-# Where a front end lets less be done than JupyterLab and Notebook 7 do.
+# What front ends other than JupyterLab and Notebook 7 cannot do.
 _LIMITS = {
     "Visual Studio Code": (
         "note",
-        "Its notebooks get no microphone: record in JupyterLab (rtnb lab), or use a file, a sample or the "
-        "local voice. Sound plays after a click.",
+        "Its notebooks have no microphone: record in JupyterLab (rtnb lab), or use a file, a sample or the "
+        "local voice. Audio plays after a click.",
     ),
     "Google Colab": (
         "note",
-        "Run  from google.colab import output; output.enable_custom_widget_manager()  for live widgets. The "
-        "page is heard only between cells: record with %%audio, and talk in JupyterLab on your own machine.",
+        "Run  from google.colab import output; output.enable_custom_widget_manager()  for live widgets. "
+        "Messages from the page arrive only between cells: record with %%audio, and talk in JupyterLab on "
+        "your own machine.",
     ),
     "IPython in a terminal": ("note", "There is no page: no live widgets, no microphone. Try  rtnb lab"),
     "plain Python": ("note", "There is no page: no live widgets, no microphone. Try  rtnb lab"),
-    "a notebook run without a reader": (
+    "a notebook run unattended": (
         "note",
-        "There is no page: audio cells use their stored clips, turns show their static cards.",
+        "There is no page: audio cells use their stored clips, and turns show their static cards.",
     ),
-    "a notebook": ("note", "If live widgets do not show, everything has its static form, with playback."),
+    "a notebook": ("note", "If live widgets do not show, everything has a static form, with playback."),
 }
 
 
 @dataclass(frozen=True)
 class Check:
-    """One finding: what was looked at, what was found, how it is, and what to do ("" for nothing).
+    """One check: its name, what it found, its state, and advice ("" for none).
 
-    ``state`` is "ok", "note" (works, but know this), "problem" or "unknown" (the page has not answered).
+    ``state`` is "ok", "note" (works with a limitation), "problem" or "unknown" (the page has not answered).
     """
 
     name: str
@@ -54,7 +55,7 @@ class Check:
 
 
 def _shell() -> Any:
-    """Return IPython's shell; None outside of IPython. IPython itself is not imported for it."""
+    """Return IPython's shell; None outside of IPython. This never imports IPython."""
     get = getattr(sys.modules.get("IPython"), "get_ipython", None)
     return get() if get is not None else None
 
@@ -66,10 +67,9 @@ def kernel_shell() -> Any:
 
 
 def unattended(shell: Any = None) -> bool:
-    """Return whether nobody can answer at this notebook: a program runs it, or there is no kernel.
+    """Return whether no user is at this notebook: a program runs it, or there is no kernel.
 
-    A front end with a person at it allows the kernel to ask for input. ``shell`` defaults to the
-    running one.
+    A front end with a user allows the kernel to ask for input. ``shell`` defaults to the running one.
     """
     kernel = getattr(_shell() if shell is None else shell, "kernel", None)
     return kernel is None or not getattr(kernel, "_allow_stdin", True)
@@ -84,27 +84,26 @@ def front_end() -> str:
     if "google.colab" in sys.modules:
         return "Google Colab"
     if unattended():
-        return "a notebook run without a reader"
+        return "a notebook run unattended"
     if os.environ.get("VSCODE_PID") and "JPY_PARENT_PID" not in os.environ:
         return "Visual Studio Code"
     return "a notebook"
 
 
-def limits(where: str) -> Check:
-    """Return what is known of a front end."""
-    state, advice = _LIMITS.get(where, ("ok", ""))
-    return Check("Front end", where, state, advice)  # type: ignore[arg-type]
+def _front_end_check(name: str) -> Check:
+    state, advice = _LIMITS.get(name, ("ok", ""))
+    return Check("Front end", name, state, advice)  # type: ignore[arg-type]
 
 
-def kernel_checks(where: str) -> list[Check]:
-    """Return what can be found without a page."""
+def kernel_checks(front_end: str) -> list[Check]:
+    """Return the checks that need no page, for a front end as `front_end` names it."""
     return [
         Check("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", "ok"),
-        Check("rtnb", _version("rtnb") or "a folder that is not installed", "ok"),
-        limits(where),
-        *_packages(where),
-        *_routing(where),
-        _engine(),
+        Check("rtnb", _version("rtnb") or "not installed (running from its folder)", "ok"),
+        _front_end_check(front_end),
+        *_package_checks(),
+        *_routing_checks(front_end),
+        _engine_check(),
     ]
 
 
@@ -115,10 +114,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _packages(where: str) -> Iterator[Check]:
+def _package_checks() -> Iterator[Check]:
     labs = {name: _version(name) for name in ("jupyterlab", "notebook")}
     found = ", ".join(f"{name} {number}" for name, number in labs.items() if number)
-    # They may be installed beside the kernel, in another environment.
+    # The server may run in another environment than the kernel.
     yield Check("Jupyter", found or "not in this environment", "ok")
     number = _version("ipykernel")
     if number is None:
@@ -128,7 +127,7 @@ def _packages(where: str) -> Iterator[Check]:
             "ipykernel",
             number,
             "problem",
-            "Before 7.1 the page is not heard while a cell runs: no talking, no interrupting. "
+            "Before 7.1, messages from the page do not arrive while a cell runs: no talk, no interruption. "
             "Run  pip install -U 'ipykernel>=7.1'  and restart the kernel",
         )
     else:
@@ -137,22 +136,21 @@ def _packages(where: str) -> Iterator[Check]:
         number = _version(name)
         yield Check(name, number, "ok") if number else _missing(name, use)
     number = _version("ipywebrtc")
-    yield Check("ipywebrtc", number or "not installed", "ok", "" if number else "Only for its own streams.")
+    advice = "" if number else "Needed only for its own streams."
+    yield Check("ipywebrtc", number or "not installed", "ok", advice)
     if "nest_asyncio" in sys.modules:
         yield Check(
             "nest_asyncio",
             "active",
             "note",
-            "It can lose sound while a cell runs a loop inside the loop: use nest-asyncio2 instead.",
+            "It can lose audio while a cell runs a nested event loop: use nest-asyncio2 instead.",
         )
     number = _version("websockets")
     yield Check("websockets", number, "ok") if number else _missing("websockets", "sessions")
 
 
 def _missing(package: str, use: str) -> Check:
-    return Check(
-        package, "not installed", "problem", f"{use.capitalize()} need it: run  pip install 'rtnb[lab]'"
-    )
+    return Check(package, "not installed", "problem", f"Required for {use}: run  pip install 'rtnb[lab]'")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -165,15 +163,15 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def _routing(where: str) -> Iterator[Check]:
-    """Look for the way the page's messages are kept off the busy main shell."""
+def _routing_checks(front_end: str) -> Iterator[Check]:
+    """Check how the page's messages are kept off the main shell, which a running cell blocks."""
     number = _version("ipykernel")
-    if number is None or where in ("plain Python", "IPython in a terminal"):
+    if number is None or front_end in ("plain Python", "IPython in a terminal"):
         return
     if _numbers(number) < _KERNEL_FLOOR:
         yield Check("Comm routing", "no subshells before ipykernel 7.1", "problem", "See ipykernel.")
     elif _numbers(number) < _ROUTING:
-        yield Check("Comm routing", "fixed by the page", "ok")
+        yield Check("Comm routing", "set by the page", "ok")
     elif _pinnable():
         yield Check("Comm routing", "pinned to the page's subshell", "ok")
     else:
@@ -191,49 +189,49 @@ def _pinnable() -> bool:
     return hasattr(Comm, "_reply_subshell_for")
 
 
-def _engine() -> Check:
+def _engine_check() -> Check:
     from ..engines import weights
 
-    lacking = [name for name in ("hibari-tts", "onnxruntime", "xllamacpp") if _version(name) is None]
-    if lacking:
+    missing = [name for name in ("hibari-tts", "onnxruntime", "xllamacpp") if _version(name) is None]
+    if missing:
         return Check(
             "Local engine",
-            f"without {', '.join(lacking)}",
+            f"not installed: {', '.join(missing)}",
             "note",
             "Run  pip install 'rtnb[local]'  then  rtnb engine install  (or use engine=\"fake\")",
         )
-    absent = weights.missing()
-    if absent:
-        found = f"weights lack: {', '.join(absent)}"
+    if absent := weights.missing():
+        found = f"missing weights: {', '.join(absent)}"
         return Check("Local engine", found, "note", "Run  rtnb engine install  (145 MB, once)")
-    return Check("Local engine", "weights and packages are there", "ok")
+    return Check("Local engine", "packages and weights are installed", "ok")
 
 
-# -- the page -----------------------------------------------------------------------------------------
+# The page.
 
 
 def page_checks(facts: Mapping[str, Any] | None) -> list[Check]:
-    """Return what the page has found of itself; without facts, what is still to come.
+    """Return the checks of the page; "unknown" ones while ``facts`` is None.
 
-    ``facts`` is what ``doctor/doctor.js`` sends: plain JSON, each entry absent where the page cannot tell.
+    ``facts`` is what ``doctor/doctor.js`` sends: plain JSON. An entry is absent if the page cannot determine
+    it.
     """
     if facts is None:
-        waiting = ("Page", "Secure page", "Microphone", "Sound", "Buffers", "While a cell runs")
-        return [Check(name, "the page has not answered yet", "unknown") for name in waiting]
+        names = ("Page", "Secure page", "Microphone", "Audio output", "Binary messages", "While a cell runs")
+        return [Check(name, "the page has not answered yet", "unknown") for name in names]
     return [
         _page(facts),
         _secure(facts),
         _microphone(facts),
-        _sound(facts),
-        _buffers(facts),
+        _audio_output(facts),
+        _binary_messages(facts),
         _while_busy(facts),
     ]
 
 
 def _page(facts: Mapping[str, Any]) -> Check:
-    where = str(facts.get("frontend") or "an unknown front end")
-    found = " ".join(filter(None, [where, str(facts.get("frontend_version") or "")]))
-    state, advice = _LIMITS.get(where, ("ok", ""))
+    name = str(facts.get("frontend") or "an unknown front end")
+    found = " ".join(filter(None, [name, str(facts.get("frontend_version") or "")]))
+    state, advice = _LIMITS.get(name, ("ok", ""))
     browser = facts.get("browser")
     return Check("Page", f"{found} in {browser}" if browser else found, state, advice)  # type: ignore[arg-type]
 
@@ -246,19 +244,17 @@ def _secure(facts: Mapping[str, Any]) -> Check:
         "Secure page",
         f"no ({host})",
         "problem",
-        "Browsers give the microphone to https:// and to localhost only. Use https, or a tunnel: "
+        "Browsers allow the microphone only on https:// and localhost. Use https, or a tunnel: "
         "ssh -L 8888:localhost:8888 HOST  and open http://localhost:8888",
     )
 
 
-_OTHER_WAYS = "Without one: upload a file, pick a sample, or let the local voice speak."
+_OTHER_WAYS = "Without a microphone: upload a file, choose a sample, or have the local voice speak."
 
 
 def _microphone(facts: Mapping[str, Any]) -> Check:
     if not facts.get("media"):
-        return Check(
-            "Microphone", "the page may not ask for one", "problem", f"See Secure page. {_OTHER_WAYS}"
-        )
+        return Check("Microphone", "not available to this page", "problem", f"See Secure page. {_OTHER_WAYS}")
     permission, devices = facts.get("permission"), facts.get("microphones")
     count = f"{devices} found" if isinstance(devices, int) else "number unknown"
     if permission == "denied":
@@ -266,7 +262,7 @@ def _microphone(facts: Mapping[str, Any]) -> Check:
             "Microphone",
             "denied",
             "problem",
-            "Allow it for this page: the icon left of the address, Microphone, Allow; then reload. "
+            "Allow it for this page (the icon left of the address, Microphone, Allow), then reload. "
             + _OTHER_WAYS,
         )
     if devices == 0:
@@ -274,52 +270,53 @@ def _microphone(facts: Mapping[str, Any]) -> Check:
     if permission == "granted":
         return Check("Microphone", f"granted, {count}", "ok")
     return Check(
-        "Microphone", f"not yet asked for, {count}", "note", "The browser asks at the first recording."
+        "Microphone", f"not yet requested, {count}", "note", "The browser asks at the first recording."
     )
 
 
-def _sound(facts: Mapping[str, Any]) -> Check:
+def _audio_output(facts: Mapping[str, Any]) -> Check:
     if not facts.get("worklet"):
         return Check(
-            "Sound",
+            "Audio output",
             "no AudioWorklet",
             "problem",
-            "Live sound needs a secure page and a browser of 2021 or later.",
+            "Live audio needs a secure page and a browser of 2021 or later.",
         )
     latency = facts.get("latency_ms")
-    heard = f", {latency:.0f} ms to the loudspeaker" if isinstance(latency, (int, float)) else ""
+    output = f", {latency:.0f} ms to the loudspeaker" if isinstance(latency, (int, float)) else ""
     if facts.get("autoplay") == "running":
-        return Check("Sound", f"may play at once{heard}", "ok")
+        return Check("Audio output", f"plays at once{output}", "ok")
     return Check(
-        "Sound",
-        f"waits for a gesture{heard}",
+        "Audio output",
+        f"waits for a click or key{output}",
         "note",
-        "The browser plays nothing before a click or a key in the page; Shift+Enter is one.",
+        "The browser plays nothing before a click or a key in the page; Shift+Enter counts.",
     )
 
 
-def _buffers(facts: Mapping[str, Any]) -> Check:
+def _binary_messages(facts: Mapping[str, Any]) -> Check:
     trips = sorted(trip for trip in facts.get("round_trips_ms") or [] if isinstance(trip, (int, float)))
     if not trips:
         return Check(
-            "Buffers",
+            "Binary messages",
             "the kernel did not answer the page",
             "problem",
-            "Binary messages do not come through: check proxies, and reload the page.",
+            "Binary messages do not arrive: check proxies, and reload the page.",
         )
     middle = trips[len(trips) // 2]
-    found = f"{middle:.0f} ms there and back (worst {trips[-1]:.0f} ms)"
+    found = f"{middle:.0f} ms round trip (at most {trips[-1]:.0f} ms)"
     if middle <= _SLOW_MS:
-        return Check("Buffers", found, "ok")
-    return Check("Buffers", found, "note", "The link is slow: answers begin later, and interrupting lags.")
+        return Check("Binary messages", found, "ok")
+    advice = "The connection is slow: answers start later, and interrupting takes longer."
+    return Check("Binary messages", found, "note", advice)
 
 
 def _while_busy(facts: Mapping[str, Any]) -> Check:
     if facts.get("off_main_thread"):
-        return Check("While a cell runs", "the page is heard", "ok")
+        return Check("While a cell runs", "messages from the page arrive", "ok")
     return Check(
         "While a cell runs",
-        "the page is not heard",
+        "messages from the page do not arrive",
         "note",
         "Talk and record while no cell runs, or use ipykernel 7.1 and JupyterLab 4.4 or later with its "
         "setting Kernel, Comms over subshells.",

@@ -1,4 +1,4 @@
-"""The voice of the embedded engine in this process: a text becomes a clip, without a session."""
+"""The voice of the embedded engine, in this process: text to a clip, without a session."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from ..server.schema import VOICES
 __all__ = ["speak"]
 
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+|\n+")
-_LONGEST = 240
-"""Letters of a sentence that a voice takes at once; longer ones are spoken clause by clause."""
+_MAX_SENTENCE = 240
+"""Characters of a sentence that is spoken as a whole; longer ones are spoken clause by clause."""
 _PAUSE = 0.15
-"""Seconds between sentences, beside the quiet that each has at its own ends."""
+"""Seconds between sentences, in addition to the silence at their own ends."""
 
-_one_at_a_time = threading.Lock()
+_lock = threading.Lock()
 
 
 def speak(text: str, *, voice: str = "", speed: float = 1.0) -> Clip:
     """Return ``text`` as spoken by the engine that ``RTNB_ENGINE`` names, "local" if none.
 
-    ``voice`` is one of the engine's or of a hosted model's, for which the engine has one of its own; "" means
-    the default. ``speed`` is a factor above 0. Blocks: about a second to load the voice once, then a fraction
-    of the sound's length.
+    ``voice`` is one of the engine's voices, or one of a hosted model's, for which the engine substitutes its
+    own; "" is the default. ``speed`` is a factor above 0. Blocks: about a second to load the voice once, then
+    a fraction of the audio's length.
 
-    Raises ArgumentError where there is nothing to say or the voice is unknown, EngineError, WeightsError or
-    MissingPackageError where there is no voice.
+    Raises ArgumentError if the text has no words or the voice is unknown; EngineError, WeightsError or
+    MissingPackageError if the voice cannot be loaded.
     """
-    parts = [part for sentence in _SENTENCE.split(text) for part in _clauses(sentence) if _spoken(part)]
+    parts = [part for sentence in _SENTENCE.split(text) for part in _clauses(sentence) if _has_words(part)]
     if not parts:
-        raise ArgumentError("there is no word to speak in the text")
+        raise ArgumentError("the text contains no words to speak")
     name, options = registry.parse_spec()
-    with _one_at_a_time:
+    with _lock:  # a voice speaks one text at a time
         tts = _tts(name, options.get("tts", ""))
         allowed = dict.fromkeys((*tts.voices, *VOICES))
         if voice and voice not in allowed:
-            raise ArgumentError(f"there is no voice {voice!r}; there are: {', '.join(allowed)}")
-        sounds = [Clip(tts.speak(part.strip(), voice, speed), tts.rate) for part in parts]
+            raise ArgumentError(f"unknown voice {voice!r}: expected one of {', '.join(allowed)}")
+        clips = [Clip(tts.speak(part.strip(), voice, speed), tts.rate) for part in parts]
         default = tts.voices[0]
-    return Clip.join(sounds, gap=_PAUSE).with_info(source="voice", text=text, voice=voice or default)
+    return Clip.join(clips, gap=_PAUSE).with_info(source="voice", text=text, voice=voice or default)
 
 
 def _clauses(sentence: str) -> list[str]:
-    if len(sentence) <= _LONGEST:
+    if len(sentence) <= _MAX_SENTENCE:
         return [sentence]
     clauses = ClauseSplitter()
     parts = [clause for clause, _ in clauses.feed(sentence, 0)]
@@ -57,13 +57,13 @@ def _clauses(sentence: str) -> list[str]:
     return parts if rest is None else [*parts, rest[0]]
 
 
-def _spoken(text: str) -> bool:
-    return any(letter.isalnum() for letter in text)
+def _has_words(text: str) -> bool:
+    return any(character.isalnum() for character in text)
 
 
 @cache
 def _tts(name: str, part: str) -> Any:
-    """Return only the voice of an engine; the local one need not load its language model for it."""
+    """Return the voice of an engine, for the local one without loading its language model."""
     if name == "local":
         return registry.part("tts", part or "hibari")
     return registry.engine(name).tts

@@ -6,12 +6,11 @@ from bisect import bisect_left
 from typing import Any
 
 import numpy as np
-import orjson
 
 from ..audio.codecs import Codec, pcm16, wire_format
 from ..errors import AudioError
 from .entries import Entry
-from .events import Direction, as_object
+from .events import Direction, as_object, parse_object
 from .log import Log
 
 __all__ = ["FORMAT_EVENTS", "AudioFormats"]
@@ -26,7 +25,7 @@ class AudioFormats:
     """The fold of ``FORMAT_EVENTS``: the format of each direction, at any event and now.
 
     Audio is PCM16 at 24 kHz until a format is reported; what is not a format changes nothing. With a ``log``,
-    ``of`` reads its new events by itself; else ``take`` is called with each.
+    ``of`` reads its new events by itself; else ``update`` is called with each.
     """
 
     def __init__(self, log: Log | None = None) -> None:
@@ -37,12 +36,9 @@ class AudioFormats:
         self._responses: dict[str, Codec] = {}
         self._response: Codec | None = None
 
-    def take(self, type: str, frame: bytes, row: int = 0) -> None:
-        """Take one of the ``FORMAT_EVENTS``, which is event ``row`` of the log."""
-        try:
-            event = as_object(orjson.loads(frame))
-        except orjson.JSONDecodeError:
-            return
+    def update(self, type: str, frame: bytes, row: int = 0) -> None:
+        """Apply one of the ``FORMAT_EVENTS``, which is event ``row`` of the log."""
+        event = parse_object(frame)
         if type == "response.created":
             response = as_object(event.get("response"))
             self._response = _codec(response, "output")
@@ -58,7 +54,7 @@ class AudioFormats:
                     self._response = None
 
     def extend(self) -> None:
-        """Take what is new in the log."""
+        """Read the new events of the log."""
         if self._log is None:
             return
         start, self._read = self._read, len(self._log)
@@ -66,7 +62,7 @@ class AudioFormats:
             return
         for row in self._log.rows([*FORMAT_EVENTS], among=np.arange(start, self._read)).tolist():
             entry = self._log.entry(row)
-            self.take(entry.type, entry.frame, row)
+            self.update(entry.type, entry.frame, row)
 
     def now(self, direction: Direction) -> Codec:
         """Return the format of the audio that comes next: the last response's, else the session's."""

@@ -1,121 +1,42 @@
-"""The conversation, folded from frames: items in order, with their text and their sound.
+"""The conversation, folded from commands and changes: items in order, with their text and their audio.
 
 Client and server fold the same frames, so after any legal exchange both sides' conversations are equal.
 Items are ordered by ``previous_item_id`` and joined by ``item_id``, never by time of arrival: a transcript of
-the user's words may come after the answer.
+the user's words may come after the answer. Items and parts that a server never announced are made when
+their text or audio arrives.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from pybase64 import b64decode
-
 from ..audio.codecs import Codec, wire_format
-from .events import Direction, Event, as_object
-from .items import Item
-from .log_storage import Chunk, Sound, cut
+from . import changes
+from .changes import UNSTATED, Change, Command, ItemData
+from .events import Event, as_object
+from .input_buffer import InputBuffer
+from .items import Item, Part
 
-__all__ = ["UNHEARD", "Conversation", "Mark", "unheard"]
-
-
-@dataclass(slots=True)
-class Mark:
-    """A commit, a clear or a change of format that the client sent and the server has not answered."""
-
-    verb: str
-    position: int  # bytes of input since the session began
-    event_id: str | None
-
-
-class InputBuffer:
-    """The input audio buffer, as seen from the frames: appended bytes with their place in the session."""
-
-    def __init__(self) -> None:
-        self.start = 0  # position of the first byte kept
-        self.end = 0
-        self.chunks: deque[Chunk] = deque()
-        self.marks: deque[Mark] = deque()
-        self.speech: dict[str, list[float | None]] = {}  # item id → [start ms, end ms]
-
-    def append(self, data: Chunk) -> None:
-        """Take what the client appended."""
-        self.chunks.append(data)
-        self.end += len(data)
-
-    def drop_to(self, position: int) -> None:
-        """Forget everything before a position."""
-        while self.chunks and self.start + len(self.chunks[0]) <= position:
-            self.start += len(self.chunks.popleft())
-        if self.chunks and self.start < position:
-            self.chunks[0] = cut(self.chunks[0], position - self.start, len(self.chunks[0]))
-            self.start = position
-
-    def take(self, start: int, end: int) -> list[Chunk]:
-        """Return the sound between two positions and forget everything up to ``end``."""
-        found, at = [], self.start
-        for chunk in self.chunks:
-            first, last = max(start - at, 0), min(end - at, len(chunk))
-            if first < last:
-                found.append(cut(chunk, first, last))
-            at += len(chunk)
-        self.drop_to(end)
-        return found
-
-    def change_codec(self, position: int, before: Codec, after: Codec) -> None:
-        """Go on in another form from ``position``: what was not committed by then is dropped.
-
-        Positions are bytes in the present form, so that they still tell the time since the session began.
-        """
-        self.drop_to(position)
-        samples = position * after.bytes_per_second // before.bytes_per_second // after.width
-        moved = samples * after.width - position
-        self.start, self.end = max(self.start, position) + moved, self.end + moved
-        for mark in self.marks:
-            mark.position += moved
-
+__all__ = ["NOT_PLAYED", "Conversation", "not_played"]
 
 _KEEP_SECONDS = 120
 """How much unspoken input a hands-free session keeps; far more than any prefix padding."""
 
-
-UNHEARD = "unheard"
-"""How the event id of a ``conversation.item.delete`` begins that removes an answer because nothing of it was
-heard. The protocol has no truncation to nothing, and a deletion may have any other reason; so the log says
-it, and a recording knows it too."""
-
-
-def unheard(event: Event) -> bool:
-    """Tell whether a client's ``conversation.item.delete`` says that nothing of the item was heard."""
-    return str(event.get("event_id") or "").startswith(f"{UNHEARD}_")
+NOT_PLAYED = "not_played"
+"""How the event id of a `DeleteItem` begins that removes an answer because nothing of it was played. The
+protocol has no truncation to nothing, and a deletion may have any other reason; so the log says it, and a
+recording knows it too."""
 
 
-def _text(value: Any) -> str:
-    """Return ``value``; raise TypeError if it is no text, so that nothing else is kept in an item."""
-    if not isinstance(value, str):
-        raise TypeError(f"text was promised, not {type(value).__name__}")
-    return value
-
-
-def _sound(text: Any) -> Sound | None:
-    """Return the sound of base64; None for what is none: the server will refuse it."""
-    try:
-        return Sound(b64decode(text, validate=True)) if text else None
-    except (TypeError, ValueError):
-        return None
-
-
-def _kind(wire_type: str) -> str:
-    """Return text, audio or image for ``input_text``, ``output_audio``, ``text``, …"""
-    return wire_type.rsplit("_", 1)[-1]
+def not_played(command: changes.DeleteItem) -> bool:
+    """Return whether a client's deletion says that nothing of the item was played."""
+    return command.event_id.startswith(f"{NOT_PLAYED}_")
 
 
 class Conversation:
-    """The fold. ``apply`` takes each frame once, in order of the log.
+    """The fold. ``apply`` takes each change and command once, in order of the log.
 
     ``items`` holds all items ever seen, those of out-of-band responses too; ``order`` the ids that are in
     the conversation now.
@@ -128,12 +49,11 @@ class Conversation:
         self.session: Event = {}
         self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
         self.output_codec = self.input_codec
-        self.sound: tuple[str, Sound] | None = None
-        """The sound that the last event brought: its base64, and the bytes of it."""
         self._input = InputBuffer()
-        # item.create on its way: event id, item, and the sound of each of its parts
-        self._sent: deque[tuple[str | None, Event, list[Sound | None]]] = deque()
+        self._sent: deque[changes.AddItem] = deque()  # items on their way to the server
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
+        self._current: dict[str, str] = {}  # response id → the item that it wrote last
+        self._aside: set[str] = set()  # ids of out-of-band responses
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items in order."""
@@ -149,22 +69,20 @@ class Conversation:
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
-    def apply(self, direction: Direction, event: Event) -> None:
-        """Fold one event in. Events that say nothing of the conversation are passed over.
+    def apply(self, change: Change | Command) -> None:
+        """Fold a change or a command in. Those that say nothing of the conversation are passed over.
 
-        Raises KeyError, TypeError or ValueError for an event that lacks what its type promises.
+        Raises ValueError for one that cannot be folded, such as a format that is not known.
         """
-        self.sound = None
-        handlers = _CLIENT if direction == "client" else _SERVER
-        handler = handlers.get(event["type"])
+        handler = _HANDLERS.get(type(change))
         if handler is not None:
-            handler(self, event)
+            handler(self, change)
 
     # The session's configuration, as far as the folds need it.
 
     @property
     def input_settings(self) -> Event:
-        """``session.audio.input``; {} where the server has not told it."""
+        """``session.audio.input``; {} where the server has not reported it."""
         return as_object(as_object(self.session.get("audio")).get("input"))
 
     @property
@@ -172,294 +90,277 @@ class Conversation:
         """The settings by which the server detects turns; None where the client commits them."""
         return as_object(self.input_settings.get("turn_detection")) or None
 
-    def _on_session(self, event: Event) -> None:
-        session = event["session"]
-        if not isinstance(session, dict):
-            raise TypeError(f"a session is an object, not {type(session).__name__}")
-        self.session = session
+    @property
+    def responds_automatically(self) -> bool:
+        """Whether the server answers detected speech without being asked to."""
+        detection = self.turn_detection
+        return detection is not None and detection.get("create_response") is not False
+
+    def _on_session(self, change: changes.SessionStarted | changes.SessionChanged) -> None:
+        self.session = change.config
+        before = self.input_codec
         if form := self.input_settings.get("format"):
-            self._change_input(wire_format(form))
-        if form := as_object(as_object(session.get("audio")).get("output")).get("format"):
+            self.input_codec = wire_format(form)
+        self._input.change_codec(before, self.input_codec)
+        if form := as_object(as_object(change.config.get("audio")).get("output")).get("format"):
             self.output_codec = wire_format(form)
 
-    def _change_input(self, codec: Codec) -> None:
-        mark = self._pop_mark("update")
-        if codec != self.input_codec:
-            self._input.change_codec(mark.position if mark else self._input.end, self.input_codec, codec)
-            self.input_codec = codec
+    # What the client sends.
 
-    # What the client says.
-
-    def _on_append(self, event: Event) -> None:
+    def _on_append(self, command: changes.AppendAudio) -> None:
         buffer = self._input
-        sound = Sound(b64decode(event["audio"], validate=True))
-        self.sound = event["audio"], sound
-        buffer.append(sound)
+        buffer.append(command.audio)
         limit = _KEEP_SECONDS * self.input_codec.bytes_per_second
         if self.turn_detection and not buffer.speech and buffer.end - buffer.start > 2 * limit:
             buffer.drop_to(buffer.end - limit)
 
-    def _on_mark(self, event: Event) -> None:
-        verb = event["type"].rsplit(".", 1)[-1]
-        self._input.marks.append(Mark(verb, self._input.end, event.get("event_id")))
+    def _on_commit(self, command: changes.Commit) -> None:
+        self._input.mark("commit", command.event_id)
 
-    def _on_create(self, event: Event) -> None:
-        item = event["item"]
-        if not isinstance(item, dict):
-            raise TypeError(f"an item is an object, not {type(item).__name__}")
-        contents = item.get("content")
-        listed = contents if isinstance(contents, list) else []
-        texts: list[Any] = [as_object(content).get("audio") for content in listed]
-        sounds = [_sound(text) for text in texts]
-        self._sent.append((event.get("event_id"), item, sounds))
-        heard = [(text, sound) for text, sound in zip(texts, sounds, strict=True) if sound is not None]
-        self.sound = heard[0] if heard else None
+    def _on_clear(self, command: changes.Clear) -> None:
+        self._input.mark("clear", command.event_id)
 
-    def _on_delete(self, event: Event) -> None:
-        item = self.items.get(event["item_id"])
-        if item is not None and item.played_ms is None and unheard(event):
+    def _on_configure(self, command: changes.Configure) -> None:
+        self._input.mark("update", command.event_id)
+
+    def _on_add(self, command: changes.AddItem) -> None:
+        self._sent.append(command)
+
+    def _on_delete(self, command: changes.DeleteItem) -> None:
+        item = self.items.get(command.item_id)
+        if item is not None and item.played_ms is None and not_played(command):
             item.played_ms = 0
 
-    # What the server says.
+    # What the server sends.
 
-    def _on_error(self, event: Event) -> None:
-        culprit = event["error"].get("event_id")
+    def _on_failed(self, change: changes.Failed) -> None:
+        culprit = change.error.event_id
         if culprit is None:
-            if event["error"].get("code") == "input_audio_buffer_commit_empty":
-                self._pop_mark("commit")
+            if change.error.code == "input_audio_buffer_commit_empty":
+                self._input.pop_mark("commit")
             return
-        self._input.marks = deque(mark for mark in self._input.marks if mark.event_id != culprit)
-        self._sent = deque(sent for sent in self._sent if sent[0] != culprit)
+        self._input.refuse(culprit)
+        self._sent = deque(sent for sent in self._sent if sent.event_id != culprit)
 
-    def _on_speech(self, event: Event) -> None:
-        span = self._input.speech.setdefault(event["item_id"], [None, None])
-        if "audio_start_ms" in event:
-            span[0] = float(event["audio_start_ms"])
-        if "audio_end_ms" in event:
-            span[1] = float(event["audio_end_ms"])
+    def _on_speech_started(self, change: changes.SpeechStarted) -> None:
+        self._input.speech.setdefault(change.item_id, [None, None])[0] = change.ms
 
-    def _on_cleared(self, event: Event) -> None:
-        mark = self._pop_mark("clear")
+    def _on_speech_stopped(self, change: changes.SpeechStopped) -> None:
+        self._input.speech.setdefault(change.item_id, [None, None])[1] = change.ms
+
+    def _on_timed_out(self, change: changes.InputTimedOut) -> None:
+        self._input.speech[change.item_id] = [change.start_ms, change.end_ms]
+
+    def _on_cleared(self, change: changes.InputCleared) -> None:
+        mark = self._input.pop_mark("clear")
         self._input.drop_to(mark.position if mark else self._input.end)
         self._input.speech.clear()
 
-    def _on_committed(self, event: Event) -> None:
-        span = self._input.speech.pop(event["item_id"], None)
-        buffer = self._input
-        if span is not None and span[1] is not None:
-            per_ms = self.input_codec.bytes_per_second / 1000
-            width = self.input_codec.width
-            first = int((span[0] or 0) * per_ms) // width * width
-            last = int(span[1] * per_ms) // width * width
-            chunks = buffer.take(first, last)
-        else:
-            mark = self._pop_mark("commit")
-            chunks = buffer.take(buffer.start, mark.position if mark else buffer.end)
-        item = self._item(event["item_id"])
+    def _on_committed(self, change: changes.InputCommitted) -> None:
+        chunks = self._input.take_speech(change.item_id, self.input_codec)
+        item = self._item(change.item_id)
         item.type, item.role, item.committed = "message", "user", True
         item.part(0, "audio").codec = self.input_codec
         item.parts[0].chunks = chunks
-        self._place(item, event)
+        self._place(item, change.previous_item_id)
 
-    def _pop_mark(self, verb: str) -> Mark | None:
-        for mark in self._input.marks:
-            if mark.verb == verb:
-                self._input.marks.remove(mark)
-                return mark
-        return None
-
-    def _on_item(self, event: Event) -> None:
-        """Take conversation.item.added, .done and .created."""
-        wire = event["item"]
-        new = wire["id"] not in self.items
-        item = self._item(wire["id"])
+    def _on_item(self, change: changes.ItemAdded | changes.ItemDone) -> None:
+        new = change.item.id not in self.items
+        item = self._item(change.item.id)
         if new:
-            self._adopt(item, wire)
-        self._merge(item, wire)
-        if event["type"] != "conversation.item.done" or new:
-            self._place(item, event)
+            self._adopt(item, change.item)
+        self._merge(item, change.item)
+        if new or not isinstance(change, changes.ItemDone):
+            self._place(item, change.previous_item_id)
 
-    def _adopt(self, item: Item, wire: Event) -> None:
-        """Give a created item the content that the client sent: the server's echo has no sound."""
+    def _adopt(self, item: Item, echo: ItemData) -> None:
+        """Give a created item the content that the client sent: the server's echo has no audio."""
         for sent in self._sent:
-            named = sent[1].get("id")
-            if named == item.id or (named is None and sent[1].get("role") == wire.get("role")):
+            named = sent.item.id
+            if named == item.id or (not named and sent.item.role == echo.role):
                 self._sent.remove(sent)
-                self._merge(item, {**sent[1], "id": item.id})
-                for part, sound in zip(item.parts, sent[2], strict=False):
-                    if sound is not None:
-                        part.codec = self.input_codec
-                        part.chunks = [sound]
+                self._merge(item, sent.item)
+                self._take_audio(item, sent.item)
                 return
 
-    def out_of_band(self, given: Any) -> list[Item]:
-        """Return what the user says in the ``input`` of a response out of band; it joins no conversation."""
+    def _take_audio(self, item: Item, data: ItemData) -> None:
+        for part, content in zip(item.parts, data.contents, strict=False):
+            if content.audio is not None:
+                part.codec = self.input_codec
+                part.chunks = [content.audio]
+
+    def out_of_band(self, given: list[ItemData] | None) -> list[Item]:
+        """Return what the user says in the ``input`` of an out-of-band response; it joins no conversation."""
         found = []
-        for wire in map(as_object, given if isinstance(given, list) else ()):
-            item = Item("")
-            with suppress(KeyError, TypeError, ValueError):  # the server will refuse what is odd
-                self._merge(item, wire)
-                for part, content in zip(item.parts, wire["content"], strict=True):
-                    if (sound := _sound(content.get("audio"))) is not None:
-                        part.codec, part.chunks = self.input_codec, [sound]
-                if item.role == "user":
-                    found.append(item)
+        for data in given or ():
+            if data.role == "user":
+                item = Item("")
+                self._merge(item, data)
+                self._take_audio(item, data)
+                found.append(item)
         return found
 
-    def _on_output_item(self, event: Event) -> None:
-        item = self._item(event["item"]["id"])
-        if event.get("response_id") is not None:
-            item.response_id = _text(event["response_id"])
-        self._merge(item, event["item"])
+    def _on_output_item(self, change: changes.OutputItemAdded | changes.OutputItemDone) -> None:
+        id = change.item.id
+        if not id and isinstance(change, changes.OutputItemAdded):
+            id = f"{self.output_id(change.response_id, '')}/{change.output_index}"
+        self._merge(self._output(change.response_id, id), change.item)
 
-    def _merge(self, item: Item, wire: Event) -> None:
-        """Take over what ``wire`` says; what it leaves out or has lost stays as it was."""
-        for name in ("type", "role", "status", "call_id", "name", "arguments"):
-            if value := wire.get(name):
-                setattr(item, name, _text(value))
-        if wire.get("output") is not None:
-            item.output = _text(wire["output"])
-        for index, content in enumerate(wire.get("content") or ()):
-            part = item.part(index, _kind(content["type"]))
-            part.text = _text(content.get("text") or content.get("transcript") or part.text)
-            if url := content.get("image_url"):
-                part.image_url = _text(url)
-        item.raw = wire
+    def _merge(self, item: Item, data: ItemData) -> None:
+        """Take over what an item says; what it leaves out or has lost stays as it was."""
+        for name in ("type", "role", "status", "phase", "call_id", "name", "arguments"):
+            if value := getattr(data, name):
+                setattr(item, name, value)
+        if data.output is not None:
+            item.output = data.output
+        for index, content in enumerate(data.contents):
+            part = item.part(index, content.kind)
+            part.merge_text(content.text)
+            if content.image_url:
+                part.image_url = content.image_url
+        item.raw = data.raw
 
-    def _on_part(self, event: Event) -> None:
-        wire = event["part"]
-        part = self._item(event["item_id"]).part(event["content_index"], _kind(wire["type"]))
-        part.text = _text(wire.get("text") or wire.get("transcript") or part.text)
+    def _on_part(self, change: changes.PartAdded | changes.PartDone) -> None:
+        part = self._part(change, change.content.kind)
+        if isinstance(change, changes.PartDone):
+            part.merge_text(change.content.text)
+        elif change.content.text:
+            part.text = part.text or change.content.text
 
-    def _on_response_created(self, event: Event) -> None:
-        response = event["response"]
-        form = as_object(as_object(response.get("audio")).get("output")).get("format")
-        if form:
-            self._codecs[response["id"]] = wire_format(form)
+    def _on_response_started(self, change: changes.ResponseStarted) -> None:
+        if change.format:
+            self._codecs[change.id] = wire_format(change.format)
+        if change.raw.get("conversation_id", "") is None:
+            self._aside.add(change.id)
 
-    def _on_response_done(self, event: Event) -> None:
-        response = event["response"]
-        self._codecs.pop(response["id"], None)
-        for wire in response.get("output") or ():
-            if wire.get("id") in self.items:
-                self._merge(self.items[wire["id"]], wire)
+    def _on_response_ended(self, change: changes.ResponseEnded) -> None:
+        self._codecs.pop(change.id, None)
+        self._current.pop(change.id, None)
+        for data in change.items:
+            if data.id in self.items:
+                self._merge(self.items[data.id], data)
+            elif data.id and data.type:  # nothing announced it
+                item = self._output(change.id, data.id)
+                self._merge(item, data)
+                if change.id not in self._aside:
+                    self._place(item, UNSTATED)
 
-    def _on_text(self, event: Event) -> None:
-        self._item(event["item_id"]).part(event["content_index"], "text").text += event["delta"]
+    def _on_text(self, change: changes.TextDelta) -> None:
+        self._part(change, change.kind).add_text(change.text)
 
-    def _on_text_done(self, event: Event) -> None:
-        part = self._item(event["item_id"]).part(event["content_index"], "text")
-        part.text = _text(event["text"] or part.text)
+    def _on_text_done(self, change: changes.TextDone) -> None:
+        self._part(change, change.kind).finish_text(change.text)
 
-    def _on_transcript(self, event: Event) -> None:
-        self._item(event["item_id"]).part(event["content_index"], "audio").text += event["delta"]
-
-    def _on_transcript_done(self, event: Event) -> None:
-        part = self._item(event["item_id"]).part(event["content_index"], "audio")
-        part.text = _text(event["transcript"] or part.text)
-
-    def _on_audio(self, event: Event) -> None:
-        part = self._item(event["item_id"]).part(event["content_index"], "audio")
+    def _on_audio(self, change: changes.AudioDelta) -> None:
+        part = self._part(change, "audio")
         if part.codec is None:
-            part.codec = self._codecs.get(event["response_id"], self.output_codec)
-        sound = Sound(b64decode(event["delta"], validate=True))
-        self.sound = event["delta"], sound
-        part.chunks.append(sound)
+            part.codec = self._codecs.get(change.response_id, self.output_codec)
+        part.chunks.append(change.audio)
 
-    def _on_arguments(self, event: Event) -> None:
-        self._item(event["item_id"]).arguments += event["delta"]
+    def _on_arguments(self, change: changes.ArgumentsDelta) -> None:
+        self._output(change.response_id, change.item_id).arguments += change.text
 
-    def _on_arguments_done(self, event: Event) -> None:
-        item = self._item(event["item_id"])
+    def _on_call(self, change: changes.ToolCall) -> None:
+        item = self._output(change.response_id, change.item_id)
         item.type = "function_call"
-        item.arguments = _text(event["arguments"])
-        if event.get("call_id"):
-            item.call_id = _text(event["call_id"])
-        if event.get("name"):
-            item.name = _text(event["name"])
+        item.arguments = change.arguments or item.arguments
+        item.call_id = change.call_id or item.call_id
+        item.name = change.name or item.name
 
-    def _on_transcription(self, event: Event) -> None:
-        self._item(event["item_id"]).part(event["content_index"], "audio").text += event.get("delta") or ""
+    def _on_transcript_delta(self, change: changes.InputTranscriptDelta) -> None:
+        self._item(change.item_id).part(change.content_index, "audio").add_text(change.text)
 
-    def _on_transcription_done(self, event: Event) -> None:
-        item = self._item(event["item_id"])
-        item.part(event["content_index"], "audio").text = _text(event["transcript"])
+    def _on_transcript(self, change: changes.InputTranscript) -> None:
+        item = self._item(change.item_id)
+        part = item.part(change.content_index, "audio")
+        part.text = change.text or part.text
         item.transcribed = True
 
-    def _on_transcription_failed(self, event: Event) -> None:
-        error = event["error"]
-        message = error.get("message") or error.get("code") or "transcription failed"
-        item = self._item(event["item_id"])
-        item.transcription_error = _text(message)
+    def _on_transcript_failed(self, change: changes.InputTranscriptFailed) -> None:
+        item = self._item(change.item_id)
+        item.transcription_error = change.error.message or change.error.code or "transcription failed"
         item.transcribed = True
 
-    def _on_truncated(self, event: Event) -> None:
-        self._item(event["item_id"]).played_ms = max(int(event["audio_end_ms"]), 0)
+    def _on_truncated(self, change: changes.Truncated) -> None:
+        self._item(change.item_id).played_ms = change.ms
 
-    def _on_deleted(self, event: Event) -> None:
-        if event["item_id"] in self._placed:
-            self._placed.remove(event["item_id"])
-            self.order.remove(event["item_id"])
+    def _on_deleted(self, change: changes.ItemDeleted) -> None:
+        if change.item_id in self._placed:
+            self._placed.remove(change.item_id)
+            self.order.remove(change.item_id)
+
+    # Items.
+
+    def output_id(self, response_id: str, item_id: str) -> str:
+        """Return the id of the item that a response writes: the one named, or else its latest.
+
+        A server that names no items at all gets one item per response, with an id made here.
+        """
+        return item_id or self._current.get(response_id) or f"{response_id or 'response'}/item"
+
+    def _output(self, response_id: str, item_id: str) -> Item:
+        id = self.output_id(response_id, item_id)
+        self._current[response_id] = id
+        item = self._item(id)
+        item.response_id = item.response_id or response_id or None
+        return item
+
+    def _part(self, change: Any, kind: str) -> Part:
+        item = self._output(change.response_id, change.item_id)
+        if item.role is None:
+            item.role = "assistant"
+        return item.part(change.content_index, kind)
 
     def _item(self, id: str) -> Item:
         item = self.items.get(id)
         if item is None:
-            item = self.items[_text(id)] = Item(id)
+            item = self.items[id] = Item(id)
         return item
 
-    def _place(self, item: Item, event: Event) -> None:
-        """Put an item where the event says: after ``previous_item_id``, or first where that is null."""
+    def _place(self, item: Item, previous: str | None) -> None:
+        """Put an item after ``previous``, or first where that is None; at the end where it is not known."""
         if item.id in self._placed:
             return
-        previous = event.get("previous_item_id", "")
         if previous is None:
             self.order.insert(0, item.id)
-        elif isinstance(previous, str) and previous in self._placed and previous != self.order[-1]:
+        elif previous in self._placed and previous != self.order[-1]:
             self.order.insert(self.order.index(previous) + 1, item.id)
-        else:  # after the last; or not said, or a neighbour never seen, as in a log that was joined late
+        else:  # after the last; or unstated, or a neighbour never seen, as in a log that was joined late
             self.order.append(item.id)
         self._placed.add(item.id)
 
 
-_Handler = Callable[[Conversation, Any], None]
-
-_CLIENT: dict[str, _Handler] = {
-    "input_audio_buffer.append": Conversation._on_append,
-    "input_audio_buffer.commit": Conversation._on_mark,
-    "input_audio_buffer.clear": Conversation._on_mark,
-    "conversation.item.create": Conversation._on_create,
-    "conversation.item.delete": Conversation._on_delete,
-    "session.update": Conversation._on_mark,
-}
-
-_SERVER: dict[str, _Handler] = {
-    "session.created": Conversation._on_session,
-    "session.updated": Conversation._on_session,
-    "error": Conversation._on_error,
-    "input_audio_buffer.speech_started": Conversation._on_speech,
-    "input_audio_buffer.speech_stopped": Conversation._on_speech,
-    "input_audio_buffer.timeout_triggered": Conversation._on_speech,
-    "input_audio_buffer.cleared": Conversation._on_cleared,
-    "input_audio_buffer.committed": Conversation._on_committed,
-    "conversation.item.added": Conversation._on_item,
-    "conversation.item.created": Conversation._on_item,
-    "conversation.item.done": Conversation._on_item,
-    "conversation.item.truncated": Conversation._on_truncated,
-    "conversation.item.deleted": Conversation._on_deleted,
-    "conversation.item.input_audio_transcription.delta": Conversation._on_transcription,
-    "conversation.item.input_audio_transcription.completed": Conversation._on_transcription_done,
-    "conversation.item.input_audio_transcription.failed": Conversation._on_transcription_failed,
-    "response.created": Conversation._on_response_created,
-    "response.done": Conversation._on_response_done,
-    "response.output_item.added": Conversation._on_output_item,
-    "response.output_item.done": Conversation._on_output_item,
-    "response.content_part.added": Conversation._on_part,
-    "response.content_part.done": Conversation._on_part,
-    "response.output_text.delta": Conversation._on_text,
-    "response.output_text.done": Conversation._on_text_done,
-    "response.output_audio_transcript.delta": Conversation._on_transcript,
-    "response.output_audio_transcript.done": Conversation._on_transcript_done,
-    "response.output_audio.delta": Conversation._on_audio,
-    "response.function_call_arguments.delta": Conversation._on_arguments,
-    "response.function_call_arguments.done": Conversation._on_arguments_done,
+_HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
+    changes.AddItem: Conversation._on_add,
+    changes.AppendAudio: Conversation._on_append,
+    changes.ArgumentsDelta: Conversation._on_arguments,
+    changes.AudioDelta: Conversation._on_audio,
+    changes.Clear: Conversation._on_clear,
+    changes.Commit: Conversation._on_commit,
+    changes.Configure: Conversation._on_configure,
+    changes.DeleteItem: Conversation._on_delete,
+    changes.Failed: Conversation._on_failed,
+    changes.InputCleared: Conversation._on_cleared,
+    changes.InputCommitted: Conversation._on_committed,
+    changes.InputTimedOut: Conversation._on_timed_out,
+    changes.InputTranscript: Conversation._on_transcript,
+    changes.InputTranscriptDelta: Conversation._on_transcript_delta,
+    changes.InputTranscriptFailed: Conversation._on_transcript_failed,
+    changes.ItemAdded: Conversation._on_item,
+    changes.ItemDeleted: Conversation._on_deleted,
+    changes.ItemDone: Conversation._on_item,
+    changes.OutputItemAdded: Conversation._on_output_item,
+    changes.OutputItemDone: Conversation._on_output_item,
+    changes.PartAdded: Conversation._on_part,
+    changes.PartDone: Conversation._on_part,
+    changes.ResponseEnded: Conversation._on_response_ended,
+    changes.ResponseStarted: Conversation._on_response_started,
+    changes.SessionChanged: Conversation._on_session,
+    changes.SessionStarted: Conversation._on_session,
+    changes.SpeechStarted: Conversation._on_speech_started,
+    changes.SpeechStopped: Conversation._on_speech_stopped,
+    changes.TextDelta: Conversation._on_text,
+    changes.TextDone: Conversation._on_text_done,
+    changes.ToolCall: Conversation._on_call,
+    changes.Truncated: Conversation._on_truncated,
 }

@@ -1,34 +1,31 @@
-"""What a log gives out: one frame as an `Entry`, some of them as a `LogView` or, for folds, as a `Look`."""
+"""What a log returns: one frame as an `Entry`, some of them as `Columns` or as a `LogColumnsView`."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload
+from typing import Any, Protocol
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from .events import Direction
+from ..errors import ArgumentError
+from ..redaction import clean_name
+from .events import Direction, parse_object
 
-if TYPE_CHECKING:
-    from .log import Log
-
-__all__ = ["NO_TURN", "SERVER", "Columns", "Entry", "LogColumnsView", "LogView", "WhichTurns"]
+__all__ = ["NO_TURN", "SERVER", "Columns", "Entry", "LogColumnsView", "WhichTurns", "turn_numbers"]
 
 SERVER = 0x8000
-"""The bit of a kind that says that the server sent the frame; the rest is the type's place in names."""
+"""The bit of a kind that marks a frame of the server; the other bits are the index of its type in names."""
 
 
 @dataclass(slots=True)
 class Columns:
-    """``n`` events of a log from the index ``first`` on, ``m`` of them with their sound cut out.
+    """``n`` events of a log from the index ``first`` on, ``m`` of them with their audio cut out.
 
-    ``kinds``, ``turns``, ``times`` (ns since the log's first event) and ``lengths`` (bytes of each frame as
-    it is kept) have shape ``(n,)``; ``sound_rows`` (counted from ``first``), ``sound_cuts`` (where in the
-    frame the base64 stood) and ``sound_lengths`` (decoded bytes) shape ``(m,)``. From ``wall_rows`` on,
+    ``kinds``, ``turns``, ``times`` (ns since the log's first event) and ``lengths`` (bytes of each stored
+    frame) have shape ``(n,)``; ``sound_rows`` (counted from ``first``), ``sound_cuts`` (the offset of the
+    base64 in the frame) and ``sound_lengths`` (decoded bytes) have shape ``(m,)``. From ``wall_rows`` on,
     ``walls`` + time is the wall clock in ns since 1970.
     """
 
@@ -53,20 +50,36 @@ class Columns:
 
 
 NO_TURN = -1
-"""The turn of a frame that belongs to none: session events, limits, silence between turns."""
+"""The turn number of a frame without a turn: session events, limits, silence between turns."""
 
 
 class Numbered(Protocol):
-    """A turn of any kind: live, recorded or folded."""
+    """Anything with a turn's number: a live turn, a recorded one, or its state."""
 
     @property
     def number(self) -> int:
-        """The number that its frames carry."""
+        """The turn number of its frames."""
         ...
 
 
 WhichTurns = int | Numbered | Iterable[int | Numbered]
-"""Which turns are meant: numbers or turns, one or several."""
+"""Turns by number or as objects, one or several."""
+
+
+def turn_numbers(turn: Any) -> range | set[int]:
+    """Return the numbers of some turns. Raises ArgumentError for anything but ``WhichTurns``."""
+    if isinstance(turn, range):  # it may be very long, as range(5, 10**9) for all turns from 5 on
+        return turn
+    several = isinstance(turn, Iterable) and not isinstance(turn, (str, bytes))
+    found: set[int] = set()
+    for one in turn if several else (turn,):
+        number = getattr(one, "number", one)
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
+            raise ArgumentError(
+                f"turn: expected a turn, its number, such as 0, or several of them, got {one!r:.80}"
+            )
+        found.add(int(number))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,7 @@ class Entry:
     """One frame.
 
     ``t`` is in seconds since the log began, by the monotonic clock of the side that kept the log; ``wall``
-    is the same moment in seconds since 1970. ``frame`` holds the very bytes that crossed the wire.
+    is the same moment in seconds since 1970. ``frame`` has the exact bytes that were sent or received.
     """
 
     index: int
@@ -92,97 +105,23 @@ class Entry:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The frame as a dict, parsed anew at each call; {} for a frame that is no JSON object."""
-        try:
-            data = orjson.loads(self.frame)
-        except orjson.JSONDecodeError:
-            return {}
-        return data if isinstance(data, dict) else {}
+        """The frame as a dict, parsed at each call; {} for a frame that is not a JSON object."""
+        return parse_object(self.frame)
 
     def __repr__(self) -> str:
         arrow = "↑" if self.direction == "client" else "↓"
-        return f"<{self.index} {self.t:9.3f}s {arrow} {self.type} ({len(self.frame):,} bytes)>"
+        return f"<{self.index} {self.t:9.3f}s {arrow} {clean_name(self.type)} ({len(self.frame):,} bytes)>"
 
 
 @dataclass(frozen=True, slots=True)
 class LogColumnsView:
-    """Some rows of a log as columns, all of shape ``(n,)``: what a view folds, without an `Entry` for each.
+    """Some rows of a log as columns of shape ``(n,)``, which is faster than an `Entry` for each.
 
-    ``kinds`` hold the type's place in ``Log.names`` and the bit ``SERVER``, ``times`` ns since the log began.
-    ``frames`` are as they are kept: without the base64 that was cut out.
+    ``kinds`` are the index of the type in ``Log.names`` with the bit ``SERVER``, ``times`` ns since the log
+    began. ``frames`` are as stored: without the base64 that was cut out.
     """
 
     kinds: NDArray[np.uint16]
     turns: NDArray[np.int32]
     times: NDArray[np.int64]
     frames: list[bytes]
-
-
-class LogView(Sequence[Entry]):
-    """Some rows of a log, in order. Slicing and filtering give further views; nothing is copied.
-
-    Without ``rows`` it is the whole log and grows with it.
-    """
-
-    def __init__(self, log: Log, rows: NDArray[np.int64] | None = None) -> None:
-        self._log = log
-        self._rows = rows
-
-    def _of(self, rows: NDArray[np.int64]) -> Self:
-        """Return a view like this one, of other rows."""
-        return type(self)(self._log, rows)
-
-    @property
-    def source(self) -> Log:
-        """The log whose rows these are."""
-        return self._log
-
-    @property
-    def grows(self) -> bool:
-        """Whether it is the whole log, with what it will get."""
-        return self._rows is None
-
-    @property
-    def rows(self) -> NDArray[np.int64]:
-        """The indices of the rows now, shape ``(n,)``."""
-        return np.arange(len(self._log), dtype=np.int64) if self._rows is None else self._rows
-
-    def __len__(self) -> int:
-        return len(self._log) if self._rows is None else len(self._rows)
-
-    @overload
-    def __getitem__(self, key: int) -> Entry: ...
-    @overload
-    def __getitem__(self, key: slice) -> Self: ...
-    def __getitem__(self, key: int | slice) -> Entry | Self:
-        if isinstance(key, slice):
-            return self._of(self.rows[key])
-        return self._log[key] if self._rows is None else self._log.entry(int(self._rows[key]))
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(self._log) if self._rows is None else (self._log.entry(int(row)) for row in self._rows)
-
-    def filter(
-        self,
-        type: str | Iterable[str] | None = None,
-        *,
-        turn: WhichTurns | None = None,
-        direction: Direction | None = None,
-    ) -> Self:
-        """Return the rows that fit all that is given.
-
-        ``type`` is a name, a pattern (``"response.*"``) or several of them; ``turn`` a turn's number
-        (``NO_TURN`` for the frames of none), a turn itself, or several of either, a range too. Raises
-        ArgumentError for another direction, and for what is no type or no turn.
-        """
-        return self._of(self._log.rows(type, turn=turn, direction=direction, among=self._rows))
-
-    def counts(self) -> Counter[str]:
-        """Return how often each type occurs."""
-        return self._log.count_types(self._rows)
-
-    def __repr__(self) -> str:
-        shown = [repr(entry) for entry in self[:8]]
-        if len(self) > 8:
-            shown.append(f"… and {len(self) - 8:,} more")
-        return "\n".join([f"{len(self):,} events", *shown])

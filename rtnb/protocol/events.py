@@ -1,9 +1,4 @@
-"""The names of the GA protocol, and what each event is about.
-
-An event is a dict with a ``type``; its meaning is chosen by that string and never by trying a union. An event
-that is not listed here is kept, shown and passed on all the same: its family is "other".
-Source: Realtime API reference, GA, August 2026.
-"""
+"""What every layer calls an event of the wire, and the ids in it."""
 
 from __future__ import annotations
 
@@ -12,17 +7,15 @@ from collections import Counter
 from string import ascii_letters, digits
 from typing import Any, Literal
 
+import orjson
+
 __all__ = [
     "BINARY",
-    "CLIENT_EVENTS",
-    "SERVER_EVENTS",
-    "SOUND_DELTAS",
     "ClientIds",
     "Direction",
     "Event",
     "as_object",
-    "family",
-    "is_delta",
+    "parse_object",
     "server_id",
 ]
 
@@ -52,112 +45,23 @@ class ClientIds:
 
 Event = dict[str, Any]
 Direction = Literal["client", "server"]
-Family = Literal["session", "audio", "text", "tool", "item", "response", "error", "limits", "other"]
 
 BINARY = "(binary)"
 """What the log calls a frame that is no JSON object with a ``type``."""
-
-CLIENT_EVENTS: frozenset[str] = frozenset(
-    {
-        "conversation.item.create",
-        "conversation.item.delete",
-        "conversation.item.retrieve",
-        "conversation.item.truncate",
-        "input_audio_buffer.append",
-        "input_audio_buffer.clear",
-        "input_audio_buffer.commit",
-        "output_audio_buffer.clear",
-        "response.cancel",
-        "response.create",
-        "session.update",
-    }
-)
-
-SERVER_EVENTS: frozenset[str] = frozenset(
-    {
-        "conversation.created",
-        "conversation.item.added",
-        "conversation.item.created",
-        "conversation.item.deleted",
-        "conversation.item.done",
-        "conversation.item.input_audio_transcription.completed",
-        "conversation.item.input_audio_transcription.delta",
-        "conversation.item.input_audio_transcription.failed",
-        "conversation.item.input_audio_transcription.segment",
-        "conversation.item.retrieved",
-        "conversation.item.truncated",
-        "error",
-        "input_audio_buffer.cleared",
-        "input_audio_buffer.committed",
-        "input_audio_buffer.dtmf_event_received",
-        "input_audio_buffer.speech_started",
-        "input_audio_buffer.speech_stopped",
-        "input_audio_buffer.timeout_triggered",
-        "mcp_list_tools.completed",
-        "mcp_list_tools.failed",
-        "mcp_list_tools.in_progress",
-        "output_audio_buffer.cleared",
-        "output_audio_buffer.started",
-        "output_audio_buffer.stopped",
-        "rate_limits.updated",
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.created",
-        "response.done",
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.done",
-        "response.mcp_call.completed",
-        "response.mcp_call.failed",
-        "response.mcp_call.in_progress",
-        "response.mcp_call_arguments.delta",
-        "response.mcp_call_arguments.done",
-        "response.output_audio.delta",
-        "response.output_audio.done",
-        "response.output_audio_transcript.delta",
-        "response.output_audio_transcript.done",
-        "response.output_item.added",
-        "response.output_item.done",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "session.created",
-        "session.updated",
-    }
-)
-
-SOUND_DELTAS: frozenset[str] = frozenset(
-    {"response.output_audio.delta", "response.audio.delta", "session.output_audio.delta"}
-)
-"""The types whose ``delta`` is sound; the beta's and those of translations too, which other logs have."""
-
-# Longest prefix first: the first that fits names the family.
-_FAMILIES: tuple[tuple[str, Family], ...] = (
-    ("response.output_audio_transcript.", "text"),
-    ("response.output_audio.", "audio"),
-    ("response.output_text.", "text"),
-    ("response.function_call_arguments.", "tool"),
-    ("response.mcp_", "tool"),
-    ("mcp_", "tool"),
-    ("conversation.item.input_audio_transcription.", "text"),
-    ("conversation.", "item"),
-    ("input_audio_buffer.", "audio"),
-    ("output_audio_buffer.", "audio"),
-    ("response.", "response"),
-    ("session.", "session"),
-    ("rate_limits.", "limits"),
-    ("error", "error"),
-)
-
-
-def family(type: str) -> Family:
-    """Return what an event type is about; "other" for one this version does not know."""
-    return next((name for prefix, name in _FAMILIES if type.startswith(prefix)), "other")
-
-
-def is_delta(type: str) -> bool:
-    """Tell whether many events of this type make one whole (``….delta`` and appended audio)."""
-    return type.endswith(".delta") or type == "input_audio_buffer.append"
 
 
 def as_object(value: Any) -> Event:
     """Return a JSON value if it is an object, else {}: a server may send anything anywhere."""
     return value if isinstance(value, dict) else {}
+
+
+def parse_object(frame: bytes | str) -> Event:
+    """Return a frame's JSON object; {} for any other frame, and for JSON nested more than 1,024 levels deep.
+
+    >>> parse_object(b'{"type": "error"}'), parse_object(b"[1]"), parse_object(b"not JSON")
+    ({'type': 'error'}, {}, {})
+    """
+    try:
+        return as_object(orjson.loads(frame))
+    except orjson.JSONDecodeError:
+        return {}

@@ -1,11 +1,11 @@
-"""The log: every frame of a session, both directions, in order, for ever appended and never changed.
+"""The log: every frame of a session, in both directions and in order; append-only.
 
-Raw bytes lie end to end in blocks of about a mebibyte; beside them stand four typed columns (place, type,
-turn, time), 22 bytes an event. So a million events take little more than their own bytes, and a filter is
-one pass over a column. Sound is the exception: a frame's base64 is cut out where the decoded bytes, which the
-conversation keeps anyway, give it back exactly. So a spoken session takes less than its own bytes. What lies
-safely in a file besides, such as the spool, can be let go of (``filing``): blocks and sound are then read
-from there. The log reads no clock: whoever appends says when.
+Raw bytes are stored end to end in blocks of about a mebibyte, next to four typed columns (place, type, turn,
+time) of 22 bytes an event. So a million events take little more than their own bytes, and a filter is one
+pass over a column. Audio is the exception: a frame's base64 is cut out if it can be restored exactly from the
+decoded bytes, which the conversation keeps anyway. So a spoken session takes less than its own bytes. Blocks
+and audio that are also in a file, such as the autosave file, can be freed (``spill``) and are then read from
+there. The log reads no clock: times are passed in.
 """
 
 from __future__ import annotations
@@ -14,40 +14,44 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from sys import getsizeof
-from typing import Any, overload
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from pybase64 import b64encode
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, not_copyable
 from ..redaction import redact
-from .entries import NO_TURN, Columns, Entry, LogColumnsView, LogView, WhichTurns
+from .entries import NO_TURN, Columns, Entry, LogColumnsView, WhichTurns, turn_numbers
 from .entries import SERVER as _SERVER
 from .events import BINARY, Direction
-from .log_storage import Chunk, Sound, SpilledBlock, SpilledBlocks, Store
+from .log_storage import Cut, Sound, SpilledBlock, SpilledBlocks, Store
 
 __all__ = ["NO_TURN", "Entry", "Log", "LogColumnsView", "LogView"]
 
 _BLOCK = 1 << 20
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
 _FEW = 20
-"""Up to how many kinds a comparison of the column with each is quicker than one look-up table."""
-_LEAST_SOUND = 64  # shorter base64 is not worth a row of its own
-_WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is not worth a row
+"""Up to how many kinds comparing the column with each is faster than a look-up table."""
+_WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is ignored
 
 
 class Log:
     """The append-only log of one session. One thread appends; any thread reads."""
 
+    __reduce_ex__ = not_copyable(
+        "a log, and what is computed from it, cannot be pickled or copied: save the session with "
+        "session.save(path) and open it with rtnb.open, or take values from it, such as log.to_frame()"
+    )
+
     def __init__(self) -> None:
         self._lock = threading.Lock()  # a numpy view of a column must not meet an append
-        self._blocks: list[bytes] = []  # full and sealed
+        self._blocks: list[bytes] = []  # full; they do not change
         self._sizes = array("Q")  # of the blocks
-        self._tail: list[bytes] = []  # the frames since the last full block, not yet copied together
+        self._tail: list[bytes] = []  # the frames since the last full block, not joined yet
         self._tail_row = 0  # the index of the first of them
         self._tail_bytes = 0
         self._place = array("Q")  # block << 32 | offset
@@ -58,14 +62,14 @@ class Log:
         self._names: list[str] = []
         self._mono0 = 0
         self._sound_rows = array("I")  # the events whose base64 was cut out,
-        self._sound_cuts = array("I")  # where it stood in the frame,
-        self._sound_sizes = array("I")  # how long its sound is,
-        self._sounds: list[Sound] = []  # and what it decodes to
+        self._sound_cuts = array("I")  # its offset in the frame,
+        self._sound_sizes = array("I")  # the length of its audio,
+        self._sounds: list[Sound] = []  # and the audio
         self._drift_rows: list[int] = []  # wall − monotonic, where it changed
         self._drift: list[int] = []
         self._watchers: tuple[Callable[[], None], ...] = ()
         self.bytes = 0
-        """How many bytes of frames the log holds."""
+        """The size of all frames in bytes."""
 
     def append(
         self,
@@ -76,14 +80,14 @@ class Log:
         mono_ns: int,
         wall_ns: int,
         turn: int = NO_TURN,
-        sound: tuple[str, Chunk] | None = None,
+        cut: Cut | None = None,
     ) -> int:
-        """Keep one frame and return its index. ``type`` is the frame's own, or ``BINARY``.
+        """Append one frame and return its index. ``type`` is the frame's own, or ``BINARY``.
 
-        ``sound`` is the base64 text that the frame carries, and what it decodes to.
+        ``cut`` is the base64 that is kept decoded, beside the frame: see ``find_cut``.
         """
         if frame.__class__ is not bytes:
-            frame = memoryview(frame).tobytes()  # a buffer that may still change; no str gets past this
+            frame = memoryview(frame).tobytes()  # a buffer may still change; raises TypeError for a str
         with self._lock:
             index = len(self._place)
             drift = wall_ns - mono_ns
@@ -104,8 +108,12 @@ class Log:
             self._turn.append(turn)
             self._time.append(mono_ns - self._mono0)
             self.bytes += len(frame)
-            if sound is not None:
-                frame = self._cut(frame, index, *sound)
+            if cut is not None:
+                self._sound_rows.append(index)
+                self._sound_cuts.append(cut.start)
+                self._sound_sizes.append(len(cut.audio))
+                self._sounds.append(cut.audio)
+                frame = frame[: cut.start] + frame[cut.end :]
             self._tail.append(frame)
             self._tail_bytes += len(frame)
         for watcher in self._watchers:
@@ -113,9 +121,9 @@ class Log:
         return index
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
-        """Call ``watcher()`` after each append, on the thread that appends; return the end of it.
+        """Call ``watcher()`` after each append, on the appending thread; return a function that ends it.
 
-        It is to be quick and to raise nothing: the session waits for it.
+        It must be quick and not raise: the session waits for it.
         """
         with self._lock:
             self._watchers = (*self._watchers, watcher)
@@ -126,24 +134,8 @@ class Log:
 
         return end
 
-    def _cut(self, frame: bytes, index: int, text: str, sound: Chunk) -> bytes:
-        """Return the frame without its base64, if that comes back exactly from ``sound``."""
-        raw, data = text.encode(), bytes(sound)
-        at = frame.find(b'"' + raw[:32]) + 1
-        end = at + len(raw)
-        rest = len(data) % 3 or 3  # whatever is not canonical stands in the last four signs
-        # It may stand there with escapes inside, or something else that begins alike, such as silence.
-        whole = at and frame.startswith(raw, at) and frame[end : end + 1] == b'"'
-        if not whole or len(raw) < _LEAST_SOUND or b64encode(data[-rest:]) != raw[-4:]:
-            return frame
-        self._sound_rows.append(index)
-        self._sound_cuts.append(at)
-        self._sound_sizes.append(len(data))
-        self._sounds.append(sound if isinstance(sound, Sound) else Sound(data))
-        return frame[:at] + frame[end:]
-
-    def filing(self, store: Store) -> SpilledBlocks:
-        """Return the one to be told which rows lie in ``store``: from then on they are read from there."""
+    def spill(self, store: Store) -> SpilledBlocks:
+        """Return an object with which to free rows that are also in ``store``; they are then read from it."""
         return SpilledBlocks(
             store,
             lock=self._lock,
@@ -155,10 +147,10 @@ class Log:
         )
 
     def _name(self, type: str) -> int:
-        # 32,767 kinds is far more than any protocol has; past that a hostile peer is naming at random.
+        # No protocol has 32,767 types; beyond that, a hostile peer sends random names.
         if len(self._names) >= _SERVER - 1:
             type = BINARY
-        # Types stand in every view and file beside the frames: of one that is a key, only what hides it.
+        # Types are shown and stored next to the frames, so keys in them are redacted here.
         type = redact(type.encode("utf-8", "replace"))[0].decode()
         code = self._codes.setdefault(type, len(self._names))
         if code == len(self._names):
@@ -169,7 +161,7 @@ class Log:
         return len(self._place)
 
     def columns(self, start: int = 0, stop: int | None = None) -> Columns:
-        """Return a copy of the events from ``start`` to before ``stop``, as a file keeps them."""
+        """Return a copy of the events from ``start`` to before ``stop``, as a file stores them."""
         with self._lock:
             stop = len(self._place) if stop is None else min(stop, len(self._place))
             cut = slice(bisect_left(self._sound_rows, start), bisect_left(self._sound_rows, stop))
@@ -191,11 +183,11 @@ class Log:
                 walls=np.array([self._mono0 + drift for drift in self._drift[drifts]], np.int64),
                 frames=b"".join(frames),
             )
-        piece.sounds = list(map(bytes, sounds))  # no append waits for it
+        piece.sounds = list(map(bytes, sounds))  # outside the lock, so that no append waits
         return piece
 
     def _stored(self, rows: Iterable[int]) -> list[bytes]:
-        """Return frames as they are kept."""
+        """Return frames as they are stored."""
         places, blocks, count = self._place, self._blocks, len(self._place)
         found, number, block = [], -1, b""
         for row in rows:
@@ -211,7 +203,7 @@ class Log:
             found.append(block[place & 0xFFFFFFFF : end])
         return found
 
-    def look(self, rows: NDArray[np.int64]) -> LogColumnsView:
+    def columns_of(self, rows: NDArray[np.int64]) -> LogColumnsView:
         """Return rows, indices of shape ``(n,)``, as columns."""
         with self._lock:
             return LogColumnsView(
@@ -221,13 +213,13 @@ class Log:
                 self._stored(rows.tolist()),
             )
 
-    def sorts(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
-        """Return kinds and turns of rows, as in `Look`."""
+    def kinds_and_turns(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+        """Return kinds and turns of rows, as in `LogColumnsView`."""
         with self._lock:
             return np.frombuffer(self._kind, np.uint16)[rows], np.frombuffer(self._turn, np.int32)[rows]
 
-    def clocks(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ``t`` and ``wall`` of rows, in seconds, each of shape ``(n,)``: those of their entries."""
+    def times(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ``t`` and ``wall`` of rows, as in `Entry`, in seconds, each of shape ``(n,)``."""
         with self._lock:
             times = np.frombuffer(self._time, np.int64)[rows]
             drifts = np.array(self._drift, np.int64)
@@ -235,7 +227,7 @@ class Log:
             return times / 1e9, (self._mono0 + times + drifts[at] if len(rows) else times) / 1e9
 
     def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how many bytes each frame of ``rows`` has, shape ``(n,)``, without reading them."""
+        """Return the size of each frame of ``rows`` in bytes, shape ``(n,)``, without reading them."""
         with self._lock:
             places = np.frombuffer(self._place, np.uint64).astype(np.int64)
             sizes = np.array([*self._sizes, self._tail_bytes], np.int64)
@@ -247,7 +239,7 @@ class Log:
             return lengths
 
     def sound_sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how many bytes of sound were cut out of each of ``rows``, shape ``(n,)``; 0 for none."""
+        """Return the bytes of audio that were cut out of each of ``rows``, shape ``(n,)``; 0 for none."""
         with self._lock:
             return self._sound_bytes(rows)
 
@@ -260,7 +252,7 @@ class Log:
         return np.where(cut[np.minimum(at, len(cut) - 1)] == rows, sizes, 0)
 
     def sound(self, index: int) -> bytes | None:
-        """Return the sound that was cut out of a frame; None where none was."""
+        """Return the audio that was cut out of a frame; None if none was."""
         with self._lock:
             row = bisect_left(self._sound_rows, index)
             if row < len(self._sound_rows) and self._sound_rows[row] == index:
@@ -269,7 +261,7 @@ class Log:
 
     @property
     def names(self) -> list[str]:
-        """The types, each at the place by which ``Look.kinds`` names it."""
+        """The types, by the index in ``LogColumnsView.kinds``."""
         return self._names
 
     def entry(self, index: int) -> Entry:
@@ -302,12 +294,12 @@ class Log:
             return LogView(self, np.arange(len(self), dtype=np.int64)[key])
         index = key + len(self) if key < 0 else key
         if not 0 <= index < len(self):
-            raise IndexError(f"event {key} of {len(self)}")
+            raise IndexError(f"log index out of range: {key}, and the log has {len(self):,} events")
         return self.entry(index)
 
     def __iter__(self) -> Iterator[Entry]:
         index = 0
-        while index < len(self):  # what arrives meanwhile is read too
+        while index < len(self):  # includes events that arrive meanwhile
             yield self.entry(index)
             index += 1
 
@@ -318,7 +310,7 @@ class Log:
         turn: WhichTurns | None = None,
         direction: Direction | None = None,
     ) -> LogView:
-        """Return the rows that fit all that is given: see ``LogView.filter``."""
+        """Return the rows that match all arguments: see ``LogView.filter``."""
         return LogView(self, self.rows(type, turn=turn, direction=direction))
 
     def rows(
@@ -329,15 +321,15 @@ class Log:
         direction: Direction | None = None,
         among: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Return the indices, shape ``(n,)``, of the rows that fit, out of ``among`` or of all."""
+        """Return the indices, shape ``(n,)``, of the matching rows, out of ``among`` or of all."""
         if direction is not None and not (isinstance(direction, str) and direction in _SIDES):
-            raise ArgumentError(f"direction is 'client' or 'server', not {direction!r:.80}")
+            raise ArgumentError(f"direction: expected 'client' or 'server', got {direction!r:.80}")
         patterns = None if type is None else [type] if isinstance(type, str) else type
         if patterns is not None:
             patterns = list(patterns) if isinstance(patterns, Iterable) else [patterns]
-            if odd := [pattern for pattern in patterns if not isinstance(pattern, str)]:
-                raise ArgumentError(f"a type is a text, such as 'response.*', not {odd[0]!r:.80}")
-        turns = None if turn is None else _numbers(turn)
+            if wrong := [pattern for pattern in patterns if not isinstance(pattern, str)]:
+                raise ArgumentError(f"type: expected a str such as 'response.*', got {wrong[0]!r:.80}")
+        turns = None if turn is None else turn_numbers(turn)
         with self._lock:
             fits = self._fitting(patterns, turns, direction)
             count = len(self._place)
@@ -350,7 +342,7 @@ class Log:
     def _fitting(
         self, patterns: list[str] | None, turns: range | set[int] | None, direction: Direction | None
     ) -> NDArray[np.bool_] | None:
-        """Return which rows fit; None for all. No view of a column outlives the call."""
+        """Return a mask of the matching rows; None for all. No view of a column outlives the call."""
         fits: NDArray[np.bool_] | None = None
         if patterns is not None:
             kinds = np.frombuffer(self._kind, np.uint16)
@@ -393,7 +385,7 @@ class Log:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of memory the log takes: frames, sound and columns together."""
+        """The memory that the log takes, in bytes: frames, audio and columns."""
         blocks = sum(b.nbytes if isinstance(b, SpilledBlock) else len(b) for b in self._blocks)
         frames = blocks + sum(map(getsizeof, self._tail))
         return self._columns_bytes() + frames + sum(sound.nbytes for sound in self._sounds)
@@ -410,17 +402,71 @@ class Log:
         return f"Log({len(self):,} events, {last.t:.1f} s, {self.bytes:,} bytes)"
 
 
-def _numbers(turn: Any) -> range | set[int]:
-    """Return the numbers of the turns that are meant. Raises ArgumentError for what means none."""
-    if isinstance(turn, range):  # however long: range(5, 10**9) is all from turn 5 on
-        return turn
-    several = isinstance(turn, Iterable) and not isinstance(turn, (str, bytes))
-    found = set()
-    for one in turn if several else (turn,):
-        number = getattr(one, "number", one)
-        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):
-            raise ArgumentError(
-                f"a turn is its number, such as 0, or the turn itself, or several of them, not {one!r:.80}"
-            )
-        found.add(int(number))
-    return found
+class LogView(Sequence[Entry]):
+    """Some rows of a log, in order. Slicing and filtering return further views; nothing is copied.
+
+    Without ``rows`` it is the whole log and grows with it.
+    """
+
+    def __init__(self, log: Log, rows: NDArray[np.int64] | None = None) -> None:
+        self._log = log
+        self._rows = rows
+
+    def _of(self, rows: NDArray[np.int64]) -> Self:
+        """Return a view like this one, of other rows."""
+        return type(self)(self._log, rows)
+
+    @property
+    def source(self) -> Log:
+        """The log whose rows these are."""
+        return self._log
+
+    @property
+    def grows(self) -> bool:
+        """Whether it is the whole log, including events to come."""
+        return self._rows is None
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """The indices of the rows now, shape ``(n,)``."""
+        return np.arange(len(self._log), dtype=np.int64) if self._rows is None else self._rows
+
+    def __len__(self) -> int:
+        return len(self._log) if self._rows is None else len(self._rows)
+
+    @overload
+    def __getitem__(self, key: int) -> Entry: ...
+    @overload
+    def __getitem__(self, key: slice) -> Self: ...
+    def __getitem__(self, key: int | slice) -> Entry | Self:
+        if isinstance(key, slice):
+            return self._of(self.rows[key])
+        return self._log[key] if self._rows is None else self._log.entry(int(self._rows[key]))
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._log) if self._rows is None else (self._log.entry(int(row)) for row in self._rows)
+
+    def filter(
+        self,
+        type: str | Iterable[str] | None = None,
+        *,
+        turn: WhichTurns | None = None,
+        direction: Direction | None = None,
+    ) -> Self:
+        """Return the rows that match all arguments.
+
+        ``type`` is a name, a pattern (``"response.*"``) or several of them; ``turn`` a turn's number
+        (``NO_TURN`` for frames without a turn), a turn itself, or several of either, also a range. Raises
+        ArgumentError for anything else, and for an unknown direction.
+        """
+        return self._of(self._log.rows(type, turn=turn, direction=direction, among=self._rows))
+
+    def counts(self) -> Counter[str]:
+        """Return how often each type occurs."""
+        return self._log.count_types(self._rows)
+
+    def __repr__(self) -> str:
+        shown = [repr(entry) for entry in self[:8]]
+        if len(self) > 8:
+            shown.append(f"… and {len(self) - 8:,} more")
+        return "\n".join([f"{len(self):,} events", *shown])

@@ -1,7 +1,7 @@
-"""Blocks of a log that let go of their bytes once these lie in a file, such as the spool.
+"""Blocks and audio of a log that are freed once they are in a file, such as the autosave file.
 
-A log writes down what arrives in pieces of its own, so one block of frames lies in many places of a file;
-within a piece its frames lie end to end.
+The file is written in pieces whose bounds differ from those of blocks, so a block may be spread over several
+places in the file; within a piece, its frames are end to end.
 """
 
 from __future__ import annotations
@@ -11,26 +11,28 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import MutableSequence, Sequence
 from sys import getsizeof
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Chunk", "Sound", "SpilledBlock", "SpilledBlocks", "Store", "cut"]
+from pybase64 import b64encode
+
+__all__ = ["Chunk", "Cut", "Sound", "SpilledBlock", "SpilledBlocks", "Store", "cut", "find_cut"]
 
 _SIZE_BITS = 32
 _SIZE = (1 << _SIZE_BITS) - 1
 
 
 class Store(Protocol):
-    """Bytes that lie somewhere else, never change, and can be read from any thread."""
+    """Bytes that are stored elsewhere, never change, and can be read from any thread."""
 
     def read(self, at: int, size: int) -> bytes:
-        """Return ``size`` bytes from the place ``at``."""
+        """Return ``size`` bytes at the offset ``at``."""
 
 
 class Sound:
-    """The decoded sound of one frame. The log, the conversation and the input buffer share it.
+    """The decoded audio of one frame, shared by the log, the conversation and the input buffer.
 
-    ``bytes(sound)`` gives it, ``len(sound)`` its bytes without reading them. It is equal to other sound, and
-    to bytes, of the same content.
+    ``bytes()`` returns it; ``len()`` is its size and does not read it. It equals other audio, and bytes, of
+    the same content. A copy, also a pickled one, has the bytes itself.
     """
 
     __slots__ = ("_held", "_place")
@@ -40,13 +42,13 @@ class Sound:
         self._place = 0  # in a store: at << _SIZE_BITS | size
 
     def move(self, store: Store, at: int) -> None:
-        """Let go of the bytes: from now on they are read from ``store``, where they begin at ``at``."""
+        """Free the bytes; from now on they are read from ``store`` at the offset ``at``."""
         self._place = at << _SIZE_BITS | len(self)
-        self._held = store  # last, so that a reader on another thread finds either whole
+        self._held = store  # last: a reader on another thread sees the old or the new state
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of memory it takes."""
+        """The memory that it takes, in bytes."""
         held = self._held
         return getsizeof(self) + getsizeof(held if isinstance(held, bytes) else self._place)
 
@@ -65,14 +67,17 @@ class Sound:
             return len(self) == len(other) and bytes(self) == bytes(other)
         return NotImplemented
 
-    __hash__ = None  # type: ignore[assignment]  # equal to bytes, whose hash would have to be read
+    __hash__ = None  # type: ignore[assignment]  # it equals bytes, and their hash would have to be read
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Sound, (bytes(self),)
 
     def __repr__(self) -> str:
         return f"Sound({len(self):,} bytes)"
 
 
 class _Slice(Sound):
-    """A part of a sound: of what was appended, the piece that a turn was cut from."""
+    """A part of another one, such as a turn's part of the appended audio."""
 
     __slots__ = ("_start", "_stop", "_whole")
 
@@ -88,11 +93,11 @@ class _Slice(Sound):
 
 
 Chunk = bytes | Sound
-"""Encoded sound, as the parts of items hold it."""
+"""Encoded audio, as in the content parts of items."""
 
 
 def cut(chunk: Chunk, start: int, stop: int) -> Chunk:
-    """Return a part of a chunk, 0 ≤ start ≤ stop ≤ its length; nothing is copied, and nothing read."""
+    """Return a part of a chunk, 0 ≤ start ≤ stop ≤ its length, without reading or copying audio."""
     if (start, stop) == (0, len(chunk)):
         return chunk
     if isinstance(chunk, bytes):
@@ -102,13 +107,40 @@ def cut(chunk: Chunk, start: int, stop: int) -> Chunk:
     return _Slice(chunk, start, stop)
 
 
+class Cut(NamedTuple):
+    """Base64 that a log leaves out of a frame: the bytes from ``start`` to ``end``, and its audio."""
+
+    start: int
+    end: int
+    audio: Sound
+
+
+_LEAST = 64  # shorter base64 is not worth a row of its own
+
+
+def find_cut(frame: bytes, encoded: str, audio: Chunk) -> Cut | None:
+    """Return where the base64 of ``audio`` stands in a frame; None where it would not come back exactly.
+
+    It may stand there with escapes inside, or something else that begins alike, such as silence; and its last
+    four characters may not be the canonical ones.
+    """
+    raw, data = encoded.encode(), bytes(audio)
+    start = frame.find(b'"' + raw[:32]) + 1
+    end = start + len(raw)
+    rest = len(data) % 3 or 3
+    whole = start and frame.startswith(raw, start) and frame[end : end + 1] == b'"'
+    if not whole or len(raw) < _LEAST or b64encode(data[-rest:]) != raw[-4:]:
+        return None
+    return Cut(start, end, audio if isinstance(audio, Sound) else Sound(data))
+
+
 _OFFSET = (1 << 32) - 1
 
 
 class SpilledBlock:
-    """A block of frames in a file, with the part of ``bytes`` that a log needs: a length and slices.
+    """A block of frames in a file, with the methods of ``bytes`` that a log uses: length and slices.
 
-    A slice must not reach over the end of a piece: it is one frame.
+    A slice is one frame; it must not cross the end of a piece.
     """
 
     __slots__ = ("_ats", "_size", "_starts", "_store")
@@ -116,8 +148,8 @@ class SpilledBlock:
     def __init__(self, store: Store, size: int, starts: array[int], ats: array[int]) -> None:
         self._store = store
         self._size = size
-        self._starts = starts  # where each piece begins in the block,
-        self._ats = ats  # and where in the file
+        self._starts = starts  # offsets of the pieces in the block,
+        self._ats = ats  # and in the file
 
     def __len__(self) -> int:
         return self._size
@@ -130,15 +162,15 @@ class SpilledBlock:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of memory it takes."""
+        """The memory that it takes, in bytes."""
         return getsizeof(self) + getsizeof(self._starts) + getsizeof(self._ats)
 
 
 class SpilledBlocks:
-    """Tells a log which of its rows lie in a file, and where. Made by ``Log.filing``; ``note`` in order.
+    """Frees rows of a log that are in a file. Made by ``Log.spill``; call ``note`` in the order of rows.
 
-    ``places`` is the log's column of places, block << 32 | offset; ``sizes`` has the length of each of its
-    sealed blocks, ``blocks`` the blocks; ``sound_rows`` the rows of its ``sounds``.
+    ``places`` is the log's column of places, block << 32 | offset; ``sizes`` has the length of each full
+    block, ``blocks`` the blocks; ``sound_rows`` the rows of its ``sounds``.
     """
 
     def __init__(
@@ -160,13 +192,13 @@ class SpilledBlocks:
         self._sound_rows = sound_rows
         self._sounds = sounds
         self._open: dict[int, tuple[array[int], array[int]]] = {}
-        self._stay: set[int] = set()
+        self._in_memory: set[int] = set()
 
     def note(self, first: int, count: int, frames_at: int | None, sounds_at: Sequence[int]) -> None:
-        """Note that ``count`` rows from ``first`` on lie in the file, and let go of what is not needed now.
+        """Note that ``count`` rows from ``first`` on are in the file, and free their memory.
 
-        Their frames lie end to end from ``frames_at`` on, their sounds at ``sounds_at``. ``frames_at`` is
-        None where the file has the frames changed, such as with a key made unreadable: then they stay.
+        Their frames are end to end from ``frames_at`` on, their audio at ``sounds_at``. ``frames_at`` is None
+        if the file has changed frames, such as with a redacted key: then the frames stay in memory.
         """
         with self._lock:
             row = bisect_left(self._sound_rows, first)
@@ -183,7 +215,7 @@ class SpilledBlocks:
             starts, ats = self._open.setdefault(block, (array("I"), array("Q")))
             following = bisect_left(self._places, (block + 1) << 32, row, end)
             if at is None:
-                self._stay.add(block)
+                self._in_memory.add(block)
             else:
                 starts.append(offset)
                 ats.append(at)
@@ -192,13 +224,13 @@ class SpilledBlocks:
             row = following
 
     def _release(self, noted: int) -> None:
-        """Let go of the blocks that are sealed and of which every row is noted."""
+        """Free the full blocks of which every row is noted."""
         for block in sorted(self._open):
             ends_later = noted < len(self._places) and self._places[noted] >> 32 == block
             if block >= len(self._blocks) or ends_later:
                 return
             starts, ats = self._open.pop(block)
-            if block not in self._stay:
-                filed = SpilledBlock(self._store, self._sizes[block], starts, ats)
-                self._blocks[block] = filed  # type: ignore[call-overload]  # it has all that a log uses
-            self._stay.discard(block)
+            if block not in self._in_memory:
+                spilled = SpilledBlock(self._store, self._sizes[block], starts, ats)
+                self._blocks[block] = spilled  # type: ignore[call-overload]  # it has all methods that a log uses
+            self._in_memory.discard(block)

@@ -1,10 +1,10 @@
 """The model catalogue: what each model can do, its limits, and its dated prices.
 
-The table is ``models.json`` beside this file, with its sources. A model that is not in it is not refused: all
-about it is unknown, and an unknown price is None, never 0.
+The table is ``models.json`` beside this file, with its sources. A model that is not in it is not refused: its
+properties are unknown, and an unknown price is None, never 0.
 
-Prices change, and those of an Azure deployment are its own. ``load`` replaces or adds rows, for this process;
-the environment variable ``RTNB_MODELS`` names a JSON file to begin with::
+Prices change, and an Azure deployment may have its own. ``load`` replaces or adds rows for this process; the
+environment variable ``RTNB_MODELS`` names a JSON file to load at first::
 
     rtnb.models.load({"as_of": "2027-01-05", "models": [{"id": "gpt-realtime-2.1", "audio": [30, 0.4, 60]}]})
     rtnb.models.load({"models": [{"id": "my-deployment", "like": "gpt-realtime-2.1"}]})
@@ -24,10 +24,10 @@ import orjson
 from .. import model_tables
 from ..errors import ArgumentError
 
-__all__ = ["SEED", "Model", "Price", "Tier", "catalogue", "find", "load", "named", "reset"]
+__all__ = ["SEED", "Model", "Price", "Tier", "catalogue", "find", "load", "reset", "resolve"]
 
 SEED = "gpt-4o-realtime-preview"
-"""The model that rtnb began with, and the one that the embedded engine stands in for."""
+"""The first model with this protocol, and the one that the embedded engine stands in for."""
 
 Feature = Literal[
     "function_calling", "structured_outputs", "image", "fine_tuning", "distillation", "predicted_outputs"
@@ -36,7 +36,7 @@ Feature = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """US dollars per million tokens. None where no price is published."""
+    """US dollars per million tokens. None if no price is published."""
 
     input: float
     cached: float
@@ -45,7 +45,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """Rate limits of one usage tier: requests per minute and per day, tokens per minute. None: unlimited."""
+    """Rate limits of a usage tier: requests per minute and per day, tokens per minute. None is unlimited."""
 
     tier: int
     rpm: int | None = None
@@ -75,10 +75,10 @@ class Model:
     note: str = ""
     as_of: str = ""
     yours: bool = False
-    """Whether the row was stated by you, with ``load`` or in ``RTNB_MODELS``."""
+    """Whether the row is the user's, from ``load`` or ``RTNB_MODELS``."""
 
     def supports(self, feature: Feature) -> bool | None:
-        """Tell whether the model has a feature; None where that is unknown."""
+        """Return whether the model has a feature; None if that is unknown."""
         return self.features.get(feature)
 
 
@@ -86,9 +86,9 @@ class _Catalogue:
     """The rows in use."""
 
     def __init__(self) -> None:
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._rows: dict[str, dict[str, Any]] = {}
         self._all: tuple[Model, ...] = ()
         self._by_name: dict[str, Model] = {}
@@ -103,7 +103,7 @@ class _Catalogue:
         return self
 
     def add(self, table: Mapping[str, Any]) -> None:
-        """Take a checked table in, or nothing of it."""
+        """Add the rows of a checked table, all or none."""
         self._take(_with(self.load()._rows, table))
 
     def _take(self, rows: dict[str, dict[str, Any]]) -> None:
@@ -124,16 +124,16 @@ class _Catalogue:
 
 
 def _with(rows: Mapping[str, dict[str, Any]], table: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the rows with those of a checked table, which say anew what they say and keep the rest."""
+    """Return the rows updated by those of a checked table; fields that it does not set stay."""
     made = dict(rows)
     for number, stated in enumerate(table["models"]):
         like = stated.get("like")
         base = _named(made, like or stated["id"])
         if like is not None and base is None:
             raise ArgumentError(
-                f"models[{number}].like: there is no model {like!r:.80}. There is {', '.join(made)}"
+                f"models[{number}].like: unknown model {like!r:.80}: expected one of {', '.join(made)}"
             )
-        if stated["id"] not in made:  # what belongs to a family is not a member's
+        if stated["id"] not in made:  # a snapshot does not inherit the snapshots of its family
             base = {key: value for key, value in (base or {}).items() if not key.startswith("snapshot")}
         made[stated["id"]] = {
             "kind": "realtime",
@@ -163,43 +163,43 @@ _catalogue = _Catalogue()
 def load(table: str | Path | Mapping[str, Any]) -> None:
     """Replace or add rows, for this process, from a dict or a JSON file of the form of ``models.json``.
 
-    A row says anew what it says; of a model that is there it keeps the rest, and with ``like`` it begins as
-    another model's row. Prices need ``as_of``, the day they are of. Rows stated before stay.
+    A row for a known model replaces the fields that it sets; with ``like``, a row starts as a copy of another
+    model's. Prices need ``as_of``, their date. Rows that were loaded before stay.
 
-    Raises ArgumentError that names the place in the table; then nothing of it is taken.
+    Raises ArgumentError that names the place in the table; then no row is loaded.
     """
     _catalogue.add(model_tables.read(table))
 
 
 def reset() -> None:
-    """Go back to the built-in rows and those of the file that ``RTNB_MODELS`` names."""
-    _catalogue.forget()
+    """Restore the built-in rows and those of the file that ``RTNB_MODELS`` names."""
+    _catalogue.reset()
 
 
 def catalogue() -> tuple[Model, ...]:
-    """Return all rows, the seed model first. Raises ArgumentError for a wrong table in ``RTNB_MODELS``."""
+    """Return all rows, the seed model first. Raises ArgumentError for an invalid table in ``RTNB_MODELS``."""
     return _catalogue.load().all
 
 
 def find(id: str) -> Model:
-    """Return the row of a model id or of a snapshot's id; for a stranger, a row with all unknown.
+    """Return the row of a model's or a snapshot's id; for an unknown id, a row with all fields unknown.
 
-    A snapshot takes its family's row under its own name, with its own price where it has one.
+    A snapshot has its family's row under its own name, with its own price if it has one.
     """
     return _catalogue.load().find(id) or Model(id)
 
 
-def named(told: str, stated: str = "") -> Model:
-    """Return the row of the model that a server ``told``, where the caller ``stated`` another name for it.
+def resolve(reported: str, requested: str = "") -> Model:
+    """Return the row of a session's model, which the server reported and the caller requested.
 
-    A row of your own for the stated name comes first: an Azure deployment has its own prices. Else the
-    server's word counts where its model is known, then the caller's.
+    A row of the user's own for the requested name comes first: an Azure deployment may have its own prices.
+    Otherwise it is the row of the reported model, or of the requested one if only that is known.
     """
-    mine = find(stated)
-    if mine.yours or not told:
-        return mine
-    theirs = find(told)
-    return theirs if theirs.known or not mine.known else mine
+    of_requested = find(requested)
+    if of_requested.yours or not reported:
+        return of_requested
+    of_reported = find(reported)
+    return of_reported if of_reported.known or not of_requested.known else of_requested
 
 
 def _row(row: Mapping[str, Any]) -> Model:

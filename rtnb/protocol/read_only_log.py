@@ -1,4 +1,4 @@
-"""A log that is there already, such as one from a file: made from columns at once, no frame parsed."""
+"""A log from a file: made from its columns, without parsing a frame."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["ReadOnlyLog"]
 
 
 class ReadOnlyLog(Log):
-    """A log to read. Its frames and its sound are asked for, block by block, when a row is first looked at.
+    """A read-only log. Its frames and audio are read block by block, when a row is first used.
 
-    ``pieces`` follow one another; ``blocks`` gives the stored frames of each, ``sounds`` the decoded sound
-    of each cut of all pieces in order. Raises ValueError for columns that contradict one another.
+    ``pieces`` are consecutive; ``blocks`` has the stored frames of each, ``sounds`` the decoded audio of each
+    cut of all pieces in order. Raises ValueError for columns that contradict one another.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class ReadOnlyLog(Log):
         codes = np.array([self._coded(name) for name in piece.names], np.uint16)
         types = piece.kinds & np.uint16(SERVER - 1)
         if len(types) and int(types.max()) >= len(codes):
-            raise ValueError("a type that has no name")
+            raise ValueError("a type without a name")
         if len(piece.sound_rows) and not _fits(piece):
-            raise ValueError("sound that stands outside its frame")
+            raise ValueError("audio outside its frame")
         ends = np.cumsum(piece.lengths, dtype=np.uint64)
         starts = ends - piece.lengths
         if len(ends) and int(ends[-1]) >= 1 << 32:
@@ -70,29 +70,31 @@ class ReadOnlyLog(Log):
         return self._name(name) if code is None else code
 
     def append(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: a log from a file is what it was. Raises ArgumentError."""
-        raise ArgumentError("this log is a recording and takes no more frames: connect or replay to go on")
+        """Raise ArgumentError: a log from a file does not change."""
+        raise ArgumentError(
+            "the log of a recording is read-only: use rtnb.connect or rtnb.replay to continue"
+        )
 
     def share(self, index: int, sound: Sound) -> None:
-        """Let a sound that a fold has made of a frame be read from the file, where it lies already."""
+        """Free audio that a fold decoded from a frame; it is then read from the file."""
         row = bisect_left(self._sound_rows, index)
         if row < len(self._sound_rows) and self._sound_rows[row] == index:
             sound.move(self._cuts, row)
 
     @property
     def nbytes(self) -> int:
-        """How many bytes of memory the columns take; frames and sound stay in the file."""
+        """The memory that the columns take, in bytes; frames and audio stay in the file."""
         return self._columns_bytes()
 
 
 class _Cuts:
-    """The sounds of a log as a store: a place in it is the number of a cut."""
+    """The audio of a log as a store whose offsets are the numbers of cuts."""
 
     def __init__(self, sounds: Sequence[Chunk]) -> None:
         self._sounds = sounds
 
     def read(self, at: int, size: int) -> bytes:
-        """Return the sound of a cut."""
+        """Return the audio of a cut."""
         return bytes(self._sounds[at])
 
 

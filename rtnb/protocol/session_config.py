@@ -1,8 +1,8 @@
 """The configuration of a session and of a response: every field, with its type and limits.
 
-This is the only list of these fields. The client and the server check against it, and scrubbing learns from
-it which texts are somebody's words: a plain ``str`` is free text, a ``Literal`` or an ``Identifier`` is not.
-Fields are absent by default, since an update says only what changes.
+This is the only list of these fields. The client and the server check against it, and scrubbing finds in it
+which texts are free text: a plain ``str`` is, a ``Literal`` or an ``Identifier`` is not. Fields are absent by
+default, since an update has only the fields that change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..structs import fields, is_struct, options, origin_of
 __all__ = ["FORMATS", "Response", "Session", "Vocabulary", "vocabulary"]
 
 Identifier = Annotated[str, Meta(extra={"identifier": True})]
-"""A name or an id that a machine gave, such as a model's: scrubbing keeps it."""
+"""A technical name or id, such as a model's: scrubbing does not change it."""
 
 Absent = UnsetType
 Level = Literal["minimal", "low", "medium", "high", "xhigh"]

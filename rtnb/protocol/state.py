@@ -1,123 +1,202 @@
-"""The record: a log and all that is folded from it. Live, replayed or opened from a file, it is the same."""
+"""The state of a session: a log and all that is folded from it, the same live, replayed or from a file."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
+from ..redaction import clean_name, clean_text
+from . import dialects
+from .changes import AddItem, AppendAudio, AudioDelta, Change, Command, Limits, ResponseEnded
 from .conversation import Conversation
+from .dialects import GA, Dialect, Unreadable
+from .dialects.fast import read_fast
 from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
-from .log_storage import Sound
-from .models import Model, named
+from .log_storage import Cut, find_cut
+from .models import Model, resolve
 from .read_only_log import ReadOnlyLog
 from .turns import Turns
 from .usage import Usage
 
-__all__ = ["TIME_SCALED", "SessionState"]
+__all__ = ["TIME_SCALED", "Applied", "SessionState"]
 
 TIME_SCALED = "Its times are those of the replay, not of the model."
-"""What is said of a record that is a replay at another speed than life's."""
+"""What is said of a session that is a replay at another speed than it was recorded."""
+
+_REMEMBERED = 4096
+"""How many event ids are remembered to recognize a repeated frame."""
+
+
+class Applied(NamedTuple):
+    """What became of a frame: its place in the log, its turn, and what it said."""
+
+    row: int
+    turn: int
+    changes: list[Change] | list[Command]
 
 
 class SessionState:
-    """One session as it was: its log, conversation, turns, and limits.
+    """One session: its log, conversation, turns and limits.
 
-    ``problems`` lists, as (index in the log, sentence), the frames that the folds could not make sense of.
+    ``problems`` lists, as (index in the log, sentence), the frames that could not be understood.
     They are kept in the log like any other.
     """
 
-    def __init__(self) -> None:
+    __reduce_ex__ = Log.__reduce_ex__
+
+    def __init__(self, dialect: Dialect = GA) -> None:
         self.log = Log()
         self.conversation = Conversation()
         self.turns = Turns(self.conversation)
-        self.limits: dict[str, dict[str, Any]] = {}
+        self.dialect = dialect
+        """What the other side speaks: as the endpoint has it, until the first frames show it."""
+        self.limits: dict[str, Event] = {}
         self.limits_at: dict[str, float] = {}
-        """When each limit was told last, in seconds since the log began."""
+        """When each limit was reported last, in seconds since the log began."""
         self.problems: list[tuple[int, str]] = []
         self.source = ""
         """Where the frames come from, as a sentence, if not from a server that answers now."""
         self.time_scaled = False
-        """Whether it is a replay at another speed than life's: its times tell nothing of the model."""
+        """Whether it is a replay at another speed than recorded: its times say nothing of the model."""
         self.requested_model = ""
-        """The model's name as the caller stated it; a server may tell another, or only a deployment's."""
+        """The model's name as the caller stated it; a server may report another, or only a deployment's."""
+        self._began = 0
+        self._shown = False  # whether a frame has shown the dialect
+        self._seen: dict[str, int] = {}  # a server's event id → its row; -1 where it names different frames
 
     @classmethod
     def of(cls, log: Log) -> SessionState:
-        """Fold a log that is there already, such as one from a file."""
+        """Fold a log that is complete, such as one from a file."""
         self = cls()
         self.log = log
         for entry in log:
-            event, problem = _parse(entry.frame)
-            _, sound, wrong = self._fold(event, entry.direction, entry.t)
-            if sound is not None and isinstance(log, ReadOnlyLog):
-                log.share(entry.index, sound[1])
-            problem = wrong or problem
-            if problem is not None:
-                self.problems.append((entry.index, problem))
+            read = self._read(entry.frame, entry.direction)
+            if entry.direction == "server" and self._repeats(read.event_id, entry.frame, entry.index):
+                continue
+            _, wrong = self._fold(read.changes, entry.t)
+            if read.cut is not None and isinstance(log, ReadOnlyLog):
+                log.share(entry.index, read.cut.audio)
+            self._note(entry.index, read.problem or wrong)
         return self
 
     def append(
-        self, frame: bytes, direction: Direction, *, mono_ns: int, wall_ns: int, event: Event | None = None
-    ) -> tuple[Event | None, int]:
-        """Keep one frame and fold it in; return its event (None if it is none) and its turn's number.
+        self,
+        frame: bytes,
+        direction: Direction,
+        *,
+        mono_ns: int,
+        wall_ns: int,
+        command: Command | None = None,
+        kind: str = "",
+    ) -> Applied:
+        """Keep one frame and fold it in; a server's frame that repeats another is kept and not folded.
 
-        ``event`` spares the parsing where the caller has made the frame from it.
+        ``command`` and the event's type, ``kind``, spare reading the frame where the caller made it of them.
         """
-        problem = None
-        if event is None:
-            event, problem = _parse(frame)
-        turn, sound, wrong = self._fold(event, direction, (mono_ns - self._start(mono_ns)) / 1e9)
-        problem = wrong or problem
-        kind = event["type"] if event is not None else BINARY
-        index = self.log.append(
-            frame, direction, kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn, sound=sound
-        )
-        if problem is not None:
-            self.problems.append((index, problem))
-        return event, turn
-
-    def _fold(
-        self, event: Event | None, direction: Direction, t: float
-    ) -> tuple[int, tuple[str, Sound] | None, str | None]:
-        """Fold an event in; return its turn's number, the sound it brought, and what is wrong with it."""
-        turn, sound, problem = NO_TURN, None, None
-        if event is not None:
-            try:
-                try:
-                    self.conversation.apply(direction, event)
-                    sound = self.conversation.sound
-                finally:  # a response that is over is over, however odd the items it lists
-                    turn = self.turns.apply(direction, event, t)
-                if event["type"] == "rate_limits.updated":
-                    told = {limit["name"]: limit for limit in event["rate_limits"]}
-                    self.limits.update(told)
-                    self.limits_at.update(dict.fromkeys(told, t))
-            except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-                said = f"{type(error).__name__} {error}"
-                problem = f"{event['type']:.80} is not as the protocol has it: {said:.200}"
-        return turn, sound, problem
-
-    def _start(self, mono_ns: int) -> int:
         if not len(self.log):
             self._began = mono_ns
-        return self._began
+        read = _Read(kind, "", [command], None, _cut(command, frame)) if command else None
+        read = read or self._read(frame, direction)
+        repeated = direction == "server" and self._repeats(read.event_id, frame, len(self.log))
+        if repeated:
+            turn, wrong = self.log.entry(self._seen[read.event_id]).turn, None
+            changes: list[Any] = []
+        else:
+            turn, wrong = self._fold(read.changes, (mono_ns - self._began) / 1e9)
+            changes = read.changes
+        index = self.log.append(
+            frame, direction, read.kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn, cut=read.cut
+        )
+        self._note(index, read.problem or wrong)
+        return Applied(index, turn, changes)
+
+    def _read(self, frame: bytes, direction: Direction) -> _Read:
+        if direction == "server" and (fast := read_fast(frame)) is not None:
+            cut = None
+            if fast.cut is not None and isinstance(fast.change, AudioDelta):
+                cut = Cut(*fast.cut, fast.change.audio)
+            if not self._shown:
+                self._detect({"type": fast.type}, direction)
+            return _Read(fast.type, fast.event_id, [fast.change], None, cut)
+        event, problem = _parse(frame)
+        if event is None:
+            return _Read(BINARY, "", [], problem, None)
+        if not self._shown:
+            self._detect(event, direction)
+        try:
+            found: list[Any] = list(dialects.read(event, direction))
+        except Unreadable as error:
+            found, problem = [], f"{clean_name(event['type']):.80} cannot be read: {error}"
+        id = event.get("event_id")
+        cut = _cut(found[0], frame) if found else None
+        return _Read(event["type"], id if isinstance(id, str) else "", found, problem, cut)
+
+    def read_again(self, row: int) -> list[Change] | list[Command]:
+        """Return what the frame of a row says, read from the log; [] for a repeated one."""
+        entry = self.log.entry(row)
+        return self._read(entry.frame, entry.direction).changes
+
+    def _detect(self, event: Event, direction: Direction) -> None:
+        shown = dialects.detect(event, direction)
+        if shown is not None:
+            self.dialect, self._shown = shown, True
+
+    def _repeats(self, event_id: str, frame: bytes, row: int) -> bool:
+        """Return whether a server has sent this frame before; an id on other bytes identifies nothing."""
+        if not event_id:
+            return False
+        before = self._seen.get(event_id)
+        if before is None:
+            self._seen[event_id] = row
+            if len(self._seen) > _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+            return False
+        if before >= 0 and self.log.entry(before).frame == frame:
+            return True
+        self._seen[event_id] = -1
+        return False
+
+    def _fold(self, changes: list[Any], t: float) -> tuple[int, str | None]:
+        """Fold changes in; return the number of their turn, and what is wrong with them."""
+        turn, problem = NO_TURN, None
+        for change in changes:
+            try:
+                self.conversation.apply(change)
+            except (LookupError, TypeError, ValueError) as error:  # such as an unknown audio format
+                problem = f"{type(change).__name__} cannot be used: {error}"
+            # A response that has ended is over, however odd the items that it lists.
+            try:
+                found = self.turns.apply(change, t)
+            except (LookupError, TypeError, ValueError) as error:
+                found, problem = NO_TURN, f"{type(change).__name__} cannot be used: {error!r:.200}"
+            turn = found if turn == NO_TURN else turn
+            if isinstance(change, Limits):
+                self.limits.update(change.limits)
+                self.limits_at.update(dict.fromkeys(change.limits, t))
+            elif isinstance(change, ResponseEnded) and change.problems:
+                problem = "; ".join(change.problems)
+        return turn, problem
+
+    def _note(self, index: int, problem: str | None) -> None:
+        if problem is not None:
+            self.problems.append((index, clean_text(problem)))
 
     @property
     def session(self) -> Event:
-        """The session's configuration as the server last told it; {} before that."""
+        """The session's configuration as the server last reported it, in GA's shape; {} before that."""
         return self.conversation.session
 
     @property
     def model(self) -> str:
-        """The model's id as the server told it; "" where it did not."""
+        """The model's id as the server reported it; "" where it did not."""
         return str(self.session.get("model") or "")
 
     @property
     def row(self) -> Model:
-        """The model's row in the catalogue, by which tokens are priced: see ``models.named``."""
-        return named(self.model, self.requested_model)
+        """The model's row in the catalogue, by which tokens are priced: see ``models.resolve``."""
+        return resolve(self.model, self.requested_model)
 
     @property
     def usage(self) -> Usage:
@@ -125,11 +204,30 @@ class SessionState:
         return sum((turn.usage for turn in self.turns.all), Usage())
 
 
+class _Read(NamedTuple):
+    kind: str
+    event_id: str
+    changes: list[Any]
+    problem: str | None
+    cut: Cut | None
+
+
+def _cut(change: Any, frame: bytes) -> Cut | None:
+    """Return where the audio of a change stands in its frame."""
+    if isinstance(change, (AppendAudio, AudioDelta)):
+        return find_cut(frame, change.encoded, change.audio) if change.encoded else None
+    if isinstance(change, AddItem):
+        for content in change.item.contents:
+            if content.audio is not None:
+                return find_cut(frame, content.encoded, content.audio)
+    return None
+
+
 def _parse(frame: bytes) -> tuple[Event | None, str | None]:
     try:
         event = orjson.loads(frame)
     except orjson.JSONDecodeError as error:
-        return None, f"a frame that is no JSON: {error}"
+        return None, f"a frame is not JSON: {error}"
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
-        return None, "a frame that is no object with a type"
+        return None, "a frame is not a JSON object with a type"
     return event, None

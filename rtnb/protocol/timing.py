@@ -1,9 +1,9 @@
-"""When things happened in a turn, and by whose clock.
+"""When things happened in a turn, and by which clock.
 
-All marks are in seconds since the log began. Most are when a frame left or arrived here. Where speech lies is
-the server's judgement (``audio_start_ms``, ``audio_end_ms``), put on this side's clock: the moment when that
-piece of sound was sent. What a page played is in no frame; only where an answer was cut does the log tell how
-much of it had been heard. A mark that was not observed is absent, and what depends on it is None.
+All marks are in seconds since the log began. Most are when a frame was sent or received. The bounds of speech
+are the server's (``audio_start_ms``, ``audio_end_ms``), mapped to the client's clock: the moment when that
+audio was sent. Playback is not in the log: how much of an answer was played is known only if it was
+truncated. A mark that was not observed is absent, and what depends on it is None.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from typing import Self
 __all__ = ["CLOCKS", "MARKS", "MEASURES", "SINCE", "WORDS", "AudioClock", "Latency"]
 
 _KEPT = 4096
-"""How many appends are remembered: over two minutes of 40 ms each."""
+"""How many appends are kept: over two minutes of 40 ms each."""
 
 _ROUNDING = 1e-6
-"""Milliseconds by which a sum of many lengths may be wrong."""
+"""The rounding error of a sum of many lengths, in milliseconds."""
 
 
 class AudioClock:
-    """Grows with each append of the session; the server counts milliseconds from the first."""
+    """Maps milliseconds of the session's appended audio, as the server counts them, to times."""
 
     def __init__(self) -> None:
-        self._ends: deque[float] = deque(maxlen=_KEPT)  # where each append ends, in ms of sound
+        self._ends: deque[float] = deque(maxlen=_KEPT)  # the end of each append, in ms of audio
         self._times: deque[float] = deque(maxlen=_KEPT)
         self.ms = 0.0
-        """How much sound left in all, in milliseconds."""
+        """The length of all appended audio, in milliseconds."""
 
     def add(self, ms: float, t: float) -> None:
-        """Note an append of ``ms`` milliseconds of sound that left at ``t`` seconds."""
+        """Add an append of ``ms`` milliseconds of audio, sent at ``t`` seconds."""
         self.ms += ms
         self._ends.append(self.ms)
         self._times.append(t)
 
     def at(self, ms: float) -> float | None:
-        """Return when the sound at ``ms`` of all input left, in seconds; None where that is not known."""
+        """Return when the audio at ``ms`` of all input was sent, in seconds; None if that is not known."""
         place = bisect_left(self._ends, ms - _ROUNDING)
         if place >= len(self._ends) or (self._ends[0] > ms and len(self._ends) == _KEPT):
             return None
@@ -47,29 +47,31 @@ class AudioClock:
 
 
 MARKS = {
-    "input": "the first frame of the input left",
-    "input_end": "the last frame of the input left",
-    "speech_begin": "the first of the speech was sent, as the server placed its beginning",
-    "speech_started": "the server said that speech began",
-    "speech_end": "the last of the speech was sent, as the server placed its end",
-    "speech_stopped": "the server said that speech had ended",
-    "committed": "the server took the input",
-    "requested": "a response was asked for",
-    "created": "the first response began",
+    "input": "the first frame of the input was sent",
+    "input_end": "the last frame of the input was sent",
+    "speech_begin": "the start of speech was sent (position reported by the server)",
+    "speech_started": "the server reported the start of speech",
+    "speech_end": "the end of speech was sent (position reported by the server)",
+    "speech_stopped": "the server reported the end of speech",
+    "committed": "the server committed the input",
+    "requested": "a response was requested",
+    "created": "the first response was created",
     "first_text": "the first text or transcript arrived",
     "first_audio": "the first audio arrived, silent or not",
-    "first_sound": "the first sound above −50 dBFS could be heard, if played from first audio on",
-    "played": "the server said that it began to play the answer (WebRTC and SIP only)",
+    "first_preamble": "the first of a preamble arrived (phase commentary)",
+    "first_answer": "the first of the answer itself arrived, after any preamble (phase final_answer)",
+    "first_sound": "the first sound above −50 dBFS, if played from first audio on",
+    "played": "the server reported the start of playback (WebRTC and SIP only)",
     "last_audio": "the last audio arrived",
-    "interrupted": "speech cut in, or the client told the answer to stop",
-    "cut": "the client told the server how much of the answer had been heard",
-    "played_end": "the server said that it had stopped playing (WebRTC and SIP only)",
-    "done": "the last response was over",
+    "interrupted": "the user barged in, or the client stopped the answer",
+    "cut": "the client truncated the answer to what was played",
+    "played_end": "the server reported the end of playback (WebRTC and SIP only)",
+    "done": "the last response was done",
 }
-"""The names of all marks, in the usual order, and what each means."""
+"""The names of all marks, in the usual order, and their meanings."""
 
 WORDS = {name: name.replace("_", " ") for name in MARKS}
-"""Each mark as texts and pictures call it: its own name, so that a moment has one."""
+"""The label of each mark in texts and pictures: its name with spaces."""
 
 CLOCKS = dict.fromkeys(MARKS, "here") | {
     "speech_begin": "server",
@@ -77,35 +79,36 @@ CLOCKS = dict.fromkeys(MARKS, "here") | {
     "first_sound": "computed",
     "cut": "player",
 }
-"""By whose clock each mark is.
+"""By which clock each mark is measured.
 
-``here``: when a frame left or arrived, by the monotonic clock of the side that kept the log. ``server``: the
-server's statement, put on that clock. ``computed``: from the arrival and the sound itself. ``player``: what
-played the answer stated how much of it was heard; the mark is when the client passed that on.
+``here``: when a frame was sent or received, by the monotonic clock of the side that kept the log. ``server``:
+a position in the audio that the server reported, mapped to that clock. ``computed``: from the time of arrival
+and the audio itself. ``player``: the player reported how much of the answer was played; the mark is when the
+client sent that to the server.
 """
 
 SINCE = ("speech_end", "requested", "committed", "created")
-"""From which mark a turn's latency is counted: the first of these that was observed."""
+"""The mark from which a turn's latency is measured: the first of these that was observed."""
 
 MEASURES = {
-    "detected": "speech stopped: the server said that speech had ended",
+    "detected": "speech stopped: the server reported the end of speech",
     "first_text": "the first text or transcript",
     "first_audio": "the first audio, silent or not",
     "first_sound": "the first sound above −50 dBFS",
-    "total": "done: all of the answer had come",
-    "commit_to_audio": "first audio, from committed on: the server took the input",
+    "total": "done: the whole answer had arrived",
+    "commit_to_audio": "first audio, from committed: the server committed the input",
 }
-"""The figures of a `Latency`, and what each means; from the end of input where nothing else is said."""
+"""The figures of a `Latency` and their meanings; measured from the end of input unless stated otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds from the end of the user's input; None where it was not observed.
+    """Milliseconds from the end of the user's input; None if not observed.
 
-    The end of input is the end of speech where the server detected one, else when the response was asked
-    for (see ``since``). ``commit_to_audio`` is from the server's taking of the input to the first audio,
-    ``detected`` from the end of speech to the server's word that it ended. ``marks`` has the moments that
-    all this is from; ``CLOCKS`` says by whose clock each is.
+    The end of input is the end of speech if the server detected one, else when the response was requested
+    (see ``since``). ``commit_to_audio`` is from the server's commit of the input to the first audio,
+    ``detected`` from the end of speech to the server's report of it. ``marks`` are the moments from which
+    these are computed; ``CLOCKS`` has the clock of each.
     """
 
     since: str
@@ -119,7 +122,7 @@ class Latency:
 
     @classmethod
     def of(cls, marks: Mapping[str, float]) -> Self:
-        """Read a turn's marks."""
+        """Compute the figures from a turn's marks."""
         since = next((name for name in SINCE if name in marks), "")
 
         def ms(name: str, start: str = since) -> float | None:

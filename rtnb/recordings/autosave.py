@@ -1,12 +1,12 @@
-"""The spool: a live session's log on the disk as it runs, so that no frame is lost with the process.
+"""Autosave: writes a live session's log to a file while it runs, so that no frame is lost with the process.
 
-A thread of its own follows the log and writes what is new, at most 5 ms after it arrived: sound never waits
-for a disk. What is written survives the end of the process at once, however it ends; every 5 seconds it is
-forced to the disk, to survive the machine's end as well. A spool is a recording without its end. It is
-removed when the session is closed, and left where the process ended first: ``rtnb recover`` makes a recording
-of it. What lies in it the session need not hold in memory: the log lets go of sound and of whole blocks of
-frames, and reads them from the spool, which it keeps open for as long as it lives, removed or not. Spools
-older than 14 days, and the oldest where all together have more than 2 GB, are removed when a session begins.
+A separate thread follows the log and writes new frames at most 5 ms after they arrived: audio never waits
+for a disk. Written frames survive any end of the process; every 5 seconds they are synced to the disk, to
+survive a crash of the machine as well. An autosave file is a recording without an end. It is removed when
+its session is closed. If the process ends first the file stays, and ``rtnb recover`` makes a recording of
+it. The session need not hold in memory what is in the file: the log releases audio and whole blocks of
+frames, and reads them from the file, which it holds open for as long as it exists, removed or not. Files
+older than 14 days, and the oldest if all together exceed 2 GB, are removed when a session starts.
 """
 
 from __future__ import annotations
@@ -27,54 +27,55 @@ from typing import Any, BinaryIO
 from filelock import FileLock, Timeout
 
 from ..errors import ArgumentError, RecordingError
+from ..paths import short, user_path
 from ..protocol.events import as_object
 from ..protocol.state import SessionState
 from ..redaction import known_keys
-from .reader import Reader, refuse_lines
-from .writer import Writer, header, pieces, save
+from .reader import Reader, refuse_jsonl
+from .writer import Writer, header, pieces, recording_path, save
 
-__all__ = ["Autosave", "folder", "recover", "spools", "wanted"]
+__all__ = ["Autosave", "autosave_mode", "autosaves", "folder", "recover"]
 
 _log = logging.getLogger("rtnb")
 
-_EVERY = 0.005
-"""Seconds between writes while frames come: one write for all that came meanwhile."""
-_IDLE = 0.5
-_SOUND = 1 << 20
-"""Bytes of sound in one write: little, since it is copied on its way."""
-_SYNC = 5.0
-_PATIENCE = 10.0
-_MOST_DAYS = 14
-_MOST_BYTES = 2_000_000_000
+_WRITE_INTERVAL = 0.005
+"""Seconds between writes: one write for all frames that arrived meanwhile."""
+_IDLE_SECONDS = 0.5
+_MAX_AUDIO = 1 << 20
+"""Bytes of audio in one write. Not more, since they are copied."""
+_SYNC_INTERVAL = 5.0
+_CLOSE_TIMEOUT = 10.0
+_MAX_DAYS = 14
+_MAX_BYTES = 2_000_000_000
 _OFF = frozenset({"0", "no", "off", "false"})
 _numbers = count()
 
 
 def folder() -> Path:
-    """Return where spools lie: ``RTNB_HOME/spool``, or the user's folder for the state of programs."""
-    given = os.environ.get("RTNB_HOME", "").strip()
-    if given:
-        return Path(given).expanduser() / "spool"
+    """Return the folder of autosave files: ``RTNB_HOME/autosave``, or in the user's state folder."""
+    home = os.environ.get("RTNB_HOME", "").strip()
+    if home:
+        return user_path(home, "RTNB_HOME") / "autosave"
     from platformdirs import user_state_path
 
-    return user_state_path("rtnb", appauthor=False) / "spool"
+    return user_state_path("rtnb", appauthor=False) / "autosave"
 
 
-def wanted(given: bool | str | None) -> str:
-    """Return "" for no spool, "on", or "keep" for one that stays after the session was closed.
+def autosave_mode(option: bool | str | None) -> str:
+    """Return "" for no autosave, "on", or "keep" for a file that stays after the session is closed.
 
-    ``None`` asks the environment: ``RTNB_AUTOSAVE`` is 0 (none), 1 or keep. Raises ArgumentError.
+    ``None`` reads the environment: ``RTNB_AUTOSAVE`` is 0 (off), 1 or keep. Raises ArgumentError.
     """
-    if given is None:
-        given = os.environ.get("RTNB_AUTOSAVE", "").strip().lower() or True
-        given = given if given == "keep" else given not in _OFF
-    if given not in (True, False, "keep"):
-        raise ArgumentError(f'spool is True, False or "keep", not {given!r}')
-    return "keep" if given == "keep" else "on" if given else ""
+    if option is None:
+        option = os.environ.get("RTNB_AUTOSAVE", "").strip().lower() or True
+        option = option if option == "keep" else option not in _OFF
+    if option not in (True, False, "keep"):
+        raise ArgumentError(f'autosave must be True, False or "keep"; got {option!r:.60}')
+    return "keep" if option == "keep" else "on" if option else ""
 
 
 class Autosave:
-    """Follows one record's log into a file. A full disk ends it with a warning, and disturbs nobody.
+    """Writes one session's log to a file. A full disk stops it with a warning; the session goes on.
 
     ``wait(seen, seconds)`` blocks until the session's count of changes differs from ``seen`` and returns it.
     """
@@ -92,36 +93,36 @@ class Autosave:
         self._about = about
         self._keep = keep
         self._discard = not keep
-        self._over = threading.Event()
+        self._closing = threading.Event()
         self.path: Path | None = None
         self.written = 0
         """How many of the log's frames are in the file."""
         self.problem: str | None = None
-        self._thread = threading.Thread(target=self._run, name="rtnb spool", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="rtnb autosave", daemon=True)
         self._thread.start()
 
     def close(self, *, discard: bool = True) -> None:
-        """Write the rest and end. ``discard`` removes the file unless it is to be kept. Twice is allowed."""
+        """Write the rest and stop; may be called twice. ``discard`` removes the file, unless ``keep``."""
         self._discard = discard and not self._keep
-        self._over.set()
-        self._thread.join(_PATIENCE)
+        self._closing.set()
+        self._thread.join(_CLOSE_TIMEOUT)
 
     def _run(self) -> None:
         try:
             place = folder()
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _tidy(place)
+            _remove_old()
             name = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}-{next(_numbers)}.rtnb"
             path = place / name
             with FileLock(f"{path}.lock", thread_local=False):
                 with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
                     self.path = path
                     self._follow(file, path)
-                if self._over.is_set() and (self._discard or not self._state.turns.all):
+                if self._closing.is_set() and (self._discard or not self._state.turns.all):
                     path.unlink(missing_ok=True)
             Path(f"{path}.lock").unlink(missing_ok=True)
         except Exception as error:
-            self.problem = f"the session is no longer spooled to the disk: {error}"
+            self.problem = f"autosave stopped, and the session goes on without: {error}"
             _log.warning("%s", self.problem)
 
     def _follow(self, file: BinaryIO, path: Path) -> None:
@@ -129,74 +130,74 @@ class Autosave:
         writer = Writer(file, head, compress=False, keys=known_keys(), digest=False)
         file.flush()
         # Windows removes no file that is open: there the session keeps all in memory.
-        filing = self._state.log.filing(_Opened(path)) if sys.platform != "win32" else None
+        filing = self._state.log.spill(_OpenFile(path)) if sys.platform != "win32" else None
         synced, seen, dirty = time.monotonic(), -1, True
-        forcing: threading.Thread | None = None
+        syncing: threading.Thread | None = None
         while True:
-            over = self._over.is_set()
+            closing = self._closing.is_set()
             if self.written < len(self._state.log):
-                for piece in pieces(self._state.log, self.written, most=_SOUND):
-                    lies = writer.write(piece)
+                for piece in pieces(self._state.log, self.written, most=_MAX_AUDIO):
+                    written = writer.write(piece)
                     file.flush()
-                    if filing is not None and lies is not None:
-                        filing.note(piece.first, len(piece), lies.frames, lies.sounds)
+                    if filing is not None and written is not None:
+                        filing.note(piece.first, len(piece), written.frames, written.sounds)
                     self.written += len(piece)
                 dirty = True
-            if over:
-                if forcing is not None:
-                    forcing.join()
+            if closing:
+                if syncing is not None:
+                    syncing.join()
                 if not self._discard:
-                    _force(file)
+                    _sync(file)
                 return
-            due = dirty and time.monotonic() - synced > _SYNC
-            if due and not (forcing is not None and forcing.is_alive()):
-                # On a thread of its own: a disk may take long to answer, and frames arrive meanwhile.
-                forcing = threading.Thread(target=_force, args=(file,), name="rtnb fsync", daemon=True)
-                forcing.start()
+            due = dirty and time.monotonic() - synced > _SYNC_INTERVAL
+            if due and not (syncing is not None and syncing.is_alive()):
+                # On a thread of its own: a disk may take long, and frames arrive meanwhile.
+                syncing = threading.Thread(target=_sync, args=(file,), name="rtnb fsync", daemon=True)
+                syncing.start()
                 synced, dirty = time.monotonic(), False
-            self._over.wait(_EVERY)
-            if not self._over.is_set():
-                seen = self._wait(seen, _IDLE)
+            self._closing.wait(_WRITE_INTERVAL)
+            if not self._closing.is_set():
+                seen = self._wait(seen, _IDLE_SECONDS)
 
 
-def _force(file: BinaryIO) -> None:
-    with suppress(OSError, ValueError):  # it fails or is closed: then so does the next write, and says so
+def _sync(file: BinaryIO) -> None:
+    with suppress(OSError, ValueError):  # the next write fails as well, and is reported
         os.fsync(file.fileno())
 
 
-class _Opened:
-    """A file to read from, open for as long as anybody holds it; also after it was removed."""
+class _OpenFile:
+    """A file that stays readable as long as this object exists, even after it was removed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = os.open(path, os.O_RDONLY)
-        # At the process's end the system closes it: whoever saves the session then still reads from it.
+        # Not at interpreter exit, where the session may still be saved: the system closes the file then.
         weakref.finalize(self, os.close, self._file).atexit = False
 
     def read(self, at: int, size: int) -> bytes:
-        """Return ``size`` bytes from the place ``at``. Raises RecordingError."""
+        """Return ``size`` bytes from the offset ``at``. Raises RecordingError."""
         try:
             data = os.pread(self._file, size, at)
         except OSError as error:
             raise RecordingError(
-                f"the spool {self._path} cannot be read: {error.strerror or error}"
+                f"the autosave file {self._path} cannot be read: {error.strerror or error}"
             ) from None
         if len(data) != size:
-            raise RecordingError(f"the spool {self._path} was cut while its session still needs it")
+            raise RecordingError(f"the autosave file {self._path} was cut while its session still needs it")
         return data
 
 
-def spools(*, empty: bool = False) -> list[tuple[Path, bool]]:
-    """Return all spools, the newest first, and whether a running session still writes each.
+def autosaves(*, empty: bool = False) -> list[tuple[Path, bool]]:
+    """Return all autosave files, the newest first, and whether a running session still writes each.
 
-    One whose process ended before it wrote anything is left out unless ``empty`` asks for it.
+    Empty ones, whose process ended before it wrote anything, are left out unless ``empty``.
     """
     found = []
     for path in folder().glob("*.rtnb"):
-        with suppress(OSError):  # its session closes just now
-            told = path.stat()
-            if told.st_size or empty:
-                found.append((told.st_mtime, path, _live(path)))
+        with suppress(OSError):  # its session is closing
+            info = path.stat()
+            if info.st_size or empty:
+                found.append((info.st_mtime, path, _live(path)))
     return [(path, live) for _, path, live in sorted(found, reverse=True)]
 
 
@@ -212,47 +213,50 @@ def _live(path: Path) -> bool:
     return False
 
 
-def _tidy(place: Path) -> None:
-    """Remove what is too old, and the oldest where there is too much. What still runs stays."""
-    oldest, room = time.time() - _MOST_DAYS * 86_400, _MOST_BYTES
-    for path, live in spools(empty=True):
+def _remove_old() -> None:
+    """Remove files that are too old, and the oldest if there are too many bytes. Those in use stay."""
+    oldest, room = time.time() - _MAX_DAYS * 86_400, _MAX_BYTES
+    for path, live in autosaves(empty=True):
         with suppress(OSError):
-            told = path.stat()
-            room -= told.st_size
-            if not live and (told.st_mtime < oldest or room < 0):
+            info = path.stat()
+            room -= info.st_size
+            if not live and (info.st_mtime < oldest or room < 0):
                 path.unlink()
                 Path(f"{path}.lock").unlink(missing_ok=True)
 
 
-def recover(source: Path, out: Path) -> tuple[Reader, int]:
-    """Make a recording of a spool, or of a damaged recording: all that is whole of it.
+def recover(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> tuple[Reader, int]:
+    """Make a recording of an autosave file or a damaged recording, from everything in it that is intact.
 
-    Returns what was read, with ``lost`` and ``problem``, and the number of events. Raises RecordingError.
+    Returns the reader, with ``lost`` and ``problem``, and the number of events. Raises RecordingError.
     """
-    refuse_lines(source, "which is mended in a text editor, line by line")
+    refuse_jsonl(source, "which can be repaired in a text editor, line by line")
     reader = Reader(source, repair=True)
-    if out.exists() and out.samefile(source):
-        raise RecordingError(f"{str(out)!r} is the file itself: name another for what is recovered")
+    out = recording_path(out)
+    if os.path.exists(out) and out.samefile(reader.path):
+        raise RecordingError(f"{short(out)} is the damaged file itself: choose another name for the copy")
     if not len(reader.log):
-        raise RecordingError(f"{source.name!r}: nothing of it is whole, so there is nothing to recover")
+        raise RecordingError(f"{short(reader.path.name)} has no intact event: there is nothing to recover")
     state = SessionState.of(reader.log)
-    told = reader.head
+    known = reader.head
     head = header(
         state,
-        where=str(told.get("where") or ""),
-        engine=str(told.get("engine") or ""),
-        billed=told.get("billed") is not False,
-        model=str(told.get("model") or ""),
+        where=str(known.get("where") or ""),
+        engine=str(known.get("engine") or ""),
+        billed=known.get("billed") is not False,
+        model=str(known.get("model") or ""),
     )
-    kept = ("rtnb", "libraries", "scrubbed", "end", "stated_model", "hurried")
-    head |= {name: told[name] for name in kept if name in told}
+    same = ("rtnb", "libraries", "scrubbed", "end", "requested_model", "time_scaled")
+    head |= {name: known[name] for name in same if name in known}
     if reader.tail is None or reader.lost:
         why = "; ".join(reader.lost) or "the recording was recovered: its session ended with its process"
         head["end"] = head.get("end") or {"code": None, "reason": "", "why": why}
-    head["redacted"] = told.get("redacted")
+    head["redacted"] = known.get("redacted")
     options: dict[str, Any] = {"redacted": reader.redacted}
     groups = pieces(reader.log)
-    if as_object(told.get("capture")).get("audio") == "opus":  # and stays as it is: twice coded, it is worse
+    if (
+        as_object(known.get("capture")).get("audio") == "opus"
+    ):  # copied, since encoding it again would make it worse
         groups = reader.groups()
         options |= {"audio": "opus", "copies": reader.copies()}
     save(groups, head, out, **options)

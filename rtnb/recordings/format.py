@@ -1,7 +1,7 @@
-"""The recording format, version 1: one append-only file of chunks. A spool is the same file, not yet ended.
+"""The recording format, version 1: an append-only file of chunks. An autosave file has no end.
 
-All integers are little-endian. "JSON" is UTF-8 text of one JSON object; members that a reader does not know
-are skipped. A reader of another make needs nothing but this page.
+All integers are little-endian. "JSON" is UTF-8 text of one JSON object; readers skip members that they do not
+know. This page is the complete specification.
 
 The file
     8 bytes ``RTNB`` 0x01 CR LF 0x00 (the fifth is the format's version), then chunks to the end.
@@ -10,50 +10,50 @@ A chunk
     4 bytes kind (capital ASCII letters) · u32 length of the payload · u32 CRC-32 (as in zlib and PNG) of the
     kind, the length and the payload · the payload. A reader skips kinds that it does not know.
     In order: one ``HEAD``; groups of ``SOND`` chunks, each followed by the ``EVNT`` chunk of the events that
-    the sound was cut from; one ``TAIL``. A file without ``TAIL`` was cut, or is being written still: all
-    whole chunks of it are good. Chunks within a group may be smaller or larger at the writer's wish.
+    the audio was cut from; one ``TAIL``. A file without ``TAIL`` was cut, or is still being written: all of
+    its intact chunks are valid. The writer chooses the size of chunks.
 
 ``HEAD``: JSON
-    ``format`` (1), ``rtnb`` (version), ``created`` (ISO 8601, UTC), ``model``, ``stated_model``
-    (the model's name as the caller stated it), ``dialect`` ("ga"), ``where``
-    (in words), ``engine`` (the embedded engine that answered; "" for another server), ``billed``, ``hurried``
-    (whether it is of a replay at another speed than life's, whose times tell nothing of the model),
-    ``session`` (its configuration as the server told it last), ``libraries`` (name → version), ``clocks``
+    ``format`` (1), ``rtnb`` (version), ``created`` (ISO 8601, UTC), ``model``, ``requested_model``
+    (the model that the caller asked for), ``dialect`` ("ga"), ``where`` (the endpoint in words), ``engine``
+    (the embedded engine that answered; "" for another server), ``billed``, ``time_scaled`` (whether it is of
+    a replay at another speed, whose times say nothing about the model), ``session`` (its configuration as the
+    server last reported it), ``libraries`` (name → version), ``clocks``
     (``wall_ns``: of the first event, since 1970), ``prices_as_of``, ``capture`` (``audio``: "lossless" or
-    "opus"; ``spool``: whether this is one), ``redacted`` (how many keys were made unreadable),
-    ``open_turns`` (how many turns had not ended), ``end`` (``code``, ``reason`` and ``why`` where the
-    connection was lost, or the file is made of one that was cut; else null), ``scrubbed`` (what was taken
-    out afterwards, list of words).
+    "opus"; ``autosave``: whether this is an autosave file), ``redacted`` (how many keys were redacted),
+    ``open_turns`` (how many turns were not finished), ``end`` (``code``, ``reason`` and ``why`` if the
+    connection was lost, or the file was made from one that was cut; else null), ``scrubbed`` (what was
+    removed afterwards, a list of phrases).
 
 ``EVNT``: u32 length of a JSON head · the head · columns · frames
-    ``first`` (index of the first event), ``events`` (n), ``cuts`` (m: events with sound cut out), ``walls``
-    (d), ``types`` (names of the event types), ``lanes`` (lane → place in the lane, in bytes, of the first
-    sound that this chunk takes from it), ``redacted`` (rows of frames that held a key), ``columns`` and
+    ``first`` (index of the first event), ``events`` (n), ``cuts`` (m: events with audio cut out), ``walls``
+    (d), ``types`` (names of the event types), ``lanes`` (lane → offset in the lane, in bytes, of the first
+    audio that this chunk takes from it), ``redacted`` (rows of frames that had a key), ``columns`` and
     ``frames``: how each part is stored, as ``codec`` ("raw", or "lzma": the .xz format), ``stored`` and
     ``bytes`` (its length in the file, and unpacked).
     Columns, unpacked, one after another: i64 × n time in ns since the first event of the recording, each as
-    the difference to the event before it (the first to 0) · u16 × n type, as its place in ``types``, + 0x8000
+    the difference to the event before it (the first to 0) · u16 × n type, as its index in ``types``, + 0x8000
     for a frame from the server · i32 × n turn (−1: none) · u32 × n length of the frame as stored · u32 × m
-    row of the event that sound was cut from, ascending, at most one cut an event · u32 × m where in the
-    stored frame the base64 stood · u8 × m lane · u32 × m length of the sound · u32 × d row from which on the
+    row of the event that audio was cut from, ascending, at most one cut an event · u32 × m where in the
+    stored frame the base64 stood · u8 × m lane · u32 × m length of the audio · u32 × d row from which on the
     wall clock counts · i64 × d wall clock minus time, in ns.
-    Frames, unpacked: the stored frames end to end. A frame as it crossed the wire is the stored one with the
-    canonical base64 (RFC 4648, padded, no line breaks) of its sound put in where it was cut. Text that was
-    not canonical is left in the frame and never cut.
+    Frames, unpacked: the stored frames end to end. A frame as it was on the wire is the stored one with the
+    canonical base64 (RFC 4648, padded, no line breaks) of its audio inserted where it was cut. Base64 that
+    is not canonical is never cut.
 
 ``SOND``: u32 length of a JSON head · the head · data
-    Sound of one lane. A lane is one direction and one audio format; what is cut from its events lies in it
-    end to end, in the order of the events. ``lane`` (0 to 255), ``direction`` ("client", "server"), ``type``
-    ("audio/pcm", "audio/pcmu", "audio/pcma"), ``rate`` (Hz), ``offset`` (place of this piece in the lane),
+    Audio of one lane. A lane is one direction and one audio format; the audio cut from its events is joined
+    in it in the order of the events. ``lane`` (0 to 255), ``direction`` ("client", "server"), ``type``
+    ("audio/pcm", "audio/pcmu", "audio/pcma"), ``rate`` (Hz), ``offset`` (of this piece in the lane),
     ``bytes`` (its length), ``codec``: "raw"; "lzma" (.xz); "flac" (mono, 16 bit, of the PCM16 samples; the
-    rate in it tells nothing; an odd last byte of ``bytes`` is in ``rest``); "tta" (True Audio, TTA1, in the
+    rate in it is meaningless; an odd last byte of ``bytes`` is in ``rest``); "tta" (True Audio, TTA1, in the
     same way); "opus" (Ogg Opus of the samples:
     lossy; what is decoded is resampled to ``rate`` and cut, or filled with silence, to ``bytes``).
-    A sound never crosses the end of its chunk.
+    The audio of one event never crosses the end of its chunk.
 
 ``TAIL``: JSON
-    ``events``, ``bytes`` (of all frames as they crossed the wire), ``sha256``: of, for each event in order,
-    one byte (0 from the client, 1 from the server), u32 length of the frame, the frame; null where sound is
+    ``events``, ``bytes`` (of all frames as they were on the wire), ``sha256``: of, for each event in order,
+    one byte (0 from the client, 1 from the server), u32 length of the frame, the frame; null if the audio is
     lossy. ``sha256_stored``: the same of the stored frames. ``complete`` (true).
 """
 
@@ -87,6 +87,7 @@ __all__ = [
     "chunk",
     "events",
     "head_of",
+    "intact",
     "pack",
     "packed",
     "read_columns",
@@ -94,7 +95,6 @@ __all__ = [
     "silence",
     "unpack",
     "unpacked",
-    "whole",
 ]
 
 VERSION = 1
@@ -102,8 +102,8 @@ MAGIC = b"RTNB" + bytes([VERSION]) + b"\r\n\0"
 CHUNK = struct.Struct("<4sII")
 KINDS = (b"HEAD", b"SOND", b"EVNT", b"TAIL")
 
-_MOST = 1 << 30  # bytes unpacked: more is no chunk that anybody wrote, but a trap
-_PRESET = 2  # a third of the time of the usual 6, and within 3 % of its size on frames
+_MAX_BYTES = 1 << 30  # bytes unpacked; no writer makes more, so it is an attack
+_PRESET = 2  # a third of the time of the default 6, and within 3 % of its size on frames
 
 
 class Damaged(Exception):
@@ -111,13 +111,13 @@ class Damaged(Exception):
 
 
 def chunk(kind: bytes, payload: bytes) -> bytes:
-    """Return a whole chunk."""
+    """Return the bytes of a chunk."""
     start = kind + struct.pack("<I", len(payload))
     return start + struct.pack("<I", zlib.crc32(payload, zlib.crc32(start))) + payload
 
 
-def whole(kind: bytes, crc: int, payload: bytes) -> bool:
-    """Tell whether a chunk is as it was written."""
+def intact(kind: bytes, crc: int, payload: bytes) -> bool:
+    """Return whether the checksum of a chunk is right."""
     return zlib.crc32(payload, zlib.crc32(kind + struct.pack("<I", len(payload)))) == crc
 
 
@@ -131,21 +131,21 @@ def pack(data: bytes, compress: bool) -> tuple[str, bytes]:
 
 
 def unpack(codec: object, data: bytes, size: int) -> bytes:
-    """Return what was packed: ``size`` bytes. Raises Damaged."""
-    if codec == "lzma" and 0 <= size <= _MOST:
+    """Return the unpacked data: ``size`` bytes. Raises Damaged."""
+    if codec == "lzma" and 0 <= size <= _MAX_BYTES:
         try:
             data = lzma.LZMADecompressor().decompress(data, max_length=size + 1)
         except lzma.LZMAError:
-            raise Damaged("does not unpack") from None
+            raise Damaged("cannot be unpacked") from None
     elif codec != "raw":
-        raise Damaged(f"is packed by {codec!r}, which this version does not know")
+        raise Damaged(f"uses the unknown codec {codec!r:.20}")
     if len(data) != size:
-        raise Damaged(f"has {len(data):,} bytes where {size:,} were promised")
+        raise Damaged(f"has {len(data):,} bytes, expected {size:,}")
     return data
 
 
 def head_of(payload: bytes) -> tuple[dict[str, Any], int]:
-    """Return a chunk's JSON head, and where the rest begins. Raises Damaged."""
+    """Return a chunk's JSON head, and the offset of the rest. Raises Damaged."""
     if len(payload) < 4:
         raise Damaged("is too short")
     end = 4 + int.from_bytes(payload[:4], "little")
@@ -159,7 +159,7 @@ def head_of(payload: bytes) -> tuple[dict[str, Any], int]:
 
 
 def with_head(head: Mapping[str, Any], *parts: bytes) -> bytes:
-    """Return a payload that begins with a JSON head."""
+    """Return a payload that starts with a JSON head."""
     text = orjson.dumps(head)
     return b"".join((struct.pack("<I", len(text)), text, *parts))
 
@@ -171,12 +171,12 @@ def events(
     redacted: list[int],
     compress: bool,
 ) -> bytes:
-    """Return the payload of an ``EVNT`` chunk. ``lanes`` maps each lane to the place of its first sound."""
+    """Return the payload of an ``EVNT`` chunk. ``lanes`` maps each lane to the offset of its first audio."""
     types = piece.kinds & np.uint16(SERVER - 1)
-    used, places = np.unique(types, return_inverse=True)
+    used, indices = np.unique(types, return_inverse=True)
     parts = (
         np.diff(piece.times, prepend=np.int64(0)).astype("<i8"),
-        (places.astype(np.uint16) | (piece.kinds & np.uint16(SERVER))).astype("<u2"),
+        (indices.astype(np.uint16) | (piece.kinds & np.uint16(SERVER))).astype("<u2"),
         piece.turns.astype("<i4"),
         piece.lengths.astype("<u4"),
         piece.sound_rows.astype("<u4"),
@@ -194,15 +194,15 @@ def events(
         "cuts": len(piece.sound_rows),
         "walls": len(piece.walls),
         "types": [piece.names[code] for code in used.tolist()],
-        "lanes": {str(lane): place for lane, place in lanes.items()},
+        "lanes": {str(lane): offset for lane, offset in lanes.items()},
         "redacted": redacted,
-        "columns": _told(packed_columns, columns),
-        "frames": _told(packed_frames, piece.frames),
+        "columns": _sizes(packed_columns, columns),
+        "frames": _sizes(packed_frames, piece.frames),
     }
     return with_head(head, packed_columns[1], packed_frames[1])
 
 
-def _told(packed: tuple[str, bytes], data: bytes) -> dict[str, Any]:
+def _sizes(packed: tuple[str, bytes], data: bytes) -> dict[str, Any]:
     return {"codec": packed[0], "stored": len(packed[1]), "bytes": len(data)}
 
 
@@ -211,28 +211,28 @@ def read_columns(payload: bytes) -> tuple[dict[str, Any], Columns, NDArray[np.ui
     head, start = head_of(payload)
     try:
         n, m, d = (_count(head[name]) for name in ("events", "cuts", "walls"))
-        told, names = head["columns"], head["types"]
-        stored = payload[start : start + _count(told["stored"])]
-        data = unpack(told["codec"], stored, _count(told["bytes"]))
+        part, names = head["columns"], head["types"]
+        stored = payload[start : start + _count(part["stored"])]
+        data = unpack(part["codec"], stored, _count(part["bytes"]))
         if len(data) != n * 18 + m * 13 + d * 12 or not n:
-            raise Damaged("has columns of other lengths than its head tells")
+            raise Damaged("has columns of other lengths than its head declares")
         if not all(isinstance(name, str) for name in names) or not isinstance(head["lanes"], dict):
-            raise Damaged("names no types")
+            raise Damaged("has no list of types")
         read, at = [], 0
         for form, count in zip(("<i8", "<u2", "<i4", "<u4", "<u4", "<u4", "u1", "<u4", "<u4", "<i8"),
                                (n, n, n, n, m, m, m, m, d, d), strict=True):  # fmt: skip
             read.append(np.frombuffer(data, form, count, at))
             at += count * np.dtype(form).itemsize
-        told = head["frames"]
-        frames, _, codec = _count(told["bytes"]), _count(told["stored"]), told["codec"]
+        part = head["frames"]
+        frames, _, codec = _count(part["bytes"]), _count(part["stored"]), part["codec"]
         if codec not in ("raw", "lzma"):
-            raise Damaged(f"is packed by {codec!r:.20}, which this version does not know")
+            raise Damaged(f"uses the unknown codec {codec!r:.20}")
         first = _count(head["first"])
     except (KeyError, TypeError, ValueError) as error:
-        raise Damaged(f"has a head that makes no sense ({error})") from None
+        raise Damaged(f"has an invalid head ({error})") from None
     times, kinds, turns, lengths, rows, cuts, lanes, sizes, wall_rows, walls = read
     if int(lengths.sum(dtype=np.uint64)) != frames:
-        raise Damaged("has frames of other lengths than its columns tell")
+        raise Damaged("has frames of other lengths than its columns declare")
     piece = Columns(
         first=first,
         names=names,
@@ -252,7 +252,7 @@ def read_columns(payload: bytes) -> tuple[dict[str, Any], Columns, NDArray[np.ui
 
 def _count(value: object) -> int:
     if not isinstance(value, int) or not 0 <= value <= 1 << 48:
-        raise ValueError(f"a count of {value!r:.40}")
+        raise ValueError(f"expected a count, got {value!r:.40}")
     return value
 
 
@@ -260,14 +260,14 @@ def _check(piece: Columns) -> None:
     """Raise Damaged for columns that contradict one another."""
     types = piece.kinds & np.uint16(SERVER - 1)
     rows, walls = piece.sound_rows.astype(np.int64), piece.wall_rows.astype(np.int64)
-    good = (
+    consistent = (
         int(types.max()) < len(piece.names)
         and all((np.diff(column) > 0).all() and (column < len(piece)).all() for column in (rows, walls))
         and len(walls) > 0
         and int(walls[0]) == 0
         and bool((piece.sound_cuts <= piece.lengths[rows]).all())
     )
-    if not good:
+    if not consistent:
         raise Damaged("has columns that contradict one another")
 
 
@@ -275,12 +275,12 @@ def read_frames(payload: bytes) -> bytes:
     """Return the stored frames of an ``EVNT`` chunk whose columns were read. Raises Damaged."""
     head, start = head_of(payload)
     start += head["columns"]["stored"]
-    told = head["frames"]
-    return unpack(told["codec"], payload[start : start + told["stored"]], told["bytes"])
+    part = head["frames"]
+    return unpack(part["codec"], payload[start : start + part["stored"]], part["bytes"])
 
 
-_LEAST = 4096  # bytes; below that a FLAC header costs more than it saves
-_RATE = 24_000  # what a stream says where it matters to nobody
+_MIN_PACKED = 4096  # bytes; below that a FLAC header costs more than it saves
+_RATE = 24_000  # in the header of a stream whose rate is not used
 _FLAC_RATES = (8_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 _SILENCE = {"audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}
 
@@ -294,9 +294,9 @@ class Lane(NamedTuple):
 
 
 Copies = Mapping[tuple[int, bytes], bytes]
-"""Sound that is stored as Opus, by its rate and the SHA-256 of what it decodes to.
+"""Audio that is stored as Opus, by its rate and the SHA-256 of the decoded samples.
 
-Encoded again it would change again: who writes a recording from one in Opus copies what stayed the same.
+Encoding it again would change it again, so a recording made from one in Opus copies it.
 """
 
 
@@ -315,20 +315,20 @@ def packed(
     opus: bool,
     copies: Copies | None = None,
 ) -> bytes:
-    """Return the payload of a ``SOND`` chunk. With ``copies``, only what was Opus before becomes Opus."""
+    """Return the payload of a ``SOND`` chunk. With ``copies``, nothing else becomes Opus."""
     codec, stored, rest = "raw", data, []
     copy = copies.get((lane.rate, sha256(data).digest())) if copies else None
     if copy is not None:
         codec, stored = "opus", copy
-    elif compress and lane.type == "audio/pcm" and len(data) >= _LEAST:
+    elif compress and lane.type == "audio/pcm" and len(data) >= _MIN_PACKED:
         even = len(data) // 2 * 2
         if opus and copies is None:
             codec, stored = "opus", encode(from_pcm16(data[:even]), lane.rate, "opus")
         else:
-            made = {"flac": _flac(data[:even], lane.rate), "tta": _tta(data[:even])}
-            best = min(made, key=lambda name: len(made[name]))
-            if len(made[best]) < len(data):
-                codec, stored, rest = best, made[best], list(data[even:])
+            options = {"flac": _flac(data[:even], lane.rate), "tta": _tta(data[:even])}
+            best = min(options, key=lambda name: len(options[name]))
+            if len(options[best]) < len(data):
+                codec, stored, rest = best, options[best], list(data[even:])
     elif compress:
         codec, stored = pack(data, True)
     head = {
@@ -346,7 +346,7 @@ def _flac(data: bytes, rate: int) -> bytes:
     import soundfile
 
     buffer = io.BytesIO()
-    # The strongest of FLAC's levels: 2 % smaller, and reading is as quick.
+    # FLAC's highest level: 2 % smaller, and as fast to read.
     with soundfile.SoundFile(
         buffer,
         "w",
@@ -361,7 +361,7 @@ def _flac(data: bytes, rate: int) -> bytes:
 
 
 def unpacked(payload: bytes) -> tuple[dict[str, Any], bytes]:
-    """Return the head of a ``SOND`` chunk and its sound. Raises Damaged."""
+    """Return the head of a ``SOND`` chunk and its audio. Raises Damaged."""
     head, start = head_of(payload)
     try:
         size, codec, stored = head["bytes"], head["codec"], payload[start:]
@@ -373,9 +373,9 @@ def unpacked(payload: bytes) -> tuple[dict[str, Any], bytes]:
         else:
             return head, unpack(codec, stored, size)
     except (AudioError, KeyError, TypeError, ValueError, OSError) as error:
-        raise Damaged(f"has sound that does not unpack ({error})") from None
+        raise Damaged(f"has audio that cannot be unpacked ({error})") from None
     if len(data) != size:
-        raise Damaged(f"has {len(data):,} bytes of sound where {size:,} were promised")
+        raise Damaged(f"has {len(data):,} bytes of audio, expected {size:,}")
     return head, data
 
 
@@ -384,8 +384,8 @@ def _unflac(stored: bytes, count: int) -> bytes:
 
     try:
         with soundfile.SoundFile(io.BytesIO(stored)) as file:
-            if (file.frames, file.channels) != (count, 1):  # before room is made for what it claims
-                raise ValueError(f"{file.frames:,} samples where {count:,} were promised")
+            if (file.frames, file.channels) != (count, 1):  # before memory is allocated for what it declares
+                raise ValueError(f"{file.frames:,} samples, expected {count:,}")
             samples = file.read(dtype="int16")
     except soundfile.SoundFileError as error:
         raise ValueError(str(error)) from None
@@ -393,7 +393,7 @@ def _unflac(stored: bytes, count: int) -> bytes:
 
 
 def _tta(data: bytes) -> bytes:
-    """Pack PCM16 as True Audio: 3 % smaller than FLAC on synthetic voices, and as quick."""
+    """Pack PCM16 as True Audio: 3 % smaller than FLAC on synthetic voices, and as fast."""
     import av
 
     samples, buffer = np.frombuffer(data, "<i2"), io.BytesIO()
@@ -413,14 +413,14 @@ def _tta(data: bytes) -> bytes:
 def _untta(stored: bytes, count: int) -> bytes:
     import av
 
-    parts, got = [], 0
+    parts, total = [], 0
     try:
         with av.open(io.BytesIO(stored), mode="r", format="tta") as file:
             for frame in file.decode(audio=0):
                 parts.append(frame.to_ndarray().reshape(-1).astype("<i2", copy=False).tobytes())
-                got += frame.samples
-                if got > count:
-                    raise ValueError(f"more than the {count:,} samples that were promised")
+                total += frame.samples
+                if total > count:
+                    raise ValueError(f"more than the expected {count:,} samples")
     except (av.FFmpegError, IndexError, MemoryError) as error:
         raise ValueError(str(error)) from None
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""Reading a recording: its chunks found at once, frames and sound unpacked when they are asked for."""
+"""Reading a recording: its chunks are found at once, frames and audio are unpacked when needed."""
 
 from __future__ import annotations
 
@@ -19,40 +19,43 @@ from numpy.typing import NDArray
 
 from ..analysis.event_jsonl import read
 from ..errors import RecordingError
+from ..paths import opened, short, unreadable, user_path
 from ..protocol.entries import Columns
 from ..protocol.log import Log
 from ..protocol.read_only_log import ReadOnlyLog
 from . import format
 from .format import Damaged
 
-__all__ = ["LinesReader", "Reader", "are_lines", "refuse_lines"]
+__all__ = ["JsonlReader", "Reader", "is_jsonl", "open_reader", "refuse_jsonl"]
 
 _SUFFIXES = (".jsonl", ".ndjson")
-_TOLD = {"where": str, "engine": str, "billed": bool, "model": str, "stated_model": str}
+_FIELDS = {"where": str, "engine": str, "billed": bool, "model": str, "requested_model": str}
 
 
-def are_lines(path: str | os.PathLike[str]) -> bool:
-    """Tell whether a file is JSON Lines, by its name."""
-    return Path(path).suffix.lower() in _SUFFIXES
+def is_jsonl(path: Path) -> bool:
+    """Tell by its name whether a file is JSON Lines."""
+    return path.suffix.lower() in _SUFFIXES
 
 
-def refuse_lines(path: str | os.PathLike[str], why: str) -> None:
-    """Raise RecordingError for JSON Lines, where only a recording's own file will do."""
-    if are_lines(path):
+def refuse_jsonl(path: str | os.PathLike[str], why: str) -> None:
+    """Raise RecordingError for JSON Lines, where a recording file is needed."""
+    path = user_path(path, "a recording")
+    if is_jsonl(path):
         raise RecordingError(
-            f"{Path(path).name!r} is JSON Lines, {why}. What works on it: "
+            f"{short(path.name)} is JSON Lines, {why}. These commands work on it: "
             "rtnb info, replay, diff, export, report and scrub"
         )
 
 
-class LinesReader:
-    """What a `Reader` is to a recording, for a file of JSON Lines. Raises RecordingError."""
+class JsonlReader:
+    """A file of JSON Lines, with the attributes of a `Reader`. Raises RecordingError."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path).absolute()
-        self.state, told = read(path)
+        path = user_path(path, "a recording")
+        self.path = path.absolute()
+        self.state, head = read(path)
         self.head: dict[str, Any] = {
-            name: told[name] for name, kind in _TOLD.items() if isinstance(told.get(name), kind)
+            name: head[name] for name, kind in _FIELDS.items() if isinstance(head.get(name), kind)
         }
         self.problem: str | None = None
         self.redacted: list[int] = []
@@ -63,14 +66,14 @@ class LinesReader:
         return self.state.log
 
 
-_KEPT = 6  # groups whose frames, and whose sound, stay unpacked
+_CACHED = 6  # groups whose frames, and whose audio, stay unpacked
 _ANY = re.compile(b"|".join(format.KINDS))
-_MOST_SOUND = 1 << 30
+_MAX_AUDIO = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Where a chunk lies in the file: ``at`` its first byte, ``length`` of its payload."""
+    """The position of a chunk in the file: ``at`` its first byte, ``length`` of its payload."""
 
     kind: bytes
     at: int
@@ -79,13 +82,13 @@ class Chunk:
 
     @property
     def end(self) -> int:
-        """The place after it."""
+        """The offset after it."""
         return self.at + format.CHUNK.size + self.length
 
 
 @dataclass(slots=True)
 class _Piece:
-    """Sound in the file: a piece of a lane."""
+    """Audio in the file: a piece of a lane."""
 
     offset: int
     size: int
@@ -100,14 +103,15 @@ class _Lane:
 
 
 class Reader:
-    """One recording file. It holds no file open: each look opens it, so that it may be moved or removed.
+    """One recording file. It is opened for each access and not held open, so that it may be removed.
 
-    ``problem`` says in a sentence what is wrong with the file, where that was no reason to refuse it: it was
-    cut or never ended, or ``repair`` left out what is damaged. Raises RecordingError.
+    ``problem`` is a sentence about a file that could be opened although it was cut or has no end, or of which
+    ``repair`` left out what is damaged. Raises RecordingError.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, repair: bool = False) -> None:
-        self.path = Path(path).absolute()
+        path = user_path(path, "a recording")
+        self.path = path.absolute()
         self.repair = repair
         self.problem: str | None = None
         self.lost: list[str] = []
@@ -115,62 +119,62 @@ class Reader:
         self.head: dict[str, Any] = {}
         self.tail: dict[str, Any] | None = None
         self.redacted: list[int] = []
-        """The events whose frames held a key when they were written."""
+        """The events whose frames contained a key when they were written."""
         self.chunks: list[Chunk] = []
         self._groups: list[tuple[Chunk, Columns]] = []
         self._lanes: dict[int, _Lane] = {}
         self._frames: OrderedDict[int, bytes] = OrderedDict()
-        self._sounds: OrderedDict[int, bytes] = OrderedDict()
+        self._audio_cache: OrderedDict[int, bytes] = OrderedDict()
         places: list[tuple[NDArray[np.uint8], NDArray[np.int64]]] = []
         try:
-            with open(self.path, "rb") as file:
+            with opened(path) as file:
                 self.size = os.fstat(file.fileno()).st_size
                 self._check_magic(file)
                 self._index(file, places)
-        except FileNotFoundError:
-            raise RecordingError(f"{self._name}: No such file in {self.path.parent}") from None
         except OSError as error:
-            raise RecordingError(f"{self._name} cannot be read: {error.strerror or error}") from None
+            raise RecordingError(unreadable(path, error)) from None
         self._lane_of = np.concatenate([lanes for lanes, _ in places]) if places else np.zeros(0, np.uint8)
         self._place_of = np.concatenate([p for _, p in places]) if places else np.zeros(0, np.int64)
         sizes = [piece.sound_lengths for _, piece in self._groups]
         self._size_of = np.concatenate(sizes).astype(np.int64) if sizes else np.zeros(0, np.int64)
         pieces = [piece for _, piece in self._groups]
-        blocks, sounds = _Asked(len(pieces), self._block), _Asked(len(self._lane_of), self._sound)
+        blocks, sounds = _Lazy(len(pieces), self._block), _Lazy(len(self._lane_of), self._audio)
         self.log = ReadOnlyLog(pieces, blocks, sounds)
         if self.tail is not None and self.tail.get("events") != len(self.log) and not self.problem:
-            self._wrong(f"has {len(self.log):,} events where its end tells {self.tail.get('events')!r:.20}")
+            self._damage(
+                f"has {len(self.log):,} events, and its end declares {self.tail.get('events')!r:.20}"
+            )
         if self.lost:
             self.problem = f"{self._name} was repaired: " + "; ".join(self.lost)
 
     @property
     def _name(self) -> str:
-        return repr(self.path.name)
+        return short(self.path.name)
 
-    def _wrong(self, what: str) -> None:
-        """Note what is left out, or refuse the file."""
+    def _damage(self, what: str) -> None:
+        """Note what is damaged and left out, or refuse the file."""
         if not self.repair:
             raise RecordingError(
-                f"{self._name} is damaged: it {what}. What is whole of it:  "
-                f"rtnb recover {self.path.name} OUT.rtnb"
+                f"{self._name} is damaged: it {what}. To recover what is intact:  "
+                f"rtnb recover {self.path.name:.100} OUT.rtnb"
             )
         self.lost.append(f"it {what}")
 
     def _check_magic(self, file: BinaryIO) -> None:
         start = file.read(len(format.MAGIC))
         if not start:
-            raise RecordingError(f"{self._name} is empty (0 bytes): it is no recording")
+            raise RecordingError(f"{self._name} is empty (0 bytes): expected a recording")
         if start[:4] != format.MAGIC[:4]:
-            raise RecordingError(f"{self._name} is no rtnb recording: it begins with {start[:4]!r}")
+            raise RecordingError(f"{self._name} is not an rtnb recording: it starts with {start[:4]!r}")
         if len(start) < len(format.MAGIC):
-            raise RecordingError(f"{self._name} was cut after {len(start)} bytes: nothing is left in it")
+            raise RecordingError(f"{self._name} was cut after {len(start)} bytes: it has no event")
         if start[4] > format.VERSION and start[5:] == format.MAGIC[5:]:
             raise RecordingError(
-                f"{self._name} has format {start[4]}, and this rtnb reads up to {format.VERSION}: "
+                f"{self._name} has format {start[4]}, and this rtnb reads formats up to {format.VERSION}: "
                 "run  pip install -U rtnb"
             )
         if start != format.MAGIC:
-            self._wrong("has a wrong byte in its first eight")
+            self._damage("has a wrong byte among its first eight")
 
     # Finding the chunks.
 
@@ -184,21 +188,21 @@ class Reader:
             try:
                 self._take(file, chunk, places)
             except Damaged as error:
-                self._wrong(f"has a {chunk.kind.decode()} chunk at byte {chunk.at:,} that {error}")
-                if not _whole(file, chunk):  # its length may be what is wrong
+                self._damage(f"has a {chunk.kind.decode()} chunk at byte {chunk.at:,} that {error}")
+                if not _intact(file, chunk):  # its length may be wrong
                     at = self._resync(file, at + 1)
                     continue
             at = chunk.end
         if not self.head and not self.lost:
-            raise RecordingError(f"{self._name} was cut before its first event: nothing is left in it")
+            raise RecordingError(f"{self._name} was cut before its first event")
         if self.tail is None and self.problem is None:
-            autosave = (self.head.get("capture") or {}).get("spool")
+            autosave = (self.head.get("capture") or {}).get("autosave")
             self.problem = (
-                f"{self._name} is a spool that was never ended" if autosave else f"{self._name} was cut"
-            ) + f": {sum(len(piece) for _, piece in self._groups):,} events of it are whole"
+                f"{self._name} is an autosave file without an end" if autosave else f"{self._name} was cut"
+            ) + f": {sum(len(piece) for _, piece in self._groups):,} of its events are intact"
 
     def _chunk(self, file: BinaryIO, at: int) -> Chunk | None:
-        """Return the chunk at a place; None where none can be."""
+        """Return the chunk at an offset, or None."""
         file.seek(at)
         start = file.read(format.CHUNK.size)
         if len(start) < format.CHUNK.size:
@@ -208,66 +212,66 @@ class Reader:
         return chunk if kind.isalpha() and kind.isupper() and chunk.end <= self.size else None
 
     def _after_damage(self, file: BinaryIO, at: int) -> int:
-        """Return where whole chunks go on. A file whose last chunk is not whole, and no more, was cut."""
+        """Return the offset of the next intact chunk; none follows in a file that was cut."""
         following = self._resync(file, at + 1)
         if following < self.size:
-            self._wrong(f"makes no sense from byte {at:,} to {following:,}")
+            self._damage(f"is unreadable from byte {at:,} to {following:,}")
         elif self.tail is not None:
-            self._wrong(f"has {self.size - at:,} bytes after its end")
+            self._damage(f"has {self.size - at:,} bytes after its end")
         return following
 
     def _resync(self, file: BinaryIO, at: int) -> int:
-        """Return the place of the next whole chunk from ``at`` on, or the end."""
+        """Return the offset of the next intact chunk from ``at`` on, or the end."""
         file.seek(at)
         data = file.read()
         for match in _ANY.finditer(data):
             chunk = self._chunk(file, at + match.start())
-            if chunk is not None and _whole(file, chunk):
+            if chunk is not None and _intact(file, chunk):
                 return chunk.at
         return self.size
 
     def _take(self, file: BinaryIO, chunk: Chunk, places: list[Any]) -> None:
         known = chunk.kind in format.KINDS
         if chunk.kind == b"SOND" and not self.repair:
-            self._take_sound(chunk, _start(file, chunk))
-        elif known and not _whole(file, chunk):
-            raise Damaged("is not as it was written")
+            self._take_audio(chunk, _start(file, chunk))
+        elif known and not _intact(file, chunk):
+            raise Damaged("differs from what was written")
         elif chunk.kind == b"SOND":
-            self._take_sound(chunk, _payload(file, chunk))
+            self._take_audio(chunk, _payload(file, chunk))
         elif chunk.kind == b"EVNT":
             head, piece, lanes = format.read_columns(_payload(file, chunk))
             places.append((lanes, _places(head, piece, lanes)))
             expected = sum(len(group) for _, group in self._groups)
             if piece.first != expected and not self.lost:
-                self._wrong(f"lacks the events {expected:,} to {piece.first:,}")
+                self._damage(f"lacks the events {expected:,} to {piece.first:,}")
             marked = head.get("redacted")
             rows = [row for row in marked if isinstance(row, int)] if isinstance(marked, list) else []
             self.redacted += [expected + row for row in rows if 0 <= row < len(piece)]
             self._groups.append((chunk, piece))
         elif chunk.kind in (b"HEAD", b"TAIL"):
-            told = _object(_payload(file, chunk))
+            fields = _object(_payload(file, chunk))
             if chunk.kind == b"TAIL":
-                self.tail = told
+                self.tail = fields
             elif not self.head:
-                self.head = told
-        elif not known and not _whole(file, chunk):
-            raise Damaged("is not as it was written")
+                self.head = fields
+        elif not known and not _intact(file, chunk):
+            raise Damaged("differs from what was written")
         if not self.head and chunk.kind != b"HEAD" and not self.repair:
-            raise Damaged("comes before any head")
+            raise Damaged("comes before the head")
         self.chunks.append(chunk)
 
-    def _take_sound(self, chunk: Chunk, payload: bytes) -> None:
+    def _take_audio(self, chunk: Chunk, payload: bytes) -> None:
         head, _ = format.head_of(payload)
         try:
             number, offset, size = int(head["lane"]), int(head["offset"]), int(head["bytes"])
             form = str(head["type"])
-            if not 0 <= number < 256 or offset < 0 or not 0 <= size <= _MOST_SOUND:
+            if not 0 <= number < 256 or offset < 0 or not 0 <= size <= _MAX_AUDIO:
                 raise ValueError("out of range")
         except (KeyError, TypeError, ValueError) as error:
-            raise Damaged(f"has a head that makes no sense ({error})") from None
+            raise Damaged(f"has an invalid head ({error})") from None
         lane = self._lanes.setdefault(number, _Lane())
         if lane.starts and offset < lane.starts[-1]:
-            raise Damaged("holds sound out of order")
+            raise Damaged("has audio out of order")
         lane.starts.append(offset)
         lane.pieces.append(_Piece(offset, size, form, chunk))
 
@@ -275,7 +279,7 @@ class Reader:
 
     def _block(self, number: int) -> bytes:
         """Return the stored frames of a group."""
-        return _kept(self._frames, number, lambda: self._load_frames(number))
+        return _cached(self._frames, number, lambda: self._load_frames(number))
 
     def _load_frames(self, number: int) -> bytes:
         chunk, piece = self._groups[number]
@@ -288,26 +292,26 @@ class Reader:
             ) from None
 
     def groups(self) -> Iterator[Columns]:
-        """Yield the events in the groups that they have: only a whole group's sound can be copied."""
+        """Yield the events in the groups of the file: only the audio of a whole group can be copied."""
         ends = accumulate((len(piece) for _, piece in self._groups), initial=0)
         return (self.log.columns(start, end) for start, end in pairwise(ends))
 
     def copies(self) -> format.Copies:
-        """Return the sound that is stored as Opus, to be copied as it is. Raises RecordingError."""
+        """Return the audio that is stored as Opus, to be copied unchanged. Raises RecordingError."""
         found = {}
         for piece in (piece for lane in self._lanes.values() for piece in lane.pieces):
             try:
                 payload = self._read(piece.chunk)
                 head, data = format.unpacked(payload)
             except Damaged:
-                self._load_sound(piece)  # which says so, or takes silence for it
+                self._load_audio(piece)  # which raises, or puts silence in its place
                 continue
             if head["codec"] == "opus":
                 found[head["rate"], sha256(data).digest()] = payload[format.head_of(payload)[1] :]
         return found
 
-    def _sound(self, row: int) -> bytes:
-        """Return the sound of a cut."""
+    def _audio(self, row: int) -> bytes:
+        """Return the audio of a cut."""
         number, place, size = int(self._lane_of[row]), int(self._place_of[row]), int(self._size_of[row])
         lane = self._lanes.get(number, _Lane())
         at = bisect_right(lane.starts, place) - 1
@@ -315,11 +319,11 @@ class Reader:
         if piece is None or place + size > piece.offset + piece.size:
             if self.repair:
                 return format.silence(piece.type if piece is not None else "audio/pcm", size)
-            raise RecordingError(f"{self._name} is damaged: the sound of some events is not in it")
-        data = _kept(self._sounds, piece.chunk.at, lambda: self._load_sound(piece))
+            raise RecordingError(f"{self._name} is damaged: the audio of some events is missing")
+        data = _cached(self._audio_cache, piece.chunk.at, lambda: self._load_audio(piece))
         return data[place - piece.offset : place - piece.offset + size]
 
-    def _load_sound(self, piece: _Piece) -> bytes:
+    def _load_audio(self, piece: _Piece) -> bytes:
         try:
             return format.unpacked(self._read(piece.chunk))[1]
         except Damaged as error:
@@ -327,21 +331,21 @@ class Reader:
                 return format.silence(piece.type, piece.size)
             raise RecordingError(
                 f"{self._name} is damaged: the SOND chunk at byte {piece.chunk.at:,} {error}. "
-                f"What is whole of it:  rtnb recover {self.path.name} OUT.rtnb"
+                f"To recover what is intact:  rtnb recover {self.path.name:.100} OUT.rtnb"
             ) from None
 
     def _read(self, chunk: Chunk) -> bytes:
         try:
             with open(self.path, "rb") as file:
-                if not _whole(file, chunk):
-                    raise Damaged("is not as it was written")
+                if not _intact(file, chunk):
+                    raise Damaged("differs from what was written")
                 return _payload(file, chunk)
         except OSError as error:
-            raise RecordingError(f"{self.path} cannot be read: {error.strerror or error}") from None
+            raise RecordingError(unreadable(self.path, error)) from None
 
 
-class _Asked(Sequence[bytes]):
-    """Bytes that are fetched when they are asked for."""
+class _Lazy(Sequence[bytes]):
+    """A sequence of bytes whose elements are read when they are used."""
 
     def __init__(self, count: int, fetch: Callable[[int], bytes]) -> None:
         self._count = count
@@ -360,19 +364,19 @@ class _Asked(Sequence[bytes]):
         return self._fetch(key)
 
 
-def _kept(kept: OrderedDict[int, bytes], key: int, load: Callable[[], bytes]) -> bytes:
-    data = kept.get(key)
+def _cached(cache: OrderedDict[int, bytes], key: int, load: Callable[[], bytes]) -> bytes:
+    data = cache.get(key)
     if data is None:
-        data = kept[key] = load()
-        if len(kept) > _KEPT:
-            kept.popitem(last=False)
+        data = cache[key] = load()
+        if len(cache) > _CACHED:
+            cache.popitem(last=False)
     else:
-        kept.move_to_end(key)
+        cache.move_to_end(key)
     return data
 
 
-def _whole(file: BinaryIO, chunk: Chunk) -> bool:
-    return format.whole(chunk.kind, chunk.crc, _payload(file, chunk))
+def _intact(file: BinaryIO, chunk: Chunk) -> bool:
+    return format.intact(chunk.kind, chunk.crc, _payload(file, chunk))
 
 
 def _payload(file: BinaryIO, chunk: Chunk) -> bytes:
@@ -390,22 +394,28 @@ def _start(file: BinaryIO, chunk: Chunk) -> bytes:
 
 def _object(payload: bytes) -> dict[str, Any]:
     try:
-        told = orjson.loads(payload)
+        value = orjson.loads(payload)
     except orjson.JSONDecodeError:
-        told = None
-    if not isinstance(told, dict):
-        raise Damaged("holds no JSON object")
-    return told
+        value = None
+    if not isinstance(value, dict):
+        raise Damaged("is not a JSON object")
+    return value
 
 
 def _places(head: dict[str, Any], piece: Columns, lanes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the place of each sound in its lane."""
+    """Return the offset of each piece of audio in its lane."""
     places = np.zeros(len(lanes), np.int64)
     for number in np.unique(lanes).tolist():
         first = head["lanes"].get(str(number))
         if not isinstance(first, int) or not 0 <= first <= 1 << 48:
-            raise Damaged(f"does not say where lane {number} goes on")
+            raise Damaged(f"lacks the offset of lane {number}")
         of_lane = lanes == number
         sizes = piece.sound_lengths[of_lane].astype(np.int64)
         places[of_lane] = first + np.cumsum(sizes) - sizes
     return places
+
+
+def open_reader(path: str | os.PathLike[str], *, repair: bool = False) -> Reader | JsonlReader:
+    """Open a recording file or JSON Lines, by the suffix. Raises RecordingError or ArgumentError."""
+    path = user_path(path, "a recording")
+    return JsonlReader(path) if is_jsonl(path) else Reader(path, repair=repair)

@@ -1,56 +1,67 @@
-"""Taking voice or words out of a recording, by rule, and proving that they are gone.
+"""Removing a voice or words from a recording, by rule, and verifying that they are gone.
 
-Sound becomes silence of the same length, and words become "x" letter by letter, so that turns, tokens and
-the times of events stay what they were. What is no event may hold anything: it goes whole. The proof reads
-the new file: each sound of the rule is silence, each text of it holds no letter but x, and none of the texts
-that were taken out stands anywhere else.
+Audio becomes silence of the same length, and words become "x" letter by letter, so that turns, tokens and the
+times of events do not change. A frame that is not an event may contain anything, and is removed completely.
+Verification reads the new file: all audio under the rule is silence, all text under it has no letter but x,
+and none of the removed texts occurs anywhere else.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
 from pybase64 import b64decode, b64encode
 
+from ..audio.codecs import decoded_length
 from ..errors import ArgumentError
 from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
+from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import Columns, Entry
-from ..protocol.events import SOUND_DELTAS, Direction, Event, as_object
+from ..protocol.events import Direction, Event, as_object
 from .format import silence
-from .reader import Reader
-from .recording import Recording
-from .recording import open as open_recording
-from .scrub_rules import Kind, Taken, changed, event_of, is_plain, masked, readings, repeats, speaker_of
-from .writer import header, pieces, save, whole_frames
+from .reader import Reader, open_reader
+from .scrub_rules import (
+    Kind,
+    RemovedTexts,
+    changed,
+    event_of,
+    is_plain,
+    masked,
+    readings,
+    repeats,
+    speaker_of,
+)
+from .view import RecordingView
+from .writer import header, pieces, recording_path, save, whole_frames
 
 __all__ = ["ScrubReport", "ScrubRule", "scrub"]
 
 _WHO = ("user", "assistant", "all")
 _PARTS = {"*.delta": "delta", "*.segment": "text"}
-"""The events that bring a text in parts, and where they have it."""
-_GONE = b"*"
+"""The events that carry a text in parts, and the member that has it."""
+_BLANK = b"*"
 
 
 @dataclass(frozen=True, slots=True)
 class ScrubRule:
-    """What is taken out: ``voice`` and ``text`` of "user", "assistant" or "all".
+    """What to remove: ``voice`` and ``text`` of "user", "assistant" or "all".
 
-    All text is that of tools and instructions too, and of all that the protocol does not know, with the
-    numbers in it: only its own words stay. ``matching`` takes out all words of each item in whose text the
-    pattern is found, as it ended or as it came in parts, and their sound where the assistant spoke them.
+    All text includes that of tools and instructions, and everything outside the protocol with the numbers in
+    it: only the protocol's own words stay. ``matching`` is a regular expression: it removes all words of each
+    item in whose text it is found, final or in parts, and their audio if the assistant spoke them.
 
-    What is measured in the sound goes with it: without the assistant's voice no turn has a ``first_sound``.
-    `rtnb.replay` answers the same code after ``voice``, or ``text`` of "assistant"; after ``text`` of "user"
-    or "all" that code says other words than the recording has, and is refused. Raises ArgumentError for a
-    rule that takes out nothing, or cannot be read.
+    What is measured in the audio is removed with it: without the assistant's voice no turn has a
+    ``first_sound``. `rtnb.replay` serves the same code after ``voice``, or ``text`` of "assistant"; after
+    ``text`` of "user" or "all" that code sends other words than the recording has, and is refused. Raises
+    ArgumentError for a rule that removes nothing, or is invalid.
     """
 
     voice: str | None = None
@@ -60,31 +71,31 @@ class ScrubRule:
     def __post_init__(self) -> None:
         for name, who in (("voice", self.voice), ("text", self.text)):
             if who not in (None, *_WHO):
-                raise ArgumentError(f"{name} is user, assistant or all, not {who!r}")
+                raise ArgumentError(f"{name} must be user, assistant or all; got {who!r:.60}")
         if not (self.voice or self.text or self.matching):
-            raise ArgumentError("say what to take out: voice, text, or a pattern to match")
+            raise ArgumentError("say what to remove: voice, text, or a pattern to match")
         try:
             re.compile(self.matching or "")
         except re.error as error:
-            raise ArgumentError(f"the pattern {self.matching!r} cannot be read: {error}") from None
+            raise ArgumentError(f"invalid pattern {self.matching!r:.100}: {error}") from None
 
     @property
     def words(self) -> list[str]:
-        """The rule as a recording's head has it; a pattern itself may be what is to be kept secret."""
-        said = [f"voice of {self.voice}"] if self.voice else []
-        said += [f"text of {self.text}"] if self.text else []
-        return said + (["text by a pattern"] if self.matching else [])
+        """The rule as in the head of a recording. A pattern is not shown: it may be the secret itself."""
+        words = [f"voice of {self.voice}"] if self.voice else []
+        words += [f"text of {self.text}"] if self.text else []
+        return words + (["text by a pattern"] if self.matching else [])
 
 
 @dataclass(slots=True)
 class ScrubReport:
-    """What was taken out, and what is ``left`` of it, one sentence each; nothing in a good one.
+    """What was removed, and what is ``left`` of it, one sentence each; empty if all is gone.
 
-    ``frames`` were taken out whole: what is no event may hold anything. ``problem`` says what is wrong with
-    the recording that was scrubbed, and so with the new one.
+    ``frames`` is the number of frames that are not events and were removed completely. ``problem`` is what is
+    wrong with the recording that was scrubbed, and so with the new one.
     """
 
-    sounds: int = 0
+    audio_parts: int = 0
     seconds: float = 0.0
     texts: int = 0
     frames: int = 0
@@ -93,28 +104,29 @@ class ScrubReport:
 
     def __str__(self) -> str:
         verdict = "NOT all of it is gone" if self.left else "nothing of it is left"
-        frames = f" and {self.frames:,} frames that are no events" if self.frames else ""
-        taken = f"{self.sounds:,} sounds ({self.seconds:.1f} s) and {self.texts:,} texts{frames}"
-        return f"{taken} taken out: {verdict}"
+        frames = f" and {self.frames:,} frames that are not events" if self.frames else ""
+        audio = f"{self.audio_parts:,} parts of audio ({self.seconds:.1f} s)"
+        return f"removed {audio} and {self.texts:,} texts{frames}: {verdict}"
 
 
-def scrub(path: str | Path, out: str | Path, rule: ScrubRule) -> ScrubReport:
-    """Write ``path`` without what the rule takes out to ``out``, and read that again to prove it.
+def scrub(path: str | os.PathLike[str], out: str | os.PathLike[str], rule: ScrubRule) -> ScrubReport:
+    """Write ``path`` to ``out`` without what the rule removes, and read that file to verify it.
 
-    Raises RecordingError: the file cannot be read or the new one not be written. ArgumentError: ``out`` is
-    ``path``.
+    Raises RecordingError if the file cannot be read or the new one cannot be written, ArgumentError if
+    ``out`` is ``path``.
     """
-    source = open_recording(path)
-    if Path(out).exists() and Path(out).samefile(source.path):
-        raise ArgumentError("out is the recording itself: name another file, and remove the first yourself")
+    reader = open_reader(path)
+    source = RecordingView(reader)
+    out = recording_path(out)
+    if os.path.exists(out) and out.samefile(source.path):
+        raise ArgumentError("out is the recording itself: choose another name for the scrubbed copy")
     work = _Work(rule, source)
-    reader = source._reader
     head = dict(source.header)
-    if not isinstance(reader, Reader):  # JSON Lines tell less than a file's head does
+    if not isinstance(reader, Reader):  # JSON Lines have fewer fields than a head
         head = {**header(source.state), **head}
-    new = changed("server", _told(head, None), partial(work.change, "server"))
+    new = changed("server", _head_event(head, None), partial(work.change, "server"))
     head |= {"session": new["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
-    head["capture"] = {**head.get("capture", {}), "spool": False}
+    head["capture"] = {**head.get("capture", {}), "autosave": False}
     if head.get("end") or source.problem:
         head["end"] = _end(head.get("end"), new["error"], source.problem)
     options: dict[str, Any] = {"redacted": reader.redacted}
@@ -123,96 +135,96 @@ def scrub(path: str | Path, out: str | Path, rule: ScrubRule) -> ScrubReport:
         groups = reader.groups()
         options |= {"audio": "opus", "copies": reader.copies()}
     save(map(work.piece, groups), head, out, **options)
-    proof = ScrubReport(work.sounds, round(work.seconds, 3), work.texts, work.frames, source.problem)
-    proof.left = list(work.left(open_recording(out)))
-    return proof
+    report = ScrubReport(work.audio_parts, round(work.seconds, 3), work.texts, work.frames, source.problem)
+    report.left = list(work.left(RecordingView(Reader(out))))
+    return report
 
 
-def _told(head: Mapping[str, Any], problem: str | None) -> Event:
-    """Return what a recording's head repeats of its frames, as an event; a ``problem`` is of the file."""
+def _head_event(head: Mapping[str, Any], problem: str | None) -> Event:
+    """Return what a recording's head repeats from its frames, as an event, without the file's ``problem``."""
     end = as_object(head.get("end"))
     texts = {name: end[name] for name in ("reason", "why") if isinstance(end.get(name), str)}
-    said = {name: text.removesuffix(problem or "") for name, text in texts.items()}
-    return {"type": "session.updated", "session": head.get("session"), "error": said}
+    error = {name: text.removesuffix(problem or "") for name, text in texts.items()}
+    return {"type": "session.updated", "session": head.get("session"), "error": error}
 
 
-def _end(end: Mapping[str, Any] | None, said: Event, problem: str | None) -> dict[str, Any]:
-    """Return how a recording ended: without what was ``said`` of it, and with what is wrong with the file."""
-    new = {"code": None, "reason": "", "why": "", **(end or {}), **said}
+def _end(end: Mapping[str, Any] | None, error: Event, problem: str | None) -> dict[str, Any]:
+    """Return how a recording ended, with the scrubbed ``error`` texts and the ``problem`` of the file."""
+    new = {"code": None, "reason": "", "why": "", **(end or {}), **error}
     return {**new, "why": "; ".join(filter(None, (new["why"], problem)))}
 
 
 class _Work:
-    def __init__(self, rule: ScrubRule, source: Recording) -> None:
+    def __init__(self, rule: ScrubRule, source: RecordingView) -> None:
         self._rule = rule
         self._source = source
         self._pattern = re.compile(rule.matching) if rule.matching else None
         self._formats = AudioFormats()
         self._ids: dict[str, str] = {}
-        self._taken: set[str] = set()
-        self.sounds = self.texts = self.frames = 0
+        self._removed: set[str] = set()
+        self.audio_parts = self.texts = self.frames = 0
         self.seconds = 0.0
         self._items = set(self._matching(source))
 
-    def _matching(self, recording: Recording) -> Iterator[str]:
-        """Yield the items in whose text the pattern is: as it ended, or as it came in parts."""
+    def _matching(self, recording: RecordingView) -> Iterator[str]:
+        """Yield the items in whose text the pattern is found: the final text, or its parts."""
         if self._pattern is not None:
             for id, text in _texts(recording):
                 if self._pattern.search(text) and masked(text) != text:
                     yield id
 
     def _covers(self, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> bool:
-        who = self._rule.voice if kind == "sound" else self._rule.text
+        who = self._rule.voice if kind == "audio" else self._rule.text
         if who == "all" or (who is not None and who == whose):
             return True
         matched = self._pattern is not None and kind in ("text", "part") and bool(self._pattern.search(value))
         return matched or not ids.isdisjoint(self._items)
 
-    def _sort(self, direction: Direction, value: str, kind: Kind, whose: str) -> tuple[Kind, str]:
-        """Return what a value is and whose, where its member's name may say otherwise."""
+    def _classify(self, direction: Direction, value: str, kind: Kind, whose: str) -> tuple[Kind, str]:
+        """Return the kind and the owner of a value, which may differ from those of its member's name."""
         if kind == "likely":
             side = "user" if direction == "client" else "assistant"
             side = whose if whose in ("user", "assistant") else side
             if self._rule.text not in (whose, "all") and self._rule.voice in (side, "all"):
-                return "sound", side
+                return "audio", side
             return "text", whose
-        if kind == "sound" and self._rule.text == "all" and not _is_base64(value):
+        if kind == "audio" and self._rule.text == "all" and not _is_base64(value):
             return "text", whose
         return kind, whose
 
     def change(self, direction: Direction, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
-        """Return what stands in a value's place."""
-        kind, whose = self._sort(direction, value, kind, whose)
+        """Return the replacement of a value."""
+        kind, whose = self._classify(direction, value, kind, whose)
         if kind == "name":
-            return self._named(value)
+            return self._new_id(value)
         if not value or not self._covers(value, kind, whose, ids):
             return value
-        if kind == "sound":
+        if kind == "audio":
             codec = self._formats.now(direction)
-            size = len(value) * 3 // 4 - value[-2:].count("=")
-            self.sounds += 1
+            size = decoded_length(value)
+            self.audio_parts += 1
             self.seconds += size / codec.bytes_per_second
             return b64encode(silence(codec.type, size)).decode()
         self.texts += 1
         if kind == "text":
-            self._taken.add(value)
+            self._removed.add(value)
         return masked(value)
 
-    def _named(self, id: str) -> str:
-        """Return what stands in an id's place, the same one wherever it stands.
+    def _new_id(self, id: str) -> str:
+        """Return the replacement of an id, the same one wherever the id occurs.
 
-        One that does not look like an id may hold words; masked it could become the same as another.
+        An id that does not look like one may contain words; masked, it could become equal to another.
         """
         if self._rule.text != "all" or not id or is_plain(id):
             return id
         return self._ids.setdefault(id, f"scrubbed_{len(self._ids) + 1}")
 
     def piece(self, piece: Columns) -> Columns:
-        """Return some events without what is taken out; sound that stays lies beside its frame as it did."""
+        """Return events without what is removed; audio that stays is stored beside its frame as before."""
         held = dict(zip(piece.sound_rows.tolist(), piece.sounds, strict=True))
         frames, cuts = [], []
-        for row, told in enumerate(whole_frames(piece)):
-            frame = self._frame(*told)
+        for row, event in enumerate(whole_frames(piece)):
+            frame = self._frame(*event)
             text = b'"%s"' % b64encode(held[row]) if row in held else b""
             at = frame.find(text) + 1 if text else 0
             if at:
@@ -230,92 +242,92 @@ class _Work:
         )
 
     def _frame(self, direction: Direction, type: str, frame: bytes) -> bytes:
-        event = self._hear(direction, type, frame)
-        with suppress(RecursionError, orjson.JSONEncodeError):  # deeper than any protocol goes
+        event = self._event(direction, type, frame)
+        with suppress(RecursionError, orjson.JSONEncodeError):  # nested deeper than in any protocol
             if event is not None:
                 new = changed(direction, event, partial(self.change, direction))
                 return frame if new == event and not repeats(frame, event) else orjson.dumps(new)
         if not self._suspects(frame):
             return frame
         self.frames += 1
-        return _GONE * len(frame)
+        return _BLANK * len(frame)
 
-    def _hear(self, direction: Direction, type: str, frame: bytes) -> Event | None:
-        """Note what is known of a frame, and return its event; None where it is none."""
+    def _event(self, direction: Direction, type: str, frame: bytes) -> Event | None:
+        """Return the event of a frame, or None; an audio format that it declares is noted."""
         if type in FORMAT_EVENTS and direction == "server":
-            self._formats.take(type, frame)
+            self._formats.update(type, frame)
         return event_of(frame)
 
     def _suspects(self, frame: bytes) -> bool:
-        """Tell whether a frame that is no event may hold what the rule takes out."""
-        if not frame.strip(_GONE):
+        """Tell whether a frame that is not an event may contain what the rule removes."""
+        if not frame.strip(_BLANK):
             return False
         if self._rule.voice or self._rule.text or self._pattern is None:
             return True
         return any(self._pattern.search(text) for text in readings(frame))
 
-    # The proof.
+    # Verification.
 
     def _joined(self) -> Iterator[str]:
-        """Yield the texts that were taken out in parts: alone, each part may stand anywhere by chance."""
+        """Yield the joined texts that were removed in parts: a part alone may occur elsewhere by chance."""
         if self._rule.text or self._pattern:
             for id, whose, text in _parts(self._source):
                 if self._covers(text, "text", whose, frozenset({id})):
                     yield text
 
-    def left(self, scrubbed: Recording) -> Iterator[str]:
-        """Yield what is still there, one sentence each."""
+    def left(self, scrubbed: RecordingView) -> Iterator[str]:
+        """Yield what is still in the file, one sentence each."""
         self._formats = AudioFormats()
-        taken = Taken(self._taken.union(self._joined()))
+        removed = RemovedTexts(self._removed.union(self._joined()))
         for entry in scrubbed.log:
-            event = self._hear(entry.direction, entry.type, entry.frame)
-            for what in self._wrong(entry, event, taken):
+            event = self._event(entry.direction, entry.type, entry.frame)
+            for what in self._wrong(entry, event, removed):
                 yield f"event {entry.index} ({entry.type}) {what}"
-        for what in self._look("server", _told(scrubbed.header, self._source.problem), taken):
-            yield f"the file's head {what}"
+        for what in self._look("server", _head_event(scrubbed.header, self._source.problem), removed):
+            yield f"the head of the file {what}"
         for id in dict.fromkeys(self._matching(scrubbed)):
-            yield f"the parts of {id} still make a text with the pattern"
+            yield f"the parts of {id} still join to a text with the pattern"
         yield from self._spoken()
 
-    def _wrong(self, entry: Entry, event: Event | None, taken: Taken) -> list[str]:
+    def _wrong(self, entry: Entry, event: Event | None, removed: RemovedTexts) -> list[str]:
         """Return what is wrong in a frame, as the ends of sentences."""
         with suppress(RecursionError):
             if event is not None:
-                return self._look(entry.direction, event, taken)
-        return ["is no event, and may hold anything"] if self._suspects(entry.frame) else []
+                return self._look(entry.direction, event, removed)
+        return ["is not an event and may contain anything"] if self._suspects(entry.frame) else []
 
-    def _look(self, direction: Direction, event: Event, taken: Taken) -> list[str]:
+    def _look(self, direction: Direction, event: Event, removed: RemovedTexts) -> list[str]:
         """Return what is wrong in an event, as the ends of sentences."""
         found = []
 
         def look(value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
-            kind, whose = self._sort(direction, value, kind, whose)
+            kind, whose = self._classify(direction, value, kind, whose)
             if kind == "name":
-                if self._named(value) != value:  # a type may be anything
-                    found.append("may have words for its type")
+                if self._new_id(value) != value:  # a type may be anything
+                    found.append("may have words as its type")
             elif value and self._covers(value, kind, whose, ids) and not self._gone(direction, value, kind):
-                found.append(f"still holds {'sound' if kind == 'sound' else 'text'}")
-            if kind != "sound" and taken.stand_in(value):
-                found.append("repeats a text that was taken out elsewhere")
+                found.append(f"still has {'audio' if kind == 'audio' else 'text'}")
+            if kind != "audio" and removed.occur_in(value):
+                found.append("repeats a text that was removed elsewhere")
             return value
 
         changed(direction, event, look)
         return list(dict.fromkeys(found))
 
     def _spoken(self) -> Iterator[str]:
-        """Yield whose voice still says what a pattern took out."""
+        """Yield whose voice still speaks the words that a pattern removed."""
         items = self._source.conversation.items
-        said = [items[id] for id in self._items if id in items]
-        spoken = [item for item in said if item.role == "user" and item.audio_ms]
+        matched = [items[id] for id in self._items if id in items]
+        spoken = [item for item in matched if item.role == "user" and item.audio_ms]
         if spoken and self._rule.voice not in ("user", "all"):
-            yield f"the user's voice still says what {len(spoken)} items said: take out their voice too"
-        for type in sorted(self._items - items.keys()):  # a transcript that tells of no item
+            yield f"the user's voice still speaks the text of {len(spoken)} items: remove the voice as well"
+        for type in sorted(self._items - items.keys()):  # a transcript without an item id
             whose = speaker_of("server", type)
             if "transcript" in type and self._rule.voice not in (whose, "all"):
-                yield f"the {whose}'s voice still says what {type} said: take out that voice too"
+                yield f"the {whose}'s voice still speaks the text of {type}: remove that voice as well"
 
     def _gone(self, direction: Direction, value: str, kind: Kind) -> bool:
-        if kind != "sound":
+        if kind != "audio":
             return masked(value) == value
         codec = self._formats.now(direction)
         try:
@@ -325,24 +337,24 @@ class _Work:
         return data == silence(codec.type, len(data))
 
 
-def _texts(recording: Recording) -> Iterator[tuple[str, str]]:
-    """Yield each item's id and texts: as they ended, and as they came in parts, since those may differ."""
+def _texts(recording: RecordingView) -> Iterator[tuple[str, str]]:
+    """Yield each item's id and texts: the final ones, and the joined parts, which may differ."""
     for item in recording.conversation.items.values():
         yield from ((item.id, text) for text in (item.text, item.arguments, item.output or ""))
     yield from ((id, text) for id, _, text in _parts(recording))
 
 
-def _parts(recording: Recording) -> Iterator[tuple[str, str, str]]:
-    """Yield the texts that came in parts: the item's id, whose words they are, and all parts as one.
+def _parts(recording: RecordingView) -> Iterator[tuple[str, str, str]]:
+    """Yield the texts that arrived in parts: the item's id, whose words they are, and all parts joined.
 
-    Parts of no item have their event's type for an id.
+    Parts without an item have their event's type as id.
     """
     for pattern, member in _PARTS.items():
         parts: dict[tuple[str, str, str, str], list[str]] = {}
         for entry in recording.log.filter(pattern):
             event = entry.data
             id, text = event.get("item_id"), event.get(member)
-            if isinstance(text, str) and entry.type not in SOUND_DELTAS:
+            if isinstance(text, str) and entry.type not in AUDIO_DELTAS:
                 id = id if isinstance(id, str) else entry.type
                 whose = speaker_of(entry.direction, entry.type)
                 key = (id, whose, entry.type, str(event.get("content_index")))

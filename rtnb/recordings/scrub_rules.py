@@ -1,4 +1,4 @@
-"""Where words and sound stand in an event, and whose they are: to take them out and to write them."""
+"""Where words and audio are in an event, and whose they are: for scrubbing and for export."""
 
 from __future__ import annotations
 
@@ -11,10 +11,21 @@ from typing import Any, Literal
 
 import orjson
 
-from ..protocol.events import CLIENT_EVENTS, SERVER_EVENTS, SOUND_DELTAS, Direction, Event
+from ..protocol.dialects.names import AUDIO_DELTAS, CLIENT_EVENTS, SERVER_EVENTS
+from ..protocol.events import Direction, Event, parse_object
 from ..protocol.session_config import Response, Session, vocabulary
 
-__all__ = ["Kind", "Taken", "changed", "event_of", "is_plain", "masked", "readings", "repeats", "speaker_of"]
+__all__ = [
+    "Kind",
+    "RemovedTexts",
+    "changed",
+    "event_of",
+    "is_plain",
+    "masked",
+    "readings",
+    "repeats",
+    "speaker_of",
+]
 
 EVENTS = (
     CLIENT_EVENTS
@@ -29,10 +40,10 @@ EVENTS = (
         """.split()  # noqa: SIM905
     )
 )
-"""The events whose members are the protocol's: those of the beta, and of translations, too."""
+"""The events whose members belong to the protocol, including those of the beta and of translations."""
 
 _SETTINGS = vocabulary(Session, Response)
-"""The fields of a session and of a response's overrides; the lists below are those of all else."""
+"""The fields of a session and of a response's overrides; the lists below are for everything else."""
 
 PLACES = _SETTINGS.parts | frozenset(
     """
@@ -42,7 +53,7 @@ PLACES = _SETTINGS.parts | frozenset(
     status_details top_logprobs usage
     """.split()  # noqa: SIM905
 )
-"""Members within which the protocol goes on. Within any other, all words are somebody's, keys too."""
+"""Members with members of the protocol. Within any other, all words are the user's own, keys too."""
 
 KEYWORDS = frozenset(
     """
@@ -50,7 +61,7 @@ KEYWORDS = frozenset(
     maxItems maxLength minimum minItems minLength not oneOf pattern properties required title type
     """.split()  # noqa: SIM905
 )
-"""The keys of a JSON Schema, which stay where keys are taken out: they are no names of anything."""
+"""The keys of a JSON Schema, which stay when other keys are masked."""
 
 _NAMES = _SETTINGS.names | frozenset(
     """
@@ -66,7 +77,7 @@ _WORDS = _SETTINGS.words | frozenset(
     target_uri text token transcript value
     """.split()  # noqa: SIM905
 )
-"""Members that the protocol leaves to somebody's words, or to what is not sound at any rate."""
+"""Members with free text, or with something else that is never audio."""
 
 _CODES = (("error", "code"), ("rate_limits", "name"))
 _CODE = re.compile(r"[a-z]+(?:_[a-z]+)+")
@@ -98,85 +109,82 @@ _ENUMERATED = {
 
 
 def is_member(key: str) -> bool:
-    """Tell whether the protocol knows a member: one that it does not know may hold anything, also sound."""
+    """Return whether a member belongs to the protocol. Any other may contain anything, also audio."""
     return any(key in names for names in (PLACES, _NAMES, _WORDS, _ENUMERATED))
 
 
 def is_enumerated(key: str, value: str) -> bool:
-    """Tell whether the protocol, or JSON Schema, lists this very value for a member."""
+    """Return whether the protocol, or JSON Schema, lists this value for a member."""
     return value in _ENUMERATED.get(key, ())
 
 
 def is_name(key: str, value: str, parent: str) -> bool:
-    """Tell whether a member's value is a name that a machine gave, an id as they mostly are among them."""
+    """Return whether a member's value is a machine-made name, such as most ids."""
     if (parent, key) in _CODES:
         return _CODE.fullmatch(value) is not None
     return key in _NAMES and is_plain(value)
 
 
 def is_id(key: str) -> bool:
-    """Tell whether a member's value is an id, however it looks."""
+    """Return whether a member's value is an id, whatever it looks like."""
     return key in _NAMES and (key == "id" or key.endswith("_id"))
 
 
 def is_plain(value: str) -> bool:
-    """Tell whether a value looks like a name that a machine gave, and not like words."""
+    """Return whether a value looks like a machine-made name, and not like words."""
     return _NAME.fullmatch(value) is not None
 
 
-# Beyond ASCII every sign: scripts spell with marks too, and what is no letter may still be read.
+# Beyond ASCII every character: some scripts use combining marks, and symbols can be read as well.
 _LETTER = re.compile(r"[A-Za-z]|[^\x00-\x7f]")
 _DIGIT = re.compile(r"[0-9]")
-_LEAST = 6  # a shorter text may stand anywhere by chance
+_MIN_TEXT = 6  # a shorter text may occur anywhere by chance
 
 
 def masked(text: str) -> str:
-    """Return a text of the same length and punctuation that says nothing. What is masked stays as it is."""
+    """Return a meaningless text of the same length and punctuation. Masking twice changes nothing."""
     return _DIGIT.sub("0", _LETTER.sub("x", text))
 
 
-class Taken:
-    """Texts that were taken out, found by how they begin: a recording has as many of them as words."""
+class RemovedTexts:
+    """Texts that were removed, indexed by their start: a recording can have as many as it has words."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        # By length too: of the many that begin alike, one look tells whether any stands at a place.
+        # By length too: then one look-up decides among the many that start alike.
         self._by_start: dict[str, dict[int, set[str]]] = {}
         for text in texts:
             text = text.strip()
-            if len(text) >= _LEAST and masked(text) != text:
-                alike = self._by_start.setdefault(text[:_LEAST], {})
+            if len(text) >= _MIN_TEXT and masked(text) != text:
+                alike = self._by_start.setdefault(text[:_MIN_TEXT], {})
                 alike.setdefault(len(text), set()).add(text)
 
-    def stand_in(self, text: str) -> bool:
-        """Tell whether one of them stands anywhere in a text."""
+    def occur_in(self, text: str) -> bool:
+        """Return whether one of them occurs anywhere in a text."""
         if not self._by_start:
             return False
         return any(
             text[at : at + length] in same
-            for at in range(len(text) - _LEAST + 1)
-            for length, same in self._by_start.get(text[at : at + _LEAST], {}).items()
+            for at in range(len(text) - _MIN_TEXT + 1)
+            for length, same in self._by_start.get(text[at : at + _MIN_TEXT], {}).items()
         )
 
 
 def event_of(frame: bytes) -> Event | None:
-    """Return a frame's event; None for what is no JSON object with a type."""
-    try:
-        event = orjson.loads(frame)
-    except orjson.JSONDecodeError:
-        return None
-    return event if isinstance(event, dict) and isinstance(event.get("type"), str) else None
+    """Return a frame's event; None if it is not a JSON object with a type."""
+    event = parse_object(frame)
+    return event if isinstance(event.get("type"), str) else None
 
 
 def readings(frame: bytes) -> list[str]:
-    """Return the texts as which a frame may be read: as it stands, and with its escapes resolved."""
+    """Return a frame as text: as it is, and with its escapes resolved."""
     found = [frame.decode("utf-8", "replace")]
-    with suppress(ValueError, RecursionError):  # no JSON to anybody
+    with suppress(ValueError, RecursionError):  # not JSON
         found.append(json.dumps(json.loads(frame), ensure_ascii=False))
     return found
 
 
 def repeats(frame: bytes, event: Event) -> bool:
-    """Tell whether a member is named twice in a frame: its event shows the last of them only."""
+    """Return whether a member occurs twice in a frame: its event has only the last of them."""
     if orjson.dumps(event) == frame:
         return False
     twice = False
@@ -190,18 +198,18 @@ def repeats(frame: bytes, event: Event) -> bool:
 
 
 _PLAIN = re.compile(r"\w+", re.ASCII)
-"""How the protocol, and whoever extends it, names a member."""
+"""What the name of a member looks like, also in extensions of the protocol."""
 
-Kind = Literal["sound", "likely", "text", "part", "name"]
-"""What is "likely" is sound by its looks, where nothing else tells.
+Kind = Literal["audio", "likely", "text", "part", "name"]
+"""What a value is. "likely" looks like audio, and nothing else decides.
 
-A "part" is words that may stand elsewhere by chance: a piece of a text, or the name of a member.
+A "part" is words that may occur elsewhere by chance: a piece of a text, or the name of a member.
 """
 
 Change = Callable[[str, Kind, str, frozenset[str]], str]
 
-_SOUND_URL = re.compile(r"\s*data:audio/", re.IGNORECASE)
-_SOUND = re.compile(r"\s*[A-Za-z0-9+/_-]{64,}={0,2}\s*")
+_AUDIO_URL = re.compile(r"\s*data:audio/", re.IGNORECASE)
+_BASE64_AUDIO = re.compile(r"\s*[A-Za-z0-9+/_-]{64,}={0,2}\s*")
 
 _WHOSE = {
     "user": "user",
@@ -213,12 +221,12 @@ _WHOSE = {
     "mcp_call": "assistant",
 }
 _OF_SESSION = frozenset({"instructions", "metadata", "name", "server_label", "tools"})
-"""Members that whoever set up the session filled, wherever they stand."""
+"""Members that the author of the session filled, wherever they are."""
 
 
 def speaker_of(direction: Direction, type: str) -> str:
-    """Return whose an event's words are, where the event itself does not say: user, assistant or session."""
-    type = type.removeprefix("session.")  # as the events of a translation begin
+    """Return whose words an event has, if the event itself does not say: user, assistant or session."""
+    type = type.removeprefix("session.")  # the prefix of the events of a translation
     if type.startswith(("response.", "output_audio.", "output_transcript.")) and direction == "server":
         return "assistant"
     if ".input_audio_transcription." in type or type.startswith(("input_audio_buffer.", "input_transcript.")):
@@ -227,23 +235,22 @@ def speaker_of(direction: Direction, type: str) -> str:
 
 
 def changed(direction: Direction, event: Event, change: Change) -> Event:
-    """Return the event with ``change(value, kind, whose, ids)`` in place of all its words and sound.
+    """Return the event with ``change(value, kind, whose, ids)`` in place of all its words and audio.
 
-    A number whose meaning nobody knows is shown to ``change`` as its digits, and is 0 where they change.
-    A "name" that a machine gave is shown to ``change`` too, for what it may repeat; it stays, but for an id:
-    that may be changed. ``ids`` are those of the items that it belongs to, or the event's type where it
-    tells of no item.
+    A number of unknown meaning is passed to ``change`` as its digits, and becomes 0 if they change. A
+    machine-made "name" is passed too, for what it may repeat; it stays, except that an id may be changed.
+    ``ids`` are those of the items that the value belongs to, or the event's type if it has no item.
     """
     type = str(event.get("type", ""))
     id = event.get("item_id")
     ids = frozenset({id if isinstance(id, str) else type})
-    top = _Place("", "", 0, speaker_of(direction, type), ids, False)
+    top = _Position("", "", 0, speaker_of(direction, type), ids, False)
     return _Walk(direction, type, change).inside(event, top)
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where in an event a value stands: ``foreign`` is what the protocol leaves to others to fill."""
+class _Position:
+    """The position of a value in an event; ``foreign`` is outside the members of the protocol."""
 
     key: str
     parent: str
@@ -259,23 +266,23 @@ class _Walk:
     type: str
     change: Change
 
-    def value(self, value: Any, at: _Place) -> Any:
+    def value(self, value: Any, at: _Position) -> Any:
         if isinstance(value, dict):
             return self.inside(value, at)
         if isinstance(value, list):
             if at.key == "bytes" and all(isinstance(one, int) and 0 <= one < 256 for one in value):
-                text = bytes(value).decode("utf-8", "replace")  # of a log probability: the token once more
+                text = bytes(value).decode("utf-8", "replace")  # of a log probability: the token again
                 return value if self.change(text, "part", at.whose, at.ids) == text else None
             return [self.value(inner, at) for inner in value]
         if isinstance(value, str):
             return self.string(value, at)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if is_number and (at.foreign or self.type not in EVENTS):
-            text = str(value)  # whose meaning nobody knows: a year of birth, say
+            text = str(value)  # of unknown meaning, such as a year of birth
             return value if self.change(text, "part", at.whose, at.ids) == text else type(value)(0)
         return value
 
-    def inside(self, value: dict[str, Any], at: _Place) -> dict[str, Any]:
+    def inside(self, value: dict[str, Any], at: _Position) -> dict[str, Any]:
         whose, ids, new = at.whose, at.ids, {}
         for name in (value.get("type"), value.get("role")):
             whose = _WHOSE.get(name, whose) if isinstance(name, str) else whose
@@ -284,32 +291,34 @@ class _Walk:
         for key, inner in value.items():
             owner = "session" if key in _OF_SESSION else whose
             foreign = at.foreign or (isinstance(inner, (dict, list)) and key not in PLACES)
-            place = _Place(key, at.key, at.depth + 1, owner, ids, foreign)
+            position = _Position(key, at.key, at.depth + 1, owner, ids, foreign)
             if (at.foreign and key not in KEYWORDS) or not _PLAIN.fullmatch(key):
                 key = self.change(key, "part", owner, ids)
-                while key in new:  # two keys may become the same: neither member is to be lost
+                while key in new:  # two keys may become equal: both members stay
                     key += "x"
-            new[key] = self.value(inner, place)
+            new[key] = self.value(inner, position)
         return new
 
-    def string(self, value: str, at: _Place) -> str:
-        if at.key == "audio" or (at.key == "delta" and self.type in SOUND_DELTAS):
+    def string(self, value: str, at: _Position) -> str:
+        if at.key == "audio" or (at.key == "delta" and self.type in AUDIO_DELTAS):
             whose = at.whose
-            if whose not in ("user", "assistant"):  # then it is the voice of the side that sends it
+            if whose not in ("user", "assistant"):  # the voice of the side that sends it
                 whose = "user" if self.direction == "client" else "assistant"
-            return self.change(value, "sound", whose, at.ids)
+            return self.change(value, "audio", whose, at.ids)
         of_protocol = self.type in EVENTS and not at.foreign
         if is_enumerated(at.key, value) and (at.key == "type" or of_protocol):
             return value
         if is_id(at.key) and not at.foreign:
             return self.change(value, "name", at.whose, at.ids)
-        of_event = at.key == "type" and at.depth == 1  # the log names it so, whatever it is
+        of_event = at.key == "type" and at.depth == 1  # the log shows it, whatever it is
         if of_event or (of_protocol and is_name(at.key, value, at.parent)):
             if at.key != "object" and value not in EVENTS:  # those are the protocol's own
                 self.change(value, "name", at.whose, at.ids)
             return value
         known = self.type in EVENTS and is_member(at.key)
-        if _SOUND_URL.match(value) or (not known and _SOUND.fullmatch(value) and masked(value) != value):
+        if _AUDIO_URL.match(value) or (
+            not known and _BASE64_AUDIO.fullmatch(value) and masked(value) != value
+        ):
             return self.change(value, "likely", at.whose, at.ids)
         delta = at.key == "delta" and at.depth == 1 and self.type.endswith(".delta")
         token = at.key == "token" and at.parent.endswith("logprobs")

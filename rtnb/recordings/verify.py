@@ -1,4 +1,4 @@
-"""Whether a recording is what was written: each chunk, each frame, and the sum over all."""
+"""Checking that a recording is what was written, and comparing two recordings."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ from itertools import zip_longest
 from typing import Any
 
 from ..audio import Clip
-from ..protocol.entries import SERVER, LogView
-from .reader import Reader, refuse_lines
-from .recording import RecordedTurn, Recording
+from ..protocol.entries import SERVER
+from ..protocol.log import LogView
+from .reader import Reader, refuse_jsonl
+from .view import RecordedTurn, RecordingView
 from .writer import pieces, split, whole_frames
 
 __all__ = ["Differences", "VerifyResult", "diff", "verify"]
 
 _HEAD = ("model", "where", "engine", "billed", "rtnb")
 _IDS = frozenset({"audio", "call_id", "event_id", "id", "item_id", "previous_item_id", "response_id"})
-_LONG = 60
-_QUIET_DB = -80.0
+_MAX_VALUE = 60
+_SILENT_DB = -80.0
 
 
 class Differences(list[str]):
-    """How two recordings differ, a line each. Empty, and so false, where they do not."""
+    """How two recordings differ, one line each. Empty, and so false, if they are equal."""
 
     def __repr__(self) -> str:
-        return "\n".join(self) or "The same, but for ids, samples and times."
+        return "\n".join(self) or "Equal, except for ids, samples and times."
 
 
-def diff(a: Recording, b: Recording) -> Differences:
-    """Return the differences: first | second. Ids, samples and times do not count; silence for sound does."""
+def diff(a: RecordingView, b: RecordingView) -> Differences:
+    """Return the differences, as first | second. Ids, samples and times do not count; silence does."""
     return Differences(_differences(a, b))
 
 
-def _differences(a: Recording, b: Recording) -> Iterator[str]:
+def _differences(a: RecordingView, b: RecordingView) -> Iterator[str]:
     for name in _HEAD:
         if a.header.get(name) != b.header.get(name):
             yield f"{name}: {_short(a.header.get(name))} | {_short(b.header.get(name))}"
-    taken = [", ".join(map(str, one.header.get("scrubbed") or ())) or "nothing" for one in (a, b)]
-    if taken[0] != taken[1]:
-        yield "taken out: {} | {}".format(*taken)
+    removed = [", ".join(map(str, one.header.get("scrubbed") or ())) or "nothing" for one in (a, b)]
+    if removed[0] != removed[1]:
+        yield "removed: {} | {}".format(*removed)
     yield from _session(a.state.session, b.state.session, "session")
     for number, (one, other) in enumerate(zip_longest(a.turns, b.turns)):
         if one is None or other is None:
@@ -69,18 +70,18 @@ def _turn(number: int, one: RecordedTurn, other: RecordedTurn) -> Iterator[str]:
         if left != right:
             yield f"turn {number}, {name}: {_short(left)} | {_short(right)}"
     for name, clips in (
-        ("your sound", (one.input.audio, other.input.audio)),
-        ("the answer's sound", (one.audio_so_far, other.audio_so_far)),
+        ("your audio", (one.input.audio, other.input.audio)),
+        ("the answer's audio", (one.audio_so_far, other.audio_so_far)),
     ):
-        left, right = map(_heard, clips)
+        left, right = map(_audio, clips)
         if left != right:
             yield f"turn {number}, {name}: {left} | {right}"
 
 
-def _heard(clip: Clip | None) -> str:
+def _audio(clip: Clip | None) -> str:
     if clip is None:
         return "none"
-    return f"{clip.seconds:.2f} s of {'silence' if clip.peak_db < _QUIET_DB else 'sound'}"
+    return f"{clip.seconds:.2f} s of {'silence' if clip.peak_db < _SILENT_DB else 'audio'}"
 
 
 def _session(one: Any, other: Any, path: str) -> Iterator[str]:
@@ -93,46 +94,46 @@ def _session(one: Any, other: Any, path: str) -> Iterator[str]:
 
 
 def _first(a: LogView, b: LogView) -> str | None:
-    """Return the first event that differs; None where all are alike."""
+    """Return the first event that differs, or None."""
     for one, other in zip_longest(a, b):
         if one is None or other is None:
             left = one or other
             return f"event {left.index} ({left.type}): only in the {'second' if one is None else 'first'}"
         if (one.direction, one.type) != (other.direction, other.type):
             return f"event {one.index} is the first that differs: {one.type} | {other.type}"
-        if one.frame != other.frame and _bare(one.data) != _bare(other.data):
+        if one.frame != other.frame and _without_ids(one.data) != _without_ids(other.data):
             return f"event {one.index} ({one.type}) is the first whose contents differ"
     return None
 
 
-def _bare(value: Any) -> Any:
+def _without_ids(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _bare(inner) for key, inner in value.items() if key not in _IDS}
-    return [_bare(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _without_ids(inner) for key, inner in value.items() if key not in _IDS}
+    return [_without_ids(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+    return text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """``faults`` is empty for a file that is good; each fault is a sentence. ``said`` sums it up."""
+    """``faults`` is empty for an intact file; each fault is a sentence. ``summary`` is a phrase."""
 
-    said: str
+    summary: str
     faults: list[str]
 
     def __str__(self) -> str:
-        return " ".join([f"{self.said}.", *self.faults])
+        return " ".join([f"{self.summary}.", *self.faults])
 
 
 def verify(path: str | os.PathLike[str]) -> VerifyResult:
-    """Read all of a file and compare it with what it says of itself.
+    """Read a whole file and compare it with its own checksums.
 
-    Raises RecordingError for a file that is no recording, is JSON Lines, or was made by a newer rtnb.
+    Raises RecordingError for a file that is not a recording, is JSON Lines, or was written by a newer rtnb.
     """
-    refuse_lines(path, "which holds no hash to compare its frames with")
+    refuse_jsonl(path, "which has no hash to compare its frames with")
     reader = Reader(path, repair=True)
     log = reader.log
     wire, stored = hashlib.sha256(), hashlib.sha256()
@@ -146,16 +147,16 @@ def verify(path: str | os.PathLike[str]) -> VerifyResult:
     faults = [f"{one[0].upper()}{one[1:]}." for one in reader.lost]
     tail = reader.tail or {}
     if reader.tail is None:
-        faults.append("It has no end: it was cut, or its session ended with its process.")
+        faults.append("It has no end: it was cut, or its process ended before its session was closed.")
     for name, found in (("sha256", wire), ("sha256_stored", stored)):
         if tail.get(name) not in (None, found.hexdigest()):
             faults.append(f"Its frames are not those that were written: {name} differs.")
     if tail and tail.get("events") != len(log):
-        faults.append(f"It has {len(log):,} events where its end tells {tail.get('events')}.")
+        faults.append(f"It has {len(log):,} events, and its end declares {tail.get('events')!r:.20}.")
     if faults:
-        return VerifyResult(f"damaged: {len(log):,} events are whole", faults)
+        return VerifyResult(f"damaged: {len(log):,} events are intact", faults)
     server = sum(1 for piece in pieces(log) for kind in piece.kinds.tolist() if kind & SERVER)
-    how = f"sha256 {wire.hexdigest()}" if tail.get("sha256") else "sound is Opus, all else as it was"
+    how = f"sha256 {wire.hexdigest()}" if tail.get("sha256") else "audio is Opus, all else is unchanged"
     return VerifyResult(
-        f"good: {len(log) - server:,} events sent and {server:,} received, {log.bytes:,} bytes, {how}", []
+        f"intact: {len(log) - server:,} events sent and {server:,} received, {log.bytes:,} bytes, {how}", []
     )

@@ -1,4 +1,4 @@
-"""Writing a recording: from a log that is whole, or piece by piece as a log grows."""
+"""Writing a recording: a whole log, or piece by piece while a log grows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from .._version import __version__
-from ..errors import ArgumentError, RecordingError, RtnbError
+from ..errors import ArgumentError, RtnbError
+from ..paths import replacing, short, user_path
 from ..protocol import models
 from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from ..protocol.entries import SERVER, Columns
@@ -29,7 +30,16 @@ from ..redaction import known_keys, redact
 from . import format
 from .format import Lane
 
-__all__ = ["Writer", "digests", "header", "named", "pieces", "save", "split", "whole_frames"]
+__all__ = [
+    "Writer",
+    "digests",
+    "header",
+    "pieces",
+    "recording_path",
+    "save",
+    "split",
+    "whole_frames",
+]
 
 _LIBRARIES = ("numpy", "orjson", "soundfile", "av", "websockets", "hibari-tts", "onnxruntime", "xllamacpp")
 
@@ -46,29 +56,29 @@ def header(
 ) -> dict[str, Any]:
     """Return the ``HEAD`` of a session: see ``rtnb.recordings.format``.
 
-    The date is that of the first frame, so that the same session saved twice is the same file.
+    The date is that of the first frame, so that saving the same session twice writes the same file.
     """
     log = state.log
     wall = log[0].wall if len(log) else None
-    began = datetime.now(UTC) if wall is None else datetime.fromtimestamp(wall, UTC)
+    created = datetime.now(UTC) if wall is None else datetime.fromtimestamp(wall, UTC)
     name = state.model or model
     code = getattr(problem, "code", None)
     return {
         "format": format.VERSION,
         "rtnb": __version__,
-        "created": began.isoformat(timespec="milliseconds"),
+        "created": created.isoformat(timespec="milliseconds"),
         "model": name,
-        "stated_model": state.requested_model,
+        "requested_model": state.requested_model,
         "dialect": "ga",
         "where": where,
         "engine": engine,
         "billed": billed,
-        "hurried": state.time_scaled,
+        "time_scaled": state.time_scaled,
         "session": state.session,
         "libraries": _libraries(),
         "clocks": {"wall_ns": None if wall is None else round(wall * 1e9), "monotonic": "seconds since it"},
         "prices_as_of": state.row.as_of or models.find(name).as_of,
-        "capture": {"audio": "lossless", "spool": autosave},
+        "capture": {"audio": "lossless", "autosave": autosave},
         "open_turns": sum(turn.active for turn in state.turns.all),
         "end": None
         if problem is None
@@ -88,24 +98,25 @@ def _libraries() -> dict[str, str]:
 
 
 _ROWS = 2048
-"""Events in a group: few enough to look at one quickly, enough to pack well."""
-_SOUND = 480_000
-"""Bytes of a group's sound, unless one event has more: ten seconds of PCM16 at 24 kHz.
+"""Events in a group: few enough to read one quickly, enough to compress well."""
+_MAX_AUDIO = 480_000
+"""Bytes of a group's audio, unless one event has more: ten seconds of PCM16 at 24 kHz.
 
-It comes before the group's events, so they are lost where a file is cut within it. Groups without this bound
-would make a spoken session smaller by 0.5 %, and one in Opus by 3 %.
+The audio is written before the group's events, which are lost if the file is cut within it. Without this
+limit a spoken session would be smaller by 0.5 %, and one in Opus by 3 %.
 """
-_LEAST_CUT = 256
+_MIN_FRAME = 256
+"""Bytes of a frame; shorter ones are stored with their base64."""
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
 _LANES = 256
 _OTHERS = frozenset((".wav", ".ogg", ".opus", ".flac", ".mp3", ".txt", ".json", ".jsonl", ".html", ".csv"))
-"""What a file of another kind is named like."""
+"""The suffixes of other kinds of files."""
 
 
 class Written(NamedTuple):
-    """Where events lie in a file: their frames end to end, and each sound that was cut out of them.
+    """The offsets of events in a file: of their frames, end to end, and of each piece of audio cut from them.
 
-    ``frames`` is None where a key was made unreadable in them: the file has them changed.
+    ``frames`` is None if a key in them was redacted: the file then has other bytes.
     """
 
     frames: int | None
@@ -113,11 +124,11 @@ class Written(NamedTuple):
 
 
 class Writer:
-    """Writes chunks to a file that is open for writing and stands at its beginning.
+    """Writes chunks to an empty file that is open for writing.
 
-    Where the events come from another file, ``redacted`` are those whose keys are unreadable already: they
-    and the count in ``head`` are told on. ``copies`` is that file's sound in Opus, which is copied; all other
-    sound is then packed without loss.
+    If the events come from another file, ``redacted`` are those whose keys are redacted already: they and the
+    count in ``head`` are carried over. ``copies`` is that file's audio in Opus, which is copied; all other
+    audio is then compressed without loss.
     """
 
     def __init__(
@@ -143,25 +154,25 @@ class Writer:
         self._digests = (hashlib.sha256(), hashlib.sha256()) if digest else None
         self.events = 0
         self.bytes = 0
-        """Bytes of the frames written so far, as they crossed the wire."""
+        """Bytes of the frames written so far, as they were on the wire."""
         self._redacted = frozenset(redacted)
-        told = head.get("redacted")
-        self.redacted = max(told if isinstance(told, int) else 0, len(self._redacted))
-        """How many keys are unreadable in what was written, and in what it was read from."""
+        before = head.get("redacted")
+        self.redacted = max(before if isinstance(before, int) else 0, len(self._redacted))
+        """The number of redacted keys, including those of the file that the events come from."""
         self._head = {**head, "redacted": self.redacted}
         self._room = 0
         file.write(format.MAGIC + self._head_chunk())
 
     def _head_chunk(self) -> bytes:
-        """Return the head, always of the length that it had first: it is written over at the end."""
+        """Return the head, always with its first length: it is overwritten at the end."""
         clean, _ = redact(orjson.dumps(self._head), self._keys)
         self._room = self._room or len(clean) + 16
         return format.chunk(b"HEAD", clean.ljust(self._room))
 
     def write(self, piece: Columns) -> Written | None:
-        """Write the events that follow: their sound first, so that no event is ever without.
+        """Write the next events: their audio first, so that no event is ever without it.
 
-        Returns where they lie now; None where they are packed.
+        Returns their offsets in the file; None if they are compressed.
         """
         frames, spans = redact(piece.frames, self._keys)
         if spans:
@@ -210,32 +221,32 @@ class Writer:
         return Written(None if spans else at - len(piece.frames), sounds)
 
     def _assign(self, piece: Columns) -> tuple[Any, dict[int, list[bytes]]]:
-        """Return the lane of each sound, and the sounds of each lane in order."""
-        telling = {code | SERVER for code, name in enumerate(piece.names) if name in FORMAT_EVENTS}
-        rows = [row for row, kind in enumerate(piece.kinds.tolist()) if kind in telling]
+        """Return the lane of each piece of audio, and the pieces of each lane in order."""
+        declaring = {code | SERVER for code, name in enumerate(piece.names) if name in FORMAT_EVENTS}
+        rows = [row for row, kind in enumerate(piece.kinds.tolist()) if kind in declaring]
         ends = np.cumsum(piece.lengths, dtype=np.int64)
         numbers = np.zeros(len(piece.sound_rows), np.uint8)
         joined: dict[int, list[bytes]] = {}
         for place, row in enumerate(piece.sound_rows.tolist()):
             while rows and rows[0] < row:
-                self._hear(piece, rows.pop(0), ends)
+                self._update_formats(piece, rows.pop(0), ends)
             number = self._number("server" if piece.kinds[row] >= SERVER else "client")
             numbers[place] = number
             joined.setdefault(number, []).append(piece.sounds[place])
         for row in rows:
-            self._hear(piece, row, ends)
+            self._update_formats(piece, row, ends)
         return numbers, joined
 
-    def _hear(self, piece: Columns, row: int, ends: Any) -> None:
+    def _update_formats(self, piece: Columns, row: int, ends: Any) -> None:
         end = int(ends[row])
         name = piece.names[int(piece.kinds[row]) & (SERVER - 1)]
-        self._formats.take(name, piece.frames[end - int(piece.lengths[row]) : end])
+        self._formats.update(name, piece.frames[end - int(piece.lengths[row]) : end])
 
     def _number(self, direction: Direction) -> int:
         codec = self._formats.now(direction)
         lane = Lane(direction, codec.type, codec.rate)
         if lane not in self._lanes and len(self._lanes) >= _LANES:
-            lane = next(iter(self._lanes))  # 256 formats are a peer's game: packed badly, and kept
+            lane = next(iter(self._lanes))  # nothing but abuse has 256 formats: larger, not lost
         return self._lanes.setdefault(lane, len(self._lanes))
 
     def _hash(self, piece: Columns) -> None:
@@ -250,7 +261,7 @@ class Writer:
             wire.update(start + frame)
 
     def end(self) -> dict[str, Any]:
-        """Write the end of the file and return what it says."""
+        """Write the end of the file and return its fields."""
         wire, stored = self._digests if self._digests is not None else (None, None)
         tail = {
             "events": self.events,
@@ -279,7 +290,7 @@ def digests(groups: Iterable[Columns], head: Mapping[str, Any]) -> tuple[str, st
 
 
 def split(piece: Columns) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:
-    """Yield of each event its side (0 client, 1 server), stored frame, sound cut out of it, and where."""
+    """Yield for each event its side (0 client, 1 server), stored frame, audio cut from it, and the offset."""
     cuts = zip(piece.sound_rows.tolist(), piece.sound_cuts.tolist(), piece.sounds, strict=True)
     cut = next(cuts, None)
     start = 0
@@ -295,7 +306,7 @@ def split(piece: Columns) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:
 
 
 def whole_frames(piece: Columns) -> Iterator[tuple[Direction, str, bytes]]:
-    """Yield of each event its direction, type and frame, as it crossed the wire."""
+    """Yield for each event its direction, type and frame, as it was on the wire."""
     kinds = piece.kinds.tolist()
     for row, (_, frame, data, at) in enumerate(split(piece)):
         whole = frame if data is None else frame[:at] + b64encode(data) + frame[at:]
@@ -303,9 +314,9 @@ def whole_frames(piece: Columns) -> Iterator[tuple[Direction, str, bytes]]:
 
 
 def _cut_more(piece: Columns, starts: Any) -> Columns:
-    """Cut sound out of frames that the log kept whole, such as an item with speech in it."""
+    """Cut audio out of frames that the log holds unchanged, such as an item with speech in it."""
     cut_already = set(piece.sound_rows.tolist())
-    long = np.flatnonzero(piece.lengths >= _LEAST_CUT).tolist()
+    long = np.flatnonzero(piece.lengths >= _MIN_FRAME).tolist()
     found: list[tuple[int, int, int, bytes]] = []
     for row in long:
         if row in cut_already:
@@ -317,7 +328,7 @@ def _cut_more(piece: Columns, starts: Any) -> Columns:
             continue
         text = match[1]
         data = b64decode(text) if len(text) % 4 == 0 else b""
-        if b64encode(data) == text:  # only what comes back exactly
+        if b64encode(data) == text:  # only what is restored exactly
             found.append((row, match.start(1) - start, len(text), data))
     if not found:
         return piece
@@ -348,8 +359,8 @@ def _cut_more(piece: Columns, starts: Any) -> Columns:
     )
 
 
-def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _SOUND) -> Iterator[Columns]:
-    """Yield a log's events in groups of a good size for a file: with up to ``most`` bytes of sound."""
+def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _MAX_AUDIO) -> Iterator[Columns]:
+    """Yield a log's events in groups for a file, each with up to ``most`` bytes of audio."""
     stop = len(log) if stop is None else stop
     rows = _ROWS
     while start < stop:
@@ -359,17 +370,19 @@ def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _SO
             over = int(piece.sound_rows[np.searchsorted(held, most, "right")])
             piece = log.columns(start, start + max(over, 1))
         start += len(piece)
-        rows = min(2 * len(piece), _ROWS)  # about as many as the next will have: all are read at once
+        rows = min(
+            2 * len(piece), _ROWS
+        )  # the next group is likely to have as many, and all rows are read at once
         yield piece
 
 
-def named(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a recording to be written. ArgumentError: it is named like another kind of file."""
-    target = Path(path)
+def recording_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a recording to be written. Raises ArgumentError for the suffix of another kind."""
+    target = user_path(path, "a recording")
     if target.suffix.lower() in _OTHERS:
         raise ArgumentError(
-            f"a recording is named like sea.rtnb, not {target.name!r}. Save it so; from a saved one, export "
-            "writes .wav, .txt and .jsonl, and report writes .html"
+            f"the name of a recording should end in .rtnb; got {short(target.name)}. Save it as .rtnb first; "
+            "then export writes .wav, .txt and .jsonl, and report writes .html"
         )
     return target
 
@@ -383,35 +396,20 @@ def save(
     redacted: Iterable[int] = (),
     copies: format.Copies | None = None,
 ) -> dict[str, Any]:
-    """Write a whole recording, or nothing: a file that was there stays until the new one is complete.
+    """Write a recording as a whole: if that fails, a file that was there is unchanged.
 
-    ``audio`` is "lossless", or "opus": about a tenth of the size, and every frame that carries PCM16 comes
-    back with other sound of the same length. ``redacted`` and ``copies`` are as for `Writer`. Returns the
-    file's tail.
+    ``audio`` is "lossless", or "opus": about a tenth of the size, and frames with PCM16 are restored with
+    similar audio of the same length. ``redacted`` and ``copies`` are as for `Writer`. Returns the tail.
 
-    Raises ArgumentError for another ``audio`` or the name of another kind of file, RecordingError where the
+    Raises ArgumentError for another ``audio`` or the suffix of another kind of file, RecordingError if the
     file cannot be written.
     """
     if audio not in ("lossless", "opus"):
-        raise ArgumentError(f'audio is "lossless" or "opus", not {audio!r}')
-    target = named(path)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        raise ArgumentError(f'audio must be "lossless" or "opus"; got {audio!r:.60}')
+    target = recording_path(path)
     head = {**head, "capture": {**head.get("capture", {}), "audio": audio}}
-    try:
-        with open(part, "wb") as file:
-            writer = Writer(
-                file, head, opus=audio == "opus", keys=known_keys(), redacted=redacted, copies=copies
-            )
-            for piece in groups:
-                writer.write(piece)
-            tail = writer.end()
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, target)
-    except OSError as error:
-        raise RecordingError(
-            f"the recording cannot be written to {str(target)!r}: {error.strerror or error}"
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    return tail
+    with replacing(target) as file:
+        writer = Writer(file, head, opus=audio == "opus", keys=known_keys(), redacted=redacted, copies=copies)
+        for piece in groups:
+            writer.write(piece)
+        return writer.end()

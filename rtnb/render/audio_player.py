@@ -192,7 +192,7 @@ class StoredClip(Protocol):
         ...
 
     @property
-    def place(self) -> str:
+    def link(self) -> str:
         """The file's path as seen from the notebook."""
         ...
 
@@ -217,7 +217,7 @@ def stored_clip_html(stored: StoredClip) -> Markup:
                 p(".rtnb-who")[b[stored.name]],
                 div(".rtnb-audio")[
                     waveform_html(clip.samples, clip.rate, height=48),
-                    player_html(clip.samples, clip.rate, label=label, file=stored.place),
+                    player_html(clip.samples, clip.rate, label=label, file=stored.link),
                 ],
                 stored.text and p(".rtnb-text", dir="auto")[clean_text(stored.text)],
                 stored.note and p(".rtnb-none")[stored.note],

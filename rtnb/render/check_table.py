@@ -61,5 +61,5 @@ def checks_html(report: Checks) -> Markup:
         ]
         for check in report.checks
     )
-    head = tr[(th[name] for name in ("", "What", "Found", "What to do"))]
+    head = tr[(th[name] for name in ("", "Check", "Result", "Advice"))]
     return markup([stylesheet("checks.css"), table(".rtnb-checks")[thead[head], tbody[rows]]])

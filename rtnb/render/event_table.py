@@ -11,10 +11,11 @@ from markupsafe import Markup
 
 from ..analysis.event_filter import Selection, Wanted
 from ..analysis.event_rows import Rows, failed
-from ..analysis.event_text import EventDescriber, EventRow, data_of, shown
+from ..analysis.event_text import EventDescriber, EventRow, shown
 from ..analysis.events import Events
 from ..formatting import clock, duration
 from ..protocol.audio_formats import AudioFormats
+from ..protocol.events import parse_object
 from ..redaction import clean, plain
 from .html import markup, stylesheet
 
@@ -31,7 +32,7 @@ def headline(events: Events) -> list[str]:
     """Return the events in figures: how many, how long, how many bytes, how many errors."""
     counts = events.counts()
     bad = sum(n for name, n in counts.items() if name == "error" or name.endswith(".failed"))
-    bad += sum(map(failed, events.source.look(events.filter("response.done").rows).frames))
+    bad += sum(map(failed, events.source.columns_of(events.filter("response.done").rows).frames))
     long = events[-1].t - events[0].t if len(events) else 0.0
     figures = [f"{len(events):,} event{'' if len(events) == 1 else 's'}", duration(max(long, 0.0))]
     figures += [f"{events.bytes:,} bytes"]
@@ -106,7 +107,7 @@ def _json(events: Events, event: int, formats: AudioFormats, room: int) -> str:
     if room <= 0:
         return f"s.log[{entry.index}].data"
     frame = clean(entry.frame)
-    value = data_of(frame)
+    value = parse_object(frame)
     text = frame.decode("utf-8", "replace")
     if value:
         try:

@@ -69,8 +69,9 @@ from ..analysis.session import SessionView, Snapshot
 from ..analysis.timeline import Timeline
 from ..analysis.turn import TurnView
 from ..audio import Clip
-from ..errors import ArgumentError, RecordingError
+from ..errors import ArgumentError
 from ..formatting import clock, duration, milliseconds
+from ..paths import replacing, short, user_path
 from ..protocol.events import as_object
 from ..protocol.usage import Cost
 from ..redaction import clean, clean_html, clean_text, plain
@@ -136,22 +137,16 @@ def write_report(
     Raises RecordingError if it cannot be written, ArgumentError for a name that does not end in .html or for
     an invalid ``max_mb``.
     """
-    out = Path(out)
+    out = user_path(out, "a report")
     if out.suffix.lower() not in (".html", ".htm"):
-        raise ArgumentError(f"expected the name of a page, ending in .html, got {out.name!r}")
+        raise ArgumentError(f"the name of a report must end in .html; got {short(out.name)}")
     if isinstance(max_mb, bool) or not isinstance(max_mb, (int, float)) or not 0 <= max_mb < math.inf:
-        raise ArgumentError(f"max_mb: expected a number of megabytes, 0 or more, got {max_mb!r:.40}")
+        raise ArgumentError(f"max_mb must be a number of megabytes, 0 or more; got {max_mb!r:.40}")
     shown = view if view.closed and not _has_keys(view) else Snapshot(view)
     embedded = EmbeddedAudio(int(max_mb * 1e6) if audio else 0)
     page = Report(shown, origin, title=title, audio=embedded, progress=progress).html()
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        part.write_text(page, "utf-8")
-        part.replace(out)
-    except OSError as error:
-        raise RecordingError(f"{str(out)!r} cannot be written: {error.strerror or error}") from None
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(out) as file:
+        file.write(page.encode())
     return out
 
 

@@ -1,1 +1,1 @@
-"""The protocol server over an engine."""
+"""The server side of the protocol, for the embedded engine, and the process that runs it."""

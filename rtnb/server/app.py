@@ -1,4 +1,4 @@
-"""The protocol server on a port of this machine."""
+"""The protocol server on a loopback port of this machine."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ _OWN_MODELS = ("rtnb-local", "rtnb-fake")
 
 
 class Refusal(Exception):
-    """A connection that is told why and closed with ``close_code`` and ``reason``."""
+    """A connection is refused: it gets an error event and is closed with ``close_code`` and ``reason``."""
 
-    def __init__(self, fault: InvalidRequest, close_code: int) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+    def __init__(self, error: InvalidRequest, close_code: int) -> None:
+        super().__init__(error.message)
+        self.error = error
         self.close_code = close_code
-        # A missing key has no code of its own, and the reason of a wrong one.
-        self.reason = f"{fault.type}.{fault.code or 'invalid_api_key'}"
+        # A missing key has no code; the reason is that of a wrong key.
+        self.reason = f"{error.type}.{error.code or 'invalid_api_key'}"
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address means this machine."""
+    """Return whether a host name or address is of this machine's loopback interface."""
     name = host.strip().strip("[]").rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -64,32 +64,32 @@ def is_loopback(host: str) -> bool:
 
 
 def refused_over_http(path: str, host: str | None, origins: Sequence[str]) -> tuple[int, str] | None:
-    """Return the HTTP status and the sentence that a request is refused with, or None.
+    """Return the HTTP status and message with which a request is refused, or None if it is accepted.
 
-    ``host`` and ``origins`` are the request's headers of these names.
+    ``host`` and ``origins`` are the values of the request's ``Host`` and ``Origin`` headers.
     """
     if host is None or not is_loopback(urlsplit(f"//{host}").hostname or ""):
-        return 403, "This server is for this machine only: connect to localhost.\n"
+        return 403, "This server accepts connections from this machine only: connect to localhost.\n"
     for origin in origins:
         if not is_loopback(urlsplit(origin).hostname or ""):
             return 403, "Pages of other sites may not connect to this server.\n"
     if urlsplit(path).path not in (HEALTH, *_PATHS):
-        return 404, "There is nothing here: the protocol is at /v1/realtime.\n"
+        return 404, "Not found: the protocol is at /v1/realtime.\n"
     return None
 
 
 def chosen_subprotocol(offered: Sequence[str]) -> str | None:
-    """Return the subprotocol to answer with; a key that came as one is never sent back."""
+    """Return the subprotocol to answer with, never one that contains a key."""
     return "realtime" if "realtime" in offered else None
 
 
 def model_of(path: str, headers: Mapping[str, str], subprotocols: Sequence[str], key: str | None) -> str:
-    """Return the model that an accepted connection asks for.
+    """Return the model that a connection requests.
 
-    ``headers`` has lower-case names; ``key`` is the server's own, None where it is open.
+    ``headers`` has lower-case names; ``key`` is the server's key, or None if it needs none.
 
     Raises:
-        Refusal: The key, the dialect or the model is refused.
+        Refusal: The key, the dialect or the model is not accepted.
     """
     if key is not None:
         _check_key(key, headers.get("authorization"), subprotocols)
@@ -114,14 +114,14 @@ def model_of(path: str, headers: Mapping[str, str], subprotocols: Sequence[str],
 
 
 def _check_key(key: str, authorization: str | None, subprotocols: Sequence[str]) -> None:
-    given = next((p.removeprefix(_KEY_PROTOCOL) for p in subprotocols if p.startswith(_KEY_PROTOCOL)), None)
+    sent = next((p.removeprefix(_KEY_PROTOCOL) for p in subprotocols if p.startswith(_KEY_PROTOCOL)), None)
     if authorization is not None:
         scheme, _, rest = authorization.partition(" ")
-        given = rest.strip() if scheme.lower() == "bearer" else ""
-    if given is None:
+        sent = rest.strip() if scheme.lower() == "bearer" else ""
+    if sent is None:
         message = "Missing bearer authentication in header: send 'Authorization: Bearer KEY'."
         raise _refusal(None, message, 3000)
-    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), key.encode()):
+    if not hmac.compare_digest(sent.encode("utf-8", "surrogateescape"), key.encode()):
         raise _refusal("invalid_api_key", "Incorrect API key provided.", 3000)
 
 
@@ -132,7 +132,7 @@ def _refusal(code: str | None, message: str, close_code: int, param: str | None 
 _log = logging.getLogger(__name__)
 
 _MAX_FRAME = 24 * 1024 * 1024
-"""Bytes: 15 MiB of sound is 20 MiB of base64; a little more gets an error event instead of a close."""
+"""Bytes: 15 MiB of audio is 20 MiB of base64; slightly more gets an error event, not a closed connection."""
 
 _PING_SECONDS = 20.0
 
@@ -154,8 +154,8 @@ class _Socket:
         """Return the next frame.
 
         Raises:
-            RemoteProtocolError: It is a binary frame; the connection lives on.
-            ConnectionLost: The connection has ended.
+            RemoteProtocolError: It is a binary frame; the connection stays open.
+            ConnectionLost: The connection is closed.
         """
         try:
             frame = await self._connection.recv()
@@ -166,7 +166,7 @@ class _Socket:
         return frame.encode("utf-8", "surrogatepass")
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._connection.close(code, reason)
 
 
@@ -176,9 +176,9 @@ def _lost(closed: ConnectionClosed) -> ConnectionLost:
 
 
 class App:
-    """A server of one engine: ``/v1/realtime`` for the protocol, ``/health`` for a look.
+    """The server of one engine: the protocol at ``/v1/realtime``, its status at ``/health``.
 
-    ``key`` None leaves it open to everybody on this machine. The engine stays the caller's.
+    With ``key=None`` every process on this machine may connect. The caller closes the engine.
     """
 
     def __init__(self, engine: Engine, *, key: str | None = None, compression: bool = False) -> None:
@@ -187,26 +187,26 @@ class App:
         self._compression = compression
         self._limits: dict[str, TokenWindow] = {}
         self.sessions = 0
-        self.quiet_since: float | None = None
-        """The event loop's time at which the last connection ended; None while there are any."""
+        self.idle_since: float | None = None
+        """The event loop's time at which the last connection ended; None while there are connections."""
 
     async def listen(self, host: str = "127.0.0.1", port: int = 0) -> Server:
-        """Open the port (0: any free one) and return the running server.
+        """Listen on ``port`` (0: any free one) and return the running server.
 
         Raises:
-            ArgumentError: ``host`` is not of this machine's loopback, or the port cannot be opened.
+            ArgumentError: ``host`` is not a loopback address, or the port cannot be opened.
         """
         if not is_loopback(host):
             raise ArgumentError(
-                f"the server opens only to this machine: host is 127.0.0.1, ::1 or localhost, not {host!r}"
+                f"the server listens only on this machine: use host 127.0.0.1, ::1 or localhost, not {host!r}"
             )
-        self.quiet_since = asyncio.get_running_loop().time()
+        self.idle_since = asyncio.get_running_loop().time()
         try:
             return await listen(
                 self._accept,
                 host,
                 port,
-                process_request=self._look,
+                process_request=self._answer,
                 select_subprotocol=_select,
                 compression="deflate" if self._compression else None,
                 ping_interval=_PING_SECONDS,
@@ -222,21 +222,21 @@ class App:
                 f"port {port} cannot be opened ({why}): choose another, or 0 for any free one"
             ) from None
 
-    def _look(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer what is no WebSocket; refuse what may not become one."""
+    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a plain HTTP request, or refuse it; return None to accept a WebSocket."""
         refused = refused_over_http(
             request.path, request.headers.get("Host"), request.headers.get_all("Origin")
         )
         if refused is not None:
             return _response(*refused)
         if urlsplit(request.path).path == HEALTH:
-            if not self.sessions:  # whoever looks may be about to connect
-                self.quiet_since = asyncio.get_running_loop().time()
+            if not self.sessions:  # the client is probably about to connect
+                self.idle_since = asyncio.get_running_loop().time()
             return _response(200, json.dumps(self.health()) + "\n", "application/json")
         return None
 
     def health(self) -> dict[str, Any]:
-        """Return what ``/health`` tells: no settings, no secrets."""
+        """Return the status at ``/health``: no settings, no secrets."""
         return {
             "name": "rtnb",
             "version": __version__,
@@ -247,29 +247,29 @@ class App:
 
     async def _accept(self, connection: ServerConnection) -> None:
         request = connection.request
-        assert request is not None  # there was a handshake
+        assert request is not None  # the handshake is done
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
         try:
             model = model_of(request.path, headers, _offered(request.headers), self._key)
         except Refusal as refusal:
-            await _turn_away(connection, refusal)
+            await _refuse(connection, refusal)
             return
         self.sessions += 1
-        self.quiet_since = None
+        self.idle_since = None
         limits = self._limits.setdefault(model, TokenWindow(tokens_per_minute(model)))
         try:
             await serve(_Socket(connection), self._engine, model=model, limits=limits)
         finally:
             self.sessions -= 1
             if not self.sessions:
-                self.quiet_since = asyncio.get_running_loop().time()
+                self.idle_since = asyncio.get_running_loop().time()
 
 
 def warm(engine: Engine) -> None:
-    """Call each part of an engine once, so that no first turn waits for it.
+    """Call each part of an engine once, so that the first turn is not slower than others.
 
     Raises:
-        EngineError: A part does not work.
+        EngineError: A part failed.
     """
     import numpy as np
 
@@ -281,11 +281,11 @@ def warm(engine: Engine) -> None:
     except EngineError:
         raise
     except Exception as error:
-        raise EngineError(f"the engine {engine.name!r} does not work: {error}") from error
+        raise EngineError(f"the engine {engine.name!r} failed: {error}") from error
 
 
-async def _turn_away(connection: ServerConnection, refusal: Refusal) -> None:
-    event = {"type": "error", "event_id": server_id("event"), "error": refusal.fault.wire()}
+async def _refuse(connection: ServerConnection, refusal: Refusal) -> None:
+    event = {"type": "error", "event_id": server_id("event"), "error": refusal.error.wire()}
     try:
         await connection.send(orjson.dumps(event), text=True)
         await connection.close(refusal.close_code, refusal.reason)

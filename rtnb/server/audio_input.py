@@ -1,6 +1,6 @@
-"""The input audio buffer: what the client appends becomes user items, by turn detection or by commit.
+"""The input audio buffer: appended audio becomes user items, by turn detection or by a commit.
 
-Times are milliseconds of sound since the session began, whatever the clock says.
+Times are milliseconds of appended audio since the start of the session, not of the clock.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from ..audio.samples import Resampler
 from ..engines.base import Samples
 from ..protocol.events import Event, server_id
 from .conversation import decode_audio
-from .generation import SpeculativeResponse, reread
+from .generation import SpeculativeResponse, warm_cache
 from .schema import SILENCE_BY_EAGERNESS
-from .session_context import ItemExtras, State
+from .session_context import ItemExtras, SessionContext, apply_event
 from .validation import InvalidRequest
 
 __all__ = ["AudioInput", "TurnDetector"]
 
 _ONSET = 2
-"""Windows of speech in a row that begin a turn; one alone is a click."""
+"""Consecutive windows of speech that start a turn; a single one is a click."""
 
 _HYSTERESIS = 0.15
-"""How far below the threshold speech must fall to count as silence (Silero VAD's own rule)."""
+"""How far below the threshold the probability must fall to count as silence (as in Silero VAD)."""
 
 _PAUSE_MS = 60
-"""Silence after which the words so far are worth recognising ahead of the turn's end."""
+"""Silence after which the audio is recognized before the end of the turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What happened: speech started (``ms``: where it began, without padding), paused, resumed or stopped.
+    """A change in the speech: it started, paused, resumed or stopped, at ``ms``.
 
-    For stopped, ``ms`` is where the turn ends: the silence that ended it is part of it. For paused,
-    ``end_ms`` is where the turn will end unless speech goes on.
+    For started, that is without padding. For stopped, it is the end of the turn, which includes the silence
+    that ended it. For paused, ``end_ms`` is where the turn will end unless the speech resumes.
     """
 
     kind: Literal["started", "paused", "resumed", "stopped"]
@@ -48,7 +48,7 @@ class Edge:
 
 
 class TurnDetector:
-    """One stream's detector under a ``turn_detection`` object (server_vad or semantic_vad)."""
+    """Finds turns in one stream, under a ``turn_detection`` object (server_vad or semantic_vad)."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.speaking = False
@@ -58,7 +58,7 @@ class TurnDetector:
         self.configure(settings)
 
     def configure(self, settings: Mapping[str, Any]) -> None:
-        """Take new settings; a turn that is going on goes on."""
+        """Apply new settings; a turn in progress continues."""
         self._threshold = float(settings.get("threshold", 0.5))
         self.padding_ms = int(settings.get("prefix_padding_ms", 300))
         if settings["type"] == "semantic_vad":
@@ -67,13 +67,13 @@ class TurnDetector:
             self._silence_ms = int(settings["silence_duration_ms"])
 
     def reset(self) -> None:
-        """Forget a turn that is going on."""
+        """Abandon a turn in progress."""
         self.speaking, self._paused = False, False
         self._onset.clear()
         self._silent_since = None
 
     def feed(self, probability: float, start_ms: float, end_ms: float) -> Edge | None:
-        """Take the next window and return what it brought about."""
+        """Add the next window; return the change that it causes, if any."""
         if not self.speaking:
             if probability < self._threshold:
                 self._onset.clear()
@@ -81,10 +81,10 @@ class TurnDetector:
             self._onset.append(start_ms)
             if len(self._onset) < _ONSET:
                 return None
-            began = self._onset[0]
+            start = self._onset[0]
             self.reset()
             self.speaking = True
-            return Edge("started", began)
+            return Edge("started", start)
         if probability >= self._threshold - _HYSTERESIS:
             paused, self._paused, self._silent_since = self._paused, False, None
             return Edge("resumed", start_ms) if paused else None
@@ -103,94 +103,96 @@ class TurnDetector:
 
 _LEAST_COMMIT_MS = 100.0
 _SLICE_SECONDS = 1
-"""How much sound is looked through before others on the event loop get their turn."""
+"""Seconds of audio that are processed before other tasks of the event loop run."""
 
 
-class _Ears:
-    """Voice activity over a stream of encoded sound: decodes, resamples and cuts it into windows."""
+class _SpeechDetector:
+    """Runs the voice detector on a stream of encoded audio: decodes, resamples and splits it into windows."""
 
-    def __init__(self, state: State, codec: Codec, start_ms: float) -> None:
-        vad = state.engine.vad
+    def __init__(self, context: SessionContext, codec: Codec, start_ms: float) -> None:
+        vad = context.engine.vad
         self._codec, self._rate, self._window = codec, vad.rate, vad.window
         self._stream = vad.stream()
         self._resampler = Resampler(codec.rate, vad.rate)
-        self._left: Samples = np.zeros(0, np.float32)
+        self._rest: Samples = np.zeros(0, np.float32)
         self._start_ms = start_ms
         self._windows = 0
 
-    def hear(self, data: bytes) -> list[tuple[float, float, float]]:
-        """Return (probability, start ms, end ms) of each window that is whole now."""
-        samples = np.concatenate([self._left, self._resampler.process(self._codec.decode(data))])
-        heard: list[tuple[float, float, float]] = []
+    def probabilities(self, data: bytes) -> list[tuple[float, float, float]]:
+        """Return (probability of speech, start ms, end ms) of each window that is now complete."""
+        samples = np.concatenate([self._rest, self._resampler.process(self._codec.decode(data))])
+        found: list[tuple[float, float, float]] = []
         width = self._window * 1000 / self._rate
         for start in range(0, len(samples) - self._window + 1, self._window):
             probability = float(self._stream(samples[start : start + self._window]))
-            begins = self._start_ms + self._windows * width
+            window_start = self._start_ms + self._windows * width
             self._windows += 1
-            heard.append((probability, begins, begins + width))
-        self._left = samples[len(heard) * self._window :]
-        return heard
+            found.append((probability, window_start, window_start + width))
+        self._rest = samples[len(found) * self._window :]
+        return found
 
 
 class AudioInput:
-    """One session's input.
+    """The input audio buffer of one session.
 
-    ``on_speech()`` is called when a turn begins, ``on_item(item id, ms, words, by turn)`` for each item made;
-    ``by turn`` tells that the end of a turn made it, so that an answer may be due.
+    ``on_speech()`` is called when a turn starts. ``on_item(item_id, ms, transcript, by_turn, speculative)``
+    is called for each new item: ``by_turn`` is true if the end of a turn created it, so that a response may
+    be due, and ``speculative`` is the response that was started in advance, if any. The callee adopts or
+    drops it.
     """
 
     def __init__(
         self,
-        state: State,
+        context: SessionContext,
         *,
         on_speech: Callable[[], None],
-        on_item: Callable[[str, float, asyncio.Future[str], bool], None],
+        on_item: Callable[[str, float, asyncio.Future[str], bool, SpeculativeResponse | None], None],
     ) -> None:
-        self._state = state
+        self._context = context
         self._on_speech, self._on_item = on_speech, on_item
-        self._codec = state.conversation.input_codec
+        self._codec = context.conversation.input_codec
         self._data = bytearray()
-        self._kept_from = 0  # position of the first byte of _data
-        self._taken = 0  # position up to which sound is committed or cleared
+        self._first = 0  # position of the first byte of _data
+        self._consumed = 0  # position up to which audio is committed or cleared
         self._end = 0
-        self._ears: _Ears | None = None
-        self._detector: TurnDetector | None = None
-        self._item_id: str | None = None  # of the turn that is going on
+        self._speech_detector: _SpeechDetector | None = None
+        self._turn_detector: TurnDetector | None = None
+        self._item_id: str | None = None  # of the turn in progress
         self._start = 0
-        self._guess: asyncio.Future[str] | None = None
-        self._draft: SpeculativeResponse | None = None
-        self._rereading: asyncio.Task[None] | None = None
+        self._early_transcript: asyncio.Future[str] | None = None
+        self._speculative: SpeculativeResponse | None = None
+        self._cache_task: asyncio.Task[None] | None = None
 
     @property
     def _settings(self) -> dict[str, Any] | None:
-        found: dict[str, Any] | None = self._state.session["audio"]["input"]["turn_detection"]
+        found: dict[str, Any] | None = self._context.session["audio"]["input"]["turn_detection"]
         return found
 
     def configure(self) -> None:
-        """Follow a change of the session's input settings."""
-        codec = self._state.conversation.input_codec
+        """Apply a change of the session's input settings."""
+        codec = self._context.conversation.input_codec
         if codec != self._codec:
-            self._forget_turn()
+            self._abandon_turn()
             samples = self._end * codec.bytes_per_second // self._codec.bytes_per_second // codec.width
             self._end = samples * codec.width
-            self._kept_from = self._taken = self._end
+            self._first = self._consumed = self._end
             self._data.clear()
             self._codec = codec
         settings = self._settings
         if settings is None:
-            self._forget_turn()
-            self._detector = None
-        elif self._detector is not None:
-            self._detector.configure(settings)
+            self._abandon_turn()
+            self._turn_detector = None
+        elif self._turn_detector is not None:
+            self._turn_detector.configure(settings)
 
     async def append(self, event: Event) -> None:
-        """Take encoded sound.
+        """Append encoded audio.
 
         Raises:
-            Fault: It is not base64, not of whole samples, or too much.
+            InvalidRequest: It is not base64, ends within a sample, or is too long.
         """
         data = decode_audio(event["audio"], "audio", self._codec)
-        self._state.conversation.apply("client", event)
+        apply_event(self._context.conversation, "client", event)
         size = _SLICE_SECONDS * self._codec.bytes_per_second
         for start in range(0, len(data), size):
             if start:
@@ -204,124 +206,125 @@ class AudioInput:
         settings = self._settings
         if settings is None:
             return
-        if self._ears is None or self._detector is None:
-            self._ears = _Ears(self._state, self._codec, before)
-            self._detector = self._detector or TurnDetector(settings)
-        for probability, start, end in self._ears.hear(data):
-            if edge := self._detector.feed(probability, start, end):
-                self._turn(edge, self._detector)
+        if self._speech_detector is None or self._turn_detector is None:
+            self._speech_detector = _SpeechDetector(self._context, self._codec, before)
+            self._turn_detector = self._turn_detector or TurnDetector(settings)
+        for probability, start, end in self._speech_detector.probabilities(data):
+            if edge := self._turn_detector.feed(probability, start, end):
+                self._turn(edge, self._turn_detector)
         if self._item_id is None:
-            self._keep_from(self._position(self._ms(self._end) - self._detector.padding_ms - 200))
+            self._discard_before(self._position(self._ms(self._end) - self._turn_detector.padding_ms - 200))
 
     def _turn(self, edge: Edge, detector: TurnDetector) -> None:
         if edge.kind == "started":
             self._item_id = server_id("item")
-            self._start = max(self._taken, self._position(edge.ms - detector.padding_ms))
-            self._state.emit(
+            self._start = max(self._consumed, self._position(edge.ms - detector.padding_ms))
+            self._context.emit(
                 "input_audio_buffer.speech_started",
                 audio_start_ms=round(self._ms(self._start)),
                 item_id=self._item_id,
             )
             self._on_speech()
-            self._rereading = asyncio.create_task(reread(self._state))
+            self._cache_task = asyncio.create_task(warm_cache(self._context))
         elif edge.kind == "paused":
-            self._foresee(edge)
+            self._speculate(edge)
         elif edge.kind == "resumed":
-            self._drop_guess()
+            self._drop_early_work()
         elif self._item_id is not None:
             id, end = self._item_id, round(edge.ms)
-            self._state.emit("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=id)
-            self._taken = self._position(end)
+            self._context.emit("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=id)
+            self._consumed = self._position(end)
             self._item_id = None
-            self._make_item(id, by_turn=True)
+            self._create_item(id, by_turn=True)
 
-    def _foresee(self, pause: Edge) -> None:
-        """Work ahead on the turn as it will be unless speech goes on: what is to come is silence."""
-        state, settings = self._state, self._settings
-        self._stop_rereading()
+    def _speculate(self, pause: Edge) -> None:
+        """Recognize, and start to answer, the turn as it will be unless speech resumes: ending in silence."""
+        context, settings = self._context, self._settings
+        self._stop_warming()
         until = self._position(pause.ms)
-        heard = bytes(self._data[self._start - self._kept_from : until - self._kept_from])
+        speech = bytes(self._data[self._start - self._first : until - self._first])
         missing = self._bytes(round(pause.end_ms or pause.ms)) - until
         silence = self._codec.encode(np.zeros(max(0, missing) // self._codec.width, np.float32))
-        sound = heard + silence
-        self._guess = state.listen(sound, self._codec)
+        turn = speech + silence
+        self._early_transcript = context.transcribe(turn, self._codec)
         due = settings is not None and settings["create_response"] and self._item_id is not None
-        if due and getattr(state.engine.llm, "eager", False):
-            self._draft = SpeculativeResponse(state, str(self._item_id), self._ms(len(sound)), self._guess)
+        if due and getattr(context.engine.llm, "eager", False):
+            self._speculative = SpeculativeResponse(
+                context, str(self._item_id), self._ms(len(turn)), self._early_transcript
+            )
 
     def commit(self, event: Event) -> None:
-        """Make an item of all that is buffered; ``event`` is the client's, folded once it is accepted.
+        """Create an item of all buffered audio. ``event`` is applied to the conversation once it is accepted.
 
         Raises:
-            Fault: There is less than 100 ms of it.
+            InvalidRequest: The buffer has less than 100 ms of audio.
         """
-        ms = self._ms(self._end - self._taken)
+        ms = self._ms(self._end - self._consumed)
         if ms < _LEAST_COMMIT_MS:
             raise InvalidRequest(
                 "input_audio_buffer_commit_empty",
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but"
                 f" buffer only has {ms:.2f}ms of audio.",
             )
-        self._state.conversation.apply("client", event)
+        apply_event(self._context.conversation, "client", event)
         id = self._item_id or server_id("item")
-        self._forget_turn()
-        self._taken = self._end
-        self._make_item(id, by_turn=False)
+        self._abandon_turn()
+        self._consumed = self._end
+        self._create_item(id, by_turn=False)
 
     def clear(self, event: Event) -> None:
-        """Forget all that is buffered."""
-        self._state.conversation.apply("client", event)
-        self._forget_turn()
-        self._taken = self._end
-        self._keep_from(self._end)
-        self._state.emit("input_audio_buffer.cleared")
+        """Discard all buffered audio."""
+        apply_event(self._context.conversation, "client", event)
+        self._abandon_turn()
+        self._consumed = self._end
+        self._discard_before(self._end)
+        self._context.emit("input_audio_buffer.cleared")
 
     def end(self) -> None:
-        """Let go of what is being said."""
-        self._forget_turn()
-        self._stop_rereading()
+        """Abandon a turn in progress, as the session ends."""
+        self._abandon_turn()
+        self._stop_warming()
 
-    def _make_item(self, id: str, *, by_turn: bool) -> None:
-        state = self._state
-        previous = state.last_item()
-        state.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=id)
-        part = state.conversation.items[id].parts[0]
-        words, self._guess = self._guess or state.listen(part.data, self._codec), None
-        state.memory[id] = ItemExtras(words={0: words})
+    def _create_item(self, id: str, *, by_turn: bool) -> None:
+        context = self._context
+        previous = context.last_item()
+        context.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=id)
+        part = context.conversation.items[id].parts[0]
+        transcript = self._early_transcript or context.transcribe(part.data, self._codec)
+        self._early_transcript = None
+        context.item_extras[id] = ItemExtras(transcripts={0: transcript})
         content = [{"type": "input_audio", "transcript": None}]
         item = {"id": id, "type": "message", "status": "completed", "role": "user", "content": content}
-        state.emit("conversation.item.added", previous_item_id=previous, item=item)
-        state.emit("conversation.item.done", previous_item_id=previous, item=item)
-        self._keep_from(self._taken)
-        state.draft, self._draft = self._draft, None
-        self._on_item(id, part.ms, words, by_turn)
-        if (unwanted := state.take_draft()) is not None:
-            unwanted.drop()
+        context.emit("conversation.item.added", previous_item_id=previous, item=item)
+        context.emit("conversation.item.done", previous_item_id=previous, item=item)
+        self._discard_before(self._consumed)
+        speculative, self._speculative = self._speculative, None
+        self._on_item(id, part.ms, transcript, by_turn, speculative)
 
-    def _forget_turn(self) -> None:
-        """Start listening afresh, whatever is being said."""
-        self._drop_guess()
+    def _abandon_turn(self) -> None:
+        """Drop a turn in progress and restart turn detection."""
+        self._drop_early_work()
         self._item_id = None
-        self._ears = None
-        if self._detector is not None:
-            self._detector.reset()
+        self._speech_detector = None
+        if self._turn_detector is not None:
+            self._turn_detector.reset()
 
-    def _drop_guess(self) -> None:
-        if self._draft is not None:
-            self._draft.drop()
-            self._draft = None
-        if self._guess is not None:
-            self._guess.cancel()
-            self._guess = None
+    def _drop_early_work(self) -> None:
+        if self._speculative is not None:
+            self._speculative.drop()
+            self._speculative = None
+        if self._early_transcript is not None:
+            self._early_transcript.cancel()
+            self._early_transcript = None
 
-    def _stop_rereading(self) -> None:
-        if self._rereading is not None:
-            self._rereading.cancel()
+    def _stop_warming(self) -> None:
+        if self._cache_task is not None:
+            self._cache_task.cancel()
 
-    def _keep_from(self, position: int) -> None:
-        position = min(max(position, self._kept_from), self._end)
-        del self._data[: position - self._kept_from]
-        self._kept_from = position
+    def _discard_before(self, position: int) -> None:
+        position = min(max(position, self._first), self._end)
+        del self._data[: position - self._first]
+        self._first = position
 
     def _ms(self, position: int) -> float:
         return position * 1000 / self._codec.bytes_per_second

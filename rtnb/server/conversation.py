@@ -1,4 +1,4 @@
-"""What a client does to the conversation's items: create, retrieve, truncate, delete, refer to."""
+"""The conversation's items as a client may change them: create, retrieve, truncate, delete, reference."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from ..audio.codecs import Codec
+from ..audio.codecs import Codec, decoded_length
 from ..protocol.events import Event, server_id
 from ..protocol.items import Item, Part
-from .session_context import ItemExtras, State
+from .session_context import ItemExtras, SessionContext, apply_event
 from .validation import InvalidRequest, check, invalid_value, missing, quoted
 
-__all__ = ["Conversations", "decode_audio", "wire_item"]
+__all__ = ["ConversationItems", "decode_audio", "wire_item"]
 
 MAX_AUDIO_BYTES = 15 * 1024 * 1024
-"""The most sound that one event may carry (Realtime API reference, input_audio_buffer.append)."""
+"""The most audio in one event (Realtime API reference, input_audio_buffer.append)."""
 
 
 class _Wire(Struct, forbid_unknown_fields=True, tag_field="type"):
@@ -86,34 +86,33 @@ _CONTENT = {
 
 
 def decode_audio(text: str, path: str, codec: Codec) -> bytes:
-    """Return the bytes of base64 sound in the form of ``codec``.
+    """Return the bytes of base64 audio in the format of ``codec``.
 
     Raises:
         InvalidRequest: It is not base64, is more than 15 MiB, or ends within a sample.
     """
-    if len(text) > MAX_AUDIO_BYTES * 4 // 3 + 4:
-        raise _audio_fault(path, f"more than 15 MiB of sound in one event ({len(text) * 3 // 4:,} bytes)")
+    if (size := decoded_length(text)) > MAX_AUDIO_BYTES:
+        raise _invalid_audio(path, f"more than 15 MiB of audio in one event ({size:,} bytes)")
     try:
         data = a2b_base64(text.encode("ascii"), strict_mode=True)
     except (Base64Error, UnicodeEncodeError):
-        raise _audio_fault(path, "the sound is not valid base64") from None
-    if len(data) > MAX_AUDIO_BYTES:
-        raise _audio_fault(path, f"more than 15 MiB of sound in one event ({len(data):,} bytes)")
+        raise _invalid_audio(path, "the audio is not valid base64") from None
     if len(data) % codec.width:
-        raise _audio_fault(
-            path, f"{codec.type} has {codec.width} bytes a sample, and {len(data):,} bytes end within one"
+        raise _invalid_audio(
+            path,
+            f"{codec.type} has {codec.width} bytes a sample, but {len(data):,} bytes end within a sample",
         )
     return data
 
 
-def _audio_fault(path: str, why: str) -> InvalidRequest:
+def _invalid_audio(path: str, why: str) -> InvalidRequest:
     return InvalidRequest("invalid_value", f"Invalid '{path}': {why}.", path)
 
 
 def checked_item(
     value: Any, path: str, *, codec: Codec, model: str, images: bool
 ) -> tuple[dict[str, Any], list[tuple[int, bytes]]]:
-    """Return an item that a client creates, and the sound in it as (content index, bytes).
+    """Return an item that a client creates, and its audio as (content index, bytes).
 
     Raises:
         InvalidRequest: The item is not one that a client may create.
@@ -122,19 +121,19 @@ def checked_item(
     if item["type"] != "message":
         return item, []
     role = item["role"]
-    sounds: list[tuple[int, bytes]] = []
+    audio: list[tuple[int, bytes]] = []
     for index, part in enumerate(item["content"]):
         where = f"{path}.content[{index}]"
         item["content"][index] = checked = _content(part, where, role, model, images)
         if checked["type"] == "input_audio":
-            sounds.append((index, decode_audio(checked["audio"], f"{where}.audio", codec)))
+            audio.append((index, decode_audio(checked["audio"], f"{where}.audio", codec)))
     if not item["content"]:
         raise InvalidRequest(
             "invalid_value",
             f"Invalid '{path}.content': a message needs at least one part.",
             f"{path}.content",
         )
-    return item, sounds
+    return item, audio
 
 
 def _content(given: dict[str, Any], path: str, role: str, model: str, images: bool) -> dict[str, Any]:
@@ -142,7 +141,7 @@ def _content(given: dict[str, Any], path: str, role: str, model: str, images: bo
     kind = given.get("type")
     if kind is None:
         raise missing(f"{path}.type")
-    # Clients that learned the older names still send them; the service takes them too.
+    # Clients still send the older names; the hosted service accepts them as well.
     if role == "assistant" and kind in ("text", "audio"):
         kind = f"output_{kind}"
     if kind not in allowed:
@@ -150,67 +149,68 @@ def _content(given: dict[str, Any], path: str, role: str, model: str, images: bo
     if kind == "output_audio":
         raise InvalidRequest(
             "invalid_value",
-            "Assistant messages cannot be created with audio: send what was said as 'output_text'.",
+            "Assistant messages cannot be created with audio: send the transcript as 'output_text'.",
             f"{path}.type",
         )
     if kind == "input_image" and not images:
         raise InvalidRequest(
             "invalid_value",
-            f"The model '{model}' takes no images: send {quoted(k for k in allowed if k != 'input_image')}.",
+            f"The model '{model}' does not accept images:"
+            f" send {quoted(k for k in allowed if k != 'input_image')}.",
             f"{path}.type",
         )
     return check(_PARTS[kind], {**given, "type": kind}, path)
 
 
 def wire_item(item: Item, *, audio: bool = False) -> dict[str, Any]:
-    """Return an item as the server shows it; with its sound, base64, if ``audio``.
+    """Return an item as the server sends it; with its audio, as base64, if ``audio``.
 
-    Of a truncated item only the sound that was heard is left, and no transcript.
+    A truncated item has only the audio that was played, and no transcript.
     """
-    shown: dict[str, Any] = {"id": item.id, "type": item.type, "status": item.status or "completed"}
+    wire: dict[str, Any] = {"id": item.id, "type": item.type, "status": item.status or "completed"}
     if item.type == "function_call":
-        return {**shown, "call_id": item.call_id, "name": item.name, "arguments": item.arguments}
+        return {**wire, "call_id": item.call_id, "name": item.name, "arguments": item.arguments}
     if item.type == "function_call_output":
-        return {**shown, "call_id": item.call_id, "output": item.output or ""}
+        return {**wire, "call_id": item.call_id, "output": item.output or ""}
     prefix = "output" if item.role == "assistant" else "input"
     content: list[dict[str, Any]] = []
     for part in item.parts:
-        wire: dict[str, Any] = {"type": f"{prefix}_{part.kind}"}
+        wire_part: dict[str, Any] = {"type": f"{prefix}_{part.kind}"}
         if part.kind == "text":
-            wire["text"] = part.text
+            wire_part["text"] = part.text
         elif part.kind == "image":
-            wire["image_url"] = part.image_url
+            wire_part["image_url"] = part.image_url
         else:
             if item.played_ms is None:
-                wire["transcript"] = part.text or (None if prefix == "input" else "")
+                wire_part["transcript"] = part.text or (None if prefix == "input" else "")
             if audio:
-                wire["audio"] = b64encode(heard_audio(item, part.data, part.codec)).decode()
-        content.append(wire)
-    return {**shown, "role": item.role, "content": content}
+                wire_part["audio"] = b64encode(played_audio(item, part.data, part.codec)).decode()
+        content.append(wire_part)
+    return {**wire, "role": item.role, "content": content}
 
 
-def heard_audio(item: Item, data: bytes, codec: Codec | None) -> bytes:
-    """Return the sound of a part up to where the item was truncated."""
+def played_audio(item: Item, data: bytes, codec: Codec | None) -> bytes:
+    """Return the audio of a part up to the point where the item was truncated."""
     if item.played_ms is None or codec is None:
         return data
     return data[: int(item.played_ms * codec.rate / 1000) * codec.width]
 
 
-class Conversations:
-    """The items of one session's conversation, as its client may change them."""
+class ConversationItems:
+    """Handles the client events about the items of one session's conversation."""
 
-    def __init__(self, state: State, *, model: str, images: bool) -> None:
-        self._state = state
+    def __init__(self, context: SessionContext, *, model: str, images: bool) -> None:
+        self._context = context
         self._model, self._images = model, images
 
     def create(self, event: Event) -> Item:
         """Add an item.
 
         Raises:
-            InvalidRequest: The item or its place is refused.
+            InvalidRequest: The item or its position is invalid.
         """
-        state, conversation = self._state, self._state.conversation
-        item, sounds = self._checked(event["item"], "item")
+        context, conversation = self._context, self._context.conversation
+        item, audio = self._checked(event["item"], "item")
         if not item.get("id"):
             item["id"] = server_id("item")
         id = item["id"]
@@ -220,33 +220,35 @@ class Conversations:
                 f"Error creating item: an item with id '{id:.80}' already exists in this session.",
                 "item.id",
             )
-        previous = self._place(event.get("previous_item_id"))
+        previous = self._previous(event.get("previous_item_id"))
         self._check_call(item)
-        conversation.apply("client", event)
+        apply_event(conversation, "client", event)
         codec = conversation.input_codec
-        state.memory[id] = ItemExtras(words={index: state.listen(data, codec) for index, data in sounds})
-        wire = _shown(item)
-        state.emit("conversation.item.added", previous_item_id=previous, item=wire)
-        state.emit("conversation.item.done", previous_item_id=previous, item=wire)
+        context.item_extras[id] = ItemExtras(
+            transcripts={index: context.transcribe(data, codec) for index, data in audio}
+        )
+        wire = _announced(item)
+        context.emit("conversation.item.added", previous_item_id=previous, item=wire)
+        context.emit("conversation.item.done", previous_item_id=previous, item=wire)
         return conversation.items[id]
 
     def _checked(self, item: Any, path: str) -> tuple[dict[str, Any], list[tuple[int, bytes]]]:
-        codec = self._state.conversation.input_codec
-        checked, sounds = checked_item(item, path, codec=codec, model=self._model, images=self._images)
+        codec = self._context.conversation.input_codec
+        checked, audio = checked_item(item, path, codec=codec, model=self._model, images=self._images)
         if checked["type"] == "function_call" and not checked.get("call_id"):
             checked["call_id"] = server_id("call")
-        return checked, sounds
+        return checked, audio
 
-    def _place(self, given: str | None) -> str | None:
+    def _previous(self, given: str | None) -> str | None:
         if given is None:
-            return self._state.last_item()
+            return self._context.last_item()
         if given == "root":
             return None
-        if given not in self._state.conversation.order:
+        if given not in self._context.conversation.order:
             raise InvalidRequest(
                 "invalid_value",
-                f"Error creating item: there is no item '{given:.80}' in the conversation to put it after."
-                " Leave 'previous_item_id' out for the end, or send 'root' for the beginning.",
+                f"Error creating item: the previous item with id '{given:.80}' does not exist. Leave"
+                " 'previous_item_id' out to append the item, or send 'root' to insert it at the beginning.",
                 "previous_item_id",
             )
         return given
@@ -256,7 +258,7 @@ class Conversations:
             return
         if not any(
             other.type == "function_call" and other.call_id == item["call_id"]
-            for other in self._state.conversation
+            for other in self._context.conversation
         ):
             raise InvalidRequest(
                 "invalid_tool_call_id",
@@ -264,42 +266,42 @@ class Conversations:
                 "item.call_id",
             )
 
-    def given(self, items: list[Any]) -> list[tuple[Item, ItemExtras]]:
-        """Return the items of a response's own ``input``; they do not enter the conversation.
+    def input_items(self, items: list[Any]) -> list[tuple[Item, ItemExtras]]:
+        """Return the items of a response's ``input``, which are not added to the conversation.
 
         Raises:
-            InvalidRequest: One of them is refused, or refers to an item that is not in the conversation.
+            InvalidRequest: One of them is invalid, or references an item that is not in the conversation.
         """
-        state = self._state
+        context = self._context
         found: list[tuple[Item, ItemExtras]] = []
         for index, wire in enumerate(items):
             path = f"response.input[{index}]"
             if wire.get("type") == "item_reference":
                 id = check(_Reference, wire, path)["id"]
-                found.append((self._existing(id, "response", f"{path}.id"), state.memory[id]))
+                found.append((self._existing(id, "response", f"{path}.id"), context.item_extras[id]))
                 continue
-            checked, sounds = self._checked(wire, path)
+            checked, audio = self._checked(wire, path)
             item = _detached(checked)
-            codec = state.conversation.input_codec
-            for part, data in sounds:
+            codec = context.conversation.input_codec
+            for part, data in audio:
                 item.parts[part].chunks, item.parts[part].codec = [data], codec
-            words = {part: state.listen(data, codec) for part, data in sounds}
-            found.append((item, ItemExtras(words=words)))
+            transcripts = {part: context.transcribe(data, codec) for part, data in audio}
+            found.append((item, ItemExtras(transcripts=transcripts)))
         return found
 
     def retrieve(self, event: Event) -> None:
-        """Send an item back, with its sound."""
+        """Send an item with its audio."""
         item = self._existing(event["item_id"], "retrieve", "item_id")
         wire = {"object": "realtime.item", **wire_item(item, audio=True)}
-        self._state.emit("conversation.item.retrieved", item=wire)
+        self._context.emit("conversation.item.retrieved", item=wire)
 
     def delete(self, event: Event) -> None:
-        """Take an item out of the conversation."""
+        """Remove an item from the conversation."""
         item = self._existing(event["item_id"], "delete", "item_id")
-        self._state.emit("conversation.item.deleted", item_id=item.id)
+        self._context.emit("conversation.item.deleted", item_id=item.id)
 
     def truncate(self, event: Event) -> None:
-        """Cut an answer to what was heard of it: its sound, and the words that the model remembers."""
+        """Truncate an answer to what was played: its audio, and its words in the prompts that follow."""
         item = self._existing(event["item_id"], "truncate", "item_id")
         index, end = event["content_index"], event["audio_end_ms"]
         part = item.parts[index] if index < len(item.parts) else None
@@ -314,34 +316,34 @@ class Conversations:
                 f"Audio content of {length}ms is already shorter than {end}ms",
                 "audio_end_ms",
             )
-        self._state.emit(
+        self._context.emit(
             "conversation.item.truncated", item_id=item.id, content_index=index, audio_end_ms=end
         )
 
     def _existing(self, id: str, verb: str, param: str) -> Item:
-        if id not in self._state.conversation.order:
-            doing = {
+        if id not in self._context.conversation.order:
+            action = {
                 "response": "creating response",
                 "truncate": "truncating item",
                 "delete": "deleting item",
             }
             raise InvalidRequest(
                 f"item_{verb}_invalid_item_id" if verb != "response" else "invalid_value",
-                f"Error {doing.get(verb, 'retrieving item')}: the item with id '{id:.80}' does not exist.",
+                f"Error {action.get(verb, 'retrieving item')}: the item with id '{id:.80}' does not exist.",
                 param,
             )
-        return self._state.conversation.items[id]
+        return self._context.conversation.items[id]
 
 
-def _shown(item: dict[str, Any]) -> dict[str, Any]:
-    """Return a created item as the server repeats it: whole, but for its sound."""
+def _announced(item: dict[str, Any]) -> dict[str, Any]:
+    """Return a created item as the server announces it: complete, except for its audio."""
     shown = {key: value for key, value in item.items() if key != "object"}
     if "content" in item:
-        shown["content"] = [_without_sound(part) for part in item["content"]]
+        shown["content"] = [_without_audio(part) for part in item["content"]]
     return {**shown, "status": item.get("status") or "completed"}
 
 
-def _without_sound(part: dict[str, Any]) -> dict[str, Any]:
+def _without_audio(part: dict[str, Any]) -> dict[str, Any]:
     if part["type"] != "input_audio":
         return part
     return {"type": "input_audio", "transcript": part.get("transcript")}

@@ -1,4 +1,4 @@
-"""The model's answer to one prompt, as it comes: one run on the model's thread, read on the event loop."""
+"""One run of the language model: it generates on its worker thread and is read on the event loop."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from ..engines.base import Call, TextPiece
 from ..errors import EngineError
 from ..protocol.models import find
 from .clauses import ClauseSplitter
-from .prompt import Prompt, entries, kept_share, spoken
-from .response_options import plan_response
-from .session_context import State
+from .prompt import Prompt, entries, retention_ratio, spoken
+from .schema import plan_response
+from .session_context import SessionContext
 from .usage_meter import Segment
 
-__all__ = ["Begun", "Generation", "Request", "SpeculativeResponse", "reread", "token_limit"]
+__all__ = ["Generation", "GenerationStarted", "Request", "SpeculativeResponse", "token_limit", "warm_cache"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """All that an answer depends on: equal requests have equal answers.
+    """Everything that an answer depends on.
 
-    ``limit`` is in tokens; ``keep`` is what ``prompts.kept_share`` returns.
+    ``limit`` is in tokens; ``keep`` is the result of :func:`rtnb.server.prompt.retention_ratio`.
     """
 
     prompt: Prompt
@@ -35,81 +35,84 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """The model has begun: what the prompt came to, what of it the session had the model read when it was
-    set up, and which items no longer fit it."""
+class GenerationStarted:
+    """The first output of a `Generation`: the model has started.
+
+    ``segments`` are the tokens of its prompt, ``prefilled`` those of the session's instructions and tools,
+    which are cached already, and ``dropped_items`` the items that no longer fit into the prompt.
+    """
 
     segments: list[Segment]
-    read_ahead: list[Segment]
-    forgotten: list[str]
+    prefilled: list[Segment]
+    dropped_items: list[str]
 
 
 class Generation:
-    """One run of the model, which begins as soon as the model is free.
+    """One run of the language model, which starts as soon as its worker is free.
 
-    What it made is kept, so that whoever joins late still gets all of it, and several may read at once.
+    The output is stored, so that several readers, at any time, each get all of it.
     """
 
-    def __init__(self, state: State, request: Request) -> None:
+    def __init__(self, context: SessionContext, request: Request) -> None:
         self.request = request
-        self._llm = state.engine.llm
-        self._setup = Prompt(state.session["instructions"], state.session["tools"])
-        self._made: list[Begun | TextPiece | Call] = []
-        self._ended = False
-        self._news = asyncio.Event()
+        self._llm = context.engine.llm
+        self._setup = Prompt(context.session["instructions"], context.session["tools"])
+        self._output: list[GenerationStarted | TextPiece | Call] = []
+        self._done = False
+        self._changed = asyncio.Event()
         self._stop = threading.Event()
         self._loop = asyncio.get_running_loop()
-        state.skip_prefill()
-        self._job = state.workers.llm.submit(state, self._run)
-        self._job.add_done_callback(lambda _: self._tell(None))
+        context.skip_prefill()
+        self._job = context.workers.llm.submit(context, self._run)
+        self._job.add_done_callback(lambda _: self._publish(None))
 
     def stop(self) -> None:
-        """Let the model end soon; nobody wants the rest."""
+        """Stop the model soon; the rest of the output is not needed."""
         self._stop.set()
 
-    async def pieces(self) -> AsyncIterator[Begun | TextPiece | Call]:
-        """Yield everything from the beginning on: first ``Begun``, then the answer's pieces.
+    async def pieces(self) -> AsyncIterator[GenerationStarted | TextPiece | Call]:
+        """Yield all output from the beginning: first ``GenerationStarted``, then the answer's pieces.
 
         Raises:
             EngineError: The prompt is too long, or the model failed.
         """
         at = 0
         while True:
-            while at < len(self._made):
-                yield self._made[at]
+            while at < len(self._output):
+                yield self._output[at]
                 at += 1
-            if self._ended:
+            if self._done:
                 await asyncio.wrap_future(self._job)  # raises what the model raised
                 return
-            self._news.clear()
-            await self._news.wait()
+            self._changed.clear()
+            await self._changed.wait()
 
     def _run(self) -> None:
         if self._stop.is_set():
             return
-        asked, llm = self.request, self._llm
-        prompt = replace(asked.prompt, entries=list(asked.prompt.entries))
-        forgotten = prompt.fit(llm.count, llm.context, asked.keep)
-        self._tell(Begun(prompt.segments(llm.count), self._setup.segments(llm.count), forgotten))
+        request, llm = self.request, self._llm
+        prompt = replace(request.prompt, entries=list(request.prompt.entries))
+        dropped = prompt.fit(llm.count, llm.context, request.keep)
+        self._publish(GenerationStarted(prompt.segments(llm.count), self._setup.segments(llm.count), dropped))
         answer = llm.generate(
-            prompt.messages(), prompt.tools, asked.tool_choice, asked.limit, self._stop.is_set
+            prompt.messages(), prompt.tools, request.tool_choice, request.limit, self._stop.is_set
         )
         for piece in answer:
             if self._stop.is_set():
                 return
-            self._tell(piece)
+            self._publish(piece)
 
-    def _tell(self, piece: Begun | TextPiece | Call | None) -> None:
-        """Hand a piece to the event loop, or the end; nobody listens once the loop is closed."""
+    def _publish(self, piece: GenerationStarted | TextPiece | Call | None) -> None:
+        """Pass a piece, or None for the end, to the event loop, unless the loop is closed."""
         if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._take, piece)
+            self._loop.call_soon_threadsafe(self._append, piece)
 
-    def _take(self, piece: Begun | TextPiece | Call | None) -> None:
+    def _append(self, piece: GenerationStarted | TextPiece | Call | None) -> None:
         if piece is None:
-            self._ended = True
+            self._done = True
         else:
-            self._made.append(piece)
-        self._news.set()
+            self._output.append(piece)
+        self._changed.set()
 
 
 _log = logging.getLogger(__name__)
@@ -117,15 +120,20 @@ _MAX_OUTPUT = 4_096
 
 
 class SpeculativeResponse:
-    """The answer to a turn that would be item ``item_id``: ``words`` in ``ms`` milliseconds of sound."""
+    """An answer that is started before the turn ends, in case it ends now.
 
-    def __init__(self, state: State, item_id: str, ms: float, words: asyncio.Future[str]) -> None:
-        self._state = state
+    The turn would be the item ``item_id``, with ``ms`` milliseconds of audio.
+    """
+
+    def __init__(
+        self, context: SessionContext, item_id: str, ms: float, transcript: asyncio.Future[str]
+    ) -> None:
+        self._context = context
         self._generation: Generation | None = None
-        self._task = asyncio.create_task(self._run(item_id, ms, words))
+        self._task = asyncio.create_task(self._run(item_id, ms, transcript))
 
     def adopt(self, request: Request) -> Generation | None:
-        """Give the answer to ``request`` over, if it was begun; the draft is over either way."""
+        """Return the generation if it is for ``request``; otherwise drop it and return None."""
         self._task.cancel()
         if self._generation is not None and self._generation.request == request:
             return self._generation
@@ -133,60 +141,60 @@ class SpeculativeResponse:
         return None
 
     def drop(self) -> None:
-        """Let go of the draft: speech goes on, or no answer is due."""
+        """Stop the work: the speech resumed, or no answer is due."""
         self._task.cancel()
         if self._generation is not None:
             self._generation.stop()
 
-    async def _run(self, item_id: str, ms: float, words: asyncio.Future[str]) -> None:
+    async def _run(self, item_id: str, ms: float, transcript: asyncio.Future[str]) -> None:
         try:
-            await self._prepare(item_id, ms, words)
-        except Exception:  # the answer itself will meet it again, and tell
-            _log.debug("an answer could not be begun ahead", exc_info=True)
+            await self._prepare(item_id, ms, transcript)
+        except Exception:  # the response itself will fail in the same way and report it
+            _log.debug("a speculative response failed", exc_info=True)
 
-    async def _prepare(self, item_id: str, ms: float, words: asyncio.Future[str]) -> None:
-        state = self._state
-        heard = await asyncio.shield(words)
-        voices = state.engine.tts.voices
-        plan = plan_response(state.session, None, voices=voices, voice_fixed=state.spoke)
-        before = await entries(state, state.remembered())
-        prompt = Prompt(plan["instructions"], plan["tools"], [*before, spoken(item_id, heard, ms)])
-        limit = token_limit(state, plan["max_output_tokens"])
-        keep = kept_share(state.session["truncation"])
-        self._generation = Generation(state, Request(prompt, plan["tool_choice"], limit, keep))
+    async def _prepare(self, item_id: str, ms: float, transcript: asyncio.Future[str]) -> None:
+        context = self._context
+        text = await asyncio.shield(transcript)
+        voices = context.engine.tts.voices
+        plan = plan_response(context.session, None, voices=voices, voice_fixed=context.has_spoken)
+        before = await entries(context, context.prompt_items())
+        prompt = Prompt(plan["instructions"], plan["tools"], [*before, spoken(item_id, text, ms)])
+        limit = token_limit(context, plan["max_output_tokens"])
+        keep = retention_ratio(context.session["truncation"])
+        self._generation = Generation(context, Request(prompt, plan["tool_choice"], limit, keep))
         if plan["output_modalities"] != ["audio"]:
             return
         clauses = ClauseSplitter()
         async for piece in self._generation.pieces():
-            if isinstance(piece, Begun):
+            if isinstance(piece, GenerationStarted):
                 continue
             if not isinstance(piece, TextPiece):
                 return
             for clause, _ in clauses.feed(piece.text, piece.tokens):
-                state.speak_ahead(clause.strip(), plan["voice"], plan["speed"])
+                context.synthesize_ahead(clause.strip(), plan["voice"], plan["speed"])
                 return
         if rest := clauses.rest():
-            state.speak_ahead(rest[0].strip(), plan["voice"], plan["speed"])
+            context.synthesize_ahead(rest[0].strip(), plan["voice"], plan["speed"])
 
 
-async def reread(state: State) -> None:
-    """Have the model's cache hold the conversation so far, whatever was asked of the model last."""
-    session = state.session
+async def warm_cache(context: SessionContext) -> None:
+    """Put the conversation so far into the model's cache, where another prompt may have replaced it."""
+    session = context.session
     try:
-        before = await entries(state, state.remembered())
-    except EngineError:  # the recogniser failed; the answer will tell
+        before = await entries(context, context.prompt_items())
+    except EngineError:  # the recognizer failed; the response will report it
         return
     prompt = Prompt(session["instructions"], session["tools"], before)
-    llm, keep = state.engine.llm, kept_share(session["truncation"])
+    llm, keep = context.engine.llm, retention_ratio(session["truncation"])
 
     def messages() -> list[dict[str, Any]]:
         prompt.fit(llm.count, llm.context, keep)
         return prompt.messages()
 
-    state.prefill(messages)
+    context.prefill(messages)
 
 
-def token_limit(state: State, wanted: int | str) -> int:
-    """Return how many tokens an answer may have: ``max_output_tokens`` under the model's own limit."""
-    most = find(state.session["model"]).max_output or _MAX_OUTPUT
+def token_limit(context: SessionContext, wanted: int | str) -> int:
+    """Return the most tokens of an answer: ``max_output_tokens``, up to the limit of the session's model."""
+    most = find(context.session["model"]).max_output or _MAX_OUTPUT
     return most if isinstance(wanted, str) else min(wanted, most)

@@ -1,7 +1,7 @@
-"""What the model is given: the conversation as chat messages, and the same as billed tokens.
+"""The language model's prompt: the conversation as chat messages, and as billed tokens.
 
-Of a truncated answer the model is given the words that were heard; of the user's speech, what the recogniser
-understood, whether or not the client asked for transcripts.
+A truncated answer is in it with the words that were played; the user's speech with its transcript, whether or
+not the client asked for transcripts.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import orjson
 
 from ..errors import EngineError
 from ..protocol.items import Item
-from .clauses import heard_text
-from .session_context import ItemExtras, State, system_messages
+from .clauses import played_text
+from .session_context import ItemExtras, SessionContext, system_messages
 from .usage_meter import Segment, assistant_audio, user_audio
 
-__all__ = ["Entry", "Prompt", "entries", "kept_share", "spoken"]
+__all__ = ["Entry", "Prompt", "entries", "retention_ratio", "spoken"]
 
-_UNSEEN = "(an image, which you cannot see)"
-_KEPT_AFTER_OVERFLOW = 0.8
+_IMAGE = "(an image, which you cannot see)"
+_RETENTION_RATIO = 0.8
 _LEAST_OUTPUT = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One item of a prompt: its message, and the texts and ``ms`` milliseconds of sound it is billed for."""
+    """One item of a prompt: its message, and the texts and ``ms`` milliseconds of audio that are billed."""
 
     id: str
     message: dict[str, Any]
@@ -39,14 +39,14 @@ class Entry:
 
 @dataclass(slots=True)
 class Prompt:
-    """A whole prompt."""
+    """A prompt: the instructions and tools, and the items of the conversation."""
 
     instructions: str
     tools: Sequence[dict[str, Any]]
     entries: list[Entry] = field(default_factory=list)
 
     def messages(self) -> list[dict[str, Any]]:
-        """Return the chat messages; function calls that follow each other are one message."""
+        """Return the chat messages; consecutive function calls are one message."""
         messages = system_messages(self.instructions)
         for entry in self.entries:
             last = messages[-1] if messages else {}
@@ -57,7 +57,7 @@ class Prompt:
         return messages
 
     def segments(self, count: Callable[[str], int]) -> list[Segment]:
-        """Return the prompt as billed tokens, in order; ``count`` counts those of a text."""
+        """Return the billed tokens of the prompt, in order; ``count`` counts those of a text."""
         texts = [self.instructions, *(_dump(tool) for tool in self.tools)]
         found = [Segment("text", text, count(text)) for text in texts if text]
         for entry in self.entries:
@@ -67,11 +67,13 @@ class Prompt:
         return found
 
     def fit(self, count: Callable[[str], int], context: int, keep: float | None) -> list[str]:
-        """Drop the oldest entries if the prompt leaves too little of ``context``; return their ids.
+        """Drop the oldest entries if the prompt is too long for ``context`` tokens; return their ids.
 
-        Entries go in a block, down to the share ``keep``, so that the next turns find the same beginning in
-        the model's cache. Where ``keep`` is None nothing is dropped, and a prompt that is too long is an
-        EngineError.
+        Entries are dropped down to the share ``keep`` of the room, so that the prompt's beginning then stays
+        the same for several turns and is cached. If ``keep`` is None, nothing is dropped.
+
+        Raises:
+            EngineError: The prompt is too long and ``keep`` is None.
         """
         room = context - min(_LEAST_OUTPUT, context // 4)
         fixed = sum(count(text) for text in (self.instructions, *(_dump(tool) for tool in self.tools)))
@@ -80,14 +82,14 @@ class Prompt:
             return []
         if keep is None:
             raise EngineError(
-                f"the conversation has {fixed + sum(sizes):,} tokens and the engine's model reads {room:,};"
-                " truncation is disabled, so nothing was left out"
+                f"the conversation has {fixed + sum(sizes):,} tokens, but the language model accepts {room:,}"
+                " and truncation is disabled"
             )
         target = max(0, int((room - fixed) * keep))
         dropped = 0
         while dropped < len(sizes) - 1 and sum(sizes[dropped:]) > target:
             dropped += 1
-        # A function's output without its call means nothing to the model.
+        # A function's output is meaningless without its call.
         while dropped < len(sizes) - 1 and self.entries[dropped].message["role"] == "tool":
             dropped += 1
         ids = [entry.id for entry in self.entries[:dropped]]
@@ -95,41 +97,41 @@ class Prompt:
         return ids
 
 
-def kept_share(truncation: Any) -> float | None:
-    """Return what the session's ``truncation`` means for ``Prompt.fit``."""
+def retention_ratio(truncation: Any) -> float | None:
+    """Return the argument ``keep`` of ``Prompt.fit`` for the session's ``truncation``."""
     if truncation == "disabled":
         return None
     if isinstance(truncation, dict):
         return float(truncation["retention_ratio"])
-    return _KEPT_AFTER_OVERFLOW
+    return _RETENTION_RATIO
 
 
-async def entries(state: State, items: Sequence[tuple[Item, ItemExtras]]) -> list[Entry]:
-    """Return the prompt's entries of ``items``, once the recogniser has understood all of them.
+async def entries(context: SessionContext, items: Sequence[tuple[Item, ItemExtras]]) -> list[Entry]:
+    """Return the prompt's entries of ``items``, once all transcripts are available.
 
     Raises:
-        EngineError: The recogniser failed at the last item.
+        EngineError: The recognizer failed on the last item.
     """
     found: list[Entry] = []
-    for index, (item, memory) in enumerate(items):
-        words: dict[int, str] = {}
-        for part, future in memory.words.items():
+    for index, (item, extras) in enumerate(items):
+        transcripts: dict[int, str] = {}
+        for part, future in extras.transcripts.items():
             try:
-                words[part] = await asyncio.shield(future)  # others wait for it too, whatever ends this task
+                transcripts[part] = await asyncio.shield(future)  # other tasks wait for it as well
             except Exception as error:
                 if index == len(items) - 1:
-                    raise EngineError(f"the speech recogniser failed: {error}") from error
-                words[part] = ""
-        found.append(_entry(item, memory, words))
+                    raise EngineError(f"the recognizer failed: {error}") from error
+                transcripts[part] = ""
+        found.append(_entry(item, extras, transcripts))
     return found
 
 
-def spoken(id: str, words: str, ms: float) -> Entry:
-    """Return the entry of a user's item that is sound alone."""
-    return Entry(id, {"role": "user", "content": words}, (), user_audio(ms), round(ms))
+def spoken(id: str, transcript: str, ms: float) -> Entry:
+    """Return the entry of a user's item with audio only."""
+    return Entry(id, {"role": "user", "content": transcript}, (), user_audio(ms), round(ms))
 
 
-def _entry(item: Item, memory: ItemExtras, words: dict[int, str]) -> Entry:
+def _entry(item: Item, extras: ItemExtras, transcripts: dict[int, str]) -> Entry:
     if item.type == "function_call":
         call = {"name": item.name or "", "arguments": item.arguments}
         wire = {"id": item.call_id or item.id, "type": "function", "function": call}
@@ -150,16 +152,17 @@ def _entry(item: Item, memory: ItemExtras, words: dict[int, str]) -> Entry:
                 assistant_audio(item.audio_ms),
                 round(item.audio_ms),
             )
-        heard = heard_text(memory.clauses, item.played_ms)
-        # The service deletes a truncated transcript: the sound alone is billed from then on.
+        text = played_text(extras.clauses, item.played_ms)
+        # The hosted service deletes the transcript of a truncated item: only its audio is billed from then
+        # on.
         tokens = assistant_audio(item.played_ms)
-        return Entry(item.id, {"role": "assistant", "content": heard}, (), tokens, item.played_ms)
+        return Entry(item.id, {"role": "assistant", "content": text}, (), tokens, item.played_ms)
     written = [part.text for part in item.parts if part.kind == "text"]
-    said = [
-        _UNSEEN if part.kind == "image" else words.get(index, part.text)
+    texts = [
+        _IMAGE if part.kind == "image" else transcripts.get(index, part.text)
         for index, part in enumerate(item.parts)
     ]
-    content = "\n".join(text for text in said if text)
+    content = "\n".join(text for text in texts if text)
     message = {"role": item.role or "user", "content": content}
     return Entry(item.id, message, tuple(written), user_audio(item.audio_ms), round(item.audio_ms))
 

@@ -1,7 +1,7 @@
-"""Responses: at most one in the conversation at a time, any number beside it.
+"""Responses: at most one in the conversation at a time, and any number out of band.
 
-The life of a response is one task. Whatever ends it (its last word, a limit, a cancel, speech, a failure)
-ends it at once and in full: the closing events of what is open, ``response.done``, the rate limits.
+Each response runs in one task. Whatever ends it (its last word, a limit, a cancellation, speech, a failure),
+all closing events are sent at once: those of its open item, ``response.done`` and the rate limits.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..protocol.events import server_id
 from ..protocol.items import Item
 from . import usage_meter
 from .conversation import wire_item
-from .generation import Begun, Generation, Request, token_limit
+from .generation import Generation, GenerationStarted, Request, SpeculativeResponse, token_limit
 from .output_items import FunctionCall, Output, SpokenMessage, WrittenMessage
-from .prompt import Prompt, entries, kept_share
-from .session_context import ItemExtras, State
+from .prompt import Prompt, entries, retention_ratio
+from .session_context import ItemExtras, SessionContext
 from .validation import InvalidRequest
 
 __all__ = ["Response", "Responses"]
@@ -31,36 +31,40 @@ _log = logging.getLogger(__name__)
 
 
 class Response:
-    """One response. ``plan`` is what ``plans.plan_response`` returns.
+    """One response, with the settings that :func:`rtnb.server.schema.plan_response` returns.
 
-    ``items`` are the prompt's own, or None for the whole conversation.
+    ``items`` are those of the prompt, or None for the whole conversation. ``speculative`` is a response to
+    the conversation that was started before its last turn ended; its work is used if the prompt is the same.
     """
 
     def __init__(
-        self, state: State, plan: Mapping[str, Any], items: list[tuple[Item, ItemExtras]] | None
+        self,
+        context: SessionContext,
+        plan: Mapping[str, Any],
+        items: list[tuple[Item, ItemExtras]] | None,
+        speculative: SpeculativeResponse | None,
     ) -> None:
         self.id = server_id("resp")
         self.in_conversation = plan["conversation"] != "none"
         self.running = True
-        self._state = state
+        self._context = context
         self._plan = plan
         self._items = items
         self._outputs: list[Output] = []
-        # An answer outside the conversation, or to items of its own, is never the one that was begun ahead.
-        self._draft = state.take_draft() if items is None and self.in_conversation else None
+        self._speculative = speculative
         self._generation: Generation | None = None
         self._segments: list[usage_meter.Segment] | None = None
         self._cached: dict[usage_meter.Kind, int] = {"text": 0, "audio": 0}
         self._task: asyncio.Task[None] | None = None
-        self._limit = token_limit(state, plan["max_output_tokens"])
+        self._limit = token_limit(context, plan["max_output_tokens"])
 
     def start(self) -> None:
-        """Announce the response and let it run."""
-        self._state.emit("response.created", response=self._wire("in_progress", None, None))
+        """Announce the response and start its task."""
+        self._context.emit("response.created", response=self._wire("in_progress", None, None))
         self._task = asyncio.create_task(self._run())
 
     def finish(self, status: str, details: dict[str, Any] | None = None) -> None:
-        """End the response now; what is still being made is dropped. Ending twice is allowed."""
+        """End the response now and drop unfinished work. Later calls have no effect."""
         if not self.running:
             return
         self.abandon()
@@ -68,39 +72,39 @@ class Response:
             if output.open:
                 output.close("completed" if status == "completed" else "incomplete")
         usage = self._usage(status)
-        self._state.emit("response.done", response=self._wire(status, details, usage))
+        self._context.emit("response.done", response=self._wire(status, details, usage))
         now = time.monotonic()
-        self._state.limits.spend(usage["total_tokens"], now)
-        self._state.emit("rate_limits.updated", rate_limits=self._state.limits.report(now))
+        self._context.limits.spend(usage["total_tokens"], now)
+        self._context.emit("rate_limits.updated", rate_limits=self._context.limits.report(now))
 
     def cancel(self, reason: str) -> None:
-        """End the response because of ``client_cancelled`` or ``turn_detected``."""
+        """End the response; ``reason`` is ``client_cancelled`` or ``turn_detected``."""
         self.finish("cancelled", {"type": "cancelled", "reason": reason})
 
     def abandon(self) -> None:
-        """Stop all work without a word, as when the connection is gone."""
+        """Stop all work without sending events, as after the connection was lost."""
         self.running = False
         self._stop()
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
 
     def _stop(self) -> None:
-        if self._draft is not None:
-            self._draft.drop()
+        if self._speculative is not None:
+            self._speculative.drop()
         if self._generation is not None:
             self._generation.stop()
 
     def _wire(
         self, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
     ) -> dict[str, Any]:
-        items = self._state.conversation.items
+        items = self._context.conversation.items
         return {
             "object": "realtime.response",
             "id": self.id,
             "status": status,
             "status_details": details,
             "output": [wire_item(items[output.id]) for output in self._outputs],
-            "conversation_id": self._state.conversation_id if self.in_conversation else None,
+            "conversation_id": self._context.conversation_id if self.in_conversation else None,
             "output_modalities": self._plan["output_modalities"],
             "max_output_tokens": self._plan["max_output_tokens"],
             "audio": {"output": {"format": self._plan["format"], "voice": self._plan["voice"]}},
@@ -124,9 +128,9 @@ class Response:
         except Exception as error:
             if not isinstance(error, RtnbError):
                 _log.exception("a response failed")
-            said = str(error) or type(error).__name__
-            fault = {"type": "server_error", "code": "server_error", "message": said}
-            self.finish("failed", {"type": "failed", "error": fault})
+            message = str(error) or type(error).__name__
+            details = {"type": "server_error", "code": "server_error", "message": message}
+            self.finish("failed", {"type": "failed", "error": details})
         else:
             if cut:
                 self.finish("incomplete", {"type": "incomplete", "reason": "max_output_tokens"})
@@ -134,25 +138,25 @@ class Response:
                 self.finish("completed")
 
     async def _answer(self) -> bool:
-        """Make all items; return whether a limit cut them off."""
-        state = self._state
-        given = state.remembered() if self._items is None else self._items
-        prompt = Prompt(self._plan["instructions"], self._plan["tools"], await entries(state, given))
-        keep = kept_share(state.session["truncation"])
+        """Generate all items; return whether a limit cut them off."""
+        context = self._context
+        items = context.prompt_items() if self._items is None else self._items
+        prompt = Prompt(self._plan["instructions"], self._plan["tools"], await entries(context, items))
+        keep = retention_ratio(context.session["truncation"])
         request = Request(prompt, self._plan["tool_choice"], self._limit, keep)
-        begun = self._draft.adopt(request) if self._draft is not None else None
-        self._generation = begun or Generation(state, request)
+        started = self._speculative.adopt(request) if self._speculative is not None else None
+        self._generation = started or Generation(context, request)
         used = 0
         async for piece in self._generation.pieces():
-            if isinstance(piece, Begun):
+            if isinstance(piece, GenerationStarted):
                 self._segments = piece.segments
-                state.ledger.remember(piece.read_ahead)
-                self._cached = state.ledger.cached(piece.segments)
-                state.ledger.remember(piece.segments)
-                state.forgotten.update(piece.forgotten)
+                context.usage_meter.remember(piece.prefilled)
+                self._cached = context.usage_meter.cached(piece.segments)
+                context.usage_meter.remember(piece.segments)
+                context.dropped_items.update(piece.dropped_items)
                 continue
             used += piece.tokens
-            if isinstance(piece, TextPiece) and not piece.text:  # tokens of a call that a limit cut off
+            if isinstance(piece, TextPiece) and not piece.text:  # the tokens of a call that a limit cut off
                 continue
             if isinstance(piece, TextPiece):
                 await self._say(piece)
@@ -162,7 +166,7 @@ class Response:
             if isinstance(last, SpokenMessage) and last.cut:
                 self._stop()
                 return True
-            await state.outbox.room()
+            await context.outbox.room()
         return await self._speak_rest() or used >= self._limit
 
     async def _say(self, piece: TextPiece) -> None:
@@ -172,7 +176,7 @@ class Response:
         await last.say(piece.text, piece.tokens)
 
     def _message(self) -> SpokenMessage | WrittenMessage:
-        place = (self._state, self.id, len(self._outputs), self.in_conversation)
+        place = (self._context, self.id, len(self._outputs), self.in_conversation)
         message: SpokenMessage | WrittenMessage
         if self._plan["output_modalities"] == ["audio"]:
             message = SpokenMessage(
@@ -188,7 +192,7 @@ class Response:
         return message
 
     async def _speak_rest(self) -> bool:
-        """Speak what is left of the message; return whether a limit cut it off."""
+        """Synthesize the rest of the message; return whether a limit cut it off."""
         last = self._outputs[-1] if self._outputs else None
         if not isinstance(last, SpokenMessage) or not last.open:
             return False
@@ -200,29 +204,34 @@ class Response:
             return
         if self._outputs and self._outputs[-1].open:
             self._outputs[-1].close("completed")
-        output = FunctionCall(self._state, self.id, len(self._outputs), self.in_conversation, call)
+        output = FunctionCall(self._context, self.id, len(self._outputs), self.in_conversation, call)
         self._outputs.append(output)
         output.close("completed")
 
 
 class Responses:
-    """All responses of a session that are running."""
+    """The running responses of a session."""
 
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, context: SessionContext) -> None:
+        self._context = context
         self._running: list[Response] = []
 
     @property
     def active(self) -> Response | None:
-        """The response in the conversation that is running, if one is."""
+        """The running response in the conversation, if there is one."""
         self._running = [response for response in self._running if response.running]
         return next((response for response in self._running if response.in_conversation), None)
 
-    def create(self, plan: Mapping[str, Any], items: list[tuple[Item, ItemExtras]] | None = None) -> None:
-        """Start a response.
+    def create(
+        self,
+        plan: Mapping[str, Any],
+        items: list[tuple[Item, ItemExtras]] | None = None,
+        speculative: SpeculativeResponse | None = None,
+    ) -> None:
+        """Start a :class:`Response`.
 
         Raises:
-            Fault: It belongs to the conversation, and one is running there.
+            InvalidRequest: It belongs to the conversation, where another one is running.
         """
         active = self.active
         if active is not None and plan["conversation"] != "none":
@@ -231,15 +240,15 @@ class Responses:
                 f"Conversation already has an active response in progress: {active.id}."
                 " Wait until the response is finished before creating a new one.",
             )
-        response = Response(self._state, plan, items)
+        response = Response(self._context, plan, items, speculative)
         self._running.append(response)
         response.start()
 
     def cancel(self, response_id: str | None) -> None:
-        """Cancel the response named, or the one in the conversation.
+        """Cancel the response ``response_id``, or with None the one in the conversation.
 
         Raises:
-            Fault: There is none to cancel.
+            InvalidRequest: It is not running.
         """
         found = self.active
         if response_id is not None:
@@ -251,11 +260,11 @@ class Responses:
         found.cancel("client_cancelled")
 
     def interrupt(self) -> None:
-        """Cancel the response in the conversation because the user speaks."""
+        """Cancel the response in the conversation because the user started to speak."""
         if (active := self.active) is not None:
             active.cancel("turn_detected")
 
     def abandon(self) -> None:
-        """Stop everything without a word."""
+        """Stop all responses without sending events."""
         for response in self._running:
             response.abandon()

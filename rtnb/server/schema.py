@@ -1,9 +1,9 @@
-"""The session's configuration on the server: its defaults, and what an update changes.
+"""The session's configuration on the server: its defaults, its updates, and what a response may override.
 
-A configuration is the wire's own object, always whole, so that ``session.updated`` is a copy of it. An update
-is checked as a whole before any of it takes effect. Fields that change nothing here (``noise_reduction``,
-``idle_timeout_ms``, ``tracing``, ``include``, ``reasoning``) are kept and shown, so that a session written
-for the hosted service runs here unchanged.
+A configuration is the protocol's complete ``session`` object, so that ``session.updated`` is a copy of it. An
+update is validated completely before any of it takes effect. Fields without an effect here
+(``noise_reduction``, ``idle_timeout_ms``, ``tracing``, ``include``, ``reasoning``) are stored and reported,
+so that a session written for the hosted service runs here unchanged.
 """
 
 from __future__ import annotations
@@ -24,25 +24,23 @@ __all__ = [
     "VOICES",
     "checked_response",
     "defaults",
+    "plan_response",
     "update",
-    "voice_is_fixed",
 ]
 
 VOICES = ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
 """The hosted service's voices (Realtime API reference)."""
 
 SILENCE_BY_EAGERNESS = {"low": 1_200, "medium": 800, "auto": 800, "high": 500}
-"""Milliseconds of silence that end a turn under ``semantic_vad``: this server looks at silence only."""
+"""Milliseconds of silence that end a turn under ``semantic_vad``, which here depends on silence only."""
 
 _Tool = Annotated[
-    FunctionTool, Meta(description="This server runs no MCP connector: offer the tools as functions.")
+    FunctionTool,
+    Meta(description="This server does not support MCP connectors: offer functions."),
 ]
 _NoPrompt = Annotated[
     None,
-    Meta(
-        description="stored prompts are kept by the hosted service and are not offered here: send their text"
-        " as 'instructions'"
-    ),
+    Meta(description="stored prompts exist only on the hosted service: send the text as 'instructions'"),
 ]
 _NARROWED = [
     ("tools", list[_Tool] | None | UnsetType, UNSET),
@@ -53,21 +51,21 @@ _NARROWED = [
         UNSET,
     ),
 ]
-"""The fields of which this server takes less than the protocol allows."""
+"""The fields for which this server accepts fewer values than the protocol."""
 
 _SESSION, _RESPONSE = (
     msgspec.defstruct(base.__name__, _NARROWED, bases=(base,), kw_only=True) for base in (Session, Response)
 )
 _EMPTY: dict[str, Any] = {"instructions": "", "tools": [], "max_output_tokens": "inf"}
-"""What null means in a field that is never null in the configuration."""
+"""The values that null stands for in fields that are never null in the configuration."""
 
 
 def _checked(type: type[msgspec.Struct], value: Any, path: str, voices: Iterable[str]) -> dict[str, Any]:
     given = check(type, value, path)
     given |= {name: empty for name, empty in _EMPTY.items() if given.get(name, ...) is None}
-    words = given.get("output_modalities", ["audio"])
-    if len(words) != 1:  # audio always has a transcript
-        shown = ", ".join(f"'{word}'" for word in words)
+    modalities = given.get("output_modalities", ["audio"])
+    if len(modalities) != 1:  # audio always has a transcript
+        shown = ", ".join(f"'{modality}'" for modality in modalities)
         raise InvalidRequest(
             "invalid_value",
             f"Invalid modalities: [{shown}]. Supported combinations are: ['text'] and ['audio'].",
@@ -76,8 +74,8 @@ def _checked(type: type[msgspec.Struct], value: Any, path: str, voices: Iterable
     names = [tool["name"] for tool in given.get("tools", ())]
     for index, name in enumerate(names):
         if name in names[:index]:
-            where = f"{path}.tools[{index}].name"
-            raise InvalidRequest("invalid_value", f"Invalid '{where}': two tools are named '{name}'.", where)
+            param = f"{path}.tools[{index}].name"
+            raise InvalidRequest("invalid_value", f"Invalid '{param}': two tools are named '{name}'.", param)
     if "tools" in given:
         given["tools"] = [
             {name: part for name, part in tool.items() if part is not None} for tool in given["tools"]
@@ -96,7 +94,7 @@ def _checked(type: type[msgspec.Struct], value: Any, path: str, voices: Iterable
 
 
 def checked_response(overrides: Any, voices: Iterable[str]) -> dict[str, Any]:
-    """Return the ``response`` of a ``response.create``; ``voices`` are the engine's own.
+    """Return the valid ``response`` of a ``response.create``; ``voices`` are those of the engine.
 
     Raises:
         InvalidRequest: A field is unknown or invalid.
@@ -104,7 +102,7 @@ def checked_response(overrides: Any, voices: Iterable[str]) -> dict[str, Any]:
     return _checked(_RESPONSE, {} if overrides is None else overrides, "response", voices)
 
 
-# The hosted service's own default (example of session.created, Realtime API reference).
+# The default of the hosted service (example of session.created, Realtime API reference).
 DEFAULT_INSTRUCTIONS = (
     "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI. Act like a human, but "
     "remember that you aren't a human and that you can't do human things in the real world. Your voice and "
@@ -132,7 +130,7 @@ _SEMANTIC_VAD: dict[str, Any] = {
 
 
 def defaults(session_id: str, model: str, expires_at: int) -> dict[str, Any]:
-    """Return the configuration of a fresh session; ``expires_at`` in seconds since 1970."""
+    """Return the configuration of a new session; ``expires_at`` is in seconds since 1970."""
     return {
         "type": "realtime",
         "object": "realtime.session",
@@ -163,13 +161,13 @@ def defaults(session_id: str, model: str, expires_at: int) -> dict[str, Any]:
 def update(
     session: Mapping[str, Any], change: Any, *, voices: Iterable[str], voice_fixed: bool
 ) -> dict[str, Any]:
-    """Return the configuration after a ``session.update``, a new object.
+    """Return the configuration after a ``session.update``, as a new object.
 
-    What the change leaves out stays; ``""``, ``[]`` and null clear. ``model`` is taken and changes nothing.
-    ``voices`` are the engine's own, beside the hosted ones.
+    Fields that the change leaves out stay; ``""``, ``[]`` and null clear a field. ``model`` is accepted and
+    ignored. ``voices`` are those of the engine, in addition to the hosted ones.
 
     Raises:
-        InvalidRequest: The change is refused, as a whole.
+        InvalidRequest: A field is unknown or invalid, or cannot be changed.
     """
     if change is None:
         raise missing("session")
@@ -178,7 +176,7 @@ def update(
     if isinstance(change, dict) and change["type"] == "transcription":
         raise InvalidRequest(
             "invalid_value",
-            "Invalid value: 'transcription'. Supported values are: 'realtime'. This server has no"
+            "Invalid value: 'transcription'. Supported values are: 'realtime'. This server does not support"
             " transcription sessions: set 'audio.input.transcription' in a realtime session.",
             "session.type",
         )
@@ -193,7 +191,7 @@ def update(
     _merge_input(into, audio.get("input", {}))
     spoken = audio.get("output", {})
     if voice_fixed and spoken.get("voice", out["voice"]) != out["voice"]:
-        raise voice_is_fixed("session.audio.output.voice")
+        raise _voice_is_fixed("session.audio.output.voice")
     out.update(spoken)
     return after
 
@@ -210,8 +208,51 @@ def _merge_input(into: dict[str, Any], given: dict[str, Any]) -> None:
     into.update(given)
 
 
-def voice_is_fixed(path: str) -> InvalidRequest:
-    """Return the error for changing the voice after the session has spoken."""
+def plan_response(
+    session: Mapping[str, Any], overrides: Any, *, voices: Iterable[str], voice_fixed: bool
+) -> dict[str, Any]:
+    """Return the settings of one response: those of the session, overridden by those of ``response.create``.
+
+    The keys are output_modalities, instructions, tools, tool_choice, max_output_tokens, format, voice, speed,
+    conversation ("auto" or "none"), metadata and input (items as on the wire, or None for the conversation).
+
+    Raises:
+        InvalidRequest: An override is unknown or invalid.
+    """
+    output = session["audio"]["output"]
+    given = checked_response(overrides, voices)
+    spoken = given.get("audio", {}).get("output", {})
+    conversation = given.get("conversation", "auto")
+    plan: dict[str, Any] = {
+        **{key: deepcopy(session[key]) for key in ("output_modalities", "instructions", "tools")},
+        "tool_choice": session["tool_choice"],
+        "max_output_tokens": session["max_output_tokens"],
+        "metadata": None,
+        "input": None,
+        "format": output["format"],
+        "voice": output["voice"],
+        "speed": output["speed"],
+        **{key: value for key, value in given.items() if key not in ("audio", "prompt")},
+        **spoken,
+        "conversation": conversation,
+    }
+    if voice_fixed and conversation == "auto" and plan["voice"] != output["voice"]:
+        raise _voice_is_fixed("response.audio.output.voice")
+    choice = plan["tool_choice"]
+    if isinstance(choice, dict) and choice["name"] not in {tool["name"] for tool in plan["tools"]}:
+        offered = [tool["name"] for tool in plan["tools"]]
+        if not offered:
+            raise InvalidRequest(
+                "invalid_value",
+                f"Invalid value: '{choice['name']}'. This response has no tools.",
+                "response.tool_choice",
+            )
+        raise invalid_value("response.tool_choice", choice["name"], offered)
+    return plan
+
+
+def _voice_is_fixed(path: str) -> InvalidRequest:
+    """Return the error for changing the voice after audio was sent."""
     return InvalidRequest(
         "cannot_update_voice",
         "Cannot update a conversation's voice if assistant audio is present.",

@@ -1,17 +1,17 @@
-"""One connection of the local protocol server: client events in, server events out.
+"""One connection of the local protocol server: it receives client events and sends server events.
 
-The session's conversation is the same fold of the same frames that a client makes, so that both sides agree;
-what only the server knows is in ``state.Memory``.
+The conversation is the same fold of the same frames as on the client, so both sides agree. What only the
+server knows of an item is in :class:`rtnb.server.session_context.ItemExtras`.
 
-What is open, and who closes it, all in :meth:`ServerSession.run`:
+What :meth:`ServerSession.run` closes when the connection ends:
 
 ======================  ==============================================================
 the transport           closed at the end of ``run``
-the engine's threads    leased from ``workers``; the last session to leave ends them
-the sending task        cancelled once what is queued was sent
-responses               abandoned: their model stops within a token
+the engine's threads    leased from ``workers``; the last session to return ends them
+the sending task        cancelled, once the queued frames are sent
+responses               abandoned: the model stops within a token
 transcription tasks     cancelled
-the engine              stays open: it is the caller's
+the engine              stays open: the caller closes it
 ======================  ==============================================================
 """
 
@@ -30,17 +30,17 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ..engines.base import Engine
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.events import CLIENT_EVENTS, Event, server_id
+from ..protocol.dialects.names import CLIENT_EVENTS
+from ..protocol.events import Event, server_id
 from ..protocol.items import Item
 from ..protocol.models import SEED, find
 from ..transports.base import Transport
-from . import session_context
 from .audio_input import AudioInput
-from .conversation import Conversations
-from .response_options import plan_response
+from .conversation import ConversationItems
+from .generation import SpeculativeResponse
 from .responses import Responses
-from .schema import defaults, update
-from .session_context import State
+from .schema import defaults, plan_response, update
+from .session_context import SessionContext, apply_event, send_transcript
 from .usage_meter import TokenWindow, tokens_per_minute
 from .validation import InvalidRequest, check, invalid_type, invalid_value
 from .workers import Workers, lease
@@ -98,10 +98,10 @@ async def serve(
     limits: TokenWindow | None = None,
     cap_seconds: float = CAP_SECONDS,
 ) -> None:
-    """Serve one client over ``transport`` until either side closes; the engine stays open.
+    """Serve one client over ``transport`` until either side closes it; the engine stays open.
 
-    ``model`` is the name that the session shows and is limited by; ``limits`` a window to share between
-    sessions. Returns when the connection has ended; errors of a client become error events.
+    ``model`` is the model that the session reports and whose limits apply; ``limits`` is a window to share
+    between sessions. Invalid client events are answered with error events.
     """
     with lease(engine) as workers:
         window = limits or TokenWindow(tokens_per_minute(model))
@@ -109,7 +109,7 @@ async def serve(
 
 
 class ServerSession:
-    """One session: its handlers run one at a time, in the order of the client's events."""
+    """One session. Its event handlers run one at a time, in the order of the client's events."""
 
     def __init__(
         self,
@@ -123,10 +123,10 @@ class ServerSession:
         self._transport = transport
         self._cap_seconds = cap_seconds
         session = defaults(server_id("sess"), model, int(time.time() + cap_seconds))
-        self.state = State(engine, workers, session, limits)
-        self.responses = Responses(self.state)
-        self.items = Conversations(self.state, model=model, images=bool(find(model).supports("image")))
-        self.input = AudioInput(self.state, on_speech=self._on_speech, on_item=self._on_item)
+        self.context = SessionContext(engine, workers, session, limits)
+        self.responses = Responses(self.context)
+        self.items = ConversationItems(self.context, model=model, images=bool(find(model).supports("image")))
+        self.input = AudioInput(self.context, on_speech=self._on_speech, on_item=self._on_item)
         self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[str, Callable[[Event], Coroutine[Any, Any, None] | None]] = {
             "session.update": self._update,
@@ -143,15 +143,15 @@ class ServerSession:
         }
 
     async def run(self) -> None:
-        """Serve until the connection ends."""
-        state = self.state
-        sender = asyncio.create_task(state.outbox.send_all(self._transport.send))
+        """Serve until the connection ends or the session reaches its maximum duration."""
+        context = self.context
+        sender = asyncio.create_task(context.outbox.send_all(self._transport.send))
         code, reason = 1000, ""
         try:
-            state.emit("session.created", session=state.session)
-            state.prefill()
+            context.emit("session.created", session=context.session)
+            context.prefill()
             async with asyncio.timeout(self._cap_seconds):
-                await self._read()
+                await self._receive()
         except TimeoutError:
             code, reason = 1001, _CAP_REASON
         except ConnectionLost:
@@ -159,10 +159,10 @@ class ServerSession:
         finally:
             self.responses.abandon()
             self.input.end()
-            state.end()
+            context.end()
             for task in self._tasks:
                 task.cancel()
-            flushed = asyncio.create_task(state.outbox.flushed())
+            flushed = asyncio.create_task(context.outbox.flushed())
             if code != 1000:
                 await asyncio.wait(
                     {flushed, sender}, timeout=_FLUSH_SECONDS, return_when=asyncio.FIRST_COMPLETED
@@ -173,79 +173,89 @@ class ServerSession:
             with contextlib.suppress(ConnectionLost):
                 await self._transport.close(code, reason)
 
-    async def _read(self) -> None:
+    async def _receive(self) -> None:
         while True:
             try:
                 frame = await self._transport.recv()
-            except RemoteProtocolError as error:  # not a text frame; the connection lives on
+            except RemoteProtocolError as error:  # a binary frame; the connection stays open
                 self._refuse(InvalidRequest("invalid_event", str(error)), None)
                 continue
-            await self._take(frame)
+            await self._handle(frame)
 
-    async def _take(self, frame: bytes) -> None:
+    async def _handle(self, frame: bytes) -> None:
         event_id: str | None = None
         try:
             event = _parse(frame)
-            given = event.get("event_id")
-            if isinstance(given, str) and len(given) <= _LONGEST_EVENT_ID:
-                event_id = given
+            id = event.get("event_id")
+            if isinstance(id, str) and len(id) <= _LONGEST_EVENT_ID:
+                event_id = id
             type = event["type"]
             if type not in CLIENT_EVENTS:
                 raise invalid_value("type", type, sorted(CLIENT_EVENTS))
             check(_EVENTS[type], event)
-            if (waiting := self._handlers[type](event)) is not None:
-                await waiting
-        except InvalidRequest as fault:
-            self._refuse(fault, event_id)
+            if (pending := self._handlers[type](event)) is not None:
+                await pending
+        except InvalidRequest as error:
+            self._refuse(error, event_id)
         except Exception:
             _log.exception("a client event could not be handled")
             message = "The server had an error while processing your request."
             self._refuse(InvalidRequest(None, message, type="server_error"), event_id)
 
-    def _refuse(self, fault: InvalidRequest, event_id: str | None) -> None:
-        self.state.emit("error", error=fault.wire(event_id))
+    def _refuse(self, error: InvalidRequest, event_id: str | None) -> None:
+        self.context.emit("error", error=error.wire(event_id))
 
     # Settings
 
     def _update(self, event: Event) -> None:
-        state, before = self.state, self.state.session
-        state.session = update(
-            before, event["session"], voices=state.engine.tts.voices, voice_fixed=state.spoke
+        context, before = self.context, self.context.session
+        context.session = update(
+            before, event["session"], voices=context.engine.tts.voices, voice_fixed=context.has_spoken
         )
-        state.conversation.apply("client", event)
-        state.emit("session.updated", session=state.session)
+        apply_event(context.conversation, "client", event)
+        context.emit("session.updated", session=context.session)
         self.input.configure()
-        if any(before[key] != state.session[key] for key in ("instructions", "tools")):
-            state.prefill()
+        if any(before[key] != context.session[key] for key in ("instructions", "tools")):
+            context.prefill()
 
-    # Sound
+    # Audio
 
     def _clear_output(self, event: Event) -> None:
         raise InvalidRequest(
             "invalid_value",
-            "output_audio_buffer.clear is for WebRTC and SIP: over a WebSocket the sound is buffered by the"
-            " client, who stops it and sends conversation.item.truncate.",
+            "output_audio_buffer.clear is only for WebRTC and SIP. Over a WebSocket the client buffers the"
+            " audio: stop its playback there and send conversation.item.truncate.",
             "type",
         )
 
     def _on_speech(self) -> None:
-        detection = self.state.session["audio"]["input"]["turn_detection"]
+        detection = self.context.session["audio"]["input"]["turn_detection"]
         if detection and detection["interrupt_response"]:
             self.responses.interrupt()
 
-    def _on_item(self, id: str, ms: float, words: asyncio.Future[str], by_turn: bool) -> None:
-        self._transcribe(id, 0, ms, words)
-        detection = self.state.session["audio"]["input"]["turn_detection"]
+    def _on_item(
+        self,
+        id: str,
+        ms: float,
+        transcript: asyncio.Future[str],
+        by_turn: bool,
+        speculative: SpeculativeResponse | None,
+    ) -> None:
+        self._send_transcript(id, 0, ms, transcript)
+        detection = self.context.session["audio"]["input"]["turn_detection"]
         if by_turn and detection and detection["create_response"]:
             try:
-                self._respond({"type": "response.create"})
-            except InvalidRequest as fault:
-                self._refuse(fault, None)
+                self._respond({"type": "response.create"}, speculative)
+                return
+            except InvalidRequest as error:
+                self._refuse(error, None)
+        if speculative is not None:
+            speculative.drop()
 
-    def _transcribe(self, id: str, index: int, ms: float, words: asyncio.Future[str]) -> None:
-        settings = self.state.session["audio"]["input"]["transcription"]
+    def _send_transcript(self, id: str, index: int, ms: float, transcript: asyncio.Future[str]) -> None:
+        settings = self.context.session["audio"]["input"]["transcription"]
         if settings is not None:
-            task = asyncio.create_task(session_context.report(self.state, settings, id, index, ms, words))
+            task = asyncio.create_task(send_transcript(self.context, settings, id, index, ms, transcript))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -253,19 +263,19 @@ class ServerSession:
 
     def _create_item(self, event: Event) -> None:
         item: Item = self.items.create(event)
-        for index, words in self.state.memory[item.id].words.items():
-            self._transcribe(item.id, index, item.parts[index].ms, words)
+        for index, transcript in self.context.item_extras[item.id].transcripts.items():
+            self._send_transcript(item.id, index, item.parts[index].ms, transcript)
 
-    def _respond(self, event: Event) -> None:
-        state = self.state
+    def _respond(self, event: Event, speculative: SpeculativeResponse | None = None) -> None:
+        context = self.context
         plan = plan_response(
-            state.session,
+            context.session,
             event.get("response"),
-            voices=state.engine.tts.voices,
-            voice_fixed=state.spoke,
+            voices=context.engine.tts.voices,
+            voice_fixed=context.has_spoken,
         )
-        given = None if plan["input"] is None else self.items.given(plan["input"])
-        self.responses.create(plan, given)
+        items = None if plan["input"] is None else self.items.input_items(plan["input"])
+        self.responses.create(plan, items, speculative)
 
     def _cancel(self, event: Event) -> None:
         self.responses.cancel(event.get("response_id"))
@@ -279,7 +289,7 @@ def _parse(frame: bytes) -> Event:
             "invalid_json", "The message is not valid JSON: send one JSON object per text message."
         ) from None
     if not isinstance(event, dict):
-        raise InvalidRequest("invalid_event", "An event is a JSON object with a 'type'.")
+        raise InvalidRequest("invalid_event", "An event must be a JSON object with a 'type'.")
     if event.get("type") is None:
         raise InvalidRequest("invalid_event", "The 'type' field is missing.")
     if not isinstance(event["type"], str):

@@ -1,8 +1,8 @@
-"""Which shared servers there are: a state file for each, which its user alone can read, and a lock.
+"""The state files by which shared servers are found, readable by their user only, and the locks for them.
 
-A file's name has two halves. The first stands for the engine spec and the installation of rtnb (the
-environment, and the folder of the package), the second for the version of its code: after an upgrade, or a
-pull into a checkout, nobody is served by the old code.
+The name of a state file is two hashes. The first is of the engine spec and the installation of rtnb (the
+environment and the package's folder), the second of the version of its code: after an upgrade, or a pull into
+a checkout, no notebook uses a server with the old code.
 """
 
 from __future__ import annotations
@@ -22,31 +22,32 @@ from urllib.parse import urlsplit
 
 from .._version import __version__
 from ..errors import EngineError
+from ..paths import user_path
 
 __all__ = [
     "PACKAGE",
-    "Place",
-    "State",
+    "ServerState",
+    "StatePaths",
     "ask",
     "health",
     "home",
     "installed",
     "locked",
-    "place",
+    "paths",
     "read",
     "write",
 ]
 
 PACKAGE = Path(__file__).resolve().parents[1]
-"""The folder of this very rtnb."""
+"""The folder of this rtnb package."""
 
 _LOCK_SECONDS = 180.0
 _HEALTH_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What is kept of a server: its engine spec, address, process id, log file, and the key to it."""
+class ServerState:
+    """The content of a state file: a server's engine spec, address, process id, log file and key."""
 
     spec: str
     url: str
@@ -56,62 +57,62 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the server of a spec is kept: its lock, and the state file for the code as it is now."""
+class StatePaths:
+    """The files for the server of a spec: its lock, and the state file for this version of the code."""
 
     lock: Path
     state: Path
 
     def states(self) -> list[Path]:
-        """Return the state files of this spec and installation, of whatever version."""
+        """Return the state files of this spec and installation, for all versions of the code."""
         return sorted(self.lock.parent.glob(f"{self.lock.stem}-*.json"))
 
     def logs(self) -> list[Path]:
-        """Return the log files of this spec and installation, the newest last."""
+        """Return the log files of this spec and installation, oldest first."""
         return sorted(self.lock.parent.glob(f"{self.lock.stem}-*.log"), key=_modified)
 
 
 def home() -> Path:
-    """Return the folder of state files (it need not exist): in ``RTNB_HOME``, or the user's cache."""
-    given = os.environ.get("RTNB_HOME", "").strip()
-    if given:
-        return Path(given).expanduser() / "servers"
+    """Return the folder of state files, in ``RTNB_HOME`` or the user's cache; it may not exist yet."""
+    chosen = os.environ.get("RTNB_HOME", "").strip()
+    if chosen:
+        return user_path(chosen, "RTNB_HOME", EngineError) / "servers"
     from platformdirs import user_cache_path
 
     return user_cache_path("rtnb", appauthor=False) / "servers"
 
 
-def place(spec: str) -> Place:
-    """Return where the server of ``spec``, in normal form, is kept. The folder is made.
+def paths(spec: str) -> StatePaths:
+    """Return the files for the server of ``spec``, which is in normal form. Creates their folder.
 
     Raises:
-        EngineError: It cannot be made.
+        EngineError: The folder cannot be created.
     """
     folder = home()
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise EngineError(
-            f"the folder {folder} for the state of servers cannot be made ({error.strerror or error}):"
-            " set RTNB_HOME to one that can be written to"
+            f"the folder {folder} for the state of servers cannot be created ({error.strerror or error}):"
+            " set the environment variable RTNB_HOME to a writable folder"
         ) from None
     family = _digest(spec, os.path.realpath(sys.prefix), str(PACKAGE))[:20]
     version = _digest(__version__, "" if installed() else str(_newest(str(PACKAGE))))[:8]
-    return Place(folder / f"{family}.lock", folder / f"{family}-{version}.json")
+    return StatePaths(folder / f"{family}.lock", folder / f"{family}-{version}.json")
 
 
 def installed() -> bool:
-    """Tell whether this rtnb lies among the environment's packages; else it is a checkout."""
+    """Return whether this rtnb is installed into the environment; otherwise it is a checkout."""
     libraries = {os.path.realpath(sysconfig.get_path(name)) for name in ("purelib", "platlib")}
     return str(PACKAGE.parent) in libraries
 
 
 @contextmanager
 def locked(lock_file: Path) -> Iterator[None]:
-    """Keep other processes from starting or stopping the same server meanwhile.
+    """Prevent other processes from starting or stopping the same server meanwhile.
 
     Raises:
-        EngineError: Another process has been at it for 180 seconds, or the lock cannot be written.
+        EngineError: Another process has held the lock for 180 seconds, or it cannot be written.
     """
     from filelock import FileLock, Timeout
 
@@ -122,35 +123,35 @@ def locked(lock_file: Path) -> Iterator[None]:
     except Timeout:
         raise EngineError(
             f"another process has been starting or stopping this engine for {_LOCK_SECONDS:.0f} s:"
-            f" wait for it, or delete {lock.lock_file} if there is none"
+            f" wait for it, or delete {lock.lock_file} if no process is running"
         ) from None
     except OSError as error:
-        raise EngineError(f"the server's state in {lock_file.parent} cannot be kept: {error}") from None
+        raise EngineError(f"the state of servers in {lock_file.parent} cannot be written: {error}") from None
 
 
-def read(state_file: Path) -> State | None:
-    """Return what a state file says; None if it is absent or makes no sense."""
+def read(state_file: Path) -> ServerState | None:
+    """Return the content of a state file; None if it does not exist or is invalid."""
     try:
-        kept = json.loads(state_file.read_text("utf-8"))
-        return State(
-            pid=int(kept["pid"]), **{name: str(kept[name]) for name in ("spec", "url", "log", "key")}
+        fields = json.loads(state_file.read_text("utf-8"))
+        return ServerState(
+            pid=int(fields["pid"]), **{name: str(fields[name]) for name in ("spec", "url", "log", "key")}
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def write(state_file: Path, state: State) -> None:
-    """Keep a state, in one step, for its user alone."""
-    fresh = state_file.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def write(state_file: Path, state: ServerState) -> None:
+    """Write a state file atomically, readable by its user only."""
+    temporary = state_file.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump(asdict(state), file)
-    fresh.replace(state_file)
+    temporary.replace(state_file)
 
 
-def health(state: State) -> dict[str, Any] | None:
-    """Return what the server says of itself; None if it does not answer within 3 seconds or is another's."""
+def health(state: ServerState) -> dict[str, Any] | None:
+    """Return the server's ``/health``; None if there is no answer in 3 seconds, or from another process."""
     try:
         return ask(state.url, state.pid, _HEALTH_SECONDS)
     except OSError:
@@ -158,22 +159,22 @@ def health(state: State) -> dict[str, Any] | None:
 
 
 def ask(url: str, pid: int, seconds: float) -> dict[str, Any] | None:
-    """Return what the server at ``url`` says of itself; None if it is not the process ``pid`` of rtnb.
+    """Return the ``/health`` of the server at ``url``; None if it is not rtnb in the process ``pid``.
 
     Raises:
-        OSError: There is no answer: TimeoutError after so many ``seconds``, another where nobody listens.
+        OSError: There was no answer: TimeoutError after ``seconds``, another if the port is closed.
     """
     at = urlsplit(url)
     connection = http.client.HTTPConnection(at.hostname or "", at.port, timeout=seconds)
     try:
         connection.request("GET", "/health")
-        said = json.loads(connection.getresponse().read())
+        status = json.loads(connection.getresponse().read())
     except (ValueError, http.client.HTTPException):
         return None
     finally:
         connection.close()
-    ours = isinstance(said, dict) and said.get("name") == "rtnb" and said.get("pid") == pid
-    return said if ours else None
+    ours = isinstance(status, dict) and status.get("name") == "rtnb" and status.get("pid") == pid
+    return status if ours else None
 
 
 def _digest(*parts: str) -> str:
@@ -181,7 +182,7 @@ def _digest(*parts: str) -> str:
 
 
 def _newest(folder: str) -> int:
-    """Return when the newest Python file under ``folder`` was modified, in nanoseconds."""
+    """Return when the newest Python file in ``folder`` was modified, in nanoseconds since 1970."""
     newest = 0
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -195,5 +196,5 @@ def _newest(folder: str) -> int:
 def _modified(file: Path) -> float:
     try:
         return file.stat().st_mtime
-    except OSError:  # another process has just removed it
+    except OSError:  # another process removed it
         return 0.0

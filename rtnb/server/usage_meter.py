@@ -1,9 +1,9 @@
-"""Tokens as the hosted service counts them.
+"""Count tokens as the hosted service does.
 
 User audio is 1 token per 100 ms, the answer's audio 1 per 50 ms, rounded up (realtime costs guide); text is
-counted by the engine's own LLM. Each response is billed for the whole conversation, and what a prompt has in
-common with the beginning of an earlier one of the session is cached, in steps of 64 tokens. The session's
-instructions and tools are read as soon as they are set, so the first response finds them cached.
+counted by the engine's language model. Each response is billed for the whole conversation. The beginning that
+a prompt shares with an earlier one of the session is cached, in steps of 64 tokens. The session's
+instructions and tools are prefilled as soon as they are set, so they are cached for the first response.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def tokens_per_minute(model: str) -> int:
 
 
 class TokenWindow:
-    """How many tokens were used within the last minute. Times are in seconds of one monotonic clock."""
+    """Counts the tokens used within the last minute. Times are in seconds of one monotonic clock."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -54,7 +54,7 @@ class TokenWindow:
         self._sum += tokens
 
     def report(self, now: float) -> list[dict[str, Any]]:
-        """Return the ``rate_limits`` list of the event: tokens only, as seen on the wire.
+        """Return the ``rate_limits`` of the event: tokens only, as the hosted service sends them.
 
         ``reset_seconds`` is the time until the window is empty again.
         """
@@ -77,12 +77,12 @@ _KEPT_PROMPTS = 32
 
 
 def user_audio(ms: float) -> int:
-    """Return the tokens of ``ms`` milliseconds of a user's sound."""
+    """Return the tokens of ``ms`` milliseconds of the user's audio."""
     return math.ceil(round(ms, 3) / 100)
 
 
 def assistant_audio(ms: float) -> int:
-    """Return the tokens of ``ms`` milliseconds of an answer's sound."""
+    """Return the tokens of ``ms`` milliseconds of an answer's audio."""
     return math.ceil(round(ms, 3) / 50)
 
 
@@ -96,7 +96,7 @@ class Segment:
 
 
 class UsageMeter:
-    """The prompts of a session so far, as a prefix cache would hold them."""
+    """The prompts of a session so far, as in a prefix cache."""
 
     def __init__(self) -> None:
         self._prompts: list[list[Segment]] = []
@@ -105,12 +105,12 @@ class UsageMeter:
         """Return how many tokens of ``prompt`` are cached, by kind; their sum is a multiple of 64."""
         common = max((self._common(old, prompt) for old in self._prompts), default=0)
         left = common // _CACHE_STEP * _CACHE_STEP
-        hit: dict[Kind, int] = {"text": 0, "audio": 0}
+        cached: dict[Kind, int] = {"text": 0, "audio": 0}
         for segment in prompt:
-            taken = min(left, segment.tokens)
-            hit[segment.kind] += taken
-            left -= taken
-        return hit
+            tokens = min(left, segment.tokens)
+            cached[segment.kind] += tokens
+            left -= tokens
+        return cached
 
     @staticmethod
     def _common(old: Sequence[Segment], new: Sequence[Segment]) -> int:
@@ -122,7 +122,7 @@ class UsageMeter:
         return tokens
 
     def remember(self, prompt: Sequence[Segment]) -> None:
-        """Keep a prompt that was processed."""
+        """Add a prompt that the model has processed."""
         self._prompts.append(list(prompt))
         del self._prompts[:-_KEPT_PROMPTS]
 
@@ -130,7 +130,7 @@ class UsageMeter:
 def usage(
     prompt: Sequence[Segment], cached: dict[Kind, int], text_out: int, audio_out: int
 ) -> dict[str, Any]:
-    """Return the ``usage`` of a response; all its sums agree."""
+    """Return the ``usage`` of a response, with consistent sums."""
     text = sum(segment.tokens for segment in prompt if segment.kind == "text")
     audio = sum(segment.tokens for segment in prompt if segment.kind == "audio")
     return {
@@ -160,8 +160,8 @@ def zero() -> dict[str, Any]:
 def transcription_usage(model: str, ms: float, transcript: str, prompt: str) -> dict[str, Any]:
     """Return the ``usage`` of a transcription, in the unit that ``model`` is billed in.
 
-    Models that are priced by the minute are billed by duration, the others by tokens. Text is taken at four
-    letters a token, since the engine has no tokenizer of the recogniser that is named.
+    Models that are priced by the minute are billed by duration, the others by tokens. Text is estimated at
+    four characters a token, since the engine does not have the tokenizer of ``model``.
     """
     if "whisper" in model:
         return {"type": "duration", "seconds": round(ms / 1000, 2)}

@@ -1,4 +1,4 @@
-"""Refuse a client's JSON that does not match its struct, with the hosted service's codes and messages."""
+"""Validate a client's JSON against structs; the errors have the codes and messages of the hosted service."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["InvalidRequest", "check", "invalid_type", "invalid_value", "missing"
 
 
 class InvalidRequest(Exception):
-    """A client event that is refused as a whole: none of it takes effect."""
+    """A client event is invalid and none of it takes effect."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class InvalidRequest(Exception):
         self.type = type
 
     def wire(self, event_id: str | None = None) -> dict[str, Any]:
-        """Return the ``error`` object of an error event; ``event_id`` is that of the refused event."""
+        """Return the ``error`` object of an error event; ``event_id`` is that of the invalid event."""
         return {
             "type": self.type,
             "code": self.code,
@@ -50,22 +50,22 @@ def quoted(values: Iterable[str]) -> str:
 
 
 def kind_of(value: Any) -> str:
-    """Return what JSON calls a value, with its article."""
+    """Return the JSON type of a value, with its article."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "a boolean"
     kinds = {int: "an integer", float: "a decimal", str: "a string", list: "an array", dict: "an object"}
-    return kinds.get(type(value), "something else")
+    return kinds.get(type(value), "another value")
 
 
 def missing(path: str) -> InvalidRequest:
-    """Return the error for a required field that is absent."""
+    """Return the error for a missing required field."""
     return InvalidRequest("missing_required_parameter", f"Missing required parameter: '{path}'.", path)
 
 
 def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
-    """Return the error for a value of another JSON type; ``expected`` has its article: "a string"."""
+    """Return the error for a value of the wrong JSON type; ``expected`` has its article: "a string"."""
     return InvalidRequest(
         "invalid_type",
         f"Invalid type for '{path}': expected {expected}, but got {kind_of(value)} instead.",
@@ -74,7 +74,7 @@ def invalid_type(path: str, expected: str, value: Any) -> InvalidRequest:
 
 
 def invalid_value(path: str, value: Any, allowed: Iterable[str], note: str = "") -> InvalidRequest:
-    """Return the error for a value that is not one of the ``allowed`` ones; ``note`` says why."""
+    """Return the error for a value that is not among ``allowed``; ``note`` is appended to the message."""
     shown = f"{value!r:.80}" if not isinstance(value, str) else f"'{value:.80}'"
     return InvalidRequest(
         "invalid_value",
@@ -84,7 +84,7 @@ def invalid_value(path: str, value: Any, allowed: Iterable[str], note: str = "")
 
 
 def check(type: type[msgspec.Struct], value: Any, path: str = "") -> dict[str, Any]:
-    """Return ``value`` as the wire's object, without what is absent and with the defaults of ``type``.
+    """Return ``value`` as a JSON object, with the defaults of ``type`` and without unset fields.
 
     Raises:
         InvalidRequest: ``value`` does not match ``type``; the error names the field.

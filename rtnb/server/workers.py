@@ -1,7 +1,7 @@
-"""The threads that an engine's parts run on: one each for the LLM, the recogniser and the voice.
+"""The worker threads of an engine: one each for the language model, the recognizer and the voice.
 
-A part is never called twice at once, whoever asks; sessions take turns, so that one that asks for much does
-not keep the others waiting longer than the call that is running.
+So a part is never called twice at once. Sessions take turns, so that a session with many calls delays the
+others only by the call that is running.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ T = TypeVar("T")
 
 
 class WorkerThread:
-    """One thread and a queue that is fair between owners: each has one job done, then the next owner."""
+    """A thread with a queue that is fair between owners: one job of each owner in turn."""
 
     def __init__(self, name: str, after: WorkerThread | None = None) -> None:
-        """``after`` is a lane of the same part that was ended: its last call must have returned first."""
+        """``after`` is an ended worker of the same part, whose last call must return first."""
         self._after = after
         self._jobs: OrderedDict[object, deque[tuple[Future[Any], Callable[[], Any]]]] = OrderedDict()
         self._changed = threading.Condition()
-        self._ended = False
+        self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, owner: object, job: Callable[[], T]) -> Future[T]:
-        """Queue ``job`` for ``owner``. Cancelling the future drops the job if it has not begun."""
+        """Queue ``job`` for ``owner``. Cancelling the future drops the job if it has not started."""
         future: Future[T] = Future()
         with self._changed:
             self._jobs.setdefault(owner, deque()).append((future, job))
@@ -41,9 +41,9 @@ class WorkerThread:
         return future
 
     def end(self) -> None:
-        """Drop all jobs that have not begun, and let the thread go."""
+        """Drop all jobs that have not started, and let the thread end."""
         with self._changed:
-            self._ended = True
+            self._stopped = True
             dropped = [future for jobs in self._jobs.values() for future, _ in jobs]
             self._jobs.clear()
             self._changed.notify()
@@ -56,13 +56,13 @@ class WorkerThread:
 
     def _next(self) -> tuple[Future[Any], Callable[[], Any]] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._ended)
-            if self._ended:
+            self._changed.wait_for(lambda: self._jobs or self._stopped)
+            if self._stopped:
                 return None
             owner, jobs = self._jobs.popitem(last=False)
             job = jobs.popleft()
             if jobs:
-                self._jobs[owner] = jobs  # to the end of the line
+                self._jobs[owner] = jobs  # at the end of the queue
             return job
 
     @property
@@ -80,14 +80,14 @@ class WorkerThread:
                 continue
             try:
                 result = call()
-            except BaseException as error:  # it belongs to whoever waits for the future
+            except BaseException as error:  # raised to the owner, by the future
                 future.set_exception(error)
             else:
                 future.set_result(result)
 
 
 class Workers:
-    """The three lanes of one engine."""
+    """The three workers of one engine."""
 
     def __init__(self, name: str, after: Workers | None = None) -> None:
         self.llm: WorkerThread = WorkerThread(f"rtnb-llm-{name}", after.llm if after else None)
@@ -97,17 +97,17 @@ class Workers:
     @property
     def alive(self) -> bool:
         """Whether a call may still be running."""
-        return any(lane.alive for lane in (self.llm, self.asr, self.tts))
+        return any(worker.alive for worker in (self.llm, self.asr, self.tts))
 
     def end(self) -> None:
-        """Drop what waits, and let the threads go."""
-        for lane in (self.llm, self.asr, self.tts):
-            lane.end()
+        """Drop all jobs that have not started, and let the threads end."""
+        for worker in (self.llm, self.asr, self.tts):
+            worker.end()
 
     def join(self, timeout: float) -> None:
-        """Wait, for ``timeout`` seconds a thread at most, until the calls that are running have returned."""
-        for lane in (self.llm, self.asr, self.tts):
-            lane.join(timeout)
+        """Wait until the running calls have returned, at most ``timeout`` seconds per thread."""
+        for worker in (self.llm, self.asr, self.tts):
+            worker.join(timeout)
 
 
 _leases: dict[int, tuple[Workers, int]] = {}
@@ -117,7 +117,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def lease(engine: Engine) -> Iterator[Workers]:
-    """Give the workers of ``engine``, the same to all who hold it at a time, in whatever thread."""
+    """Yield the workers of ``engine``; leases at the same time, from any thread, share them."""
     key = id(engine)
     with _lock:
         for other in [other for other, ending in _ending.items() if not ending.alive]:

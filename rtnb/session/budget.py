@@ -1,7 +1,7 @@
 """A budget: what a session may use, in dollars, tokens or minutes, and how much of it is used.
 
-A pure meter: it reads the record, and whoever asks for a response asks it first. What runs is not stopped, so
-the last response may pass what is allowed.
+The budget is computed from the session's state and checked before each response is requested. A response in
+progress is not stopped, so the last one may exceed the budget.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from ..analysis.gauges import Gauge
-from ..errors import ArgumentError, BudgetError, BudgetWarning, RtnbError
+from ..errors import ArgumentError, BudgetError, BudgetWarning, RtnbError, not_copyable
 from ..protocol.events import Event
 from ..protocol.models import Model
 from ..protocol.state import SessionState
 from ..protocol.usage import Cost, Usage
+from ..redaction import clean_name
 
 __all__ = ["WARN_AT", "Budget", "BudgetEnforcer"]
 
@@ -29,24 +30,27 @@ WARN_AT = 0.8
 _NAMES = ("usd", "tokens", "minutes")
 _TEXT = re.compile(r"\$ ?(?P<usd>[\d.,]+)|(?P<tokens>[\d.,_]+) ?tokens|(?P<minutes>[\d.,]+) ?min(?:utes?)?")
 _FIGURE = re.compile(r"(\d+|\d{1,3}([,_]\d{3})+)(\.\d*)?|\.\d+")
-"""A comma parts thousands alone: "$0,50" must not become fifty dollars."""
-_HOW = (
+"""A comma separates only thousands: "$0,50" must not become fifty dollars."""
+_EXPECTED = (
     "a number of dollars, '$0.50', '20,000 tokens', '10 minutes', or a dict of 'usd', 'tokens' and 'minutes'"
 )
 
-_EARLY = (
-    "of some tokens the service told no proper kind. They are taken at the dearest price, so that it may end "
-    "early"
+_AT_MOST = (
+    "some tokens have no reported kind; they are priced at the highest rate, so it may be used up early"
 )
 
 
 class Budget:
-    """What a session may use from its beginning on, and what it has used of it.
+    """What a session may use in total, and how much of it is used.
 
-    ``usd`` are US dollars at the model's dated prices; for the embedded engine, which nobody pays, those that
-    the model it stands in for would cost. ``tokens`` are input and output together, as the service counts
+    ``usd`` are US dollars at the model's dated prices; the embedded engine costs nothing and counts at the
+    prices of the model that it stands in for. ``tokens`` are input and output together, as the service counts
     them. ``minutes`` are those since the session was opened. None is not limited.
     """
+
+    __reduce_ex__ = not_copyable(
+        "a budget belongs to a live session and cannot be pickled or copied: set session.budget to its limits"
+    )
 
     def __init__(
         self,
@@ -62,14 +66,14 @@ class Budget:
         self._state = state
         self._minutes = minutes
         self._billed = billed
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
 
     @staticmethod
     def allowed(value: Any) -> dict[str, float]:
-        """Return a budget as it may be given, as a dict; {} for None.
+        """Return a budget as a dict of ``usd``, ``tokens`` and ``minutes``; {} for None.
 
-        Raises ArgumentError for what is no budget: dollars as a number or "$0.50", "20,000 tokens",
-        "10 minutes", or a dict of ``usd``, ``tokens`` and ``minutes``.
+        ``value`` is dollars as a number or "$0.50", "20,000 tokens", "10 minutes", or such a dict. Raises
+        ArgumentError for anything else.
         """
         if value is None:
             return {}
@@ -82,60 +86,62 @@ class Budget:
             value = {"usd": value}
         unknown = [name for name in value if name not in _NAMES]
         if not value or unknown:
-            said = f"not {given!r:.80}" if not unknown else f"and knows no {unknown[0]!r:.40}"
-            raise ArgumentError(f"a budget is {_HOW}, {said}")
+            got = f"the unknown name {unknown[0]!r:.40}" if unknown else f"{given!r:.80}"
+            raise ArgumentError(f"budget: expected {_EXPECTED}, got {got}")
         for name, amount in value.items():
             number = isinstance(amount, (int, float)) and not isinstance(amount, bool)
             if not number or not (math.isfinite(amount) and amount > 0):
-                raise ArgumentError(f"a budget's {name} is a number above 0, not {amount!r:.80}")
+                raise ArgumentError(f"budget: {name} must be a number above 0, got {amount!r:.80}")
         return dict(value)
 
     def check_priced(self, row: Model) -> None:
         """Raise ArgumentError where dollars are limited and the model's prices are unknown."""
         if self.usd is not None and (row.text is None or row.audio is None):
             raise ArgumentError(
-                f"{row.id or 'this model'} has no known price, so that a budget in dollars cannot be held: "
-                "state its prices with rtnb.models.load, or give the budget in tokens, such as "
+                f"a budget in dollars needs prices, and those of {row.id or 'this model'} are unknown: "
+                "add them with rtnb.models.load, or give the budget in tokens, such as "
                 "budget='20,000 tokens'"
             )
 
     @property
     def gauges(self) -> list[Gauge]:
-        """What is used of each that is limited."""
-        made = []
+        """How much is used of each limit."""
+        gauges = []
         if self.usd is not None:
-            made.append(self._dollars())
+            gauges.append(self._dollars())
         if self.tokens is not None:
             total = sum(used.total_tokens for used in self._usages())
-            made.append(Gauge("budget, tokens", total, self.tokens, "tokens", self._untold()))
+            gauges.append(Gauge("budget, tokens", total, self.tokens, "tokens", self._unreported()))
         if self.minutes is not None:
-            made.append(Gauge("budget, minutes", self._minutes(), self.minutes, "minutes"))
-        return made
+            gauges.append(Gauge("budget, minutes", self._minutes(), self.minutes, "minutes"))
+        return gauges
 
     @property
     def spent(self) -> str | None:
-        """Why no response may begin, as a sentence; None while one may."""
+        """Why no response may start, as a sentence; None while one may."""
         full = [gauge for gauge in self.gauges if (gauge.share or 0) >= 1]
         if not full:
             return None
-        said = ", ".join(_used(gauge) for gauge in full)
+        used = ", ".join(_used(gauge) for gauge in full)
         return (
-            f"the budget is used up: {said}. Raise it with {self._raised()} or lift it with s.budget = None"
+            f"the budget is used up: {used}. Raise it with {self._raised()} or remove it with s.budget = None"
         )
 
     def warnings(self) -> list[str]:
-        """Return what must be said and was not said yet: that a budget is near its end, or cannot be held."""
+        """Return new warnings: that a limit is nearly reached, or that it cannot be enforced exactly."""
         found = {}
         for gauge in self.gauges:
             if (gauge.share or 0) >= WARN_AT:
-                found[gauge.name] = f"of the budget {_used(gauge)} are used. At its end no response begins"
-        found |= self._doubts()
-        fresh = [said for name, said in found.items() if name not in self._said]
-        self._said.update(found)
-        return fresh
+                found[gauge.name] = (
+                    f"the budget is nearly used up: {_used(gauge)}. Then no further response starts"
+                )
+        found |= self._uncertainties()
+        new = [text for name, text in found.items() if name not in self._warned]
+        self._warned.update(found)
+        return new
 
     def _raised(self) -> str:
-        """Return an assignment that makes room for as much again."""
+        """Return an assignment that doubles the budget."""
         limited = [name for name in _NAMES if getattr(self, name) is not None]
         parts = {
             name: 2 * max(gauge.used or 0.0, gauge.most or 0.0)
@@ -143,7 +149,11 @@ class Budget:
         }
         if set(parts) == {"usd"}:
             return f"s.budget = {parts['usd']:.2g}"
-        return "s.budget = {" + ", ".join(f"{name!r}: {_plain(value)}" for name, value in parts.items()) + "}"
+        return (
+            "s.budget = {"
+            + ", ".join(f"{name!r}: {_number_text(value)}" for name, value in parts.items())
+            + "}"
+        )
 
     def _responses(self) -> list[Any]:
         return [response for turn in self._state.turns.all for response in turn.responses]
@@ -151,43 +161,47 @@ class Budget:
     def _usages(self) -> list[Usage]:
         return [response.usage for response in self._responses() if response.usage is not None]
 
-    def _untold(self) -> str:
-        over = [r for r in self._responses() if r.usage is None and r.status != "in_progress"]
-        if not over:
+    def _unreported(self) -> str:
+        """Return how many responses reported no usage, in words; "" if all did."""
+        done = [r for r in self._responses() if r.usage is None and r.status != "in_progress"]
+        if not done:
             return ""
-        count = f"{len(over)} response{'' if len(over) == 1 else 's'}"
-        return f"the service told no usage of {count}"
+        return f"{len(done)} response{'' if len(done) == 1 else 's'} reported no usage"
 
-    def _doubts(self) -> dict[str, str]:
-        """Return why what is used is not known as it should be, each reason under a name of its own."""
+    def _uncertainties(self) -> dict[str, str]:
+        """Return why the used amount is not known exactly, as sentences by name."""
         reasons = {}
         if self.usd is not None or self.tokens is not None:
-            reasons["untold"] = self._untold()
+            reasons["unreported"] = self._unreported()
         if self.usd is not None:
             costs = self._costs()
             reasons["unpriced"] = _unpriced(costs)
-            reasons["at most"] = _EARLY if _at_most(costs) else ""
+            reasons["at most"] = _AT_MOST if _at_most(costs) else ""
         return {
-            name: f"the budget cannot be held as it should: {reason}"
+            name: f"the budget cannot be enforced exactly: {reason}"
             for name, reason in reasons.items()
             if reason
         }
 
     def _costs(self) -> list[Cost | None]:
         row = self._state.row
-        heard = [used for turn in self._state.turns.all for used in list(turn.transcriptions.values())]
-        return [used.cost(row, billed=self._billed) for used in (*self._usages(), *heard)]
+        turns = self._state.turns.all
+        transcribed = [used for turn in turns for used in list(turn.transcriptions.values())]
+        return [used.cost(row, billed=self._billed) for used in (*self._usages(), *transcribed)]
 
     def _dollars(self) -> Gauge:
-        """Return what is used: unknown where nothing has a price, a bound where kinds are untold."""
+        """Return the dollars used: unknown if nothing has a price, an upper bound if kinds are unknown."""
         costs = self._costs()
         known = [cost for cost in costs if cost is not None]
-        missing = {said for cost in known for said in cost.excludes} | {_unpriced(costs), self._untold()}
+        missing = {excluded for cost in known for excluded in cost.excludes} | {
+            _unpriced(costs),
+            self._unreported(),
+        }
         absent = ", ".join(sorted(filter(None, missing)))
         notes = (
-            "" if self._billed else f"at the prices of {self._state.row.id}, not billed",
-            "at most, with tokens of unknown kind at the dearest price" if _at_most(costs) else "",
-            f"not in it: {absent}" if absent else "",
+            "" if self._billed else f"at the prices of {clean_name(self._state.row.id)}, not billed",
+            "at most, with tokens of unknown kind at the highest rate" if _at_most(costs) else "",
+            f"not included: {absent}" if absent else "",
         )
         used = None if costs and not known else float(sum(known))
         return Gauge("budget, dollars", used, self.usd, "$", ", ".join(filter(None, notes)))
@@ -215,7 +229,7 @@ def _number(text: str) -> float:
     return float(text.replace(",", "").replace("_", ""))
 
 
-def _plain(value: float) -> str:
+def _number_text(value: float) -> str:
     return f"{value:.0f}" if value == int(value) else f"{value:g}"
 
 
@@ -223,85 +237,88 @@ _log = logging.getLogger("rtnb")
 
 
 class BudgetEnforcer:
-    """Asks the budget before each response. ``update`` sends a ``session.update`` and awaits its answer."""
+    """Checks the budget before each response, and keeps the server from answering when it is used up.
+
+    ``update`` sends a ``session.update`` and awaits its answer.
+    """
 
     def __init__(self, state: SessionState, update: Callable[[Event], Awaitable[None]]) -> None:
         self.budget: Budget | None = None
-        self.hushed = False
-        """Whether the server was told, for the budget's sake, to answer nothing by itself."""
+        self.answers_suspended = False
+        """Whether automatic responses of the server are off because the budget is used up."""
         self._state = state
         self._update = update
         self._tasks: set[asyncio.Future[None]] = set()
 
     @property
     def spent(self) -> BudgetError | None:
-        """Why no response may begin; None while one may."""
-        said = self.budget.spent if self.budget is not None else None
-        return None if said is None else BudgetError(said)
+        """Why no response may start; None while one may."""
+        spent = self.budget.spent if self.budget is not None else None
+        return None if spent is None else BudgetError(spent)
 
     def check(self) -> None:
-        """Raise BudgetError where no response may begin; nothing was sent."""
+        """Raise BudgetError if no response may start; nothing was sent."""
         if (spent := self.spent) is not None:
             raise BudgetError(f"nothing was sent: {spent}")
 
-    def look(self) -> None:
-        """Warn where the budget is near its end; at its end, keep the server from answering by itself."""
+    def check_usage(self) -> None:
+        """Warn when the budget is nearly used up; when it is, turn automatic responses of the server off."""
         if self.budget is None:
             return
-        for said in self.budget.warnings():
-            try:  # on the session's thread there is no line of the user's to point at
-                warnings.warn_explicit(said, BudgetWarning, "rtnb", 0)
-            except BudgetWarning:  # a filter makes it an error: nobody is there to take one
-                _log.warning("%s", said)
+        for text in self.budget.warnings():
+            try:  # on the session's thread there is no line of user code to point at
+                warnings.warn_explicit(text, BudgetWarning, "rtnb", 0)
+            except BudgetWarning:  # a filter makes it an error, and there is no caller to raise it to
+                _log.warning("%s", text)
         detection = self._state.conversation.turn_detection
-        if not self.hushed and _answers(detection) and self.budget.spent is not None:
-            self._tell(detection, create=False)
+        if not self.answers_suspended and _answers(detection) and self.budget.spent is not None:
+            self._set_create_response(detection, create=False)
 
     def change(self, budget: Budget | None) -> None:
-        """Take another budget, or none; a server that was hushed may answer again if this one allows it."""
+        """Replace the budget; suspended automatic responses are resumed if the new one allows them."""
         self.budget = budget
-        if self.hushed and self.spent is None:
-            self._tell(self._state.conversation.turn_detection, create=True)
-        self.look()
+        if self.answers_suspended and self.spent is None:
+            self._set_create_response(self._state.conversation.turn_detection, create=True)
+        self.check_usage()
 
     def amend(self, session: Event) -> Event:
-        """Return a session that is to be set, so that no answer comes for which the budget has no room."""
-        sound = session.get("audio")
-        sound_in = sound.get("input") if isinstance(sound, Mapping) else None
-        if not isinstance(sound, Mapping) or not isinstance(sound_in, Mapping):
+        """Return a session to be set, with automatic responses off while the budget is used up."""
+        audio = session.get("audio")
+        audio_in = audio.get("input") if isinstance(audio, Mapping) else None
+        if not isinstance(audio, Mapping) or not isinstance(audio_in, Mapping):
             return session
-        if "turn_detection" not in sound_in:
+        if "turn_detection" not in audio_in:
             return session
-        detection = sound_in["turn_detection"]
-        self.hushed = self.spent is not None and _answers(detection)
-        if not self.hushed:
+        detection = audio_in["turn_detection"]
+        self.answers_suspended = self.spent is not None and _answers(detection)
+        if not self.answers_suspended:
             return session
-        quiet = {**detection, "create_response": False}
-        return {**session, "audio": {**sound, "input": {**sound_in, "turn_detection": quiet}}}
+        suspended = {**detection, "create_response": False}
+        return {**session, "audio": {**audio, "input": {**audio_in, "turn_detection": suspended}}}
 
-    def _tell(self, detection: Mapping[str, Any] | None, *, create: bool) -> None:
-        self.hushed = not create
+    def _set_create_response(self, detection: Mapping[str, Any] | None, *, create: bool) -> None:
+        self.answers_suspended = not create
         if not detection:
             return
         kept = {name: value for name, value in detection.items() if value is not None}
         session = {"audio": {"input": {"turn_detection": {**kept, "create_response": create}}}}
-        task = asyncio.ensure_future(self._tried(session))
+        task = asyncio.ensure_future(self._send(session))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _tried(self, session: Event) -> None:
+    async def _send(self, session: Event) -> None:
         try:
             await self._update({"type": "realtime", **session})
-        except RtnbError as error:  # what it begins is cancelled then
-            _log.info("the server was asked to begin no answers by itself, and said: %s", error)
+        except RtnbError as error:  # then its responses are cancelled as they start
+            _log.info("the server refused to change create_response: %s", error)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel pending updates."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 def _answers(detection: Any) -> bool:
-    """Whether a server with this detection answers by itself."""
+    """Return whether a server with this turn detection responds automatically."""
     return isinstance(detection, Mapping) and detection.get("create_response") is not False

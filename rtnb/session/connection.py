@@ -1,6 +1,6 @@
-"""The line: one connection and the record of it. What is sent is kept first; what arrives is kept, then told.
+"""A connection and its log: each frame is logged before it is sent, or before its listeners are called.
 
-The reader ends when the connection does; then ``problem`` says why, unless this side hung up.
+The reader ends when the connection does; then ``problem`` says why, unless this side closed it.
 """
 
 from __future__ import annotations
@@ -8,109 +8,77 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
+from typing import Any
 
+import msgspec
 import orjson
 
-from ..errors import ArgumentError, AuthError, ConnectionLost, RemoteProtocolError, RtnbError, ServiceError
-from ..protocol.events import ClientIds, Direction, Event
-from ..protocol.log import Log
+from ..errors import (
+    ArgumentError,
+    AuthError,
+    ConnectionLost,
+    RemoteProtocolError,
+    RtnbError,
+    ServiceError,
+    not_copyable,
+)
+from ..protocol.changes import AppendAudio, Change, Command, Listener
+from ..protocol.events import ClientIds, Event
 from ..protocol.state import SessionState
 from ..transports.base import Transport
+from .content import check_json
 from .event_loop import Notifier
 
-__all__ = ["Connection", "Listener", "PendingRequests"]
-
-
-def close_error(lost: ConnectionLost, log: Log) -> RtnbError:
-    """Return what to tell the user. An ``error`` event alone is never fatal; the close after it is.
-
-    Close codes as the hosted service uses them: 3000 for keys, 4000 for requests (the reason is
-    ``type.code``), 1001 for the session's maximum duration.
-    """
-    errors = log.filter("error", direction="server")
-    last = (errors[-1].data.get("error") or {}) if len(errors) else {}
-    code = lost.reason.rpartition(".")[2] or last.get("code")
-    said = f": {last['message']}" if last.get("message") and lost.code in (3000, 4000) else ""
-    if lost.code == 3000:
-        return AuthError(f"the service refused the key ({code or 'invalid_api_key'}){said}")
-    if code == "beta_api_shape_disabled":
-        return ServiceError(
-            "this service no longer speaks the beta protocol: connect without the OpenAI-Beta header",
-            code=code,
-        )
-    if lost.code == 4000:
-        return ServiceError(f"the service ended the session ({code}){said}", code=code)
-    if lost.code == 1001 and "maximum duration" in lost.reason:
-        return ConnectionLost(f"{lost.reason} Connect again to go on", code=1001, reason=lost.reason)
-    return lost
-
-
-class PendingRequests:
-    """Requests on their way. The server answers those of one kind in order, and refuses by event id."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[tuple[str, str | None, asyncio.Future[Event]]] = deque()
-
-    async def wait(self, kind: str, timeout: float, event_id: str | None = None) -> Event:
-        """Return the next event of type ``kind`` that is the answer to this request.
-
-        Raises what ``refuse`` and ``fail`` were given; ConnectionLost after ``timeout`` seconds.
-        """
-        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
-        waiting = (kind, event_id, future)
-        self._waiting.append(waiting)
-        try:
-            return await asyncio.wait_for(future, timeout)
-        except TimeoutError:
-            raise ConnectionLost(f"the server sent no {kind} within {timeout:g} s") from None
-        finally:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
-
-    def answer(self, event: Event) -> None:
-        """Hand an event to whoever waits for its type first."""
-        for waiting in self._waiting:
-            if waiting[0] == event["type"] and not waiting[2].done():
-                waiting[2].set_result(event)
-                return
-
-    def refuse(self, event_id: str | None, error: RtnbError) -> bool:
-        """Fail the request with this event id; tell whether there was one."""
-        for waiting in self._waiting:
-            if event_id is not None and waiting[1] == event_id and not waiting[2].done():
-                waiting[2].set_exception(error)
-                return True
-        return False
-
-    def fail(self, error: RtnbError) -> None:
-        """Fail all requests: nobody will answer."""
-        for waiting in self._waiting:
-            if not waiting[2].done():
-                waiting[2].set_exception(error)
-
+__all__ = ["Connection", "Explain"]
 
 _log = logging.getLogger("rtnb")
 
-Listener = Callable[[Event, int], None]
+_CLOSE_SECONDS = 2.0
+"""How long closing may take before the transport is abandoned."""
 
 Explain = Callable[[ConnectionLost], RtnbError | None]
 
 
-class Connection:
-    """Sends and receives events, and keeps every frame.
+def close_error(lost: ConnectionLost, state: SessionState) -> RtnbError:
+    """Return the error that explains why the connection ended.
 
-    ``react(event, turn number)`` is called for each of the server's events after it was folded, ``ended()``
-    once when the connection is over and this side did not close it. ``explain`` may know better than the
-    close frame why that was.
+    An ``error`` event alone is not fatal; the close after it is. Close codes of the hosted service: 3000 for
+    keys, 4000 for requests (the reason is ``type.code``), 1001 for the session's maximum duration.
     """
+    last = state.turns.last_error
+    code = lost.reason.rpartition(".")[2] or (last.code if last is not None else None)
+    message = last.message if last is not None else ""
+    detail = f": {message}" if message and lost.code in (3000, 4000) else ""
+    if lost.code == 3000:
+        return AuthError(f"the service refused the key ({code or 'invalid_api_key'}){detail}")
+    if code == "beta_api_shape_disabled":
+        return ServiceError(
+            "the service no longer supports the beta protocol: connect without the OpenAI-Beta header",
+            code=code,
+        )
+    if lost.code == 4000:
+        return ServiceError(f"the service ended the session ({code}){detail}", code=code)
+    if lost.code == 1001 and "maximum duration" in lost.reason:
+        return ConnectionLost(f"{lost.reason} Connect again to continue", code=1001, reason=lost.reason)
+    return lost
+
+
+class Connection:
+    """Sends commands and receives changes, and logs every frame.
+
+    ``react(change, turn number)`` is called for each change after it was folded, ``ended()`` once if the
+    connection ends and this side did not close it. ``explain`` is an optional hook that maps a ConnectionLost
+    to a more specific error.
+    """
+
+    __reduce_ex__ = not_copyable("an open connection cannot be pickled or copied: connect again")
 
     def __init__(
         self,
         transport: Transport,
         *,
-        react: Listener,
+        react: Callable[[Change, int], None],
         ended: Callable[[], None],
         explain: Explain | None = None,
     ) -> None:
@@ -124,36 +92,51 @@ class Connection:
         self._ended = ended
         self._explain = explain
         self._listeners: list[Listener] = []
+        self._broken: set[int] = set()  # ids of listeners that have raised
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Begin to read and to write."""
+        """Start reading and writing."""
         self._tasks = [asyncio.ensure_future(self._read()), asyncio.ensure_future(self._write())]
 
     async def close(self) -> None:
-        """Hang up. Closing twice is allowed."""
+        """Close the connection, within two seconds whatever the other side does. Closing twice is allowed."""
         if self.closed:
             return
         self.closed = True
-        await self._transport.close()
-        for task in self._tasks:
+        closing = asyncio.ensure_future(self._transport.close())
+        await asyncio.wait([closing], timeout=_CLOSE_SECONDS)
+        for task in (closing, *self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(closing, *self._tasks, return_exceptions=True)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(event, turn number)`` for each frame, both directions; return the end of it."""
+        """Call ``listener(change, turn number)`` for each change and command; return a function to end it."""
         if not callable(listener):
-            raise ArgumentError(f"a listener is called with (event, turn number); got {listener!r:.80}")
+            raise ArgumentError(
+                f"listener: expected a function of (change, turn number), got {listener!r:.80}"
+            )
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
-    def emit(self, event: Event) -> int:
-        """Keep an event, send it soon, and return the number of its turn. An ``event_id`` is added."""
-        if event["type"] != "input_audio_buffer.append":
-            event.setdefault("event_id", self.ids("event"))
-        frame = orjson.dumps(event)
-        number = self._keep(frame, "client", event)[1]
+    def emit(self, command: Command) -> tuple[Command, int]:
+        """Log a command and queue it for sending; return it with its event id, and its turn's number.
+
+        Raises ArgumentError, before anything is logged, for a value that cannot be written as JSON.
+        """
+        if not getattr(command, "event_id", "") and not isinstance(command, AppendAudio):
+            command = msgspec.structs.replace(command, event_id=self.ids("event"))
+        event = self.state.dialect.command(command)
+        return command, self._send(_frame(event), command, event["type"])
+
+    def emit_event(self, event: Event) -> tuple[Event, int]:
+        """Log a raw event and queue it for sending; return it with its event id, and its turn's number."""
+        event = {"event_id": self.ids("event"), **event} if "event_id" not in event else dict(event)
+        return event, self._send(_frame(event), None, "")
+
+    def _send(self, frame: bytes, command: Command | None, kind: str) -> int:
+        number = self._record(frame, "client", command, kind)
         self._outbox.put_nowait(frame)
         return number
 
@@ -163,7 +146,7 @@ class Connection:
             try:
                 await self._transport.send(frame)
             except ConnectionLost:
-                return  # the reader hears of it too, with the server's last words
+                return  # the reader gets the same error, with the close code and reason
             except Exception as error:
                 self._fail(RtnbError(f"sending failed: {type(error).__name__}: {error}"))
                 return
@@ -173,37 +156,51 @@ class Connection:
             try:
                 frame = await self._transport.recv()
             except ConnectionLost as lost:
-                self._fail((self._explain and self._explain(lost)) or close_error(lost, self.state.log))
+                self._fail((self._explain and self._explain(lost)) or close_error(lost, self.state))
                 return
             except Exception as error:
                 self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))
                 return
-            event, number = self._keep(frame, "server")
-            if event is None:
-                continue
-            try:
-                self._react(event, number)
-            except Exception as error:  # one odd event must not end what the next ones could go on with
-                _log.exception("the server's event %.80r could not be acted on", event["type"])
-                said = RemoteProtocolError(f"{event['type']:.80} made no sense here: {error!r}")
-                self.state.problems.append((len(self.state.log) - 1, str(said)))
+            self._record(frame, "server")
 
     def _fail(self, problem: RtnbError) -> None:
         if not self.closed and self.problem is None:
             self.problem = problem
             self._ended()
 
-    def _keep(
-        self, frame: bytes, direction: Direction, event: Event | None = None
-    ) -> tuple[Event | None, int]:
-        event, number = self.state.append(
-            frame, direction, mono_ns=time.monotonic_ns(), wall_ns=time.time_ns(), event=event
+    def _record(self, frame: bytes, direction: Any, command: Command | None = None, kind: str = "") -> int:
+        applied = self.state.append(
+            frame,
+            direction,
+            mono_ns=time.monotonic_ns(),
+            wall_ns=time.time_ns(),
+            command=command,
+            kind=kind,
         )
-        if event is not None and self._listeners:
+        for change in applied.changes:
             for listener in tuple(self._listeners):
                 try:
-                    listener(event, number)
+                    listener(change, applied.turn)
                 except Exception:
-                    _log.exception("a listener of the session failed")
+                    self._report(listener)
+            if direction == "server":
+                try:
+                    self._react(change, applied.turn)  # type: ignore[arg-type]
+                except Exception as error:  # one odd event must not end the session
+                    name = type(change).__name__
+                    _log.exception("handling %s failed", name)
+                    problem = RemoteProtocolError(f"{name} was not expected here: {error!r}")
+                    self.state.problems.append((applied.row, str(problem)))
         self.signal.fire()
-        return event, number
+        return applied.turn
+
+    def _report(self, listener: Listener) -> None:
+        """Log the exception of a listener, the first time it raises one."""
+        if id(listener) not in self._broken:
+            self._broken.add(id(listener))
+            _log.exception("a listener of the session failed; it is called again, and not reported again")
+
+
+def _frame(event: Event) -> bytes:
+    check_json(event, "the event")
+    return orjson.dumps(event)

@@ -1,7 +1,6 @@
-"""The event loop that all sessions of a process live on, in a thread of its own.
+"""The event loop that all sessions of a process run on, in a thread of its own.
 
-A notebook's own loop is never used: a busy cell would stop the sound, and a cell that waits would wait for
-itself.
+A notebook's own loop is never used: a busy cell would stop playback, and a waiting cell would deadlock.
 """
 
 from __future__ import annotations
@@ -17,36 +16,38 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, TypeVar
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, not_copyable
 
 __all__ = ["POLL", "Notifier", "call", "run"]
 
 POLL = 0.25
-"""Seconds between looks for an interrupt: Windows wakes no thread that waits on a lock."""
+"""Seconds between checks for an interrupt: on Windows, Ctrl-C does not wake a thread that waits on a lock."""
 
 
 class Notifier:
-    """Counts changes. Whoever waits names the count it has seen, so no change is ever missed."""
+    """Counts changes. A waiter passes the count that it has seen, so that no change is missed."""
+
+    __reduce_ex__ = not_copyable("a notifier cannot be pickled or copied: threads and tasks wait on it")
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
-        self._sleepers: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._futures: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._waiting = 0
         self.count = 0
 
     def fire(self) -> None:
-        """Wake all who wait. One thread fires; where nobody waits it costs next to nothing.
+        """Wake all waiters. Only one thread may call it; without waiters it costs next to nothing.
 
-        A waiter announces itself before it looks at the count, and the count rises before the look for
-        waiters: so either side sees the other.
+        A waiter registers before it reads the count, and the count is raised before the check for waiters, so
+        one of the two always sees the other.
         """
         self.count += 1
         if not self._waiting:
             return
         with self._condition:
             self._condition.notify_all()
-            sleepers, self._sleepers = self._sleepers, []
-        for loop, future in sleepers:
+            futures, self._futures = self._futures, []
+        for loop, future in futures:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_resolve, future)
 
@@ -70,7 +71,7 @@ class Notifier:
                 self._waiting -= 1
                 return self.count
             future: asyncio.Future[None] = loop.create_future()
-            self._sleepers.append((loop, future))
+            self._futures.append((loop, future))
         try:
             await future
         finally:
@@ -87,24 +88,24 @@ def _resolve(future: asyncio.Future[None]) -> None:
 T = TypeVar("T")
 
 _END_SECONDS = 1.0
-"""How long the process waits at its end for tasks that were cancelled."""
+"""How long the process waits for cancelled tasks when it exits."""
 
 
-class _Keeper:
-    """Starts the loop when it is first needed: once, however many threads ask."""
+class _LoopThread:
+    """The loop and its thread, started once when first needed, from whatever thread."""
 
     def __init__(self) -> None:
-        self.forget()
-        if sys.platform != "win32":  # a forked child has the memory of the thread, and not the thread
-            os.register_at_fork(after_in_child=self.forget)
+        self.reset()
+        if sys.platform != "win32":  # a forked child inherits this object but not the thread
+            os.register_at_fork(after_in_child=self.reset)
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._lock = threading.Lock()
         self._running: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
 
     @property
     def started(self) -> bool:
-        """Whether the loop was needed so far."""
+        """Whether the loop was started."""
         return self._running is not None
 
     def get(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
@@ -117,15 +118,15 @@ class _Keeper:
             return self._running
 
 
-_keeper = _Keeper()
+_loop_thread = _LoopThread()
 
 
 @atexit.register
 def _end() -> None:
-    """Let every task end before the interpreter does: what it destroyed unfinished, it would complain of."""
-    if _keeper.started:
+    """Cancel all tasks before the interpreter exits, which warns about pending tasks that it destroys."""
+    if _loop_thread.started:
         with contextlib.suppress(FutureTimeout):
-            asyncio.run_coroutine_threadsafe(_cancel_all(), _keeper.get()[0]).result(_END_SECONDS)
+            asyncio.run_coroutine_threadsafe(_cancel_all(), _loop_thread.get()[0]).result(_END_SECONDS)
 
 
 async def _cancel_all() -> None:
@@ -138,14 +139,14 @@ async def _cancel_all() -> None:
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on the sessions' loop and return its result. Ctrl-C cancels it.
 
-    Raises ArgumentError on that loop's own thread, where waiting would stop every session.
+    Raises ArgumentError on that loop's own thread, where blocking would stop all sessions.
     """
-    loop, thread = _keeper.get()
+    loop, thread = _loop_thread.get()
     if threading.current_thread() is thread:
         work.close()
         raise ArgumentError(
-            "listeners and async tools run on the sessions' own thread, where nothing may block: "
-            "make the tool a plain function, or do this on another thread"
+            "this call would block the sessions' own thread, on which listeners and async tools run: "
+            "make the tool a plain function, or call this from another thread"
         )
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
@@ -157,7 +158,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call a plain function on the sessions' loop and return its result."""
-    if threading.current_thread() is _keeper.get()[1]:
+    if threading.current_thread() is _loop_thread.get()[1]:
         return function(*args, **kwargs)
 
     async def called() -> T:

@@ -1,4 +1,4 @@
-"""Sound on its way into the input buffer: whole clips, pieces as of a microphone, and what waits there."""
+"""The input audio buffer: commands that append and commit audio, and how much of it is not committed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from typing import Any
 
 from ..audio import Clip, Codec
 from ..errors import ArgumentError
-from ..protocol.events import Event
+from ..protocol.changes import AppendAudio, Clear, Command, Commit
+from ..protocol.log_storage import Sound
 from ..protocol.state import SessionState
 from .content import encoded
 
-__all__ = ["LEAST_SECONDS", "InputAudioBuffer"]
+__all__ = ["MIN_SECONDS", "InputAudioBuffer"]
 
-LEAST_SECONDS = 0.1
-"""The least sound that can be committed (API reference)."""
+MIN_SECONDS = 0.1
+"""The shortest audio that can be committed (API reference)."""
 
 _CHUNK_SECONDS = 1.0
-"""Sound per append when a whole clip is sent: far below the limit of 15 MiB, and still few frames."""
+"""Audio per append when a whole clip is sent: far below the limit of 15 MiB, and still few frames."""
 
 
 class InputAudioBuffer:
-    """Makes the events that carry sound, and counts what was appended and neither committed nor cleared."""
+    """Makes the commands that carry audio, and counts the bytes that were appended and not yet committed."""
 
     def __init__(self, state: SessionState) -> None:
         self._state = state
@@ -35,55 +36,57 @@ class InputAudioBuffer:
         """The session's input format."""
         return self._state.conversation.input_codec
 
-    def saw(self, event: Event) -> None:
-        """Take note of an event that is sent."""
-        if event["type"] == "input_audio_buffer.append":
-            self._buffered += len(str(event.get("audio"))) * 3 // 4
-        elif event["type"] in ("input_audio_buffer.commit", "input_audio_buffer.clear"):
+    def on_sent(self, command: Command) -> None:
+        """Update the count for a command that is sent."""
+        if isinstance(command, AppendAudio):
+            self._buffered += len(command.audio)
+        elif isinstance(command, (Commit, Clear)):
             self._buffered = 0
 
-    def committed(self) -> None:
-        """The server took what it detected."""
+    def on_committed(self) -> None:
+        """Reset the count if the server committed speech that it detected."""
         if self._state.conversation.turn_detection is not None:
             self._buffered = 0
 
     def check_commit(self) -> None:
-        """Raise ArgumentError where less than 0.1 s was appended."""
+        """Raise ArgumentError if less than 0.1 s was appended."""
         seconds = self._buffered / self.codec.bytes_per_second
-        if seconds < LEAST_SECONDS:
+        if seconds < MIN_SECONDS:
             raise ArgumentError(
-                f"only {seconds:.2f} s were appended: a commit needs {LEAST_SECONDS} s or more"
+                f"commit needs at least {MIN_SECONDS} s of appended audio, got {seconds:.2f} s"
             )
 
-    def append(self, sound: Clip | bytes) -> Event:
-        """Return the event that appends a clip, or bytes in the session's format. Raises ArgumentError."""
-        if isinstance(sound, Clip):
-            return _append(encoded(sound, self.codec))
-        if isinstance(sound, (bytes, bytearray, memoryview)):
-            return _append(bytes(sound))
-        raise ArgumentError(f"append takes a Clip or bytes, not {type(sound).__name__}")
+    def append(self, audio: Clip | bytes) -> AppendAudio:
+        """Return the command that appends a clip, or bytes in the session's format. Raises ArgumentError."""
+        if isinstance(audio, Clip):
+            return _append(encoded(audio, self.codec))
+        if isinstance(audio, (bytes, bytearray, memoryview)):
+            return _append(bytes(audio))
+        raise ArgumentError(f"append: expected a Clip or bytes, got {type(audio).__name__}")
 
-    def utterance(self, clip: Clip) -> list[Event]:
-        """Return the events that append and commit a whole clip."""
+    def utterance(self, clip: Clip) -> list[AppendAudio | Commit]:
+        """Return the commands that append and commit a whole clip."""
         data = encoded(clip, self.codec)
         size = int(self.codec.bytes_per_second * _CHUNK_SECONDS)
         pieces = [_append(data[start : start + size]) for start in range(0, len(data), size)]
-        return [*pieces, {"type": "input_audio_buffer.commit"}]
+        return [*pieces, Commit()]
 
-    async def speak(self, sound: Any, speed: float, chunk: float, append: Callable[[bytes], object]) -> None:
-        """Give ``append`` the sound piece by piece, at the pace of a person times ``speed``."""
-        if isinstance(sound, str) and not os.path.exists(sound):
+    async def speak(self, audio: Any, speed: float, chunk: float, append: Callable[[bytes], object]) -> None:
+        """Call ``append`` with the audio in chunks, at the pace of speech times ``speed``."""
+        if isinstance(audio, str) and not os.path.exists(audio):
             raise ArgumentError(
-                f"speak streams a clip or a sound file, and there is no file {sound!r}: "
-                "text goes to send, and rtnb.Recorder can have the local voice read it"
+                f"speak: expected a clip or a sound file, and the file {audio!r} does not exist: "
+                "pass text to send, or use rtnb.Recorder to have the local voice read it"
             )
-        clip = Clip.of(sound)
+        clip = Clip.of(audio)
         if not (isinstance(speed, (int, float)) and speed > 0 and chunk > 0):
-            raise ArgumentError(f"speed and chunk are numbers above 0, not {speed!r} and {chunk!r}")
+            raise ArgumentError(
+                f"speed and chunk must be numbers above 0, got {speed!r:.80} and {chunk!r:.80}"
+            )
         if self._state.conversation.turn_detection is None:
             raise ArgumentError(
-                "nothing would find the turns in it: connect or update with turn_detection='server_vad', "
-                "or send the clip as a turn of its own with send"
+                'speak() needs turn detection: pass turn_detection="server_vad" to connect or update, '
+                "or send the clip as one turn with send()"
             )
         codec = self.codec
         data = encoded(clip, codec)
@@ -96,5 +99,5 @@ class InputAudioBuffer:
             await asyncio.sleep(max(0.0, due - clock()))
 
 
-def _append(data: bytes) -> Event:
-    return {"type": "input_audio_buffer.append", "audio": b64encode(data).decode()}
+def _append(data: bytes) -> AppendAudio:
+    return AppendAudio(Sound(data), b64encode(data).decode())

@@ -29,10 +29,10 @@ def check_names(options: Iterable[str], function: Callable[..., Any]) -> None:
         if name in known:
             continue
         if name == "model":
-            raise ArgumentError("the model is chosen by rtnb.connect, once for a session")
+            raise ArgumentError("the model of a session cannot change: pass model= to rtnb.connect")
         close = get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"there is {', '.join(known)}"
-        raise ArgumentError(f"there is no option {name!r}: {hint}")
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
+        raise ArgumentError(f"unknown option {name!r:.80}: {hint}")
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
@@ -86,10 +86,10 @@ def session_options(
     _no_structured_output(model, response_format)
     if session is not None and not isinstance(session, Mapping):
         raise ArgumentError(f"session: expected a dict of fields, got {type(session).__name__}")
-    made = _common(model, instructions, modalities, tool_choice, max_output_tokens, output_format, voice)
-    output, unchecked = made["audio"]["output"], _tools(model, tools)
+    fields = _common(model, instructions, modalities, tool_choice, max_output_tokens, output_format, voice)
+    output, unchecked = fields["audio"]["output"], _tools(model, tools)
     output["speed"] = speed
-    made["audio"]["input"] = {
+    fields["audio"]["input"] = {
         "turn_detection": _turn_detection(turn_detection),
         "noise_reduction": _part("type", noise_reduction),
         "format": _format("input_format", input_format),
@@ -98,8 +98,8 @@ def session_options(
         unchecked["audio"] = {"input": {"transcription": dict(transcription)}}
     elif transcription is not None:
         name = _DEFAULT_TRANSCRIPTION if transcription is True else transcription
-        made["audio"]["input"]["transcription"] = _part("model", name)
-    return _merged(_merged(_wire(Session, made), unchecked), session or {})
+        fields["audio"]["input"]["transcription"] = _part("model", name)
+    return _merged(_merged(_wire(Session, fields), unchecked), session or {})
 
 
 def response_options(
@@ -118,15 +118,15 @@ def response_options(
 ) -> Event:
     """Return the ``response`` of a ``response.create``: what differs from the session for this response."""
     _no_structured_output(model, response_format)
-    made = _common(model, instructions, modalities, tool_choice, max_output_tokens, output_format, voice)
-    made |= {"metadata": metadata, "conversation": conversation}
-    return _merged(_wire(Response, made), _tools(model, tools))
+    fields = _common(model, instructions, modalities, tool_choice, max_output_tokens, output_format, voice)
+    fields |= {"metadata": metadata, "conversation": conversation}
+    return _merged(_wire(Response, fields), _tools(model, tools))
 
 
 def _common(
     model: Model, instructions: Any, modalities: Any, choice: Any, limit: Any, format: Any, voice: Any
 ) -> Event:
-    """Return the fields that a session and a response share; what was not given is None."""
+    """Return the fields that a session and a response share; fields that were not given are None."""
     return {
         "instructions": instructions,
         "output_modalities": None if modalities is None else _modalities(modalities),
@@ -136,18 +136,18 @@ def _common(
     }
 
 
-def _wire(struct: type[Struct], made: Event) -> Event:
-    """Return the fields of ``made`` as the struct's wire form: without None, and with null for False."""
+def _wire(struct: type[Struct], fields: Event) -> Event:
+    """Return the fields of ``fields`` as the struct's wire form: without None, and with null for False."""
     try:
-        return dict(to_builtins(check(struct, _given(made))))
+        return dict(to_builtins(check(struct, _given(fields))))
     except FieldError as error:
         raise ArgumentError(_sentence(error)) from None
 
 
-def _given(made: Event) -> Event:
+def _given(fields: Event) -> Event:
     given = {
         name: _given(value) if name in ("audio", "input", "output") else _plain(value)
-        for name, value in made.items()
+        for name, value in fields.items()
         if value is not None
     }
     off = {name: None for name in _CAN_BE_OFF if given.get(name) is False}
@@ -155,7 +155,7 @@ def _given(made: Event) -> Event:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value in JSON's own types: numpy's floats and the like are subclasses of them."""
+    """Return a value with plain JSON types: numpy's floats, for example, are a subclass of float."""
     if isinstance(value, Mapping):
         return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, float):
@@ -164,13 +164,13 @@ def _plain(value: Any) -> Any:
 
 
 def _sentence(error: FieldError) -> str:
-    """Return what is wrong with a field, under the keyword that the caller knows."""
+    """Return what is wrong with a field, under the name of its keyword."""
     place = error.path.removeprefix("audio.").removeprefix("input.").removeprefix("output.")
     place = place.removesuffix(".type").removesuffix(".model")
     if error.reason == "unknown":
         close = get_close_matches(error.value, error.allowed, 1)
-        hint = f": did you mean {close[0]!r}?" if close else f": there is {', '.join(error.allowed)}"
-        return f"{place.rpartition('.')[0]} has no field {error.value!r}{hint}"
+        hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(error.allowed)}"
+        return f"{place.rpartition('.')[0]}: unknown field {error.value!r:.80}: {hint}"
     expected = _EXPECTED.get(place, error.expected)
     if place in _CAN_BE_OFF and error.reason != "key":
         expected = f"{expected.replace(' or ', ', ')} or False"
@@ -181,15 +181,15 @@ def _no_structured_output(model: Model, response_format: Any) -> None:
     if response_format in (None, "text") or model.supports("structured_outputs") is True:
         return
     raise ArgumentError(
-        f"{model.id} has no structured outputs: it cannot be held to a JSON schema. "
-        "Ask for JSON in the instructions, or give it a tool whose parameters have that schema"
+        f"{model.id} does not support structured outputs (response_format). "
+        "Ask for JSON in the instructions, or pass a tool whose parameters have that schema"
     )
 
 
 def _modalities(value: Any) -> list[str]:
     asked = [value] if isinstance(value, str) else list(value) if isinstance(value, Iterable) else []
     if not asked or any(one not in ("audio", "text") for one in asked):
-        raise ArgumentError(f"modalities: expected 'audio' or 'text', got {value!r}")
+        raise ArgumentError(f"modalities: expected 'audio' or 'text', got {value!r:.80}")
     return ["audio"] if "audio" in asked else ["text"]  # audio always has a transcript
 
 
@@ -198,11 +198,11 @@ def _tools(model: Model, given: Iterable[Event] | None) -> Event:
         return {}
     tools = list(given)
     if tools and model.supports("function_calling") is False:
-        raise ArgumentError(f"{model.id} cannot call functions")
+        raise ArgumentError(f"{model.id} does not support function calling: connect without tools")
     names = [tool.get("name") for tool in tools if tool.get("type") == "function"]
     for name in names:
         if names.count(name) > 1:
-            raise ArgumentError(f"two tools are named {name!r}")
+            raise ArgumentError(f"two tools are named {name!r}: names must be unique")
     return {"tools": tools}
 
 
@@ -240,8 +240,8 @@ def _format(keyword: str, value: str | Event | None) -> Event | None:
 
 
 def _merged(into: Mapping[str, Any], more: Mapping[str, Any]) -> Event:
-    made = dict(into)
+    fields = dict(into)
     for key, value in more.items():
-        both = isinstance(value, Mapping) and isinstance(made.get(key), Mapping)
-        made[key] = _merged(made[key], value) if both else value
-    return made
+        both = isinstance(value, Mapping) and isinstance(fields.get(key), Mapping)
+        fields[key] = _merged(fields[key], value) if both else value
+    return fields

@@ -4,7 +4,7 @@
 
     @rtnb.tool
     def weather(city: str, unit: Literal["C", "F"] = "C") -> str:
-        '''Tell the weather.
+        '''Return the weather.
 
         Args:
             city: A city's English name.
@@ -20,6 +20,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MethodType
 from typing import Any
 
@@ -27,8 +28,9 @@ import orjson
 
 from ..analysis.turn import TOOL_ERROR, Call
 from ..errors import ArgumentError, RemoteProtocolError
-from ..protocol.events import Event
-from .turn import Turn
+from ..protocol.changes import ItemData
+from ..redaction import clean_name, clean_text
+from .turn import Turn, tool_session
 
 __all__ = ["Tool", "ToolRunner", "tool", "tools_of"]
 
@@ -37,10 +39,10 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One function as the model sees it, and, if there is one, as Python runs it.
+    """A function that the model may call.
 
-    ``parameters`` is the JSON schema of its arguments. Without a ``function`` the call ends the turn, for
-    the caller to answer.
+    ``parameters`` is the JSON schema of its arguments. Without a ``function``, a call ends the turn and the
+    caller answers it.
     """
 
     name: str
@@ -49,7 +51,7 @@ class Tool:
     function: Callable[..., Any] | None = None
     _validate: Callable[[Any], dict[str, Any]] | None = field(default=None, repr=False)
     _unbound: bool = field(default=False, repr=False)
-    """Whether the function is a method that still lacks its object; see ``__get__``."""
+    """Whether the function is a method without its object; see ``__get__``."""
 
     @classmethod
     def of(cls, thing: Tool | Callable[..., Any] | Mapping[str, Any]) -> Tool:
@@ -61,16 +63,18 @@ class Tool:
             return thing
         if isinstance(thing, Mapping):
             if thing.get("type", "function") != "function" or not isinstance(thing.get("name"), str):
-                raise ArgumentError("a tool dict needs 'type': 'function' and a 'name'")
+                raise ArgumentError("a tool as a dict needs 'type': 'function' and a 'name'")
             parameters = thing.get("parameters") or {"type": "object", "properties": {}}
             if not isinstance(parameters, Mapping):
                 raise ArgumentError(
-                    f"a tool's parameters are a JSON schema (a dict), not {type(parameters).__name__}"
+                    f"a tool's parameters: expected a JSON schema (a dict), got {type(parameters).__name__}"
                 )
             return cls(_checked(thing["name"]), str(thing.get("description") or ""), parameters)
         if callable(thing):
             return _from_function(thing)
-        raise ArgumentError(f"a tool is a typed function, an rtnb.tool or a dict, not {type(thing).__name__}")
+        raise ArgumentError(
+            f"a tool: expected a typed function, an rtnb.tool or a dict, got {type(thing).__name__}"
+        )
 
     def __get__(self, instance: object, owner: type | None = None) -> Tool:
         """Bind a method that ``rtnb.tool`` decorates to its object, as Python binds a plain method."""
@@ -90,43 +94,59 @@ class Tool:
         }
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, as if it were no tool. Raises ArgumentError where there is none."""
+        """Call the function itself. Raises ArgumentError if the tool has none."""
         if self.function is None:
-            raise ArgumentError(f"the tool {self.name!r} has no function to call")
+            raise ArgumentError(f"the tool {self.name!r} was made from a dict and has no function to call")
         return self.function(*args, **kwargs)
 
     async def run(self, arguments: str) -> str:
         """Call the function with the model's arguments (JSON text) and return the output as text.
 
         A plain function runs on a thread, so that it may block. Raises whatever the function raises, and
-        ArgumentError where the arguments do not fit.
+        ArgumentError if the arguments do not match its parameters.
         """
         assert self.function is not None
         try:
             given = orjson.loads(arguments or "{}")
         except orjson.JSONDecodeError as error:
-            raise ArgumentError(f"the arguments are no JSON: {error}") from None
+            raise ArgumentError(f"the arguments are not JSON: {error}") from None
         if not isinstance(given, dict):
-            raise ArgumentError(f"the arguments are {type(given).__name__}, not an object")
+            raise ArgumentError(f"the arguments: expected a JSON object, got {type(given).__name__}")
         values = self._validate(given) if self._validate else given
         if inspect.iscoroutinefunction(self.function):
             result = await self.function(**values)
+        elif inspect.isasyncgenfunction(self.function):
+            result = self.function(**values)
         else:
-            result = await asyncio.to_thread(_called, self.function, values)
+            try:
+                result = await asyncio.to_thread(_called, self.function, values)
+            except _Raised as raised:
+                raise raised.error from None
             if inspect.isawaitable(result):
                 result = await result
+        if inspect.isasyncgen(result):
+            result = [one async for one in result]
         return _as_text(result)
+
+
+class _Raised(Exception):
+    """What a function raised on a thread. As itself, some of it would end the thread or hang its future."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
 
 
 def _called(function: Callable[..., Any], values: dict[str, Any]) -> Any:
     try:
-        return function(**values)
-    except StopIteration as stop:  # it cannot pass through a future: whoever awaits would wait for ever
-        raise RuntimeError("the tool raised StopIteration") from stop
+        result = function(**values)
+        return list(islice(result, _MOST_RESULTS)) if inspect.isgenerator(result) else result
+    except BaseException as error:  # SystemExit too: a tool may call argparse or exit()
+        raise _Raised(error) from None
 
 
 def tool(function: Callable[..., Any]) -> Tool:
-    """Make a tool of a typed function; its docstring describes it and its arguments to the model.
+    """Make a typed function a tool; its docstring describes it and its arguments to the model.
 
     Raises ArgumentError for ``*args``, ``**kwargs``, positional-only parameters, and types without a JSON
     schema.
@@ -135,23 +155,23 @@ def tool(function: Callable[..., Any]) -> Tool:
 
 
 def tools_of(given: Any) -> list[Tool]:
-    """Return tools from a list of what `Tool.of` takes, or from one alone. Raises ArgumentError."""
+    """Return tools from a list of what `Tool.of` accepts, or from a single one. Raises ArgumentError."""
     if callable(given) or isinstance(given, Mapping):
         given = [given]
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise ArgumentError(f"tools is a list of typed functions, not {given!r:.80}")
+        raise ArgumentError(f"tools: expected a list of typed functions, got {given!r:.80}")
     tools = [Tool.of(one) for one in given]
-    for made in tools:
-        if made._unbound:
+    for tool in tools:
+        if tool._unbound:
             raise ArgumentError(
-                f"{made.name} is a method without its object: pass tools=[obj.{made.name}], not the class's"
+                f"{tool.name} is a method without its object: pass tools=[obj.{tool.name}], not the class's"
             )
     return tools
 
 
 def _checked(name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ArgumentError(f"a tool's name is 1 to 64 letters, digits, _ or -, not {name!r}")
+        raise ArgumentError(f"a tool's name: expected 1 to 64 letters, digits, _ or -, got {name!r:.80}")
     return name
 
 
@@ -170,37 +190,38 @@ def _from_function(function: Callable[..., Any]) -> Tool:
     fields: dict[str, Any] = {}
     for parameter in _parameters(name, function):
         about: dict[str, Any] = {"alias": parameter.name}
-        # Annotated[str, "text"] describes the parameter where the docstring does not.
+        # Annotated[str, "text"] describes the parameter if the docstring does not.
         notes = [note for note in getattr(parameter.annotation, "__metadata__", ()) if isinstance(note, str)]
         description = described.get(parameter.name) or next(iter(notes), None)
         if description:
             about["description"] = description
         default = ... if parameter.default is parameter.empty else parameter.default
-        field = f"field{len(fields)}"  # the alias is the name: a field of its own could hide pydantic's
+        # The parameter's name is the alias: a field of that name could hide an attribute of pydantic's.
+        field = f"field{len(fields)}"
         names[parameter.name] = field
         fields[field] = (parameter.annotation, Field(default, **about))
     try:
         model: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
         schema = model.model_json_schema(schema_generator=Schema)
-    except Exception as error:  # pydantic's own, and whatever a wrong annotation sets off in it
-        said = getattr(error, "message", error)
-        raise ArgumentError(f"{name}: a parameter's type has no JSON schema: {said}") from None
+    except Exception as error:  # pydantic's own, and any that a wrong annotation causes in it
+        reason = getattr(error, "message", error)
+        raise ArgumentError(f"{name}: a parameter's type has no JSON schema: {reason}") from None
     _drop_titles(schema)
 
     def validate(given: Any) -> dict[str, Any]:
         try:
-            made = model.model_validate(given)
+            validated = model.model_validate(given)
         except ValidationError as error:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-            raise ArgumentError(f"the arguments do not fit: {wrong}") from None
-        return {name: getattr(made, field) for name, field in names.items()}
+            raise ArgumentError(f"the arguments do not match: {wrong}") from None
+        return {name: getattr(validated, field) for name, field in names.items()}
 
     text = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
     return Tool(name, text, schema, function, validate, _is_unbound(function))
 
 
 def _is_unbound(function: Callable[..., Any]) -> bool:
-    """Tell whether a function is a method as it stands in its class: its first parameter is ``self``."""
+    """Return whether a function is a method of a class: its first parameter is ``self``."""
     if not inspect.isfunction(function):
         return False
     first = next(iter(function.__code__.co_varnames[: function.__code__.co_argcount]), "")
@@ -212,19 +233,19 @@ def _parameters(name: str, function: Callable[..., Any]) -> list[inspect.Paramet
     try:
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())
     except Exception as error:  # annotations are the caller's code
-        raise ArgumentError(f"{name}: its parameters cannot be read: {error}") from None
+        raise ArgumentError(f"{name}: cannot read its parameters: {error}") from None
     if _is_unbound(function):  # the object comes from Tool.__get__, never from the model
         parameters = parameters[1:]
     for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise ArgumentError(f"{name}: a tool has named parameters only, not {parameter}")
+            raise ArgumentError(f"{name}: a tool's parameters must be passed by name, got {parameter}")
         if parameter.annotation is parameter.empty:
-            raise ArgumentError(f"{name}: give the parameter {parameter.name!r} a type, such as str")
+            raise ArgumentError(f"{name}: the parameter {parameter.name!r} needs a type, such as str")
     return parameters
 
 
 def _drop_titles(schema: Any) -> None:
-    """Remove the titles that pydantic makes of names: tokens that tell the model nothing."""
+    """Remove the titles that pydantic makes of names: they cost tokens and add nothing."""
     if isinstance(schema, dict):
         if isinstance(schema.get("title"), str):
             del schema["title"]
@@ -240,11 +261,11 @@ def _drop_titles(schema: Any) -> None:
 
 def _as_text(result: Any) -> str:
     if isinstance(result, str):
-        return result.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent
+        return result.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
     try:
         return orjson.dumps(result, default=_plain, option=options).decode()
-    except TypeError:  # whole numbers past 64 bits, half a surrogate pair
+    except TypeError:  # integers beyond 64 bits, lone surrogates
         return json.dumps(result, default=_plain)
 
 
@@ -264,50 +285,57 @@ class Toolbox:
         self._tools: dict[str, Tool] = {}
 
     def replace(self, tools: Iterable[Tool]) -> None:
-        """Take these tools instead of all others."""
+        """Replace all tools."""
         self._tools = {tool.name: tool for tool in tools}
 
     def add(self, tools: Iterable[Tool]) -> None:
-        """Take these tools too, as one response brings them."""
+        """Add tools, such as those of one response."""
         self._tools.update((tool.name, tool) for tool in tools)
 
-    def runs(self, calls: Iterable[Call]) -> bool:
-        """Tell whether all calls can be answered here; a name that the model made up can."""
+    def can_run(self, calls: Iterable[Call]) -> bool:
+        """Return whether all calls can be answered here; a call of an unknown name can, with an error."""
         known = (self._tools.get(call.name) for call in calls)
         return bool(self._tools) and all(tool is None or tool.function is not None for tool in known)
 
     async def run(self, calls: Iterable[Call]) -> list[str]:
-        """Run all calls at once and return their outputs; what a tool raises becomes a text for the model."""
+        """Run all calls at once and return their outputs; an exception becomes a text for the model."""
         return list(await asyncio.gather(*(self._run(call) for call in calls)))
 
     async def _run(self, call: Call) -> str:
         try:
             tool = self._tools.get(call.name)
             if tool is None:
-                raise ArgumentError(f"there is no tool {call.name!r}; there is {', '.join(self._tools)}")
+                raise ArgumentError(f"unknown tool {call.name!r}: expected one of {', '.join(self._tools)}")
             return await tool.run(call.arguments)
-        except Exception as error:
-            _log.warning("the tool %s failed: %s: %s", call.name, type(error).__name__, error)
+        except BaseException as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # this side stops the tools; otherwise the tool has raised it
+            reason = clean_text(f"{type(error).__name__}: {error}")
+            _log.warning("the tool %s failed: %s", clean_name(call.name), reason)
             return f"{TOOL_ERROR}{type(error).__name__}: {error}"
 
 
+_MOST_RESULTS = 10_000
+"""How many results of a generator are taken."""
+
 _MOST = 8
-"""How often the model may call tools within one turn before the turn is ended."""
+"""How often the model may call tools in one turn before the turn fails."""
 
 
 class ToolRunner:
-    """Runs the tools of a session's turns. ``done(turn, outputs)`` is called with the items to create."""
+    """Runs the tools of a session's turns and calls ``done(turn, outputs)`` with the items to create."""
 
-    def __init__(self, done: Callable[[Turn, list[Event]], None]) -> None:
+    def __init__(self, done: Callable[[Turn, list[ItemData]], None]) -> None:
         self.tools = Toolbox()
         self._done = done
         self._tasks: dict[Turn, asyncio.Task[None]] = {}
         self._counts: dict[Turn, int] = {}
 
     def start(self, turn: Turn) -> bool:
-        """Run the calls of a turn that have no output, if all can be answered here; tell whether they can."""
+        """Run the calls of a turn without an output if all can be answered here; return whether they can."""
         pending = [call for call in turn.calls if call.output is None]
-        if not pending or not self.tools.runs(pending):
+        if not pending or not self.tools.can_run(pending):
             return False
         self._counts[turn] = self._counts.get(turn, 0) + 1
         self._tasks[turn] = asyncio.ensure_future(self._run(turn))
@@ -315,35 +343,30 @@ class ToolRunner:
 
     async def _run(self, turn: Turn) -> None:
         pending = [call for call in turn.calls if call.output is None]
+        tool_session.set(turn.session)
         outputs = await self.tools.run(pending)
         self._tasks.pop(turn, None)
-        self._done(
-            turn,
-            [
-                {"type": "function_call_output", "call_id": call.id, "output": output}
-                for call, output in zip(pending, outputs, strict=True)
-            ],
-        )
-
-    def runs(self, turn: Turn) -> bool:
-        """Whether tools of this turn run."""
-        return turn in self._tasks
+        items = [
+            ItemData(type="function_call_output", call_id=call.id, output=output)
+            for call, output in zip(pending, outputs, strict=True)
+        ]
+        self._done(turn, items)
 
     def cancel(self, turn: Turn) -> bool:
-        """Stop the tools of a turn; tell whether any ran."""
+        """Stop the tools of a turn; return whether any was running."""
         task = self._tasks.pop(turn, None)
         if task is not None:
             task.cancel()
         return task is not None
 
     def too_many(self, turn: Turn) -> RemoteProtocolError | None:
-        """Return why the turn gets no further round; None where it does."""
+        """Return why the turn may not call tools again; None if it may."""
         if self._counts.get(turn, 0) < _MOST:
             return None
         return RemoteProtocolError(f"the model called tools {_MOST} times in one turn")
 
     def forget(self, turn: Turn) -> None:
-        """The turn is over."""
+        """Forget the turn, which is done."""
         self._counts.pop(turn, None)
 
     async def close(self) -> None:

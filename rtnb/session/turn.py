@@ -1,62 +1,96 @@
-"""A turn as a promise: it exists at once, fills while it streams, and can be waited for."""
+"""A live turn: it exists as soon as it is sent, fills while the answer streams, and can be awaited."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
-from contextlib import suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
-from pybase64 import b64decode
 
 from ..analysis.turn import Input, TurnView
 from ..audio import Clip
-from ..errors import ArgumentError, RtnbError, TurnTimeout
-from ..protocol.conversation import UNHEARD
+from ..errors import ArgumentError, RtnbError, TurnTimeout, not_copyable
+from ..protocol.changes import AudioDelta, DeleteItem, ItemData, TextDelta, Truncate
+from ..protocol.conversation import NOT_PLAYED
 from ..protocol.events import Event
-from ..protocol.log import Entry
+from ..protocol.state import SessionState
 from ..protocol.turns import TurnState
+from ..redaction import clean_name
 from .content import Content
 from .event_loop import POLL, Notifier
+from .turn_phases import TRANSITIONS, Phase
 
-if TYPE_CHECKING:
-    from .async_session import AsyncSession
-
-__all__ = ["Turn", "truncation_events"]
+__all__ = ["Turn", "TurnOwner", "tool_session", "truncations"]
 
 
-def truncation_events(turn: TurnView, heard: float, ids: Callable[[str], str]) -> list[Event]:
-    """Return what cuts a turn's answer to ``heard`` seconds; [] where all was heard, or it is cut already.
+class TurnOwner(Protocol):
+    """The session that a turn belongs to, as far as a turn needs it."""
 
-    The server answers with ``conversation.item.truncated``, or ``.deleted`` where nothing was heard.
+    billed: bool
+    engine: str
+
+    @property
+    def state(self) -> SessionState:
+        """The log and everything folded from it."""
+        ...
+
+    @property
+    def signal(self) -> Notifier:
+        """Fires at every frame, and when a turn ends."""
+        ...
+
+    @property
+    def on_loop(self) -> bool:
+        """Whether the calling thread runs the session's event loop."""
+        ...
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the session runs on."""
+        ...
+
+    def call_soon(self, function: Callable[..., object], *args: Any) -> None:
+        """Run ``function`` on the session's event loop."""
+        ...
+
+    def cancel_turn(self, turn: Turn) -> None:
+        """End a turn early."""
+        ...
+
+    def interrupt_turn(self, turn: Turn, played: float) -> bool:
+        """Stop a turn's answer and truncate it to the ``played`` seconds."""
+        ...
+
+
+def truncations(turn: TurnView, played: float, ids: Callable[[str], str]) -> list[Truncate | DeleteItem]:
+    """Return the commands that truncate a turn's answer to ``played`` seconds.
+
+    The list is empty where all of it was played, or it is truncated already. An item of which nothing was
+    played is deleted, since the protocol cannot truncate to nothing.
     """
-    made: list[Event] = []
-    left = heard * 1000
+    commands: list[Truncate | DeleteItem] = []
+    left = played * 1000
     for item in turn.items:
         spoken = any(part.kind == "audio" for part in item.parts)
         if item.type != "message" or not spoken:
             continue
         if (left < item.audio_ms or left <= 0) and item.played_ms is None:
-            made.append(_cut(item.id, int(max(0.0, left)), ids))
+            ms = int(max(0.0, left))
+            commands.append(Truncate(item.id, ms) if ms else DeleteItem(item.id, ids(NOT_PLAYED)))
         left -= item.audio_ms
-    return made
+    return commands
 
 
-def _cut(item_id: str, played_ms: int, ids: Callable[[str], str]) -> Event:
-    if played_ms <= 0:  # nothing was heard: there is nothing to truncate to
-        return {"type": "conversation.item.delete", "event_id": ids(UNHEARD), "item_id": item_id}
-    return {
-        "type": "conversation.item.truncate",
-        "item_id": item_id,
-        "content_index": 0,
-        "audio_end_ms": played_ms,
-    }
+tool_session: ContextVar[TurnOwner | None] = ContextVar("tool_session", default=None)
+"""The session whose tool runs here. It waits for the tool, so that the tool must not wait for it."""
 
 
 _AFTER_INTERRUPT = 2.0
-"""Seconds that a cancelled response may take to end before Ctrl-C is passed on."""
+"""Seconds that a cancelled response may take to end before KeyboardInterrupt is raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,166 +111,200 @@ class Turn(TurnView):
     """One exchange of a live session.
 
     Await it, ``wait`` for it, iterate over its deltas (``for`` and ``async for``), or read ``text`` and
-    ``audio``, which wait too. ``cancel`` ends it early.
+    ``audio``, which also wait. ``cancel`` ends it early.
     """
 
-    def __init__(self, session: AsyncSession, given: Sequence[Content] = ()) -> None:
-        self._session = session
-        self._given = given
-        self._sent_nothing = TurnState(-2)
-        super().__init__(session.state, self._sent_nothing, billed=session.billed, engine=session.engine)
-        self._over = False
-        self._settling = Notifier()
-        self._failure: RtnbError | None = None
-        self._dropped = False
-        self.cancel_requested = False
-        """Whether ``cancel`` was asked for; the wire has the last word on what became of it."""
-        self.input_error: RtnbError | None = None
-        """Why the server did not take the turn's input; then its answer is cancelled."""
-        self.stop_playback: Callable[[], None] | None = None
-        """Stops what plays the turn, and cuts the turn to what was heard; set while something plays it."""
+    __reduce_ex__ = not_copyable(
+        "a live turn cannot be pickled or copied: save the session with session.save(path), "
+        "or take its values, such as turn.text and turn.audio"
+    )
 
-    # What the session does to a turn; all on the session's loop.
+    def __init__(self, session: TurnOwner, content: Sequence[Content] = ()) -> None:
+        self._session = session
+        self._content = content
+        self._unsent = TurnState(-2)
+        super().__init__(session.state, self._unsent, billed=session.billed, engine=session.engine)
+        self.phase = Phase.QUEUED
+        """What the turn waits for; see ``turn_phases``."""
+        self.options: Event = {}
+        """The options of its response, which every further response of the turn has too."""
+        self.request_input: list[ItemData] | None = None
+        """The input of an out-of-band response, as it was sent."""
+        self._finished = Notifier()
+        self._failure: RtnbError | None = None
+        self._ended_by = ""
+        self.input_error: RtnbError | None = None
+        """Why the server rejected the turn's input; then its answer is cancelled."""
+        self.stop_playback: Callable[[], None] | None = None
+        """Stops playback of the turn and truncates the turn to what was played; set while it is played."""
+
+    # Called by the session, on its event loop.
 
     def attach(self, fold: TurnState) -> None:
-        """Tie the promise to the turn that its first frame opened."""
+        """Bind to the state of the turn that its first frame opened."""
         self._fold = fold
 
     def detach(self) -> None:
-        """Let go of it: the input of a turn that was dropped belongs to the one that comes next."""
-        self._fold = self._sent_nothing
+        """Unbind a cancelled turn from its state: its input belongs to the next turn."""
+        self._fold = self._unsent
 
-    def finish(self, failure: RtnbError | None = None, *, cancelled_before_start: bool = False) -> None:
-        """End the promise: with the wire's own status, with a failure here, or dropped before an answer."""
-        if not self._over:
-            self._failure = failure
-            self._dropped = cancelled_before_start
-            self._over = True
-            self._settling.fire()
+    def advance(self, event: str) -> bool:
+        """Move on to the phase that an event leads to; return whether it leads anywhere."""
+        phase = TRANSITIONS.get((self.phase, event))
+        if phase is None:
+            return False
+        self._ended_by, self.phase = event, phase
+        return True
+
+    def finish(self, event: str, failure: RtnbError | None = None) -> bool:
+        """Move on to the end, if this event leads there, and wake all who wait for the turn.
+
+        Its status is the server's, or failed if ``failure`` is given, or cancelled.
+        """
+        if not self.advance(event) or self.phase is not Phase.DONE:
+            return False
+        self._failure = failure
+        self._finished.fire()
+        return True
 
     @property
-    def session(self) -> AsyncSession:
-        """The core of the session that the turn belongs to."""
+    def abandoned(self) -> bool:
+        """Whether this side gave it up: a response that starts for it now has to be cancelled."""
+        return self._ended_by in ("cancel", "expire", "fail")
+
+    @property
+    def session(self) -> TurnOwner:
+        """The `AsyncSession` that the turn belongs to."""
         return self._session
 
-    # What a user reads. In a finished turn nothing waits.
+    # For users. In a turn that is done nothing waits.
 
     @property
     def done(self) -> bool:
-        """Whether the turn is over."""
-        return self._over
+        """Whether the turn has ended."""
+        return self.phase is Phase.DONE
 
     @property
     def queued(self) -> bool:
-        """Whether the turn still waits for the one before it."""
-        return self._fold is self._sent_nothing and not self._over
+        """Whether the turn waits for the previous one."""
+        return self.phase is Phase.QUEUED
 
     @property
     def status(self) -> str:
         """in_progress, completed, cancelled, interrupted, incomplete or failed."""
-        if not self._over:
+        if not self.done:
             return "in_progress"
         if self._failure is not None:
             return "failed"
-        if self._dropped:
-            return "cancelled"
-        return super().status
+        return "cancelled" if self._ended_by in ("cancel", "expire") else super().status
 
     @property
     def error(self) -> RtnbError | None:
-        """What went wrong; None where nothing did."""
+        """What went wrong; None if nothing did."""
         return self._failure or super().error
 
     @property
     def input(self) -> Input:
-        """What the user said: until the server has taken it, as it was given to ``send``."""
+        """The user's input; until the server has accepted it, as it was passed to ``send``."""
         if self._fold.inputs:
             return super().input
-        clips = [part for part in self._given if isinstance(part, Clip)]
-        texts = [part for part in self._given if isinstance(part, str)]
+        clips = [part for part in self._content if isinstance(part, Clip)]
+        texts = [part for part in self._content if isinstance(part, str)]
         return Input(" ".join(texts), Clip.join(clips) if clips else None)
 
     @property
     def text(self) -> str:
-        """The answer's text. Waits for the end; raises ``error`` if the turn failed with nothing said."""
-        self._settled()
+        """The answer's text. Waits until the turn is done; raises ``error`` if it failed without any text."""
+        self._wait_for_result()
         return self.text_so_far
 
     @property
     def audio(self) -> Clip | None:
-        """The answer's sound; None for an answer in text. Waits and raises as ``text`` does."""
-        self._settled()
+        """The answer's audio; None for an answer in text. Waits and raises as ``text`` does."""
+        self._wait_for_result()
         return self.audio_so_far
 
-    def _settled(self) -> None:
-        if not self._session.on_loop:  # a handler on the session's own loop sees what has arrived
+    def _wait_for_result(self) -> None:
+        if not self._session.on_loop:  # a listener on the session's own loop gets what has arrived
             self.wait()
         if self.status == "failed" and not self.text_so_far and self.error is not None:
             raise self.error
 
     def wait(self, timeout: float | None = None) -> Turn:
-        """Block until the turn is over and return it, whatever its status.
+        """Block until the turn is done and return it, whatever its status.
 
-        ``timeout`` in seconds; then TurnTimeout is raised and the turn goes on. Ctrl-C, and the stop button
+        After ``timeout`` seconds TurnTimeout is raised and the turn continues. Ctrl-C, and the stop button
         of a notebook, cancel the turn and leave the session usable.
         """
-        if self._session.on_loop and not self._over:
-            raise ArgumentError("this is the session's own loop: await the turn instead of waiting for it")
+        if self._session.on_loop and not self.done:
+            raise ArgumentError("wait() would block the session's own event loop: await the turn instead")
+        self._check_tool()
         try:
             self._block(timeout)
         except KeyboardInterrupt:
             self.cancel()
             self._block(_AFTER_INTERRUPT)
             raise
-        if not self._over:
-            raise TurnTimeout(f"the turn is not over after {timeout:g} s; it goes on")
+        if not self.done:
+            raise TurnTimeout(f"the turn is not done after {timeout:g} s; it continues")
         return self
 
     def _block(self, timeout: float | None) -> None:
-        signal = self._settling
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self._over:
+        while not self.done:
             left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
             if left <= 0:
                 return
-            signal.wait(0, left)
+            self._finished.wait(0, left)
 
     def __await__(self) -> Generator[Any, None, Turn]:
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> Turn:
-        if not self._over:
-            await self._settling.changed(0)
+        self._check_tool()
+        if not self.done:
+            await self._finished.changed(0)
         return self
 
+    def _check_tool(self) -> None:
+        """Raise ArgumentError in a tool whose own session would have to answer this turn first."""
+        if tool_session.get() is self._session and not self.done and not self._fold.out_of_band:
+            raise ArgumentError(
+                "a tool cannot wait for a turn of its own session, which waits for the tool: "
+                'send it with conversation="none", or use another session'
+            )
+
     def cancel(self) -> None:
-        """End the turn early; what was said so far stays. A turn that is over stays as it is."""
+        """End the turn early; what has arrived stays. A turn that is done does not change."""
         self._session.call_soon(self._session.cancel_turn, self)
 
-    def interrupt(self, heard: float | None = None) -> None:
-        """Stop the answer and cut it to the ``heard`` seconds that were played, as the user's barge-in does.
+    def interrupt(self, played: float | None = None) -> None:
+        """Stop the answer and truncate it to the ``played`` seconds, as the user's barge-in does.
 
-        The rest is kept here as unheard; the model forgets it. Without ``heard``, what a notebook's page has
-        played of it counts. Raises ArgumentError if nothing plays it and ``heard`` is not given.
+        The rest is kept here as not played; the model forgets it. Without ``played``, what the notebook's
+        page has played so far counts. Raises ArgumentError if nothing plays it and ``played`` is not given.
         """
-        if heard is None:
+        if played is None:
             if self.stop_playback is None:
-                raise ArgumentError("nothing plays this turn: say how many seconds were heard, 0 or more")
+                raise ArgumentError(
+                    "interrupt() needs the seconds that were played, since nothing plays this turn: "
+                    "pass played=, 0 or more"
+                )
             self._session.call_soon(self.stop_playback)
             return
-        if not isinstance(heard, (int, float)) or heard < 0:
-            raise ArgumentError(f"heard is in seconds, 0 or more, not {heard!r}")
-        self._session.call_soon(self._session.interrupt_turn, self, heard)
+        if isinstance(played, bool) or not isinstance(played, (int, float)) or not played >= 0:
+            raise ArgumentError(f"played= must be a number of seconds, 0 or more, got {played!r:.80}")
+        self._session.call_soon(self._session.interrupt_turn, self, played)
 
     def __iter__(self) -> Iterator[Delta]:
-        """Yield the deltas from the first, waiting for each until the turn is over."""
+        """Yield all deltas from the first on, waiting for each until the turn is done."""
         signal, row = self._session.signal, 0
-        halves: dict[str, bytes] = {}
+        partial: dict[str, bytes] = {}
         while True:
-            seen, over = signal.count, self._over
-            deltas, row = self._deltas(row, halves)
+            seen, done = signal.count, self.done
+            deltas, row = self._deltas(row, partial)
             yield from deltas
-            if over:
+            if done:
                 return
             try:
                 signal.wait(seen, POLL)
@@ -246,51 +314,44 @@ class Turn(TurnView):
                 raise
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        """Yield the deltas from the first, waiting for each until the turn is over."""
+        """Yield all deltas from the first on, waiting for each until the turn is done."""
         signal, row = self._session.signal, 0
-        halves: dict[str, bytes] = {}
+        partial: dict[str, bytes] = {}
         while True:
-            seen, over = signal.count, self._over
-            deltas, row = self._deltas(row, halves)
+            seen, done = signal.count, self.done
+            deltas, row = self._deltas(row, partial)
             for delta in deltas:
                 yield delta
-            if over:
+            if done:
                 return
             await signal.changed(seen)
 
-    def _deltas(self, start: int, halves: dict[str, bytes]) -> tuple[list[Delta], int]:
-        """Return the deltas from row ``start`` of the log on, and the row to go on from.
+    def _deltas(self, start: int, partial: dict[str, bytes]) -> tuple[list[Delta], int]:
+        """Return the deltas from row ``start`` of the log on, and the row to continue from.
 
-        ``halves`` carries, by item, the bytes of a sample whose end comes with the next delta.
+        ``partial`` holds, by item, the first bytes of a sample that the next delta completes.
         """
         log = self._state.log
         end = len(log)
         rows = np.arange(start, end)
-        mine = rows[log.sorts(rows)[1] == self._fold.number]
-        found = []
-        for row in mine.tolist():
-            # What is not as the protocol has it is among the record's problems, and no delta.
-            with suppress(LookupError, TypeError, ValueError):
-                delta = self._delta(log.entry(row), halves)
-                found += [] if delta is None else [delta]
-        return found, end
+        mine = rows[log.kinds_and_turns(rows)[1] == self._fold.number]
+        return [delta for row in mine.tolist() for delta in self._delta(row, partial)], end
 
-    def _delta(self, entry: Entry, halves: dict[str, bytes]) -> Delta | None:
-        if entry.type in ("response.output_text.delta", "response.output_audio_transcript.delta"):
-            data = entry.data
-            if not isinstance(data["delta"], str):
-                raise TypeError("a delta of text is text")
-            return Delta("text", data["item_id"], entry.t, text=data["delta"])
-        if entry.type == "response.output_audio.delta":
-            data = entry.data
-            item = self._state.conversation.items[data["item_id"]]
-            codec = item.parts[data["content_index"]].codec or self._state.conversation.output_codec
-            sound = b64decode(data["delta"], validate=True)
-            sound = halves.pop(item.id, b"") + sound
-            whole = len(sound) // codec.width * codec.width
-            halves[item.id] = sound[whole:]
-            return Delta("audio", item.id, entry.t, audio=Clip.from_wire(sound[:whole], codec))
-        return None
+    def _delta(self, row: int, partial: dict[str, bytes]) -> list[Delta]:
+        found = []
+        t = self._state.log.entry(row).t
+        for change in self._state.read_again(row):
+            if isinstance(change, TextDelta):
+                found.append(Delta("text", change.item_id, t, text=change.text))
+            elif isinstance(change, AudioDelta):
+                conversation = self._state.conversation
+                id = conversation.output_id(change.response_id, change.item_id)
+                codec = conversation.items[id].parts[change.content_index].codec or conversation.output_codec
+                audio = partial.pop(id, b"") + bytes(change.audio)
+                whole = len(audio) // codec.width * codec.width
+                partial[id] = audio[whole:]
+                found.append(Delta("audio", id, t, audio=Clip.from_wire(audio[:whole], codec)))
+        return found
 
     def __repr__(self) -> str:
-        return self._brief()
+        return clean_name(self._brief())

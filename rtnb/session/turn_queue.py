@@ -1,4 +1,4 @@
-"""The turns of a session: all that were promised, the one that runs, and those that wait for it.
+"""The turns of a session: all of them, the one in progress, and those queued behind it.
 
 The protocol allows one response at a time in the conversation, so turns go one after another.
 """
@@ -14,94 +14,94 @@ from ..protocol.events import Event
 from .content import Content
 from .turn import Turn
 
-__all__ = ["TurnQueue", "Waiting"]
+__all__ = ["QueuedTurn", "TurnQueue"]
 
 
-class Waiting(NamedTuple):
-    """A turn that was promised, and what is to be sent for it when it is its time."""
+class QueuedTurn(NamedTuple):
+    """A turn that waits for the previous one, and what to send for it then."""
 
     turn: Turn
-    given: list[Content]
-    """Its input; nothing where that was committed already."""
-    response: Event
+    content: list[Content]
+    """Its input; empty where that was committed already."""
+    options: Event
 
 
 class TurnQueue:
-    """Knows each turn by what names it on the wire; ``make`` makes one that the server opened."""
+    """Finds turns by the numbers and event ids of their frames; ``make(number)`` makes a `Turn`."""
 
     def __init__(self, make: Callable[[int], Turn]) -> None:
         self.all: list[Turn] = []
-        """In the order in which they were promised."""
+        """In the order in which they were created."""
         self.current: Turn | None = None
-        """The turn that runs in the conversation; one out of band never does."""
+        """The turn in progress in the conversation; never one out of band."""
         self._make = make
-        self._numbered: dict[int, Turn] = {}
-        self._bringing: dict[str, Turn] = {}
-        self._waiting: deque[Waiting] = deque()
+        self._by_number: dict[int, Turn] = {}
+        self._by_input_event: dict[str, Turn] = {}
+        self._queue: deque[QueuedTurn] = deque()
 
-    def wait(self, turn: Turn, given: list[Content], response: Event) -> None:
-        """Let a turn wait for its time; one whose input is committed goes first."""
-        waiting = Waiting(turn, given, response)
-        if given:
-            self._waiting.append(waiting)
+    def enqueue(self, turn: Turn, content: list[Content], options: Event) -> None:
+        """Queue a turn; one whose input is committed goes first."""
+        queued = QueuedTurn(turn, content, options)
+        if content:
+            self._queue.append(queued)
         else:
-            self._waiting.appendleft(waiting)
+            self._queue.appendleft(queued)
 
-    def waits(self, turn: Turn) -> bool:
-        """Tell whether a turn waits for its time."""
-        return not turn.done and any(waiting.turn is turn for waiting in self._waiting)
+    def is_queued(self, turn: Turn) -> bool:
+        """Return whether a turn waits for the previous one."""
+        return not turn.done and any(queued.turn is turn for queued in self._queue)
 
     @property
-    def committed(self) -> bool:
-        """Whether committed input waits for its answer, which would answer all that is said until then."""
-        return any(not waiting.given and not waiting.turn.done for waiting in self._waiting)
+    def has_committed_input(self) -> bool:
+        """Whether committed input waits for its answer; a response would also answer any later input."""
+        return any(not queued.content and not queued.turn.done for queued in self._queue)
 
-    def next(self) -> Waiting | None:
-        """Return the first that waits and was not given up; None while a turn runs."""
-        while self._waiting and self.current is None:
-            waiting = self._waiting.popleft()
-            if not waiting.turn.done:
-                return waiting
+    def next(self) -> QueuedTurn | None:
+        """Remove and return the first queued turn that was not cancelled; None while one is in progress."""
+        while self._queue and self.current is None:
+            queued = self._queue.popleft()
+            if not queued.turn.done:
+                return queued
         return None
 
-    def number(self, number: int, turn: Turn) -> None:
-        """Know a turn by the number that the log gave it, in place of one that was dropped."""
-        before = self._numbered.get(number)
+    def assign(self, number: int, turn: Turn) -> None:
+        """Assign a turn its number in the log, replacing a cancelled turn of that number."""
+        before = self._by_number.get(number)
         if before is not None and before.done:
             before.detach()
-        self._numbered[number] = turn
+        self._by_number[number] = turn
 
-    def known(self, number: int) -> Turn | None:
-        """Return the turn of a number, if one was promised."""
-        return self._numbered.get(number)
+    def get(self, number: int) -> Turn | None:
+        """Return the turn of a number, or None."""
+        return self._by_number.get(number)
 
-    def of(self, number: int) -> Turn:
-        """Return the turn of a number; one that the server opened gets its promise here."""
-        return self._numbered.get(number) or self.begun(number)
+    def get_or_create(self, number: int) -> Turn:
+        """Return the turn of a number, created here if the server initiated it."""
+        return self._by_number.get(number) or self.create(number)
 
-    def begun(self, number: int) -> Turn:
-        """Promise the turn of a number, in place of one that was given up."""
-        turn = self._numbered[number] = self._make(number)
+    def create(self, number: int) -> Turn:
+        """Create a Turn for a server-initiated turn, replacing a cancelled one of that number."""
+        turn = self._by_number[number] = self._make(number)
         self.all.append(turn)
         return turn
 
-    def bring(self, event_id: str, turn: Turn) -> None:
-        """Remember that an event brings input of a turn, until that turn is over."""
-        self._bringing[event_id] = turn
+    def add_input_event(self, event_id: str, turn: Turn) -> None:
+        """Remember that an event carries input of a turn, until that turn is done."""
+        self._by_input_event[event_id] = turn
 
-    def brought_by(self, event_id: str | None) -> Turn | None:
-        """Return the turn whose input an event brings."""
-        return self._bringing.get(event_id or "")
+    def by_input_event(self, event_id: str | None) -> Turn | None:
+        """Return the turn whose input an event carries, or None."""
+        return self._by_input_event.get(event_id or "")
 
-    def end(self, turn: Turn) -> None:
-        """Forget what a turn that is over was known by while it ran."""
-        self._bringing = {id: other for id, other in self._bringing.items() if other is not turn}
+    def remove(self, turn: Turn) -> None:
+        """Forget the input events of a turn that is done, and that it is in progress."""
+        self._by_input_event = {id: other for id, other in self._by_input_event.items() if other is not turn}
         if self.current is turn:
             self.current = None
 
-    def fail(self, why: RtnbError) -> None:
-        """Fail all that is not over."""
+    def fail_all(self, why: RtnbError) -> None:
+        """Fail all turns that are not done."""
         self.current = None
-        self._waiting.clear()
+        self._queue.clear()
         for turn in self.all:
-            turn.finish(why)
+            turn.finish("lose", why)

@@ -1,4 +1,4 @@
-"""Ways to reach a server: each is three methods (``Transport``). ``memory.pair()`` ships for tests."""
+"""Transports: each has three methods (``Transport``). ``memory.pair()`` is for tests, also yours."""
 
 from . import memory
 from .base import Transport

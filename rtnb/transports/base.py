@@ -1,4 +1,4 @@
-"""What a transport is: a way to send a frame, to receive one, and to hang up."""
+"""The interface of a transport: send a frame, receive one, close the connection."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ class Transport(Protocol):
         ...
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Hang up, soon, whatever is unread. Closing twice is allowed."""
+        """Close the connection without waiting for unread frames. Closing twice is allowed."""
         ...

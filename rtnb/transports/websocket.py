@@ -14,26 +14,26 @@ from websockets.asyncio.client import connect as open_websocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import DATA_OPCODES
 
-from ..errors import ArgumentError, AuthError, ConnectionLost
+from ..errors import ArgumentError, AuthError, ConnectionLost, not_copyable
 
 __all__ = ["WebSocket", "connect"]
 
 _log = logging.getLogger("rtnb.websocket")
-_log.setLevel(logging.INFO)  # at DEBUG the library writes out the request's headers, and the key in them
+_log.setLevel(logging.INFO)  # at DEBUG the library logs the request's headers, with the key
 
-_HANG_UP = 0.5
+_CLOSE_TIMEOUT = 0.5
 """Seconds that the closing handshake may take; then the socket is dropped."""
 
 
-_UNREAD = 256
-"""Frames that may wait to be read before the socket is read no further."""
+_MAX_UNREAD = 256
+"""Frames that may wait to be read before reading from the socket is paused."""
 
 
 class _Connection(ClientConnection):
-    """Puts messages where ``recv`` finds them without waking a task for each.
+    """Queues messages without waking a task for each.
 
-    A burst of deltas arrives many to a segment; the library's own queue costs as much per message as all
-    that a session does with one.
+    Many deltas arrive in one TCP segment, and the library's own queue costs as much per message as everything
+    that a session does with it.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,7 +55,7 @@ class _Connection(ClientConnection):
             data = b"".join([*self._fragments, data])
             self._fragments.clear()
         self._messages.append(data)
-        if not self._full and len(self._messages) >= _UNREAD:
+        if not self._full and len(self._messages) >= _MAX_UNREAD:
             self._full = True
             self.transport.pause_reading()
         self._wake()
@@ -72,10 +72,10 @@ class _Connection(ClientConnection):
         """Return the next message. Raises ConnectionClosed once there are no more."""
         while not self._messages:
             if self.connection_lost_waiter.done():
-                await self.recv()  # the library's queue is empty and closed: it raises what happened
+                await self.recv()  # the library's queue is empty and closed, so this raises the reason
             self._reader = self.loop.create_future()
             await self._reader
-        if self._full and len(self._messages) <= _UNREAD // 4:
+        if self._full and len(self._messages) <= _MAX_UNREAD // 4:
             self._full = False
             self.transport.resume_reading()
         return self._messages.popleft()
@@ -84,12 +84,14 @@ class _Connection(ClientConnection):
 class WebSocket:
     """One open connection; see ``Transport`` for its methods."""
 
+    __reduce_ex__ = not_copyable("an open connection cannot be pickled or copied: connect again")
+
     def __init__(self, connection: _Connection) -> None:
         self._connection = connection
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What the server said of itself when it accepted the connection."""
+        """The headers of the server's handshake response."""
         response = self._connection.response
         return response.headers if response is not None else {}
 
@@ -108,25 +110,25 @@ class WebSocket:
             raise _lost(closed) from None
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Hang up: politely, and after half a second without politeness."""
+        """Close the connection with a handshake; after half a second without one, drop it."""
         try:
-            await asyncio.wait_for(self._connection.close(code, reason), _HANG_UP)
-        except TimeoutError:  # the peer's last frames are unread, or it does not answer
+            await asyncio.wait_for(self._connection.close(code, reason), _CLOSE_TIMEOUT)
+        except TimeoutError:  # unread frames, or a peer that does not answer
             self._connection.transport.abort()
 
 
 def _lost(closed: ConnectionClosed) -> ConnectionLost:
     by, close = ("the server", closed.rcvd) if closed.rcvd else ("this side", closed.sent)
     if close is None:
-        return ConnectionLost("the connection broke off without a close frame", code=1006)
-    said = f" {close.reason!r}" if close.reason else ""
+        return ConnectionLost("the connection was lost without a close frame", code=1006)
+    reason = f" {close.reason!r}" if close.reason else ""
     return ConnectionLost(
-        f"{by} closed the connection with {close.code}{said}", code=close.code, reason=close.reason
+        f"{by} closed the connection with {close.code}{reason}", code=close.code, reason=close.reason
     )
 
 
 class _Direct(open_websocket):
-    """Follows no redirect: the key was meant for one host."""
+    """Follows no redirect: the key is for one host only."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         return exc
@@ -147,20 +149,20 @@ async def connect(
     ``timeout`` and the ping times are in seconds, ``max_size`` in bytes per frame (None: no limit).
     ``compression`` offers permessage-deflate: smaller on the wire, 12 to 20 times slower.
 
-    Raises AuthError where the server refuses the key before the protocol starts, ConnectionLost where it
-    cannot be reached or answers with something else, ArgumentError for an address that is none.
+    Raises AuthError if the server refuses the key in the handshake, ConnectionLost if it cannot be reached or
+    does not speak WebSocket, ArgumentError for an invalid URL.
     """
     try:
         parts = urlsplit(url)
         place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
     except ValueError as error:
-        raise ArgumentError(f"the address cannot be read: {error}") from None
+        raise ArgumentError(f"invalid URL: {error}") from None
     try:
         connection = await _Direct(
             url,
             additional_headers=dict(headers or {}),
             open_timeout=timeout,
-            close_timeout=_HANG_UP,
+            close_timeout=_CLOSE_TIMEOUT,
             compression="deflate" if compression else None,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -173,24 +175,28 @@ async def connect(
     except InvalidStatus as refused:
         status = refused.response.status_code
         if status in (401, 403):
-            raise AuthError(f"{place} refused the key (HTTP {status}): check the key and its kind") from None
-        hint = "check the address and the model or deployment" if status == 404 else "try again later"
+            raise AuthError(
+                f"{place} refused the API key (HTTP {status}): check that the key is valid for this service"
+            ) from None
+        hint = "check the URL and the model or deployment" if status == 404 else "try again later"
         raise ConnectionLost(f"{place} answered HTTP {status} instead of a WebSocket: {hint}") from None
     except InvalidURI:
-        raise ArgumentError(f"{place} is no WebSocket address: it starts with ws:// or wss://") from None
+        raise ArgumentError(f"invalid WebSocket URL {place!r}: expected ws:// or wss://") from None
     except TimeoutError:
         raise ConnectionLost(f"{place} did not answer within {timeout:g} s") from None
     except (WebSocketException, EOFError) as error:
         raise ConnectionLost(f"{place} does not speak WebSocket ({type(error).__name__})") from None
     except ImportError:
         raise ConnectionLost(
-            f"{place} is to be reached through a SOCKS proxy: run  pip install python-socks"
+            f"connecting to {place} through a SOCKS proxy needs python-socks: run  pip install python-socks"
         ) from None
     except ConnectionRefusedError:
         raise ConnectionLost(
-            f"{place} cannot be reached: nothing listens there. Is the server running, and the address right?"
+            f"cannot connect to {place}: connection refused. Check that the server is running, and its URL"
         ) from None
     except OSError as error:
-        raise ConnectionLost(f"{place} cannot be reached: {error.strerror or error}") from None
+        raise ConnectionLost(
+            f"cannot connect to {place}: {error.strerror or str(error) or type(error).__name__}"
+        ) from None
     assert isinstance(connection, _Connection)
     return WebSocket(connection)

@@ -1,14 +1,13 @@
-"""A turn that is not over, live in its cell: captions, a growing waveform, and sound from the first delta.
+"""A turn that runs, live in its cell: captions, a growing waveform, and playback from the first delta.
 
-When the turn is over and was played or interrupted, its static card takes the widget's place, so that the
-saved notebook needs no kernel. Where no page ever answers, the card comes as soon as the turn is over.
+When the turn is done and was played or interrupted, its static card takes the widget's place, so that the
+saved notebook needs no kernel. If no page ever answers, the card is shown as soon as the turn is done.
 """
 
 from __future__ import annotations
 
 import asyncio
 import weakref
-from base64 import b64decode
 from typing import Any
 
 import numpy as np
@@ -16,82 +15,85 @@ import numpy as np
 from ..audio.codecs import from_pcm16
 from ..audio.peaks import Peaks
 from ..notebook.display import OutputCell
-from ..protocol.events import Event
+from ..protocol import changes
+from ..protocol.changes import Change, Command
+from ..protocol.conversation import Conversation
 from ..render.turn_card import turn_html
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
-from . import captions, playback
-from .base import BaseWidget, css, esm
-from .playback import Player
+from . import captions
+from .base import BaseWidget
+from .playback import PlaybackQueue, Player
+from .talk import live_talk
 
-__all__ = ["Live", "LiveWidget", "show"]
+__all__ = ["LiveTurn", "show"]
 
-_PAGE_SECONDS = 10.0
-"""How long a page may take to show the widget before it counts as absent: the first loads all its code."""
-_SILENT_SECONDS = 5.0
-"""How long a page that plays may say nothing before it counts as closed; it reports 20 times a second."""
-_BLOCKED_SECONDS = 120.0
-"""How long sound that the browser holds back waits for its user once the turn is over."""
-_AGREE_SECONDS = 2.0
-"""How long the server may take to agree to a cut, which the card then shows."""
-_TICK = 0.06
-"""Seconds between two updates of the page while text and sound stream in."""
+_PAGE_TIMEOUT = 10.0
+"""Seconds that a page may take to show the widget before it counts as absent: the first loads all code."""
+_REPORT_TIMEOUT = 5.0
+"""Seconds without a report after which a page that plays counts as closed; it reports 20 times a second."""
+_AUTOPLAY_TIMEOUT = 120.0
+"""Seconds that playback which the browser blocks waits for the user once the turn is done."""
+_TRUNCATE_TIMEOUT = 2.0
+"""Seconds that the server may take to confirm a truncation, which the card then shows."""
+_UPDATE_SECONDS = 0.06
+"""Interval between two updates of the page while text and audio stream in."""
 _COLUMNS = 240
 """Columns of the whole waveform, and of ten seconds of one that grows."""
 _GROWING_SECONDS = 10.0
 
-_shown: weakref.WeakKeyDictionary[Turn, Live] = weakref.WeakKeyDictionary()
+_shown: weakref.WeakKeyDictionary[Turn, LiveTurn] = weakref.WeakKeyDictionary()
 
 
-class LiveWidget(BaseWidget):
-    """The live turn in the page."""
+def show(turn: Turn) -> LiveTurn:
+    """Show a turn that is not done in the running cell, and return at once.
 
-    _esm = esm("live_turn/live_turn")
-    _css = css()
-
-
-def show(turn: Turn) -> Live:
-    """Show a turn that is not over in the running cell, and return at once.
-
-    A turn that is live already gets another view of the same widget: it sounds once. One that a talk plays
-    is shown without sound.
+    A turn that is already shown live gets another view of the same widget and plays once. A turn that a talk
+    plays is shown without playback.
     """
     core = turn.session
+    assert isinstance(core, AsyncSession)
     live = _shown.get(turn)
     if live is None or live.replaced:
-        talk = playback.talking.get(core)
-        live = _shown[turn] = Live(turn, core, silent=talk is not None and turn in talk.turns)
+        talk = live_talk(core)
+        live = _shown[turn] = LiveTurn(turn, core, silent=talk is not None and turn in talk.turns)
         live.display()
-        core.call_soon(live.begin)
+        core.call_soon(live.start)
     else:
         live.display()
     return live
 
 
-class Live:
-    """The kernel's end of one live turn. After ``__init__`` all of it runs on the session's loop."""
+class LiveTurn:
+    """The kernel's side of one live turn. After ``__init__`` everything runs on the session's loop.
+
+    ``silent``: a talk plays the turn, so this widget only shows it.
+    """
 
     def __init__(self, turn: Turn, core: AsyncSession, *, silent: bool = False) -> None:
         self.turn = turn
         self.replaced = False
-        self.widget = LiveWidget(lambda message, buffers: core.call_soon(self._hear, message))
+        self.widget = BaseWidget(
+            "live_turn/live_turn", lambda message, buffers: core.call_soon(self._on_message, message)
+        )
         self._core = core
         self._silent = silent
-        self._places: list[OutputCell] = []
+        self._cells: list[OutputCell] = []
         self._loop = core.loop
-        self._player = Player(self.widget.tell, self._loop.call_later)
+        self._queue = PlaybackQueue.of(core)
+        self._player = Player(self.widget.post, self._loop.call_later)
+        self._player.held = True
         self._peaks = Peaks()
         self._interrupted = False
-        self._dirty = False
-        self._player.held = True
-        self._since = 0.0
-        self._last_word = 0.0
-        self._agree_by = 0.0
-        self._news = asyncio.Event()
+        self._update_scheduled = False
+        self._playback_started = 0.0
+        self._last_message = 0.0
+        self._truncate_deadline = 0.0
+        self._changed = asyncio.Event()
 
     def display(self) -> None:
         """Show the widget in the running cell; its fallback is the card as far as it is known."""
-        self._places.append(
+        self._cells.append(
             OutputCell(
                 {
                     "text/plain": repr(self.turn),
@@ -101,155 +103,158 @@ class Live:
             )
         )
 
-    def begin(self) -> None:
-        """Take up what the turn has so far, and follow it to its end."""
-        self._end_listening = self._core.subscribe(self._on_event)
+    def start(self) -> None:
+        """Play what has arrived of the turn so far, and follow it to its end."""
+        self._unsubscribe = self._core.subscribe(self._on_change)
         for item in self.turn.items:
             for part in item.parts:
                 if part.codec is not None and part.chunks:
-                    self._sound(item.id, part.data, part.codec)
+                    self._feed(item.id, part.data, part.codec)
             if item.status not in (None, "in_progress"):
                 self._player.end(item.id)
         self._task = asyncio.ensure_future(self._follow())
 
     # The turn.
 
-    def _on_event(self, event: Event, number: int) -> None:
-        kind = event["type"]
-        if kind == "input_audio_buffer.speech_started" and number != self.turn.number:
-            detection = self._core.state.conversation.turn_detection or {}
-            if detection.get("interrupt_response") is not False:
+    def _on_change(self, change: Change | Command, number: int) -> None:
+        if isinstance(change, changes.SpeechStarted) and number != self.turn.number:
+            if (self._conversation.turn_detection or {}).get("interrupt_response") is not False:
                 self._stop(cancel=False)
             return
         if number != self.turn.number:
             return
-        if kind == "response.output_audio.delta":
-            item = self._core.state.conversation.items[event["item_id"]]
-            part = item.parts[event["content_index"]]
-            if part.codec is not None:
-                self._sound(item.id, b64decode(event["delta"]), part.codec)
-        elif kind in ("response.output_audio.done", "response.output_item.done"):
-            self._player.end(event.get("item_id") or event["item"]["id"])
-        elif kind == "response.done":
-            self._end_all()
-        elif kind == "response.cancel":
+        if isinstance(change, changes.AudioDelta):
+            id = self._conversation.output_id(change.response_id, change.item_id)
+            codec = self._conversation.items[id].parts[change.content_index].codec
+            if codec is not None:
+                self._feed(id, bytes(change.audio), codec)
+        elif isinstance(change, changes.AudioDone):
+            self._player.end(self._conversation.output_id(change.response_id, change.item_id))
+        elif isinstance(change, changes.OutputItemDone):
+            self._player.end(self._conversation.output_id(change.response_id, change.item.id))
+        elif isinstance(change, changes.ResponseEnded):
+            self._player.end_all()
+        elif isinstance(change, changes.Cancel):
             self._stop(cancel=False)
-        elif kind in ("conversation.item.truncated", "conversation.item.deleted"):
-            self._agree_by = 0.0
-            self._news.set()
-        elif kind in ("conversation.item.truncate", "conversation.item.delete") and not self._interrupted:
+        elif isinstance(change, (changes.Truncated, changes.ItemDeleted)):
+            self._truncate_deadline = 0.0
+            self._changed.set()
+        elif isinstance(change, (changes.Truncate, changes.DeleteItem)) and not self._interrupted:
             self._interrupted = True
-            self._player.flush(lambda heard: self._news.set())
-        self._soon()
+            self._player.flush(lambda played: self._changed.set())
+        self._schedule_update()
 
-    def _sound(self, item: str, data: bytes, codec: Any) -> None:
+    @property
+    def _conversation(self) -> Conversation:
+        return self._core.state.conversation
+
+    def _feed(self, item: str, data: bytes, codec: Any) -> None:
         if self._silent:
             return
         self._peaks.append(from_pcm16(self._player.feed(item, data, codec)))
         if self._player.pending and not self._interrupted:
-            playback.stand(self._core, self._play)
+            self._queue.acquire(self._start_playback)
 
-    def _play(self) -> None:
-        """Have the session's sound, as nothing that came before still needs it."""
-        self._since = self._loop.time()
-        self._player.release()
-        self._news.set()
-        self._soon()
+    def _start_playback(self) -> None:
+        self._playback_started = self._loop.time()
+        self._player.send_held()
+        self._changed.set()
+        self._schedule_update()
 
-    def _leave(self) -> None:
-        """Leave the sound to the turn that waits for it."""
+    def _release_playback(self) -> None:
+        """Let the next turn in the queue play."""
         self._player.held = True
-        playback.leave(self._core, self._play)
+        self._queue.release(self._start_playback)
 
-    def _end_all(self) -> None:
-        for item in list(self._player.sounds):
-            self._player.end(item)
-
-    def silence(self) -> None:
-        """Silence the page at once, stop the answer, and cut it to what was heard."""
+    def stop_playback(self) -> None:
+        """Stop playback at once, cancel the answer, and truncate it to what was played."""
         self._stop(cancel=True)
 
-    def _stop(self, *, cancel: bool, asked: str = "") -> None:
+    def _stop(self, *, cancel: bool, stop_id: str = "") -> None:
         if self._interrupted:
             return
         if not self._player.pending and self.turn.done:
             return
         self._interrupted = True
-        self._soon()
-        playback.leave(self._core, self._play)
+        self._schedule_update()
+        self._queue.release(self._start_playback)
 
-        def cut(heard: dict[str, float]) -> None:
-            played = sum(s.heard_ms for s in self._player.sounds.values()) / 1000
+        def truncate(played: dict[str, float]) -> None:
+            seconds = sum(audio.played_ms for audio in self._player.items.values()) / 1000
             sent = False
             if cancel:
-                sent = self._core.interrupt_turn(self.turn, played)
-            elif heard and self.widget.owner:  # where no page listens, what arrived is all there is to tell
-                sent = self._core.cut_turn(self.turn, played)
-            self._agree_by = self._loop.time() + _AGREE_SECONDS if sent else 0.0
-            self._news.set()
+                sent = self._core.interrupt_turn(self.turn, seconds)
+            elif played and self.widget.owner:  # without a page, what was played is not known
+                sent = self._core.truncate_turn(self.turn, seconds)
+            self._truncate_deadline = self._loop.time() + _TRUNCATE_TIMEOUT if sent else 0.0
+            self._changed.set()
 
-        self._player.flush(cut, asked)
+        self._player.flush(truncate, stop_id)
 
     # The page.
 
-    def _hear(self, message: dict[str, Any]) -> None:
-        self._last_word = self._loop.time()
+    def _on_message(self, message: dict[str, Any]) -> None:
+        self._last_message = self._loop.time()
         kind, page = message.get("kind"), str(message.get("page"))
-        if self.widget.greets(message):
+        stop_id = str(message.get("stop_id") or "")
+        if self.widget.is_first_message(message):
             if self.widget.owner in ("", page):
-                self._own(page, loaded=True)
+                self._set_owner(page, reloaded=True)
             else:
-                self.widget.tell({"kind": "owner", "owner": self.widget.owner})
-            self._tell_all()
-        if kind == "take":
-            self._own(page)
+                self.widget.post({"kind": "owner", "owner": self.widget.owner})
+            self._update()
+        if kind == "take_over":
+            self._set_owner(page)
         elif kind in ("played", "flushed"):
-            self._player.hear(message)
-            if not self._player.pending and not self._player.silencing:
-                self._leave()
-            if kind == "played":
-                self.widget.error = ""
-            self.widget.playing = self._player.playing
-            self.widget.underruns = self._player.underruns
-            if message.get("moment") != "count" or kind == "flushed":
-                self.widget.played_ms = self._player.played_ms
+            self._on_report(message)
         elif kind == "stop" and self._silent and self.turn.stop_playback is not None:
-            self.turn.stop_playback()  # the talk plays it, and knows what was heard
+            self.turn.stop_playback()  # the talk plays the turn, and knows how much was played
         elif kind == "stop":
-            self._stop(cancel=True, asked=str(message.get("hush") or ""))
+            self._stop(cancel=True, stop_id=stop_id)
         elif kind == "failed":
             self.widget.error = str(message.get("message"))
-            self._player.flush(lambda heard: self._news.set(), str(message.get("hush") or ""))
-            self._leave()
-        self._news.set()
+            self._player.flush(lambda played: self._changed.set(), stop_id)
+            self._release_playback()
+        self._changed.set()
 
-    def _own(self, page: str, *, loaded: bool = False) -> None:
+    def _on_report(self, message: dict[str, Any]) -> None:
+        self._player.on_report(message)
+        if not self._player.pending and not self._player.flushing:
+            self._release_playback()
+        if message["kind"] == "played":
+            self.widget.error = ""
+        self.widget.playing = self._player.playing
+        self.widget.underruns = self._player.underruns
+        if message.get("moment") != "count" or message["kind"] == "flushed":
+            self.widget.played_ms = self._player.played_ms
+
+    def _set_owner(self, page: str, *, reloaded: bool = False) -> None:
         self.widget.owner = page
         if not self._silent:
-            self.turn.stop_playback = self.silence
-        self._player.give(page, loaded=loaded)
+            self.turn.stop_playback = self.stop_playback
+        self._player.set_owner(page, reloaded=reloaded)
 
-    def _soon(self) -> None:
-        """Update the page soon, once for all that happens until then."""
-        if not self._dirty:
-            self._dirty = True
-            self._loop.call_later(_TICK, self._tell_all)
+    def _schedule_update(self) -> None:
+        if not self._update_scheduled:
+            self._update_scheduled = True
+            self._loop.call_later(_UPDATE_SECONDS, self._update)
 
-    def _tell_all(self) -> None:
-        self._dirty = False
+    def _update(self) -> None:
+        """Send captions, waveform and state to the page."""
+        self._update_scheduled = False
         if self.replaced or not self.widget.owner:
             return
         for line in captions.lines(self.turn, self._core.state):
-            self.widget.tell(line)
+            self.widget.post(line)
         seconds = self._peaks.samples / 24_000
         count = _COLUMNS if self.turn.done else round(_COLUMNS * min(1.0, seconds / _GROWING_SECONDS)) or 1
         columns = np.round(self._peaks.draw(count) * 127).astype(np.int8).tobytes()
         scale = max(seconds, _GROWING_SECONDS if not self.turn.done else 0.0)
-        self.widget.tell(
+        self.widget.post(
             {
                 "kind": "facts",
                 "phase": self._phase(),
-                "foot": captions.facts(self.turn),
+                "foot": captions.footer(self.turn),
                 "seconds": seconds,
                 "scale": scale,
                 "silent": self._silent,
@@ -273,48 +278,51 @@ class Live:
     # The end.
 
     async def _follow(self) -> None:
-        began = self._loop.time()
-        self._tell_all()
+        started = self._loop.time()
+        self._update()
         await self.turn
-        self._end_all()
-        self._tell_all()
-        over = self._loop.time()
-        while (left := self._patience(began, over)) > 0:
-            self._news.clear()
+        self._player.end_all()
+        self._update()
+        done = self._loop.time()
+        while (left := self._seconds_left(started, done)) > 0:
+            self._changed.clear()
             try:
-                await asyncio.wait_for(self._news.wait(), left)
+                await asyncio.wait_for(self._changed.wait(), left)
             except TimeoutError:
                 continue
-        playback.leave(self._core, self._play)
-        self._end_listening()
+        self._queue.release(self._start_playback)
+        self._unsubscribe()
         self.turn.stop_playback = None
         await self._replace()
 
-    def _patience(self, began: float, over: float) -> float:
-        """Return the seconds to wait for the page to finish; 0 when there is nothing to wait for."""
+    def _seconds_left(self, started: float, done: float) -> float:
+        """Return how long to wait for the page to finish; 0 if there is nothing to wait for.
+
+        ``started`` and ``done`` are when the turn was shown and when it was done.
+        """
         now = self._loop.time()
-        if self._player.silencing:
-            return _SILENT_SECONDS
-        if self._agree_by > now:
-            return self._agree_by - now
+        if self._player.flushing:
+            return _REPORT_TIMEOUT
+        if self._truncate_deadline > now:
+            return self._truncate_deadline - now
         if self._silent or self._interrupted or not self._player.pending:
             return 0.0
         if self._player.held:
-            return _SILENT_SECONDS  # what sounds before it takes its time
-        over = max(over, self._since)
+            return _REPORT_TIMEOUT  # the turns before it take as long as they take
+        done = max(done, self._playback_started)
         if not self.widget.owner:
-            return began + _PAGE_SECONDS - now
+            return started + _PAGE_TIMEOUT - now
         if self.widget.error:
             return 0.0
         if self._player.blocked:
-            return over + _BLOCKED_SECONDS - now
-        return max(self._last_word, over) + _SILENT_SECONDS - now
+            return done + _AUTOPLAY_TIMEOUT - now
+        return max(self._last_message, done) + _REPORT_TIMEOUT - now
 
     async def _replace(self) -> None:
-        # A minute of sound takes most of a second to compress: not on the loop that others speak on.
+        # Compressing a minute of audio takes most of a second, which would block the loop.
         card = await self._loop.run_in_executor(None, turn_html, self.turn)
         self.replaced = True
-        for place in self._places:
-            place.replace({"text/plain": repr(self.turn), "text/html": card})
+        for cell in self._cells:
+            cell.replace({"text/plain": repr(self.turn), "text/html": card})
         self.widget.finish(card)
         _shown.pop(self.turn, None)

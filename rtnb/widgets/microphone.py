@@ -1,7 +1,4 @@
-"""The microphone of a talk, in the kernel: how the page captures, and its sound on the way to the session.
-
-All of it runs on the session's loop.
-"""
+"""The microphone, in the kernel: how the page captures, a recording's chunks, and input of a session."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from ..audio.codecs import from_pcm16, to_pcm16
 from ..audio.samples import Resampler
 from ..session.async_session import AsyncSession
 
-__all__ = ["CAPTURE_RATE", "FLAGS", "Capture", "Microphone", "captured"]
+__all__ = ["CAPTURE_RATE", "FLAGS", "Capture", "Microphone", "capture_info"]
 
 CAPTURE_RATE = 24_000
 FLAGS = {
@@ -21,20 +18,20 @@ FLAGS = {
     "noise_suppression": "noiseSuppression",
     "auto_gain_control": "autoGainControl",
 }
-"""What a browser may do to a microphone's sound, by what it calls them (Media Capture and Streams)."""
+"""How a browser may process a microphone's audio, with its own names (Media Capture and Streams)."""
 
 
-def captured(info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return how a page captures, from what it tells: device, its rate, and the flags; None where unknown."""
+def capture_info(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how a page captures, from its report: device, rate, and the flags; None for an unknown flag."""
     return {
         "device": str(info.get("device", "")),
         "device_rate": int(info["rate"]),
-        **{ours: info.get(theirs) for ours, theirs in FLAGS.items()},
+        **{name: info.get(browser_name) for name, browser_name in FLAGS.items()},
     }
 
 
 class Capture:
-    """The chunks of one take: PCM16 at ``rate`` Hz, numbered from 0, in any order, each counted once."""
+    """The chunks of one recording: PCM16 at ``rate`` Hz, numbered from 0, in any order, each counted once."""
 
     def __init__(self, take: str, rate: int) -> None:
         self.take = take
@@ -49,7 +46,7 @@ class Capture:
         return self._samples / self.rate
 
     def add(self, seq: int, data: bytes) -> bytes | None:
-        """Keep chunk number ``seq``; return it as PCM16 at 24 kHz, or None where it had come before."""
+        """Store chunk number ``seq``; return it as PCM16 at 24 kHz, or None if it had arrived before."""
         if seq in self._chunks:
             return None
         self._chunks[seq] = data
@@ -63,34 +60,37 @@ class Capture:
     def clip(self, info: Mapping[str, Any]) -> Clip:
         """Return what has arrived as a clip at 24 kHz."""
         clip = Clip.from_pcm16(b"".join(self._chunks[seq] for seq in sorted(self._chunks)), self.rate)
-        if clipped := clip.clipped:  # another rate would blur it
+        if clipped := clip.clipped:  # counted before resampling, which would blur it
             info = {**info, "clipped_samples": clipped}
         return clip.resample(CAPTURE_RATE).with_info(**info)
 
 
 class Microphone:
-    """What one page hears. ``settings`` is what it is asked to capture with, by the page's names."""
+    """A page's microphone as the input of a session. Everything runs on the session's loop.
+
+    ``settings`` are the capture settings that the page is asked for, by the browser's names.
+    """
 
     def __init__(self, core: AsyncSession, settings: Mapping[str, Any]) -> None:
         self.settings = dict(settings)
         self.info: dict[str, Any] | None = None
         """How the page captures; None while it does not."""
         self.seconds = 0.0
-        """How much was heard since ``clear``."""
+        """How much was captured since ``clear``."""
         self._core = core
         self._resampler: Resampler | None = None
 
     def opened(self, info: Mapping[str, Any] | None) -> None:
-        """The page has opened it, or not (None)."""
-        self.info = captured(info) if info else None
+        """Note how the page has opened the microphone; None if it has not."""
+        self.info = capture_info(info) if info else None
         self._resampler = None
 
-    def choose(self, message: Mapping[str, Any]) -> None:
-        """Keep what the page captures with, for the tab that takes over."""
+    def configure(self, message: Mapping[str, Any]) -> None:
+        """Store the capture settings that the page chose, for a tab that takes over."""
         self.settings.update((name, message[name]) for name in self.settings if name in message)
 
-    def take(self, data: bytes) -> None:
-        """Pass PCM16 at the page's rate on to the session, in the format of its input."""
+    def send(self, data: bytes) -> None:
+        """Send PCM16 at the page's rate to the session, in the format of its input."""
         rate = self.info["device_rate"] if self.info else CAPTURE_RATE
         self.seconds += len(data) / 2 / rate
         codec = self._core.state.conversation.input_codec
@@ -101,7 +101,7 @@ class Microphone:
         self._core.append(data)
 
     def clear(self) -> None:
-        """Forget what was heard and not committed."""
+        """Discard what was captured and not committed."""
         self.seconds = 0.0
         if not self._core.closed:
             self._core.send_event({"type": "input_audio_buffer.clear"})

@@ -35,13 +35,13 @@ from rtnb.analysis.turn import TurnView
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
 from rtnb.formatting import clock
 from rtnb.protocol.audio_formats import AudioFormats
+from rtnb.protocol.dialects.names import is_delta
 from rtnb.protocol.entries import NO_TURN
-from rtnb.protocol.events import is_delta
 from rtnb.protocol.log import Log
 from rtnb.protocol.state import SessionState
 from rtnb.redaction import known_keys
 from rtnb.render.event_table import ROWS_SHOWN, events_html, headline
-from rtnb.widgets.event_log import Desk
+from rtnb.widgets.event_log import EventQueries
 
 MS = 1_000_000
 WALL = 1_700_000_000_000 * MS
@@ -247,9 +247,9 @@ def test_chips_know_what_an_event_holds():
     events = events_of(wire.state)
     assert len(types(seen(events, chips=frozenset({"errors"})))) == 2
     assert headline(events)[-1] == "2 errors"
-    desk = Desk(events)
-    desk.ask({"type": "lines", "want": {}, "start": 0, "stop": 50})
-    bad = [desk.ask({"type": "look", "event": at})[0]["bad"] for at in range(len(events))]
+    queries = EventQueries(events)
+    queries.answer({"type": "lines", "filter": {}, "start": 0, "stop": 50})
+    bad = [queries.answer({"type": "event", "event": at})[0]["bad"] for at in range(len(events))]
     assert [events[at].type for at, one in enumerate(bad) if one] == [
         "response.done", "conversation.item.input_audio_transcription.failed"
     ]  # fmt: skip
@@ -409,7 +409,7 @@ def test_a_data_frame_of_a_log_that_grows_meanwhile(kind, monkeypatch):
 def test_what_is_no_type_is_refused():
     events = events_of(full().state)
     for wrong in (5, [5], ["error", None], b"error"):
-        with pytest.raises(ArgumentError, match="a type is a text"):
+        with pytest.raises(ArgumentError, match="type: expected a str"):
             events.filter(wrong)
 
 
@@ -430,13 +430,13 @@ def test_turns_are_meant_by_number_or_by_themselves_one_or_several():
 
 @pytest.mark.parametrize("wrong", ["0", b"0", 0.0, True, [0, "1"], [[0]], object(), {"turn": 1}])
 def test_what_is_no_turn_is_refused(wrong):
-    with pytest.raises(ArgumentError, match="a turn is its number, such as 0, or the turn itself"):
+    with pytest.raises(ArgumentError, match="turn: expected a turn, its number, such as 0"):
         events_of(full().state).filter(turn=wrong)
 
 
 @pytest.mark.parametrize("wrong", ["both", "", 5, ["client"], np.array(["client", "server"])])
 def test_what_is_no_direction_is_refused(wrong):
-    with pytest.raises(ArgumentError, match="direction is 'client' or 'server', not"):
+    with pytest.raises(ArgumentError, match="direction: expected 'client' or 'server', got"):
         events_of(full().state).filter(direction=wrong)
 
 
@@ -537,14 +537,17 @@ def test_json_lines_open_as_a_recording(tmp_path):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (b"{", "not JSON"),
-        (b"[]", "expected a JSON object"),
-        (b"{}", "expected the direction 'client' or 'server', got None"),
-        (b'{"direction":"client","event":{}}', "expected 't' in seconds, got None"),
-        (b'{"direction":"client","t":0,"wall":"x","event":{}}', "expected 'wall' in seconds, got 'x'"),
-        (b'{"direction":"client","t":true,"wall":0,"event":{}}', "expected 't' in seconds"),
-        (b'{"direction":"client","t":1e300,"wall":0,"event":{}}', "expected 't' in seconds"),
-        (b'{"direction":"client","t":0,"wall":0}', "no event"),
+        (b"{", "it is not JSON"),
+        (b"[]", "it is not a JSON object"),
+        (b"{}", "its direction must be 'client' or 'server'; got None"),
+        (b'{"direction":"client","event":{}}', "its 't' must be a number of seconds; got None"),
+        (
+            b'{"direction":"client","t":0,"wall":"x","event":{}}',
+            "its 'wall' must be a number of seconds; got 'x'",
+        ),
+        (b'{"direction":"client","t":true,"wall":0,"event":{}}', "its 't' must be a number"),
+        (b'{"direction":"client","t":1e300,"wall":0,"event":{}}', "its 't' must be a number"),
+        (b'{"direction":"client","t":0,"wall":0}', "it has no event"),
         (b'{"direction":"client","t":0,"wall":0,"base64":"?"}', "its base64 is invalid"),
     ],
 )
@@ -560,7 +563,7 @@ def test_files_that_are_no_lines(tmp_path):
     with pytest.raises(RecordingError, match="No such file"):
         rtnb.open(tmp_path / "none.jsonl")
     (tmp_path / "empty.jsonl").write_bytes(b"\n\n")
-    with pytest.raises(RecordingError, match="contains no events"):
+    with pytest.raises(RecordingError, match="has no event"):
         rtnb.open(tmp_path / "empty.jsonl")
     with pytest.raises(RecordingError, match="cannot be written"):
         events_of(full().state).to_jsonl(tmp_path / "no" / "such" / "x.jsonl")

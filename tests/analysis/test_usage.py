@@ -136,7 +136,7 @@ def test_no_one_is_billed_for_the_embedded_engine():
 def test_disagreements_are_shown():
     view = UsageView(talk(wire_usage(), wire_usage(total_tokens=99, text=33_000)).state)
     assert view.problems == [
-        "turn 1: total_tokens says 99, its details sum to 33065",
+        "turn 1: total_tokens is 99, but its details sum to 33065",
         "turn 1: a conversation of 33,065 tokens is more than gpt-4o-realtime-preview holds, 32,000",
     ]
     for said in view.problems:
@@ -148,7 +148,7 @@ def test_figures_that_make_no_sense_are_shown():
     wire = talk({"input_tokens": 5, "input_token_details": {"text_tokens": "many"}})
     view = UsageView(wire.state)
     assert view.unknown == 1
-    assert "response.done is not as the protocol has it" in view.problems[0]
+    assert "response.done is malformed" in view.problems[0]
 
 
 def test_limits_as_they_were_last_reported():
@@ -216,8 +216,8 @@ def test_details_that_leave_tokens_out_are_shown_beside_them():
     counts = ["70", "unknown", "unknown", "unknown", "unknown", "20", "45", "unknown", "5"]
     assert cells == ["at", "most", "$0.0025", *counts, "140"]
     assert view.problems == [
-        "turn 0: input_tokens says 90, its details sum to 70",
-        "turn 0: output_tokens says 50, its details sum to 45",
+        "turn 0: input_tokens is 90, but its details sum to 70",
+        "turn 0: output_tokens is 50, but its details sum to 45",
     ]
 
 
@@ -392,7 +392,7 @@ def test_published_examples():
     assert view.total_tokens > 0
     assert shown(view)
     assert any(
-        "were cached" in said for said in view.problems
+        "reported as cached" in said for said in view.problems
     )  # one of the published examples does not add up
 
 

@@ -144,14 +144,14 @@ def test_what_is_not_recorded_fails_its_turn_and_the_session_goes_on(recorded):
     with rtnb.replay(recorded["text"][0]) as session:
         wrong = session.send("something else").wait(30)
         assert isinstance(wrong.error, ServiceError)
-        assert "expected conversation.item.create 'hello there' (event 3), came" in str(wrong.error)
+        assert "expected conversation.item.create 'hello there' (event 3), got" in str(wrong.error)
         assert session.send("hello there").text == "You said: hello there"
 
 
 def test_strictly_it_ends_the_session(recorded):
     session = rtnb.replay(recorded["text"][0], strict=True)
     turn = session.send("something else")
-    with pytest.raises(ReplayError, match=r"came conversation\.item\.create 'something else'"):
+    with pytest.raises(ReplayError, match=r"got conversation\.item\.create 'something else'"):
         _ = turn.text
     assert isinstance(session.problem, ReplayError)
     with pytest.raises(ReplayError):

@@ -132,11 +132,11 @@ def test_push_to_talk_and_updates(session: rtnb.Session) -> None:
     assert turn.input  # there at once
     assert turn.wait().input == "first second"
     heard: list[str] = []
-    end = session.subscribe(lambda event, number: heard.append(event["type"]))
+    end = session.subscribe(lambda change, number: heard.append(type(change).__name__))
     session.send_event({"type": "input_audio_buffer.clear"})
     session.send("hello").wait()
     end()
-    assert "input_audio_buffer.cleared" in heard
+    assert "InputCleared" in heard
 
 
 def test_a_session_that_was_closed(session: rtnb.Session) -> None:
@@ -171,7 +171,7 @@ def test_a_server_that_dies_is_a_sentence_and_the_next_session_works() -> None:
     assert said.startswith("the process of the engine 'fake' ended")
     assert str(running.log) in said
     assert str(running.log) in str(turn.error)
-    with pytest.raises(rtnb.SessionClosed, match=r"\.log\).*Connect again to go on"):
+    with pytest.raises(rtnb.SessionClosed, match=r"\.log\).*Connect again to continue"):
         session.send("more")
     with rtnb.connect(engine="fake") as again:
         assert again.send("back").text == "You said: back"
@@ -179,10 +179,10 @@ def test_a_server_that_dies_is_a_sentence_and_the_next_session_works() -> None:
 
 def test_refused_before_anything_is_opened() -> None:
     for options, words in (
-        ({"response_format": {"type": "json_schema"}}, "no structured outputs"),
+        ({"response_format": {"type": "json_schema"}}, "does not support structured outputs"),
         ({"modalities": "smell"}, "modalities"),
         ({"max_output_tokens": 10**6}, "1 to 4,096"),
-        ({"turn_detection": {"silence_ms": 3}}, "has no field 'silence_ms'"),
+        ({"turn_detection": {"silence_ms": 3}}, "unknown field 'silence_ms'"),
     ):
         with pytest.raises(rtnb.ArgumentError, match=words):
             rtnb.connect("ws://127.0.0.1:9/", **options)  # nobody listens there
@@ -191,16 +191,16 @@ def test_refused_before_anything_is_opened() -> None:
     with pytest.raises(rtnb.ArgumentError, match="The embedded engine needs none") as refused:
         rtnb.connect(api_key="sk-secret")
     assert "sk-secret" not in str(refused.value)
-    with pytest.raises(rtnb.ArgumentError, match="send, recv and close, not int"):
+    with pytest.raises(rtnb.ArgumentError, match="send, recv and close, got int"):
         rtnb.connect(5)
-    with pytest.raises(rtnb.ArgumentError, match="engine must be a str"):
+    with pytest.raises(rtnb.ArgumentError, match="engine: expected a str"):
         rtnb.connect(engine=5)
     for timeout in (0, -1, "soon", None, float("nan")):
-        with pytest.raises(rtnb.ArgumentError, match="timeout must be a number of seconds"):
+        with pytest.raises(rtnb.ArgumentError, match="timeout: expected a number of seconds"):
             rtnb.connect(engine="fake", timeout=timeout)
     with pytest.raises(rtnb.AuthError, match="OPENAI_API_KEY"):
         rtnb.connect("gpt-realtime-2.1")
-    with pytest.raises(rtnb.ConnectionLost, match="cannot be reached"):
+    with pytest.raises(rtnb.ConnectionLost, match="cannot connect"):
         rtnb.connect("ws://127.0.0.1:9/")
 
 

@@ -1,3 +1,4 @@
+import array
 import copy
 import itertools
 import math
@@ -200,7 +201,7 @@ def test_loudness():
     for gain in (17, math.inf, math.nan, 1e300):
         with pytest.raises(AudioError):
             tone * gain
-    with pytest.raises(AudioError, match=r"1e\+06 times a peak of 1 is 1e\+06.*factor of at most 16"):
+    with pytest.raises(AudioError, match=r"1e\+06 times a peak of 1 is 1e\+06.*gain of at most 16"):
         tone * 1e6
     with pytest.raises(AudioError, match="peak must be a number from 0 to 16; got 20"):
         tone.normalize(20)
@@ -251,7 +252,45 @@ def test_of_anything(tmp_path):
     )
 
 
-@pytest.mark.parametrize("bad", [None, 7, np.zeros(3), [0.0], ([0.0], "a"), (1, 2), object()])
+@pytest.mark.parametrize(
+    "rate", [16_000, np.int32(16_000), np.uint16(16_000), 16_000.0, np.float32(16_000), np.array(16_000)]
+)
+@pytest.mark.parametrize("shape", ["array", "list", "stereo", "array.array"])
+def test_a_pair_is_taken_in_either_order(rate, shape):
+    clip = noise(rate=16_000)
+    samples = {
+        "array": clip.samples,
+        "list": clip.samples.tolist(),
+        "stereo": np.stack([clip.samples] * 2),
+        "array.array": array.array("f", clip.samples),
+    }[shape]
+    assert Clip.of((samples, rate)) == Clip.of((rate, samples)) == Clip.of([rate, samples]) == clip
+    assert Clip.of((rate, samples), 8_000) == Clip.of((samples, rate), rate=8_000) == clip.resample(8_000)
+
+
+@given(st.integers(-(10**7), 10**7) | st.floats() | st.booleans(), st.booleans())
+def test_any_number_beside_an_array_is_a_rate_or_refused(rate, first):
+    samples = np.zeros(20, np.int16)
+    pair = (rate, samples) if first else (samples, rate)
+    valid = not isinstance(rate, bool) and rate == rate and rate % 1 == 0 and 1 <= rate <= 768_000
+    if valid:
+        assert Clip.of(pair).rate == rate
+        return
+    with pytest.raises(AudioError, match="rate must be a whole number of Hz"):
+        Clip.of(pair)
+
+
+def test_a_pair_of_two_numbers_is_ambiguous_unless_the_rate_is_given():
+    with pytest.raises(AudioError, match=r"got \(24000, 16000\) without a rate"):
+        Clip.of((24_000, 16_000))
+    assert len(Clip.of((0.5, 0.25), 100)) == 2
+    with pytest.raises(AudioError, match="a Clip has its own rate"):
+        Clip.of((noise(), 24_000))
+
+
+@pytest.mark.parametrize(
+    "bad", [None, 7, np.zeros(3), [0.0], ([0.0], "a"), (1, 2), (np.zeros(2), np.ones(2)), object()]
+)
 def test_of_other_things_is_refused(bad):
     with pytest.raises(AudioError, match="without a rate"):
         Clip.of(bad)

@@ -1,12 +1,13 @@
 import io
 
 import numpy as np
+import pybase64
 import pytest
 import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.audio.codecs import alaw, from_pcm16, pcm16, to_int16, to_pcm16, ulaw, wire_format
+from rtnb.audio.codecs import alaw, decoded_length, from_pcm16, pcm16, to_int16, to_pcm16, ulaw, wire_format
 from rtnb.errors import AudioError
 
 ALL_INT16 = np.arange(-32768, 32768).astype("<i2")
@@ -45,6 +46,13 @@ def test_pcm16_round_trip_is_exact(data):
     assert to_pcm16(from_pcm16(data)) == data
 
 
+@given(st.binary(max_size=200))
+def test_the_decoded_length_is_known_without_decoding(data):
+    encoded = pybase64.b64encode(data)
+    for text in (encoded, encoded.rstrip(b"=")):
+        assert decoded_length(text) == decoded_length(text.decode()) == len(data)
+
+
 def test_every_pcm16_value_round_trips():
     floats = from_pcm16(ALL_INT16.tobytes())
     assert floats.dtype == np.float32
@@ -53,7 +61,7 @@ def test_every_pcm16_value_round_trips():
     assert to_pcm16(floats) == ALL_INT16.tobytes()
 
 
-def test_loud_sound_is_limited():
+def test_loud_audio_is_limited():
     assert to_int16(np.array([1.0, 2.0, -1.0, -3.0, 16.0], np.float32)).tolist() == [
         32767,
         32767,
@@ -64,7 +72,7 @@ def test_loud_sound_is_limited():
 
 
 def test_half_a_sample_is_refused():
-    with pytest.raises(AudioError, match="3 bytes came"):
+    with pytest.raises(AudioError, match="got 3 bytes"):
         from_pcm16(b"abc")
 
 
@@ -160,14 +168,14 @@ def test_wire_formats(fmt, kind, rate, per_second):
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        ({}, "type is audio/pcm, audio/pcmu or audio/pcma; got None"),
+        ({}, "must be audio/pcm, audio/pcmu or audio/pcma; got None"),
         ({"type": "audio/opus"}, "got 'audio/opus'"),
         ({"type": []}, "got []"),
         ({"type": "audio/pcm", "rate": "24000"}, "rate of audio/pcm must be"),
         ({"type": "audio/pcm", "rate": 0}, "rate of audio/pcm must be"),
         ({"type": "audio/pcmu", "rate": 16000}, "always 8000 Hz; got rate 16000"),
-        ("pcm16", "is an object such as"),
-        (None, "is an object such as"),
+        ("pcm16", "must be an object such as"),
+        (None, "must be an object such as"),
     ],
 )
 def test_other_formats_are_refused(bad, words):

@@ -44,7 +44,7 @@ WATCH_SENDS = """() => {
   WebSocket.prototype.send = function (data) {
     if (data instanceof ArrayBuffer && data.byteLength > 1900) {
       const text = new TextDecoder("latin1").decode(data.slice(0, 1200));
-      if (text.includes('"kind":"sound"')) window.sends.push(performance.timeOrigin + performance.now());
+      if (text.includes('"kind":"audio"')) window.sends.push(performance.timeOrigin + performance.now());
     }
     return send.call(this, data);
   };

@@ -6,9 +6,8 @@ import anywidget, ipywidgets, numpy as np, traitlets
 import rtnb
 from IPython.display import display
 from rtnb.audio.codecs import Codec, pcm16
-from rtnb.widgets import loop
-from rtnb.widgets.base import pin
-from rtnb.widgets.live_turn import LiveWidget
+from rtnb.session import event_loop
+from rtnb.widgets.base import BaseWidget, pin_to_subshell
 from rtnb.widgets.playback import Player
 
 TONE = (8000 * np.sin(np.arange(24_000 * 2) * 2 * np.pi * 440 / 24_000)).astype("<i2").tobytes()
@@ -58,38 +57,40 @@ class Bare(anywidget.AnyWidget):
     """
 
 
-class Desk:
-    """rtnb's own loudspeaker: the live turn's widget, its player, and the session's loop."""
+class Playback:
+    """rtnb's own playback: the live turn's widget, its player, and the sessions' loop."""
 
     def __init__(self):
-        self.said = []
+        self.reports = []
         self.ready = threading.Event()
-        core = loop.run(self._loop())
-        self.loop = core
-        self.widget = LiveWidget(lambda m, b: core.call_soon_threadsafe(self._hear, m))
-        self.player = Player(self.widget.tell, core.call_later)
+        loop = event_loop.run(self._loop())
+        self.loop = loop
+        self.widget = BaseWidget(
+            "live_turn/live_turn", lambda m, b: loop.call_soon_threadsafe(self._on_message, m)
+        )
+        self.player = Player(self.widget.post, loop.call_later)
 
     async def _loop(self):
         return asyncio.get_running_loop()
 
-    def _hear(self, message):
+    def _on_message(self, message):
         if message["kind"] == "hello":
             self.widget.owner = message["page"]
-            self.player.give(message["page"])
+            self.player.set_owner(message["page"])
             self.ready.set()
         elif message["kind"] in ("played", "flushed"):
-            self.player.hear(message)
-            self.said.append(message)
+            self.player.on_report(message)
+            self.reports.append(message)
 
-    def word(self, test, seconds=3.0):
+    def wait_for(self, test, seconds=3.0):
         """Wait for a report of the page and return it."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            for message in list(self.said):
+            for message in list(self.reports):
                 if test(message):
                     return message
             time.sleep(0.001)
-        raise TimeoutError("the page said nothing")
+        raise TimeoutError("the page reported nothing")
 
 
 def spread(values):
@@ -98,12 +99,12 @@ def spread(values):
     return {"n": len(values), "p50": at(0.5), "p90": at(0.9), "p95": at(0.95), "max": round(values[-1], 2)}
 '''
 
-SHOW = "desk = Desk(); bare = Bare(); pin(bare); display(desk.widget, bare)"
+SHOW = "playback = Playback(); bare = Bare(); pin_to_subshell(bare); display(playback.widget, bare)"
 
 LATENCY = """
 import random
-heard = []
-bare.on_msg(lambda w, m, b: heard.append(m))
+received = []
+bare.on_msg(lambda w, m, b: received.append(m))
 time.sleep(1.0)
 ours, flushes, anchor = [], [], []
 short = TONE[: 2 * 24 * 1000]
@@ -111,24 +112,24 @@ chance = random.Random(1)
 for k in range(42):
     # Quiet before each, so that neither waits for what was sent before it.
     time.sleep(0.3)
-    desk.said.clear()
+    playback.reports.clear()
     began = time.time() * 1000
-    desk.loop.call_soon_threadsafe(desk.player.feed, f"i{k}", short, pcm16)
-    word = desk.word(lambda m: m.get("moment") == "started")
-    ours.append(word["wall"] - began)
+    playback.loop.call_soon_threadsafe(playback.player.feed, f"i{k}", short, pcm16)
+    report = playback.wait_for(lambda m: m.get("moment") == "started")
+    ours.append(report["wall"] - began)
     time.sleep(chance.uniform(0.1, 0.6))
     began = time.time() * 1000
-    desk.loop.call_soon_threadsafe(desk.player.flush, lambda heard: None)
-    word = desk.word(lambda m: m["kind"] == "flushed")
-    flushes.append(word["wall"] - began)
+    playback.loop.call_soon_threadsafe(playback.player.flush, lambda played: None)
+    report = playback.wait_for(lambda m: m["kind"] == "flushed")
+    flushes.append(report["wall"] - began)
     time.sleep(0.3)
-    heard.clear()
+    received.clear()
     began = time.time() * 1000
     bare.send({}, buffers=[short])
-    while not any("wall" in m for m in heard):
+    while not any("wall" in m for m in received):
         assert time.time() * 1000 - began < 3000
         time.sleep(0.001)
-    anchor.append(heard[-1]["wall"] - began)
+    anchor.append(received[-1]["wall"] - began)
     time.sleep(1.0)
 # The first two of each open the way.
 RESULT["first_sample"] = {"rtnb": spread(ours[2:]), "bare": spread(anchor[2:])}
@@ -146,17 +147,17 @@ async def minute(seconds, every):
         wait = began + k * every - asyncio.get_running_loop().time()
         await asyncio.sleep(max(0.0, wait))
         late.append(-min(0.0, wait) * 1000)
-        desk.player.feed("minute", sound[k * part : (k + 1) * part], pcm16)
-    desk.player.end("minute")
+        playback.player.feed("minute", sound[k * part : (k + 1) * part], pcm16)
+    playback.player.end("minute")
     return max(late)
 
-desk.said.clear()
-latest = loop.run(minute(SECONDS, 0.04))
-desk.word(lambda m: m.get("items", {}).get("minute", {}).get("over"), 20)
+playback.reports.clear()
+latest = event_loop.run(minute(SECONDS, 0.04))
+playback.wait_for(lambda m: m.get("items", {}).get("minute", {}).get("done"), 20)
 RESULT["minute"] = {
     "seconds": SECONDS,
-    "underruns": desk.player.underruns,
-    "played_s": round(desk.player.sounds["minute"].played_ms / 1000, 3),
+    "underruns": playback.player.underruns,
+    "played_s": round(playback.player.items["minute"].played_ms / 1000, 3),
     "sender_late_ms": round(latest, 1),
 }
 '''
@@ -169,7 +170,7 @@ talk
 
 STAMPS = """
 stamps = []
-talk._widget.on_msg(lambda w, m, b: stamps.append(time.time() * 1000) if m.get("kind") == "sound" else None)
+talk._widget.on_msg(lambda w, m, b: stamps.append(time.time() * 1000) if m.get("kind") == "audio" else None)
 """
 
 ASLEEP = "time.sleep(SECONDS)"

@@ -1,4 +1,4 @@
-"""Recordings: size, opening, replaying, what the spool costs, and what memory it saves.
+"""Recordings: size, opening, replaying, what autosave costs, and what memory it saves.
 
 Sizes are those of a conversation of real speech where there is some (``../shared/speech``), else of noise in
 the shape of speech, against gzip of the same frames as JSON Lines. The session of an hour has 300,000 events:
@@ -227,8 +227,8 @@ def replaying(folder: Path, sound: bytes) -> None:
     say("frames a replay gives at once, sound unpacked", slow, "1/s", "the bare memory transport", fast, None)
 
 
-def spooling(sound: bytes) -> None:
-    """Compare the time of a record with a spool with one without: processor time of the whole process."""
+def autosaving(sound: bytes) -> None:
+    """Compare the time of a record with autosave with one without: processor time of the whole process."""
     made = [(orjson.dumps(e), d) for (d, e), _ in zip(turns(sound), range(20_000), strict=False)]
 
     def run(autosave: bool) -> float:
@@ -249,7 +249,7 @@ def spooling(sound: bytes) -> None:
 
     pairs = [(run(True), run(False)) for _ in range(5)]
     with_it, without = (statistics.median(side) for side in zip(*pairs, strict=True))
-    say("event with a spool, processor time", with_it, "µs", "the same without", without, None)
+    say("event with autosave, processor time", with_it, "µs", "the same without", without, None)
     assert threading.active_count() < 4
 
 
@@ -264,7 +264,7 @@ def resident():
 
 noise = np.random.default_rng(1).uniform(-0.2, 0.2, 24_000 * 60)
 question, words = rtnb.Clip(noise.astype(np.float32), 24_000), " ".join(["word"] * 480)
-with rtnb.connect(engine="fake", spool=sys.argv[1] == "on") as session:
+with rtnb.connect(engine="fake", autosave=sys.argv[1] == "on") as session:
     began, heard = None, 0.0
     while heard < 3600:
         turn = session.send(question, words).wait()
@@ -288,9 +288,9 @@ def living() -> None:
         ).stdout.split()
         grown[autosave], frames = float(done[0]), float(done[1])
     launcher.stop("fake")
-    what = "memory that a spooled session takes more after 60 minutes than after 10"
+    what = "memory that an autosaved session takes more after 60 minutes than after 10"
     say(what, grown["on"], "MB", "the bytes of its frames meanwhile", frames, 0.25)
-    say(what, grown["on"], "MB", "the same without a spool", grown["off"], None)
+    say(what, grown["on"], "MB", "the same without autosave", grown["off"], None)
 
 
 def main() -> None:
@@ -306,7 +306,7 @@ def main() -> None:
         folder = Path(name)
         sizes(folder, sound)
         replaying(folder, sound)
-        spooling(sound)
+        autosaving(sound)
         living()
         opening(folder, sound, events)
 

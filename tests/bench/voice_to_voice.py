@@ -125,7 +125,7 @@ def main() -> None:
     report("voice to voice, p95", statistics.quantiles(voice, n=20)[-1], "ms", 0, silence, SILENCE_MS)
     report("commit to first audio, median", statistics.median(commit), "ms", 350, silence, SILENCE_MS)
     report("commit to first audio, p95", statistics.quantiles(commit, n=20)[-1], "ms", 0, silence, SILENCE_MS)
-    weights = sum(weight.bytes for carrier in WEIGHTS_PACKAGES for weight in carrier.weights) / 1e6
+    weights = sum(weight.bytes for package in WEIGHTS_PACKAGES for weight in package.weights) / 1e6
     report("server's peak memory", memory, "MB", 700, "its weights on disk", weights)
 
 

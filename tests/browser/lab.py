@@ -27,6 +27,7 @@ are not Jupyter's own fail it (`page.errors` has them; a test that expects one c
   which is one; ``page.start(k)`` does not wait for the end (``page.finished(k)`` does). Beware: all that goes
   through Playwright's own page or locators counts as a gesture, even reading. What `Page` itself does (run,
   wait, js, text, outputs, value) does not.
+- ``busy_until(flag)`` is code for a cell that runs until the test creates the file ``flag``.
 - A cell is a string of code, ``md("…")``, or a notebook node that has outputs. ``lab.write(name, cells)``
   only writes the file; ``lab.open(path="name.ipynb")`` opens what is there, ``lab.trust(name)`` and
   ``lab.distrust(name)`` say whether its outputs are trusted. ``page.save()``, ``page.restart()``,
@@ -100,6 +101,21 @@ def chromium() -> str | None:
 def md(text: str) -> nbformat.NotebookNode:
     """Return a Markdown cell."""
     return nbformat.v4.new_markdown_cell(text)
+
+
+def busy_until(flag: Path, *, seconds: float = 2 * LIMIT) -> str:
+    """Return code that keeps the kernel's main thread busy until the file ``flag`` exists.
+
+    A cell that ends by the clock ends too early on a loaded machine. ``seconds`` is only the upper limit,
+    after which the cell fails.
+    """
+    return (
+        "import pathlib, time\n"
+        f"limit = time.monotonic() + {seconds:g}\n"
+        f"while not pathlib.Path({str(flag)!r}).exists():\n"
+        f"    assert time.monotonic() < limit, 'the test has not released this cell within {seconds:g} s'\n"
+        "    time.sleep(0.02)"
+    )
 
 
 def speech(folder: Path) -> Path:

@@ -75,7 +75,7 @@ async def test_again_edit_and_start(lab):
     assert await page.value("tone.info['trim'][0]") == 0.2
     await page.run(2)  # begins and ends by itself
     assert 0.9 < await page.value("tone.seconds") < 1.5
-    assert await page.value("tone.info['asked']['echo_cancellation']") is False
+    assert await page.value("tone.info['requested']['echo_cancellation']") is False
 
 
 async def test_an_audio_cell_without_a_microphone(lab):

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from .lab import busy_until
+
 pytestmark = pytest.mark.browser
 
 BIG = """
@@ -163,7 +165,7 @@ async def test_by_keys_alone(jupyter):
     assert await page.js("() => document.querySelector('.jp-Dialog')?.innerText ?? null") is None
 
 
-async def test_a_session_is_shown_as_text_with_its_sound(lab):
+async def test_a_session_is_shown_as_text_with_its_audio(lab):
     page = await lab.open([SESSION])
     await page.run(0)
     await whole(page)
@@ -209,7 +211,7 @@ async def test_a_session_is_shown_as_text_with_its_sound(lab):
     assert "<script" not in data["text/html"]
 
 
-async def test_live_events_are_followed_and_never_steal_the_scroll(lab):
+async def test_live_events_are_followed_and_never_steal_the_scroll(lab, tmp_path):
     page = await lab.open([SESSION + GROW.replace("import", "\nimport", 1) + "\ns.log", "grow(300)"])
     await page.run(0)
     await whole(page)
@@ -236,11 +238,14 @@ async def test_live_events_are_followed_and_never_steal_the_scroll(lab):
     await whole(page)
     assert (await page.js(SEEN))[-1] != last
     # A busy cell stops nothing: what arrives meanwhile is shown.
-    busy = await page.append("threading.Thread(target=grow, args=(40, 0.05)).start(); time.sleep(4)")
+    released = tmp_path / "released"
+    grow = "threading.Thread(target=grow, args=(40, 0.05)).start()"
+    busy = await page.append(f"{grow}\n{busy_until(released)}")
     await page.start(busy)
     count = int(await rows.get_attribute("aria-rowcount"))
-    await page.wait(f"() => document.querySelector('.rtnb-ev-list').ariaRowCount > {count + 10}", seconds=6)
+    await page.wait(f"() => document.querySelector('.rtnb-ev-list').ariaRowCount > {count + 10}")
     assert await page.js("(k) => rtnbTest.runs[k].state", busy) == "running"
+    released.touch()
     await page.finished(busy)
     await page.restart()
     await log.get_by_text("The kernel is gone: run the cell again.").wait_for()

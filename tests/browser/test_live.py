@@ -1,11 +1,14 @@
-"""A live turn in a real page: it sounds at once, is interrupted exactly, and leaves its card behind."""
+"""A live turn in a real page: it plays at once, is interrupted exactly, and leaves its card behind."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from .lab import busy_until
 
 pytestmark = pytest.mark.browser
 
@@ -16,7 +19,7 @@ CONNECT = "import rtnb\ns = rtnb.connect(engine='fake')"
 WIDGET = "widget = rtnb.widgets.live_turn._shown[t].widget"
 PLAYING = """() => { const page = globalThis[Symbol.for("rtnb.page.1")];
     return [...(page?.players ?? [])].some((player) => player.playing && player.items
-        && Object.values(player.items).some((item) => item.played_ms > 300)); }"""
+        && Object.values(player.items).some((item) => item.rendered_ms > 300)); }"""
 
 
 CARD = "() => !document.querySelector('.rtnb-live') && Boolean(document.querySelector('.rtnb-turn'))"
@@ -44,7 +47,6 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(lab: Any) -> None
     await page.run(2)  # the cell did not block
     assert "Playing the rest" in await page.text(1)
     assert "You said: Please count." in await page.text(1)
-    await page.portraits("live-turn", live(page))
     html = await replaced(page, 1)
     assert "data:audio/ogg;base64," in html
     assert "data:image/svg+xml;base64," in html
@@ -54,7 +56,7 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(lab: Any) -> None
     assert await page.value("widget.underruns") == 0
 
 
-async def test_stop_cuts_to_what_was_heard(notebook7: Any) -> None:
+async def test_stop_truncates_to_what_was_played(notebook7: Any) -> None:
     page = await notebook7.open([CONNECT, f"t = s.send({LONG})\nt"])
     await page.run(0)
     await page.start(1)
@@ -84,25 +86,27 @@ async def test_python_interrupts_and_the_page_is_silent_at_once(lab: Any) -> Non
     assert await page.value("len(t.events.filter('conversation.item.truncate'))") == 1
 
 
-async def test_sound_goes_on_while_the_kernel_is_busy(lab: Any) -> None:
-    page = await lab.open([CONNECT, f"import time\nt = s.send({SHORTER})\ndisplay(t)\ntime.sleep(5)"])
+async def test_playback_continues_while_the_kernel_is_busy(lab: Any, tmp_path: Path) -> None:
+    released = tmp_path / "released"
+    page = await lab.open([CONNECT, f"t = s.send({SHORTER})\ndisplay(t)\n{busy_until(released)}"])
     await page.run(0)
     await page.start(1)
     await page.wait(PLAYING)
     await replaced(page, 1)
     assert await page.js("() => rtnbTest.runs[1].state") == "running"
+    released.touch()
     await page.finished(1)
     assert await page.value("[t.status, t.played]") == ["completed", None]
 
 
-async def test_sound_that_the_browser_holds_back_waits_for_a_click(lab: Any) -> None:
+async def test_playback_that_the_browser_blocks_waits_for_a_click(lab: Any) -> None:
     page = await lab.open([CONNECT, "t = s.send('hello there you')\nt"], autoplay=False)
     await page.run(0)
     await page.start(1)
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('autoplay is blocked')")
     await asyncio.sleep(1)
     live_now = "() => [...globalThis[Symbol.for('rtnb.page.1')].players][0]"
-    assert await page.js(f"() => Object.values(({live_now})().items).every((item) => item.played_ms === 0)")
+    assert await page.js(f"() => Object.values(({live_now})().items).every((item) => item.rendered_ms === 0)")
     await page.screenshot("live-blocked", live(page))
     await live(page).get_by_role("button", name="Play", exact=True).focus()
     await page.page.keyboard.press("Enter")
@@ -138,9 +142,12 @@ BAD_CARD = f"""<style></style><div onclick="window.bad = 1"><p>kept</p>{NASTY}<i
 <svg onload="window.bad = 3"></svg><a href="javascript:window.bad = 4">gone</a></div>"""
 
 
-async def test_html_that_is_no_card_does_nothing_in_the_page(lab: Any) -> None:
+async def test_html_that_is_not_a_card_does_nothing_in_the_page(lab: Any) -> None:
     """Should a card ever hold what it must not, the page leaves it out."""
-    widget = "from rtnb.widgets.live_turn import LiveWidget\nw = LiveWidget(lambda message, buffers: None)"
+    widget = (
+        "from rtnb.widgets.base import BaseWidget\n"
+        "w = BaseWidget('live_turn/live_turn', lambda message, buffers: None)"
+    )
     page = await lab.open([f"{widget}\nw.finish({BAD_CARD!r})\nw"])
     await page.run(0)
     await page.wait("() => document.querySelector('.jp-OutputArea')?.innerText.includes('kept')")
@@ -176,7 +183,7 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     assert await page.value("t.played > 0.5 and t.played < t.audio.seconds - 1")
 
 
-async def test_a_page_that_is_loaded_again_goes_on_where_it_was(lab: Any) -> None:
+async def test_a_reloaded_page_continues_where_it_was(lab: Any) -> None:
     page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
     await page.run(0)
     await page.start(1)
@@ -216,7 +223,7 @@ async def test_a_cell_that_is_run_again_has_one_voice(lab: Any) -> None:
     assert await page.value("t.done and t.played is None")
 
 
-async def test_what_is_cleared_away_falls_silent(lab: Any) -> None:
+async def test_a_cleared_output_stops_playing(lab: Any) -> None:
     page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
     await page.run(0)
     await page.start(1)
@@ -226,11 +233,12 @@ async def test_what_is_cleared_away_falls_silent(lab: Any) -> None:
     assert await page.js(VOICES) == 0
 
 
-async def test_a_kernel_that_is_gone_leaves_silence_and_a_sentence(lab: Any) -> None:
+async def test_a_kernel_that_is_gone_stops_playback_and_is_reported(lab: Any) -> None:
     page = await lab.open([CONNECT, f"t = s.send({LONG} * 3)\nt"])
     await page.run(0)
     await page.start(1)
     await page.wait(PLAYING)
+    await page.portraits("live-turn", live(page))  # this answer is long enough to be still playing
     await page.restart()
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('The kernel is gone')")
     assert await page.js("() => [...globalThis[Symbol.for('rtnb.page.1')].players].length") == 0

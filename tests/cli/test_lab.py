@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rtnb.cli import lab, main
+from rtnb.cli import engine, main
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def started(monkeypatch):
         commands.append(command)
         return 0
 
-    monkeypatch.setattr(lab, "_until_it_ends", note)
+    monkeypatch.setattr(engine, "_run_in_foreground", note)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     return commands
 
@@ -40,7 +40,7 @@ def packaged(monkeypatch, tmp_path):
     home.mkdir(parents=True)
     for name in ("00-start.ipynb", "02-second.ipynb"):
         (home / name).write_text(f"{{}} {name}")
-    monkeypatch.setattr(lab, "_home", lambda: (home, True))
+    monkeypatch.setattr(engine, "_notebooks_folder", lambda: (home, True))
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(started, packaged, capsys)
 
 
 @pytest.mark.parametrize("package", ["jupyterlab", "ipykernel"])
-def test_a_missing_package_is_told_with_the_command(package, monkeypatch, capsys):
+def test_a_missing_package_is_named_with_the_install_command(package, monkeypatch, capsys):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else find(name))
     assert main(["lab"]) == 1
@@ -142,17 +142,17 @@ def test_a_missing_package_is_told_with_the_command(package, monkeypatch, capsys
 
 
 def test_the_exit_status_is_that_of_the_program():
-    assert lab._until_it_ends([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    assert engine._run_in_foreground([sys.executable, "-c", "raise SystemExit(7)"]) == 7
 
 
 def test_commands_in_cells_find_rtnb(capfd, monkeypatch):
     monkeypatch.setenv("PATH", os.defpath)
-    assert lab._until_it_ends([sys.executable, "-c", "import os; print(os.environ['PATH'])"]) == 0
+    assert engine._run_in_foreground([sys.executable, "-c", "import os; print(os.environ['PATH'])"]) == 0
     assert capfd.readouterr().out.split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
 def answers(address):
-    """Ask until somebody answers: Jupyter says that it runs a little before it listens."""
+    """Ask until there is an answer: Jupyter says that it runs a little before it listens."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for _ in range(300):
         try:
@@ -221,8 +221,8 @@ def test_ending_rtnb_lab_ends_what_it_started(number, tmp_path):
         "time.sleep(600)\n"
     )
     code = (
-        "import sys; from rtnb.cli.lab import _until_it_ends\n"
-        f"sys.exit(_until_it_ends([sys.executable, '-c', {child!r}]))"
+        "import sys; from rtnb.cli.engine import _run_in_foreground\n"
+        f"sys.exit(_run_in_foreground([sys.executable, '-c', {child!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as lab_process:
         assert lab_process.stdout is not None

@@ -21,7 +21,7 @@ def test_help_names_every_command(capsys):
 
 
 @pytest.mark.parametrize("arguments", [[], ["nonsense"], ["serve", "--nonsense"]])
-def test_what_is_misspelt_is_refused(arguments, capsys):
+def test_unknown_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
@@ -47,10 +47,12 @@ def test_the_version_stands_in_one_place():
 def test_what_a_pace_is(pace, capsys):
     with pytest.raises(SystemExit):
         main(["demo", "--pace", pace])
-    assert capsys.readouterr().err.endswith(f"argument --pace: a number from 0.1 to 50, not {pace!r}\n")
+    assert capsys.readouterr().err.endswith(
+        f"argument --pace: expected a number from 0.1 to 50, got {pace!r}\n"
+    )
 
 
-def test_the_open_server_is_told_of(capsys):
+def test_the_help_warns_of_an_open_server(capsys):
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     assert "Without a key it is open to every program on this machine" in " ".join(
@@ -60,13 +62,15 @@ def test_the_open_server_is_told_of(capsys):
 
 def test_a_command_brings_in_only_what_it_needs():
     code = "import sys; from rtnb.cli import main\ntry: main(['serve', '--help'])\nexcept SystemExit: pass\n"
-    code += "print([m for m in ('numpy', 'websockets', 'onnxruntime', 'rtnb.cli.lab') if m in sys.modules])"
+    code += (
+        "print([m for m in ('numpy', 'websockets', 'onnxruntime', 'rtnb.cli.record') if m in sys.modules])"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert ran.stdout.strip().splitlines()[-1] == "[]"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
-def test_a_reader_who_has_seen_enough_ends_it_quietly():
+def test_a_closed_pipe_ends_a_command_quietly():
     gone, out = os.pipe()
     os.close(gone)
     with os.fdopen(out, "wb") as closed:
@@ -79,7 +83,7 @@ def test_a_reader_who_has_seen_enough_ends_it_quietly():
     assert (ran.returncode, ran.stderr) == (141, b"")
 
 
-def test_a_terminal_of_few_letters_is_no_error():
+def test_an_ascii_terminal_is_not_an_error():
     ran = subprocess.run(
         [sys.executable, "-m", "rtnb", "demo", "no such file…"],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},
@@ -88,4 +92,4 @@ def test_a_terminal_of_few_letters_is_no_error():
         timeout=60,
     )
     assert ran.returncode == 1
-    assert ran.stderr.startswith("rtnb: there is no file")
+    assert ran.stderr.startswith("rtnb: No such file")

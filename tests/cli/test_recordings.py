@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import shutil
-import unicodedata
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from frames import full
@@ -12,9 +14,10 @@ import rtnb
 from rtnb.api.session import Session
 from rtnb.cli import main, record
 from rtnb.errors import RecordingError, TurnTimeout
-from rtnb.recordings import save
-from rtnb.recordings.autosave import Autosave, spools
+from rtnb.recordings import save, scrub
+from rtnb.recordings.autosave import Autosave, autosaves
 from rtnb.recordings.reader import Reader
+from rtnb.recordings.scrub import ScrubReport
 from rtnb.recordings.writer import header, pieces
 from rtnb.server import launcher
 from rtnb.session.event_loop import Notifier
@@ -43,37 +46,37 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
         assert main([*command, "--engine", "fake"]) == 0
     finally:
         launcher.stop("fake")
-    told = said(capsys)
-    assert "Assistant: You said: hello there" in told
-    assert "You: (speech, 1.0 seconds)" in told
-    assert "Recorded: s.rtnb" in told
+    out = said(capsys)
+    assert "Assistant: You said: hello there" in out
+    assert "You: (speech, 1.0 seconds)" in out
+    assert "Recorded: s.rtnb" in out
     assert main(["replay", "s.rtnb", "--speed", "max"]) == 0
-    told = said(capsys)
-    assert "You: hello there\nAssistant: You said: hello there\n" in told
-    assert "You: (speech, 1.0 seconds)" in told
-    assert "Assistant: You said: thanks" in told
+    out = said(capsys)
+    assert "You: hello there\nAssistant: You said: hello there\n" in out
+    assert "You: (speech, 1.0 seconds)" in out
+    assert "Assistant: You said: thanks" in out
     assert main(["info", "s.rtnb"]) == 0
     assert "the embedded engine (fake)" in said(capsys)
     assert main(["info", "s.rtnb", "--json"]) == 0
-    told = json.loads(said(capsys))
-    assert (told["turns"], told["billed"], told["problem"]) == (4, False, None)
-    assert told["cost_usd"] > 0
-    assert told["prices"].startswith("gpt-4o-realtime-preview as of 20")
-    assert told["context"].endswith("%)")
-    assert "cached" in told["tokens_by_kind"]
-    assert told["disagreements"] == []
+    out = json.loads(said(capsys))
+    assert (out["turns"], out["billed"], out["problem"]) == (4, False, None)
+    assert out["cost_usd"] > 0
+    assert out["prices"].startswith("gpt-4o-realtime-preview as of 20")
+    assert out["context"].endswith("%)")
+    assert "cached" in out["tokens_by_kind"]
+    assert out["inconsistent_usage"] == []
     assert main(["verify", "s.rtnb"]) == 0
-    assert "s.rtnb: good: " in said(capsys)
+    assert "s.rtnb: intact: " in said(capsys)
     assert main(["diff", "s.rtnb", "s.rtnb"]) == 0
-    assert "The same" in said(capsys)
+    assert "Equal" in said(capsys)
     assert main(["diff", "s.rtnb", "x.rtnb"]) == 1
     assert "turn 0, assistant: 'You said: hello there' | 'Good day.'" in said(capsys)
     assert main(["export", "s.rtnb", "s.txt"]) == 0
     assert said(capsys) == "s.txt\n"
     assert main(["scrub", "s.rtnb", "t.rtnb", "--voice", "all", "--text", "all"]) == 0
     out = said(capsys)
-    assert out.startswith("t.rtnb was read again: ")
-    assert "taken out: nothing of it is left." in out
+    assert out.startswith("t.rtnb was verified: ")
+    assert "nothing of it is left." in out
     assert main(["scrub", "s.rtnb", "u.rtnb", "--text", "user"]) == 1
     assert "NOT all of it is gone" in said(capsys)
     (folder / "cut.rtnb").write_bytes((folder / "s.rtnb").read_bytes()[:-20])
@@ -89,10 +92,10 @@ def fake(folder, monkeypatch):
     launcher.stop("fake")
 
 
-def test_record_reads_all_that_is_to_be_said_before_it_connects(folder, capsys):
+def test_record_reads_every_file_before_it_connects(folder, capsys):
     (folder / "text.wav").write_text("no sound")
     for given in ("@none.wav", "@text.wav", " "):
-        assert main(["record", "s.rtnb", "hello", given, "--where", "ws://127.0.0.1:9"]) == 1
+        assert main(["record", "s.rtnb", "hello", given, "--to", "ws://127.0.0.1:9"]) == 1
         assert "127.0.0.1" not in said(capsys)
     assert not (folder / "s.rtnb").exists()
 
@@ -102,31 +105,31 @@ def test_record_keeps_a_conversation_that_ends_early(fake, capsys, monkeypatch, 
     def turn(session, thing):
         if thing == "and":
             raise end
-        return heard(session, thing)
+        return send(session, thing)
 
-    heard = record._turn
+    send = record._turn
     monkeypatch.setattr(record, "_turn", turn)
     assert main(["record", "s.rtnb", "hello", "and", "never"]) == status
     assert "Recorded: s.rtnb" in said(capsys)
     assert [turn.text_so_far for turn in rtnb.open("s.rtnb").turns] == ["You said: hello"]
-    assert spools() == []
+    assert autosaves() == []
 
 
-def test_record_leaves_the_spool_where_it_cannot_save(fake, capsys, monkeypatch):
+def test_record_leaves_the_autosave_if_it_cannot_save(fake, capsys, monkeypatch):
     def full_disk(*_, **__):
         raise RecordingError("no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(Session, "save", full_disk)
         assert main(["record", "s.rtnb", "hello"]) == 1
-    assert "no space left. What the spool has of it:  rtnb recover OTHER.rtnb" in said(capsys)
+    assert "no space left. To save it from the autosave:  rtnb recover OTHER.rtnb" in said(capsys)
     assert main(["recover", "other.rtnb"]) == 0
     assert [turn.text_so_far for turn in rtnb.open("other.rtnb").turns] == ["You said: hello"]
 
 
 def test_recover(folder, capsys):
     assert main(["recover"]) == 1
-    assert "there is nothing to recover in" in said(capsys)
+    assert "rtnb: nothing to recover in" in said(capsys)
     for _ in range(2):
         Autosave(full().state, Notifier().wait).close(discard=False)
     assert main(["recover", "--list"]) == 0
@@ -158,14 +161,17 @@ def test_recover(folder, capsys):
     ("command", "sentence"),
     [
         (["info", "none.rtnb"], "No such file"),
-        (["info", "text.txt"], "is no rtnb recording: it begins with b'hell'"),
-        (["verify", "text.txt"], "is no rtnb recording"),
-        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which holds no hash"),
-        (["recover", "x.jsonl", "y.rtnb"], "What works on it: rtnb info, replay, diff"),
-        (["replay", "x.rtnb", "--speed", "fast"], "--speed is a number above 0"),
-        (["replay", "x.rtnb", "--speed", "0"], "speed is above 0"),
-        (["scrub", "x.rtnb", "y.rtnb"], "say what to take out"),
-        (["export", "x.rtnb", "y.mp3"], "is none of the forms"),
+        (["info", "text.txt"], "is not an rtnb recording: it starts with b'hell'"),
+        (["verify", "text.txt"], "is not an rtnb recording"),
+        (["verify", "x.jsonl"], "'x.jsonl' is JSON Lines, which has no hash"),
+        (["recover", "x.jsonl", "y.rtnb"], "These commands work on it: rtnb info, replay, diff"),
+        (
+            ["replay", "x.rtnb", "--speed", "fast"],
+            "--speed must be a number greater than 0, or max",
+        ),
+        (["replay", "x.rtnb", "--speed", "0"], "speed: expected a number above 0"),
+        (["scrub", "x.rtnb", "y.rtnb"], "say what to remove"),
+        (["export", "x.rtnb", "y.mp3"], "has an unknown suffix"),
         (["export", "x.rtnb", ""], "name what to export to"),
         (["diff", "x.rtnb", "none.rtnb"], "No such file"),
         (["recover", "none.rtnb", "y.rtnb"], "No such file"),
@@ -194,13 +200,13 @@ def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, sentence):
     ],
     ids=" ".join,
 )
-def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, command):
+def test_no_file_is_overwritten_without_force(folder, capsys, monkeypatch, command):
     monkeypatch.setenv("RTNB_ENGINE", "fake")
     Autosave(full().state, Notifier().wait).close(discard=False)
     there = next(folder / name for name in command[1:] if name.startswith("there."))
     there.write_bytes(b"mine")
     assert main(command) == 1
-    refusal = f"rtnb: '{there.name}' is there already: name another, or write over it with --force"
+    refusal = f"rtnb: '{there.name}' already exists. Choose another name or use --force"
     assert refusal in said(capsys)
     assert there.read_bytes() == b"mine"
     assert main(["recover", "--list"]) == 0
@@ -213,19 +219,19 @@ def test_no_file_is_written_over_unless_by_force(folder, capsys, monkeypatch, co
     os.chdir("/")
     missing = ["/no/such/" + name if name == there.name else name for name in command]
     assert main([str(folder / name) if name == "x.rtnb" else name for name in missing]) == 1
-    assert "cannot be written: '/no/such' is no folder" in said(capsys)
+    assert "cannot be written: there is no folder '/no/such'" in said(capsys)
 
 
-def test_whoever_means_to_repair_a_file_is_told_how(folder, capsys):
+def test_the_error_says_how_to_repair_a_file(folder, capsys):
     Autosave(full().state, Notifier().wait).close(discard=False)
     assert main(["recover", "x.rtnb"]) == 1
     assert "To repair that file:  rtnb recover x.rtnb REPAIRED.rtnb\n" in said(capsys)
 
 
-def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
+def test_an_unusable_autosave_does_not_block_the_others(folder, capsys):
     for _ in range(2):
         Autosave(full().state, Notifier().wait).close(discard=False)
-    place = folder / "home" / "spool"
+    place = folder / "home" / "autosave"
     whole = min(place.glob("*.rtnb"))
     for number, name in enumerate(("bad.rtnb", "bare.rtnb")):
         shutil.copy(whole, place / name)
@@ -236,28 +242,28 @@ def test_a_spool_that_is_no_use_keeps_none_of_the_others_back(folder, capsys):
     assert main(["recover", "one.rtnb"]) == 0
     out = said(capsys)
     assert out.startswith("one.rtnb: 66 events\n")
-    assert "bare.rtnb stays: 'bare.rtnb': nothing of it is whole" in out
+    assert "bare.rtnb stays: 'bare.rtnb' has no intact event" in out
     assert main(["recover"]) == 1
     out = said(capsys)
-    assert "bad.rtnb stays: 'bad.rtnb' is no rtnb recording" in out
+    assert "bad.rtnb stays: 'bad.rtnb' is not an rtnb recording" in out
     assert len(list(folder.glob("recovered-*.rtnb"))) == 1
     assert sorted(path.name for path in place.iterdir()) == ["bad.rtnb", "bare.rtnb"]
     assert main(["recover", "two.rtnb"]) == 1
 
 
-def test_a_folder_with_files_is_written_into_by_force_alone(folder, capsys):
+def test_a_folder_with_files_is_overwritten_only_by_force(folder, capsys):
     (folder / "sounds").mkdir()
     assert main(["export", "x.rtnb", "sounds"]) == 0
     [first, *_] = sorted((folder / "sounds").iterdir())
     first.write_bytes(b"mine")
     assert main(["export", "x.rtnb", "sounds"]) == 1
-    assert "'sounds' has files in it" in capsys.readouterr().err
+    assert "'sounds' is not empty. Choose another folder or use --force" in capsys.readouterr().err
     assert first.read_bytes() == b"mine"
     assert main(["export", "x.rtnb", "sounds", "--force"]) == 0
     assert first.read_bytes() != b"mine"
 
 
-def test_a_cut_recording_is_exported_and_its_cut_told(folder, capsys):
+def test_a_cut_recording_is_exported_with_a_message(folder, capsys):
     os.truncate("x.rtnb", os.stat("x.rtnb").st_size - 30)
     assert main(["export", "x.rtnb", "x.txt"]) == 0
     out = capsys.readouterr()
@@ -265,43 +271,126 @@ def test_a_cut_recording_is_exported_and_its_cut_told(folder, capsys):
     assert out.err.startswith("rtnb: 'x.rtnb' was cut: ")
 
 
-def controls(text):
-    return [sign for sign in text if unicodedata.category(sign) == "Cc" and sign not in "\n\t"]
+UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys (C0, DEL, C1), and what changes the direction of text."""
+SIGNS = {
+    "escape": "\x1b[31mred",
+    "title": "\x1b]0;title\x07",
+    "carriage return": "\rover",
+    "bell": "\x07",
+    "backspace": "\x08",
+    "delete": "\x7f",
+    "C1": "\x9b2J",
+    "override": "\u202eevil",
+    "isolate": "\u2066evil\u2069",
+}
 
 
-HOSTILE = "hi\x1b]0;title\x07 \x1b[31mred\rover \x9b2J\x7f"
+@pytest.fixture(params=SIGNS)
+def sign(request):
+    return f"hi {SIGNS[request.param]} there"
 
 
-def test_what_a_terminal_would_obey_is_neither_printed_nor_written_as_text(folder, capsys):
+def printed(capsys, *command):
+    main(list(command))
+    out = capsys.readouterr()
+    text = out.out + out.err
+    assert text
+    assert not UNSAFE.search(text), command
+    return text
+
+
+@pytest.fixture
+def hostile(folder, sign):
+    """A recording that has the sign wherever a server or a client can put it."""
     wire = full()
-    wire.text("u_9", HOSTILE)
+    wire.text(f"u_{sign}", sign)
     wire.ask()
-    wire.begin("resp_9", "a_9")
-    wire.delta("output_text", HOSTILE, "resp_9", "a_9")
-    answer = {"id": "a_9", "type": "message", "role": "assistant"}
-    wire.end("resp_9", answer | {"content": [{"type": "output_text", "text": HOSTILE}]})
-    wire.server("error", error={"type": "x", "message": HOSTILE})
-    save(pieces(wire.state.log), header(wire.state, where=HOSTILE), "esc.rtnb")
-    (folder / "bad\x1b[2J.rtnb").write_bytes(b"no recording")
-    for command in (
-        ["replay", "esc.rtnb", "--speed", "max"],
-        ["info", "esc.rtnb"],
-        ["info", "esc.rtnb", "--json"],
-        ["diff", "esc.rtnb", "x.rtnb"],
-        ["verify", "bad\x1b[2J.rtnb"],
-        ["export", "esc.rtnb", "esc.txt"],
-    ):
-        main(command)
-        out = capsys.readouterr()
-        text = out.out + out.err
-        assert text
-        assert controls(text) == []
-    text = (folder / "esc.txt").read_text("utf-8")
-    assert text.count("\ufffd[31mred\ufffdover") == 2
-    assert controls(text) == []
+    wire.begin("resp_9", f"a_{sign}")
+    wire.delta("output_text", sign, "resp_9", f"a_{sign}")
+    answer = {"id": f"a_{sign}", "type": "message", "role": "assistant"}
+    wire.end("resp_9", answer | {"content": [{"type": "output_text", "text": sign}]})
+    wire.server("response.function_call_arguments.done", name=sign, arguments=sign, item_id=sign)
+    wire.server("conversation.item.input_audio_transcription.completed", item_id=sign, transcript=sign)
+    wire.server("error", error={"type": "x", "message": sign})
+    for _ in range(30):
+        wire.server(sign)
+    save(pieces(wire.state.log), header(wire.state, where=sign, engine=sign), "hostile.rtnb")
+    return wire
 
 
-def test_an_item_whose_content_is_no_list_says_nothing(folder, capsys):
+def test_no_control_code_of_a_recording_is_printed(hostile, sign, capsys):
+    shown = UNSAFE.sub("\ufffd", sign)
+    assert printed(capsys, "replay", "hostile.rtnb", "--speed", "max").count(shown) >= 5
+    assert f"{shown} (30)" in printed(capsys, "info", "hostile.rtnb")
+    assert repr(sign) in printed(capsys, "diff", "x.rtnb", "hostile.rtnb")
+    printed(capsys, "scrub", "hostile.rtnb", "left.rtnb", "--text", "user", "--matching", "there")
+    printed(capsys, "verify", "hostile.rtnb")
+    printed(capsys, "export", "hostile.rtnb", "hostile")
+
+
+def test_json_keeps_every_character_and_prints_none_of_them(hostile, sign, capsys):
+    report = json.loads(printed(capsys, "info", "hostile.rtnb", "--json"))
+    assert report["endpoint"] == sign
+    assert report["most_frequent"][sign] == 30
+
+
+def test_no_control_code_is_written_to_a_transcript(hostile, sign, folder):
+    assert main(["export", "hostile.rtnb", "hostile.txt"]) == 0
+    text = (folder / "hostile.txt").read_text("utf-8")
+    assert UNSAFE.sub("\ufffd", sign) in text
+    assert not UNSAFE.search(text)
+
+
+def test_no_control_code_of_a_file_name_is_printed(folder, sign, capsys):
+    name = f"{sign}.rtnb"
+    for command in ("info", "verify", "replay"):
+        assert "No such file" in printed(capsys, command, name)
+    shutil.copy("x.rtnb", name)
+    printed(capsys, "info", name)
+    printed(capsys, "verify", name)
+    printed(capsys, "scrub", "x.rtnb", name, "--voice", "all")
+    printed(capsys, "scrub", name, f"{sign}.2.rtnb", "--voice", "all")
+    printed(capsys, "export", name, f"{sign}.txt")
+    printed(capsys, "report", name, f"{sign}.html")
+    printed(capsys, "recover", name, f"{sign}.3.rtnb")
+    Path(name).write_bytes(sign.encode())
+    printed(capsys, "info", name)
+    printed(capsys, "record", "new.rtnb", f"@{sign}")
+    printed(capsys, "record", "new.rtnb", "--script", sign)
+
+
+def test_no_control_code_of_a_scrub_report_is_printed(folder, sign, capsys, monkeypatch):
+    report = ScrubReport(problem=sign, left=[f"the parts of {sign} still make a text"] * 21)
+    monkeypatch.setattr(scrub, "scrub", lambda *_: report)
+    text = printed(capsys, "scrub", "x.rtnb", "y.rtnb", "--voice", "all")
+    assert text.count(UNSAFE.sub("\ufffd", sign)) == 21
+
+
+def test_no_control_code_of_an_argument_is_printed(sign, capsys):
+    for arguments in ([sign], ["info", "x", sign], ["demo", "--pace", sign], ["serve", "--engine", sign]):
+        with suppress(SystemExit):
+            assert main(arguments) == 1
+        assert not UNSAFE.search(capsys.readouterr().err)
+
+
+def test_no_control_code_of_an_engine_is_printed(folder, sign, capsys, monkeypatch):
+    server = launcher.Status(sign, f"ws://{sign}", 1, 1, Path(sign))
+    monkeypatch.setattr(launcher, "status", lambda: [server])
+    monkeypatch.setattr(launcher, "stop_all", lambda force: [server])
+    printed(capsys, "engine", "status")
+    printed(capsys, "engine", "stop")
+    assert json.loads(printed(capsys, "engine", "status", "--json"))["servers"][0]["spec"] == sign
+
+
+def test_a_value_with_lines_stays_in_its_row(folder, capsys):
+    wire = full()
+    save(pieces(wire.state.log), header(wire.state, where="a\nproblem  none"), "lines.rtnb")
+    assert main(["info", "lines.rtnb"]) == 0
+    assert "a problem  none\n" in capsys.readouterr().out
+
+
+def test_an_item_whose_content_is_not_a_list_prints_nothing(folder, capsys):
     wire = full()
     wire.client("conversation.item.create", item={"type": "message", "role": "user", "content": True})
     save(pieces(wire.state.log), header(wire.state), "odd.rtnb")
@@ -309,7 +398,7 @@ def test_an_item_whose_content_is_no_list_says_nothing(folder, capsys):
     assert "You: " in said(capsys)
 
 
-def test_a_folder_is_no_recording(folder, capsys):
+def test_a_folder_is_not_a_recording(folder, capsys):
     os.mkdir("d.rtnb")
     assert main(["info", "d.rtnb"]) == 1
-    assert "cannot be read" in said(capsys)
+    assert "'d.rtnb' is a directory: expected the path of a file" in said(capsys)

@@ -26,7 +26,7 @@ def test_a_page_is_written(folder, capsys):
     assert "<audio" in text
 
 
-def test_without_sound(folder, capsys):
+def test_without_audio(folder, capsys):
     assert main(["report", "x.rtnb", "x.html", "--no-audio"]) == 0
     assert "<audio" not in (folder / "x.html").read_text("utf-8")
     assert main(["report", "x.rtnb", "x.html", "--max-mb", "0.004", "--force"]) == 0
@@ -42,7 +42,7 @@ def test_without_sound(folder, capsys):
         (["x.rtnb", "x.html", "--max-mb", "-1"], "max_mb"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(folder, capsys, command, said):
+def test_what_cannot_be_done_is_a_sentence(folder, capsys, command, said):
     assert main(["report", *command]) == 1
     err = capsys.readouterr().err
     assert err.startswith("rtnb: ")
@@ -50,10 +50,10 @@ def test_what_cannot_be_done_is_said_in_a_sentence(folder, capsys, command, said
     assert "Traceback" not in err
 
 
-def test_a_recording_is_never_written_over(folder, capsys):
+def test_a_recording_is_never_overwritten(folder, capsys):
     before = (folder / "x.rtnb").read_bytes()
     assert main(["report", "x.rtnb", "x.rtnb"]) == 1
-    assert "'x.rtnb' is there already" in capsys.readouterr().err
+    assert "'x.rtnb' already exists" in capsys.readouterr().err
     assert main(["report", "x.rtnb", "x.rtnb", "--force"]) == 1
-    assert "expected the name of a page, ending in .html, got 'x.rtnb'" in capsys.readouterr().err
+    assert "the name of a report must end in .html; got 'x.rtnb'" in capsys.readouterr().err
     assert (folder / "x.rtnb").read_bytes() == before

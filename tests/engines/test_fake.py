@@ -47,13 +47,13 @@ def said(pieces: list[TextPiece | Call]) -> str:
     return "".join(p.text for p in pieces if isinstance(p, TextPiece))
 
 
-def test_it_quotes_what_it_was_told() -> None:
+def test_it_quotes_the_user() -> None:
     assert said(answer("Hello, it's  me.")) == "You said: Hello, it's  me."
     assert said(list(ENGINE.llm.generate([], [], "auto", 100, lambda: False))) == "I heard nothing."
 
 
 @given(st.text(max_size=80))
-def test_pieces_join_to_the_text_and_count_as_told(text: str) -> None:
+def test_pieces_join_to_the_text_and_to_its_count(text: str) -> None:
     pieces = answer(text)
     whole = said(pieces)
     if text.strip():
@@ -89,7 +89,7 @@ def test_a_choice_that_is_not_offered_is_an_error() -> None:
         answer("hello", [CLOCK], {"type": "function", "name": "radio"})
 
 
-def test_the_output_of_a_tool_is_told() -> None:
+def test_the_output_of_a_tool_is_in_the_answer() -> None:
     after = [
         {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "clock"}}]},
         {"role": "tool", "tool_call_id": "1", "content": "noon"},
@@ -120,7 +120,7 @@ def test_max_tokens_is_kept_and_reached(limit: int) -> None:
     assert not any(isinstance(p, Call) for p in cut)
 
 
-def test_it_stops_when_told() -> None:
+def test_it_stops_when_asked_to() -> None:
     looks = iter([False] * 7 + [True] * 1000)
     messages = [{"role": "user", "content": "Tell me a long story."}]
     assert len(list(ENGINE.llm.generate(messages, [], "auto", 4096, lambda: next(looks)))) == 7
@@ -134,7 +134,7 @@ def test_loudness_is_speech() -> None:
     assert ENGINE.vad.stream()(np.zeros(512, np.float32)) == 0.0
 
 
-def test_the_recogniser_tells_speech_from_silence() -> None:
+def test_the_recognizer_distinguishes_speech_from_silence() -> None:
     speech = np.tile(ENGINE.tts.speak("one two three", "sage", 1.0)[::3] * 2, 8)
     assert ENGINE.asr.transcribe(speech) == f"(speech, {len(speech) / 16_000:.1f} seconds)"
     for silence in (np.zeros(0), np.zeros(100), np.zeros(16_000)):
@@ -166,7 +166,7 @@ def test_a_speed_is_a_positive_number(speed: float) -> None:
 
 
 def test_it_takes_no_options() -> None:
-    with pytest.raises(EngineError, match="takes no options, not llm"):
+    with pytest.raises(EngineError, match="takes no options, got llm"):
         fake({"llm": "chat"})
 
 

@@ -115,7 +115,7 @@ def test_every_schema_gets_a_value_that_fits(schema: dict[str, Any], text: str, 
         ({"type": "string", "default": "now"}, "whenever", "now"),
     ],
 )
-def test_what_was_said_is_used(schema: dict[str, Any], text: str, value: object) -> None:
+def test_values_in_the_text_are_used(schema: dict[str, Any], text: str, value: object) -> None:
     wrapped = {"type": "object", "properties": {"it": schema}, "required": ["it"]}
     assert fill(wrapped, text) == {"it": value}
 

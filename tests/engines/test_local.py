@@ -78,12 +78,12 @@ def test_the_detector_hears_speech_and_not_noise(engine: Engine) -> None:
     assert likeliest(voice) > 0.9
     assert likeliest(noise) < 0.5
     assert likeliest(np.zeros(16_000, np.float32)) < 0.1
-    with pytest.raises(EngineError, match=r"shape \(512,\), not \(100,\)"):
+    with pytest.raises(EngineError, match=r"shape \(512,\), got \(100,\)"):
         engine.vad.stream()(np.zeros(100, np.float32))
 
 
 @engine_only
-def test_the_recogniser_understands_the_voice(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recognizer_understands_the_voice(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     wrong = total = 0
     for sentence in SENTENCES:
         heard = engine.asr.transcribe(resampled(engine.tts.speak(sentence, "alloy", 1.0)))
@@ -95,7 +95,7 @@ def test_the_recogniser_understands_the_voice(engine: Engine, capsys: pytest.Cap
 
 @engine_only
 @pytest.mark.skipif(not SPEECH.is_dir(), reason="the recordings are not here")
-def test_the_recogniser_understands_people(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recognizer_understands_people(engine: Engine, capsys: pytest.CaptureFixture[str]) -> None:
     import soundfile
 
     wrong = total = 0
@@ -228,7 +228,7 @@ def test_the_model_calls(engine: Engine, text: str, name: str, arguments: dict[s
 
 
 @engine_only
-def test_the_model_tells_a_result_truly(engine: Engine) -> None:
+def test_the_model_reports_a_result_correctly(engine: Engine) -> None:
     after = [
         {
             "role": "assistant",
@@ -252,13 +252,13 @@ def test_a_schema_beyond_the_grammar_still_gets_arguments(engine: Engine) -> Non
 
 
 @engine_only
-def test_the_engine_tells_what_it_is(engine: Engine) -> None:
+def test_the_engine_describes_its_parts(engine: Engine) -> None:
     assert set(engine.about) == {"vad", "asr", "llm", "tts"}
-    assert "a 135M model: fluent and often silly" in engine.about["llm"]
+    assert "small, fluent but unreliable" in engine.about["llm"]
     assert engine.asr.languages == engine.tts.languages == ("en",)
 
 
-def test_without_weights_the_command_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_weights_the_error_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from rtnb.engines.registry import engine as make
 
     monkeypatch.setenv("RTNB_CACHE", str(tmp_path))
@@ -269,11 +269,11 @@ def test_without_weights_the_command_is_told(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("kind", "setting", "message"),
     [
-        ("llm", "/nowhere/model.gguf", "there is no model file"),
-        ("llm", "{file}", "is no GGUF model file"),
-        ("asr", "moonshine:{folder}", "lacks encoder_model.ort, decoder_model_merged.ort, tokenizer.bin"),
+        ("llm", "/nowhere/model.gguf", "model.gguf does not exist"),
+        ("llm", "{file}", "is not a GGUF model file"),
+        ("asr", "moonshine:{folder}", "has no encoder_model.ort, decoder_model_merged.ort, tokenizer.bin"),
         ("vad", "silero:{file}", "the voice detector cannot load"),
-        ("tts", "hibari:nobody", "the voice 'nobody' is not on this machine; there are: heart"),
+        ("tts", "hibari:nobody", "the voice 'nobody' is not installed; installed voices: heart"),
     ],
 )
 def test_a_wrong_model_is_one_sentence(tmp_path: Path, kind: str, setting: str, message: str) -> None:
@@ -289,5 +289,5 @@ def test_threads_are_a_whole_number(monkeypatch: pytest.MonkeyPatch, threads: st
     from rtnb.engines.llama_cpp import llama
 
     monkeypatch.setenv("RTNB_LLM_THREADS", threads)
-    with pytest.raises(EngineError, match="RTNB_LLM_THREADS is a whole number"):
+    with pytest.raises(EngineError, match="RTNB_LLM_THREADS must be a whole number"):
         llama()

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rtnb.engines.base import Call, TextPiece
+from rtnb.engines.chat_stream import answer_pieces
 from rtnb.engines.openai_chat import chat
 from rtnb.errors import EngineError
 
@@ -135,17 +136,29 @@ def test_calls_are_put_together(endpoint: Endpoint, model: Any) -> None:
     assert len(pieces) == 2
 
 
-def test_a_call_cut_by_the_limit_is_no_call(endpoint: Endpoint, model: Any) -> None:
+def test_a_call_cut_by_the_limit_is_dropped(endpoint: Endpoint, model: Any) -> None:
     cut = {"index": 0, "function": {"name": "clock", "arguments": '{"zo'}}
     endpoint.chunks = [{"choices": [{"delta": {"tool_calls": [cut]}, "finish_reason": "length"}]}]
     endpoint.chunks.append({"choices": [], "usage": {"completion_tokens": 100}})
     assert ask(model) == [TextPiece("", 100)]
     endpoint.chunks = [{"choices": [{"delta": {"tool_calls": [cut]}, "finish_reason": "stop"}]}]
-    with pytest.raises(EngineError, match="'clock' with arguments that are no JSON object"):
+    with pytest.raises(EngineError, match="'clock' with arguments that are not a JSON object"):
         ask(model)
 
 
-def test_the_key_comes_from_the_environment_and_is_never_told(
+@pytest.mark.parametrize("arguments", ["[" * 100_000, "[]", '"text"', "{"])
+def test_arguments_that_are_not_an_object_are_refused(arguments: str) -> None:
+    delta = {"tool_calls": [{"function": {"name": "clock", "arguments": arguments}}]}
+    with pytest.raises(EngineError, match="'clock' with arguments that are not a JSON object"):
+        list(answer_pieces([{"choices": [{"delta": delta}]}]))
+
+
+def test_arguments_can_be_encoded() -> None:
+    delta = {"tool_calls": [{"function": {"name": "clock", "arguments": '{"zone": "\\ud83d"}'}}]}
+    assert list(answer_pieces([{"choices": [{"delta": delta}]}])) == [Call("clock", '{"zone": "?"}', 4)]
+
+
+def test_the_key_comes_from_the_environment_and_is_never_shown(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RTNB_LLM_API_KEY", KEY)
@@ -164,7 +177,7 @@ def test_the_key_comes_from_the_environment_and_is_never_told(
 
 def test_a_missing_key_says_where_to_put_it(endpoint: Endpoint, model: Any) -> None:
     endpoint.refuse = lambda body: (401, "no")
-    with pytest.raises(EngineError, match="put one into the environment variable RTNB_LLM_API_KEY"):
+    with pytest.raises(EngineError, match="needs a key: set the environment variable RTNB_LLM_API_KEY"):
         ask(model)
 
 
@@ -183,9 +196,13 @@ def test_fields_that_an_endpoint_refuses_are_left_out(endpoint: Endpoint, model:
 
 @pytest.mark.parametrize(
     ("chunk", "message"),
-    [("{broken", "no JSON"), ({"error": {"message": "out of memory"}}, "out of memory")],
+    [
+        ("{broken", "not JSON"),
+        (r'{"choices":[{"delta":{"content":"\ud83d"}}]}', "not JSON"),
+        ({"error": {"message": "out of memory"}}, "out of memory"),
+    ],
 )
-def test_what_breaks_in_the_stream_is_told(endpoint: Endpoint, model: Any, chunk: Any, message: str) -> None:
+def test_an_error_in_the_stream_is_raised(endpoint: Endpoint, model: Any, chunk: Any, message: str) -> None:
     endpoint.chunks = [text("Hel"), chunk]
     with pytest.raises(EngineError, match=message):
         ask(model)
@@ -212,12 +229,12 @@ def test_the_model_is_found_or_asked_for(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     "url", ["", "localhost:8080", "ftp://host/v1", "http://me:hush@host/v1", "http://h/v1?k=hush"]
 )
-def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(EngineError, match="a chat endpoint is an address") as caught:
+def test_an_invalid_address_is_refused(url: str) -> None:
+    with pytest.raises(EngineError, match="invalid address of a chat endpoint") as caught:
         chat(url)
     assert "hush" not in str(caught.value)
 
 
-def test_nobody_there_is_one_sentence() -> None:
+def test_an_unreachable_endpoint_is_one_sentence() -> None:
     with pytest.raises(EngineError, match="cannot be reached"):
         chat("http://127.0.0.1:1/v1#x")

@@ -1,4 +1,4 @@
-"""How a small model is led: the cap on its sentences, its prompts, and what it may say of a result."""
+"""A small model's prompts, the limit on its sentences, and what it may say of a tool's result."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from rtnb.engines.base import Call, TextPiece
 
 
 def capped(text: str, answer: str) -> str:
-    cap, kept = prompting.cap(text), []
+    limit, kept = prompting.answer_limit(text), []
     words = answer.split(" ")
     for piece in [words[0], *(f" {w}" for w in words[1:])]:
-        if cap.full(piece):
+        if limit.reached(piece):
             break
         kept.append(piece)
     return "".join(kept)
@@ -65,7 +65,7 @@ def test_the_prompt_has_one_prefix_and_no_function_traffic() -> None:
     ],
 )
 def test_labels_are_dropped(pieces: list[str], text: str) -> None:
-    said = list(prompting.unlabelled([*(TextPiece(p) for p in pieces), Call("f", "{}")]))
+    said = list(prompting.without_label([*(TextPiece(p) for p in pieces), Call("f", "{}")]))
     assert "".join(s.text for s in said) == text
     if text:
         assert sum(s.tokens for s in said) == len(pieces)
@@ -85,7 +85,7 @@ def test_labels_are_dropped(pieces: list[str], text: str) -> None:
     ],
 )
 def test_an_answer_is_held_to_the_result(answer: str, output: str, true: bool) -> None:
-    assert prompting.true_to(answer, output, "What is 12 times 7?") is true
+    assert prompting.agrees(answer, output, "What is 12 times 7?") is true
 
 
 @pytest.mark.parametrize(

@@ -70,32 +70,37 @@ def test_a_follow_up_means_the_same_tool() -> None:
     assert tool_calling.choose([{"role": "user", "content": "weather"}, called, told], TOOLS, "auto") is None
 
 
-def test_strings_become_spans_and_numbers_what_was_said() -> None:
-    narrow = tool_calling.grounded(WEATHER, "What is the weather in Buenos Aires tomorrow?")
+def test_strings_become_spans_and_numbers_those_in_the_text() -> None:
+    narrow = tool_calling.narrowed_schema(WEATHER, "What is the weather in Buenos Aires tomorrow?")
     cities = narrow["properties"]["city"]["enum"]
     assert "Buenos Aires" in cities
     assert "Buenos" not in cities
     assert "Aires" not in cities
     assert "unit" not in narrow["properties"]
-    assert "unit" in tool_calling.grounded(WEATHER, "Paris in fahrenheit")["properties"]
-    assert tool_calling.grounded(TIMER, "a timer for twenty five minutes")["properties"]["minutes"] == {
-        "enum": [25]
-    }
-    assert tool_calling.grounded(TIMER, "1,500 minutes or ninety")["properties"]["minutes"] == {
+    assert "unit" in tool_calling.narrowed_schema(WEATHER, "Paris in fahrenheit")["properties"]
+    assert tool_calling.narrowed_schema(TIMER, "a timer for twenty five minutes")["properties"][
+        "minutes"
+    ] == {"enum": [25]}
+    assert tool_calling.narrowed_schema(TIMER, "1,500 minutes or ninety")["properties"]["minutes"] == {
         "enum": [1500, 90]
     }
     switch = tool(
         "switch", "", {"room": {"enum": ["kitchen", "bedroom"]}, "on": {"type": "boolean"}}, ["room", "on"]
     )
-    narrow = tool_calling.grounded(switch, "Switch off the Bedroom, please")
+    narrow = tool_calling.narrowed_schema(switch, "Switch off the Bedroom, please")
     assert narrow["properties"] == {"room": {"enum": ["bedroom"]}, "on": {"enum": [False]}}
-    assert tool_calling.grounded(switch, "Switch it.")["properties"] == switch["parameters"]["properties"]
-    assert tool_calling.grounded({"type": "function", "name": "now"}, "what time is it")["properties"] == {}
+    assert (
+        tool_calling.narrowed_schema(switch, "Switch it.")["properties"] == switch["parameters"]["properties"]
+    )
+    assert (
+        tool_calling.narrowed_schema({"type": "function", "name": "now"}, "what time is it")["properties"]
+        == {}
+    )
 
 
 @given(SCHEMAS, WORDS)
 def test_what_fits_the_narrowed_schema_fits_the_tool(schema: dict[str, Any], text: str) -> None:
-    narrow = tool_calling.grounded({"name": "tool", "parameters": schema}, text)
+    narrow = tool_calling.narrowed_schema({"name": "tool", "parameters": schema}, text)
     jsonschema.validate(fill(narrow, ""), schema)
 
 
@@ -106,6 +111,6 @@ def test_an_example_fits_its_own_schema(schema: dict[str, Any]) -> None:
     jsonschema.validate(json.loads(arguments), schema)
 
 
-def test_an_example_is_told_in_words() -> None:
+def test_an_example_is_a_request_in_words() -> None:
     assert tool_calling.example(WEATHER) == ("Use get weather with city Lisbon.", '{"city": "Lisbon"}')
     assert tool_calling.example({"name": "now"}) == ("Use now.", "{}")

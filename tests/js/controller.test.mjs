@@ -121,8 +121,8 @@ quietly(
 
 quietly("a recording that starts by itself waits for a view", async (fake) => {
   const one = bench();
-  one.receive({ type: "begin", page: "another tab" });
-  one.receive({ type: "begin", page: one.controller.handshake.id });
+  one.receive({ type: "record", page: "another tab" });
+  one.receive({ type: "record", page: one.controller.handshake.id });
   await settled();
   assert.equal(fake.asked, 0);
   one.controller.watch(() => {});
@@ -137,20 +137,20 @@ quietly("a recording that starts by itself waits for a view", async (fake) => {
 
 quietly("a page answers only for the take that it records", async (fake) => {
   const one = await recording(fake);
-  one.receive({ type: "ask", take: "of another tab" });
+  one.receive({ type: "ping", take: "of another tab" });
   one.receive({ type: "stop", take: "of another tab" });
   assert.equal(one.kinds().includes("here"), false);
-  one.receive({ type: "ask", take: one.controller.takeId });
+  one.receive({ type: "ping", take: one.controller.takeId });
   assert.deepEqual(one.sent.at(-1), { type: "here", take: one.controller.takeId });
   one.receive({ type: "stop", take: one.controller.takeId });
   await settled();
   assert.equal(fake.live, 0);
-  one.receive({ type: "ask", take: one.controller.takeId });
+  one.receive({ type: "ping", take: one.controller.takeId });
   assert.equal(one.kinds().at(-1), "stop");
 });
 
 quietly("a take in the kernel is shown, but never replaces one that is being recorded", async (fake) => {
-  const message = { type: "sound", take: "k", seconds: 2, row: 256 / 24000, part: 5 };
+  const message = { type: "clip", take: "k", seconds: 2, row: 256 / 24000, segment_seconds: 5 };
   const rows = new DataView(new Int8Array(2 * 188).buffer);
   const one = bench();
   one.receive(message, [rows]);

@@ -3,7 +3,7 @@ import test from "node:test";
 
 import { browserOf, frontEndOf } from "../../rtnb/widgets/static/doctor/doctor.js";
 
-test("front ends are told apart by what their pages have", () => {
+test("front ends are distinguished by what their pages have", () => {
   assert.equal(frontEndOf({ app: "JupyterLab", dataset: { jpThemeName: "x" } }), "JupyterLab");
   assert.equal(
     frontEndOf({ app: "Jupyter Notebook", dataset: { notebook: "notebooks", jpThemeName: "x" } }),
@@ -17,7 +17,7 @@ test("front ends are told apart by what their pages have", () => {
   assert.equal(frontEndOf({}), "an unknown front end");
 });
 
-test("browsers are told apart by what they call themselves", () => {
+test("browsers are distinguished by what they call themselves", () => {
   const chrome =
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36";
   assert.equal(browserOf(chrome), "Chromium 156");

@@ -43,7 +43,7 @@ test("push to talk sends no silence", () => {
   assert.equal(gate.decide(push, 0.04), "drop");
 });
 
-test("the status is in words", () => {
+test("the status describes the phase", () => {
   const say = (more) => talkStatus({ state: "live", phase: "listening", owned: true, mic: true, ...more });
   assert.equal(say({}), "Listening");
   assert.equal(say({ state: "ready" }), "Ready");
@@ -51,7 +51,7 @@ test("the status is in words", () => {
   assert.equal(say({ muted: true }), "Muted");
   assert.equal(say({ muted: true, push: true }), "Hold to talk");
   assert.equal(say({ mic: false }), "No microphone");
-  assert.equal(say({ phase: "hearing", playing: true }), "You are speaking");
+  assert.equal(say({ phase: "user_speaking", playing: true }), "You are speaking");
   assert.equal(say({ playing: true }), "The assistant is speaking");
   assert.equal(say({ playing: true, half: true }), "The assistant is speaking; the microphone is muted");
   assert.equal(say({ disconnected: true }), "The kernel is gone: run the cell again");

@@ -28,15 +28,15 @@ test("after a page stops playback, it plays only what follows the kernel's ackno
     push: (item) => played.push(item),
     end() {},
   };
-  const sound = (item) => link.receive({ kind: "sound", item }, [null]);
-  sound("a");
+  const audio = (item) => link.receive({ kind: "audio", item }, [null]);
+  audio("a");
   const first = link.stopPlayback();
   const second = link.stopPlayback();
-  sound("a");
-  link.receive({ kind: "hushed", id: first }, []);
-  sound("a");
-  link.receive({ kind: "hushed", id: second }, []);
-  sound("b");
+  audio("a");
+  link.receive({ kind: "playback_stopped", id: first }, []);
+  audio("a");
+  link.receive({ kind: "playback_stopped", id: second }, []);
+  audio("b");
   assert.deepEqual(played, ["a", first, second, "b"]);
   link.close();
 });
@@ -94,18 +94,18 @@ test("a player that failed is replaced for what the kernel sends after it knows"
   };
   const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
   const { link, sent } = bench();
-  const sound = (item) => link.receive({ kind: "sound", item }, [new DataView(new ArrayBuffer(4))]);
-  sound("a");
+  const audio = (item) => link.receive({ kind: "audio", item }, [new DataView(new ArrayBuffer(4))]);
+  audio("a");
   await settle();
   assert.equal(link.problem, "Playback failed: no device.");
   assert.equal(link.player, null);
-  const [{ kind, message, hush }] = sent;
+  const [{ kind, message, stop_id }] = sent;
   assert.deepEqual([kind, message], ["failed", "no device"]);
-  sound("a");
+  audio("a");
   await settle();
   assert.equal(made.length, 0); // an item is never played from its middle
-  link.receive({ kind: "hushed", id: hush }, []);
-  sound("b");
+  link.receive({ kind: "playback_stopped", id: stop_id }, []);
+  audio("b");
   await settle();
   assert.deepEqual(
     made[0].posted.map((one) => one.item),
@@ -130,7 +130,7 @@ test("a page stops playing when another one takes over", () => {
   link.close();
 });
 
-test("a page is told that its request was refused", () => {
+test("a page learns that its request was refused", () => {
   let refused = 0;
   const { link } = bench({ onRefused: () => (refused += 1) });
   link.receive({ kind: "refused", page: "another" }, []);

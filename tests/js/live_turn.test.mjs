@@ -7,19 +7,19 @@ import liveWidget, {
   waveformBars,
 } from "../../rtnb/widgets/static/live_turn/live_turn.js";
 
-const words = (more) =>
+const status = (more) =>
   liveStatus({ phase: "answering", owned: true, silent: false, blocked: false, playing: false, ...more });
 
-test("the status is in words", () => {
-  assert.equal(words({}), "Answering");
-  assert.equal(words({ playing: true }), "Speaking");
-  assert.equal(words({ phase: "done", playing: true }), "Playing the rest");
-  assert.equal(words({ phase: "interrupted", playing: true }), "Interrupted");
-  assert.equal(words({ blocked: true }), "Click Play (autoplay is blocked)");
-  assert.equal(words({ owned: false, playing: true }), "Live in another tab");
-  assert.equal(words({ disconnected: true, playing: true }), "The kernel is gone: run the cell again");
-  assert.equal(words({ phase: "held" }), "Queued behind the previous turn");
-  assert.equal(words({ phase: undefined }), "Connecting to the kernel");
+test("the status describes the phase", () => {
+  assert.equal(status({}), "Answering");
+  assert.equal(status({ playing: true }), "Speaking");
+  assert.equal(status({ phase: "done", playing: true }), "Playing the rest");
+  assert.equal(status({ phase: "interrupted", playing: true }), "Interrupted");
+  assert.equal(status({ blocked: true }), "Click Play (autoplay is blocked)");
+  assert.equal(status({ owned: false, playing: true }), "Live in another tab");
+  assert.equal(status({ disconnected: true, playing: true }), "The kernel is gone: run the cell again");
+  assert.equal(status({ phase: "held" }), "Queued behind the previous turn");
+  assert.equal(status({ phase: undefined }), "Connecting to the kernel");
 });
 
 test("bars stay within the canvas, loud or silent", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Player, playedItems } from "../../rtnb/widgets/static/shared/player.js";
-import { PlaybackQueue } from "../../rtnb/widgets/static/shared/player_worklet.js";
+import { SampleQueue } from "../../rtnb/widgets/static/shared/player_worklet.js";
 
 const ramp = (count, from = 1) => Float32Array.from({ length: count }, (_, i) => from + i);
 const read = (queue, count) => {
@@ -10,25 +10,25 @@ const read = (queue, count) => {
 };
 
 test("nothing plays before the prebuffer is full", () => {
-  const queue = new PlaybackQueue(4);
+  const queue = new SampleQueue(4);
   queue.push("a", ramp(3));
   assert.deepEqual(read(queue, 2), [0, [0, 0]]);
-  assert.deepEqual(queue.counts(), { a: { played: 0, over: false } });
+  assert.deepEqual(queue.counts(), { a: { rendered: 0, done: false } });
   queue.push("a", ramp(1, 4));
   assert.deepEqual(read(queue, 2), [2, [1, 2]]);
 });
 
 test("a short item plays when its end is known", () => {
-  const queue = new PlaybackQueue(100);
+  const queue = new SampleQueue(100);
   queue.push("a", ramp(3));
   queue.end("a");
   assert.deepEqual(read(queue, 4), [3, [1, 2, 3, 0]]);
   assert.equal(queue.underruns, 0);
-  assert.deepEqual(queue.counts(), { a: { played: 3, over: true } });
+  assert.deepEqual(queue.counts(), { a: { rendered: 3, done: true } });
 });
 
 test("chunks and items follow one another without a gap, each counted for itself", () => {
-  const queue = new PlaybackQueue(1);
+  const queue = new SampleQueue(1);
   queue.push("a", ramp(3, 1));
   queue.push("a", ramp(2, 4));
   queue.end("a");
@@ -36,7 +36,7 @@ test("chunks and items follow one another without a gap, each counted for itself
   queue.end("b");
   assert.deepEqual(read(queue, 4)[1], [1, 2, 3, 4]);
   assert.deepEqual(read(queue, 4)[1], [5, 6, 7, 8]);
-  assert.deepEqual(queue.counts(), { a: { played: 5, over: true }, b: { played: 3, over: false } });
+  assert.deepEqual(queue.counts(), { a: { rendered: 5, done: true }, b: { rendered: 3, done: false } });
   queue.tidy();
   assert.deepEqual(Object.keys(queue.counts()), ["b"]);
   assert.equal(read(queue, 4)[0], 1);
@@ -45,7 +45,7 @@ test("chunks and items follow one another without a gap, each counted for itself
 });
 
 test("an underrun is counted once and doubles the prebuffer, up to a limit", () => {
-  const queue = new PlaybackQueue(2);
+  const queue = new SampleQueue(2);
   queue.push("a", ramp(3));
   assert.equal(read(queue, 4)[0], 3);
   assert.equal(read(queue, 4)[0], 0);
@@ -54,7 +54,7 @@ test("an underrun is counted once and doubles the prebuffer, up to a limit", () 
   assert.equal(read(queue, 4)[0], 0);
   queue.push("a", ramp(1));
   assert.equal(read(queue, 2)[0], 2);
-  assert.equal(queue.counts().a.played, 5);
+  assert.equal(queue.counts().a.rendered, 5);
   for (let k = 0; k < 5; k += 1) {
     queue.push("a", ramp(8));
     read(queue, 16);
@@ -62,35 +62,35 @@ test("an underrun is counted once and doubles the prebuffer, up to a limit", () 
   assert.equal(queue.prebuffer, 8);
 });
 
-test("a flush drops the audio and returns what was played", () => {
-  const queue = new PlaybackQueue(1);
+test("a flush drops the audio and returns what was rendered", () => {
+  const queue = new SampleQueue(1);
   queue.push("a", ramp(10));
   queue.push("b", ramp(10));
   read(queue, 4);
-  assert.deepEqual(queue.flush(), { a: { played: 4, over: false }, b: { played: 0, over: false } });
+  assert.deepEqual(queue.flush(), { a: { rendered: 4, done: false }, b: { rendered: 0, done: false } });
   assert.deepEqual(read(queue, 4), [0, [0, 0, 0, 0]]);
   assert.equal(queue.underruns, 0);
   assert.deepEqual(queue.counts(), {});
 });
 
-test("an item that began elsewhere goes on counting", () => {
-  const queue = new PlaybackQueue(1);
+test("an item that began elsewhere continues its count", () => {
+  const queue = new SampleQueue(1);
   queue.begin("a", 240);
   queue.push("a", ramp(4));
   queue.end("a");
   read(queue, 4);
-  assert.deepEqual(queue.counts(), { a: { played: 244, over: true } });
+  assert.deepEqual(queue.counts(), { a: { rendered: 244, done: true } });
 });
 
-test("whatever the chunks, all samples are played in order", () => {
+test("whatever the chunks, all samples are rendered in order", () => {
   let seed = 7;
   const random = (top) => {
     seed = (seed * 1103515245 + 12345) % 2147483648;
     return seed % top;
   };
   for (let round = 0; round < 50; round += 1) {
-    const queue = new PlaybackQueue(random(20));
-    const heard = [];
+    const queue = new SampleQueue(random(20));
+    const output = [];
     let next = 1;
     for (let step = 0; step < 40; step += 1) {
       if (random(2)) {
@@ -99,24 +99,24 @@ test("whatever the chunks, all samples are played in order", () => {
         next += count;
       }
       const [count, out] = read(queue, 1 + random(16));
-      heard.push(...out.slice(0, count));
+      output.push(...out.slice(0, count));
       assert.ok(out.slice(count).every((value) => value === 0));
     }
     queue.end("a");
     for (let last = true; last; ) {
       const [count, out] = read(queue, 16);
-      heard.push(...out.slice(0, count));
+      output.push(...out.slice(0, count));
       last = count > 0;
     }
-    assert.deepEqual(heard, [...ramp(next - 1)]);
-    if (next > 1) assert.equal(queue.counts().a.played, next - 1);
+    assert.deepEqual(output, [...ramp(next - 1)]);
+    if (next > 1) assert.equal(queue.counts().a.rendered, next - 1);
   }
 });
 
-test("what left the loudspeaker is what was played minus the latency, or all of a finished item", () => {
-  const items = playedItems({ a: { played: 24000, over: true }, b: { played: 480, over: false } }, 30);
-  assert.deepEqual(items.a, { played_ms: 1000, heard_ms: 1000, over: true });
-  assert.deepEqual(items.b, { played_ms: 20, heard_ms: 0, over: false });
+test("what was played is what was rendered minus the latency, or all of a finished item", () => {
+  const items = playedItems({ a: { rendered: 24000, done: true }, b: { rendered: 480, done: false } }, 30);
+  assert.deepEqual(items.a, { rendered_ms: 1000, played_ms: 1000, done: true });
+  assert.deepEqual(items.b, { rendered_ms: 20, played_ms: 0, done: false });
 });
 
 test("where the audio thread's code could not be loaded once, the next widget tries again", async () => {

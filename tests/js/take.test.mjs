@@ -92,11 +92,11 @@ test("a meter is empty at −60 dBFS and full at 0", () => {
   assert.ok(Math.abs(meterLevel(0.0316) - 0.5) < 0.01);
 });
 
-test("a take whose sound the kernel has is drawn from its rows", () => {
+test("a take whose audio is in the kernel is drawn from its rows", () => {
   const rows = new Int8Array(2 * 100);
   rows[2 * 30 + 1] = 127;
   rows[2 * 60] = -127;
-  const take = new RemoteTake({ seconds: 1, row: 0.01, part: 5 }, rows);
+  const take = new RemoteTake({ seconds: 1, row: 0.01, segment_seconds: 5 }, rows);
   const columns = take.columns(0, take.seconds, 10);
   assert.equal(
     columns.findIndex((column) => column[1] === 1),

@@ -114,7 +114,7 @@ test("a press soon after a release sends that release first", async () => {
   mic.release();
   mic.onChunk(CHUNK, 0.5);
   mic.onChunk(CHUNK, 0.5);
-  assert.deepEqual(one.kinds(), ["start", "press", "sound", "release", "press", "sound", "sound", "release"]);
+  assert.deepEqual(one.kinds(), ["start", "press", "audio", "release", "press", "audio", "audio", "release"]);
 });
 
 test("a press and the end stop playback before the kernel knows", async () => {
@@ -122,8 +122,8 @@ test("a press and the end stop playback before the kernel knows", async () => {
   one.mic.press();
   one.mic.finish();
   assert.deepEqual(one.sent.slice(1, 3), [
-    { kind: "press", hush: "page-1" },
-    { kind: "finish", hush: "page-1" },
+    { kind: "press", stop_id: "page-1" },
+    { kind: "finish", stop_id: "page-1" },
   ]);
 });
 
@@ -146,12 +146,12 @@ test("a microphone that disconnects while the button is held releases the button
   assert.deepEqual(one.kinds(), ["start", "press", "release", "start"]);
 });
 
-test("when it is mute is sent to the kernel, whose word holds in a page that begins", () => {
+test("the mute modes are sent to the kernel, whose state counts in a page that starts", () => {
   const one = bench({ muted: true, half: true });
   assert.deepEqual([one.mic.muted, one.mic.half], [true, true]);
   one.mic.setMode("muted", false);
-  assert.deepEqual(one.sent, [{ kind: "wish", muted: false }]);
+  assert.deepEqual(one.sent, [{ kind: "mute", muted: false }]);
   assert.equal(one.mic.muted, false);
-  one.mic.reset(); // another page goes on
+  one.mic.reset(); // another page continues
   assert.equal(one.mic.muted, true);
 });

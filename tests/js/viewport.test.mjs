@@ -112,7 +112,7 @@ function serve(store, levels, asked) {
     store.add(level, tile, levels[level].subarray(tile * 32, (tile + 1) * 32));
 }
 
-test("a first picture needs no asking, and nothing in it is smaller than the sound", () => {
+test("an overview needs no request, and nothing in it is smaller than the samples", () => {
   const { store, samples } = filled(6400, 4);
   assert.deepEqual(store.missing({ start: 0, end: 64 }, 50), []);
   const columns = store.columns({ start: 0, end: 64 }, 50);
@@ -183,14 +183,14 @@ test("an empty recording has no columns and asks for nothing", () => {
   assert.equal(store.missingDetail({ start: 0, end: 0 }, 10), null);
 });
 
-test("parts are asked for from the playhead on, to the end and not beyond", () => {
+test("segments are requested from the playhead on, to the end and not beyond", () => {
   assert.deepEqual(segmentsAhead(0, 12, 5, 100), [0, 1, 2]);
   assert.deepEqual(segmentsAhead(4.9, 12, 5, 100), [0, 1, 2, 3]);
   assert.deepEqual(segmentsAhead(97, 12, 5, 98.3), [19]);
   assert.deepEqual(segmentsAhead(98.3, 12, 5, 98.3), [19]);
 });
 
-test("a part is here when the buffer holds it but for a rounding", () => {
+test("a segment counts as buffered apart from rounding", () => {
   assert.ok(isBuffered([[0, 5.0]], 0, 5, 98.3));
   assert.ok(
     isBuffered(

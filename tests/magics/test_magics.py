@@ -15,19 +15,19 @@ pytestmark = pytest.mark.usefixtures("server_home")
 
 @pytest.fixture
 def shell(tmp_path, monkeypatch):
-    """A shell of its own, in a folder of its own, with rtnb's magics; nobody sits in front of it."""
+    """A shell of its own, in a folder of its own, with rtnb's magics; no user is at it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / ".ipython"))
     monkeypatch.setenv("RTNB_ENGINE", "fake")
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     config = Config()
     config.HistoryManager.enabled = False
-    made = InteractiveShell(config=config)
-    made.run_line_magic("load_ext", "rtnb")
-    made.starting_dir = str(tmp_path)
-    yield made
-    atexit.unregister(made.atexit_operations)
-    made.atexit_operations()
+    shell = InteractiveShell(config=config)
+    shell.run_line_magic("load_ext", "rtnb")
+    shell.starting_dir = str(tmp_path)
+    yield shell
+    atexit.unregister(shell.atexit_operations)
+    shell.atexit_operations()
     InteractiveShell.clear_instance()
 
 
@@ -42,8 +42,8 @@ def usage(shell, capsys, text):
     """Return the one line that a cell failed with."""
     result = shell.run_cell(text)
     assert not result.success
-    told = capsys.readouterr()
-    lines = [line for line in (told.out + told.err).splitlines() if line.strip()]
+    captured = capsys.readouterr()
+    lines = [line for line in (captured.out + captured.err).splitlines() if line.strip()]
     assert len(lines) == 1, lines
     assert lines[0].startswith("UsageError: ")
     return lines[0].removeprefix("UsageError: ")
@@ -77,7 +77,7 @@ def test_a_clip_is_spoken_stored_and_used_again(shell, capsys, tmp_path):
     assert "question = Clip(" in capsys.readouterr().out
 
 
-def test_another_text_is_spoken_anew_and_a_recording_stays(shell):
+def test_another_text_is_spoken_again_and_a_recording_stays(shell):
     run(shell, "%%audio question --say\nHello there.")
     first = shell.user_ns["question"]
     run(shell, "%%audio question --say\nHello there, my dear old friend.")
@@ -102,7 +102,7 @@ def test_a_file_becomes_a_clip(shell, tmp_path):
     assert round(shell.user_ns["tone"].seconds, 1) == 1.0
 
 
-def test_a_file_that_changed_is_read_anew(shell, tmp_path):
+def test_a_file_that_changed_is_read_again(shell, tmp_path):
     line = "%%audio tone --from tone.wav\nListen."
     Clip.tone(440, 0.5).write(tmp_path / "tone.wav")
     run(shell, line)
@@ -115,31 +115,31 @@ def test_a_file_that_changed_is_read_anew(shell, tmp_path):
     assert round(shell.user_ns["tone"].seconds, 1) == 1.0
 
 
-def test_a_file_without_sound_is_none(shell, capsys, tmp_path):
+def test_a_file_without_audio_is_refused(shell, capsys, tmp_path):
     Clip.silence(0).write(tmp_path / "empty.wav")
-    assert "no sound in 'empty.wav'" in usage(shell, capsys, "%%audio a --from empty.wav\nText.")
+    assert "'empty.wav' contains no audio" in usage(shell, capsys, "%%audio a --from empty.wav\nText.")
     assert not (tmp_path / "notebook-audio").exists()
 
 
-def test_again_without_a_page_says_what_is_there(shell, capsys):
+def test_again_without_a_page_names_the_stored_clip(shell, capsys):
     run(shell, "%%audio question --say\nHello there.")
     capsys.readouterr()
-    told = usage(shell, capsys, "%%audio question --again\nHello there.")
-    assert "--again needs a page with a microphone" in told
-    assert "without --again the clip that is stored as notebook-audio/question.ogg is used" in told
+    message = usage(shell, capsys, "%%audio question --again\nHello there.")
+    assert "--again needs a page with a microphone" in message
+    assert "Remove --again to use the clip that is stored as notebook-audio/question.ogg" in message
 
 
 def test_a_voice_is_for_speaking_whether_a_clip_is_stored_or_not(shell, capsys):
     for _ in range(2):
-        assert "--voice is for --say" in usage(shell, capsys, "%%audio a --voice marin\nText.")
+        assert "--voice needs --say" in usage(shell, capsys, "%%audio a --voice marin\nText.")
         run(shell, "%%audio a --say --voice marin\nText.")
         capsys.readouterr()
 
 
-def test_a_voice_that_is_none_is_refused(shell, capsys):
-    told = usage(shell, capsys, "%%audio a --say --voice bob\nText.")
-    assert "no voice 'bob'" in told
-    assert "marin" in told
+def test_an_unknown_voice_is_refused(shell, capsys):
+    message = usage(shell, capsys, "%%audio a --say --voice bob\nText.")
+    assert "unknown voice 'bob'" in message
+    assert "marin" in message
 
 
 def test_a_line_is_enough(shell, tmp_path):
@@ -149,47 +149,47 @@ def test_a_line_is_enough(shell, tmp_path):
 
 
 def test_without_a_page_and_without_a_stored_clip(shell, capsys):
-    told = usage(shell, capsys, "%%audio question\nSay something.")
-    assert "notebook-audio/question.ogg" in told
-    assert "--from FILE or --say" in told
+    message = usage(shell, capsys, "%%audio question\nSay something.")
+    assert "notebook-audio/question.ogg" in message
+    assert "--from FILE or --say" in message
     assert "question" not in shell.user_ns
-    told = usage(shell, capsys, "%%audio question --again\nSay something.")
-    assert "no page" in told
+    message = usage(shell, capsys, "%%audio question --again\nSay something.")
+    assert "no page" in message
 
 
 @pytest.mark.parametrize(
     ("line", "word"),
     [
         ("%%audio", "NAME"),
-        ("%%audio 1st", "cannot be a variable"),
-        ("%%audio class", "cannot be a variable"),
+        ("%%audio 1st", "not a valid variable name"),
+        ("%%audio class", "not a valid variable name"),
         ("%%audio a b", "unrecognized arguments"),
         ("%%audio a --loud", "--loud"),
         ("%%audio a --max soon", "--max"),
         ("%%audio a --rate 11025", "--rate"),
-        ("%%audio a --from nowhere.wav", "there is no file"),
-        ("%%audio a --from x.wav --say", "one of them"),
-        ("%%audio a --voice marin", "--voice is for --say"),
+        ("%%audio a --from nowhere.wav", "No such file"),
+        ("%%audio a --from x.wav --say", "exclude each other"),
+        ("%%audio a --voice marin", "--voice needs --say"),
         ("%%audio a 'open", "no closing quotation"),
     ],
 )
 def test_audio_errors_are_one_line(shell, capsys, line, word):
-    told = usage(shell, capsys, f"{line}\nText.")
-    assert word.lower() in told.lower()
+    message = usage(shell, capsys, f"{line}\nText.")
+    assert word.lower() in message.lower()
 
 
 def test_nothing_to_speak(shell, capsys):
-    assert "no word to speak" in usage(shell, capsys, "%%audio a --say\n…")
+    assert "no words to speak" in usage(shell, capsys, "%%audio a --say\n…")
 
 
-def test_a_damaged_clip_is_a_sentence(shell, capsys, tmp_path):
+def test_a_damaged_clip_is_one_line(shell, capsys, tmp_path):
     folder = tmp_path / "notebook-audio"
     folder.mkdir()
     for line in ("%%audio question --say", "%%audio question --from tone.wav"):
         (folder / "question.ogg").write_bytes(b"OggS nothing of the kind")
-        told = usage(shell, capsys, "%%audio question\nText.")
-        assert "question.ogg" in told
-        assert "--again" in told
+        message = usage(shell, capsys, "%%audio question\nText.")
+        assert "question.ogg" in message
+        assert "--again" in message
         Clip.tone(440, 0.5).write(tmp_path / "tone.wav")
         run(shell, f"{line}\nText.")
         assert shell.user_ns.pop("question").seconds > 0
@@ -198,8 +198,8 @@ def test_a_damaged_clip_is_a_sentence(shell, capsys, tmp_path):
 
 def test_a_folder_that_cannot_be_made(shell, capsys, tmp_path):
     (tmp_path / "taken").write_text("a file")
-    told = usage(shell, capsys, "%%audio a --say --folder taken\nText.")
-    assert "--folder" in told
+    message = usage(shell, capsys, "%%audio a --say --folder taken\nText.")
+    assert "--folder" in message
 
 
 # %%say
@@ -210,7 +210,7 @@ def test_say_opens_a_session_once(shell):
     assert "Hello there" in turn.wait().text
     assert shell.user_ns["_turn"] is turn
     session = shell.user_ns["_session"]
-    second = run(shell, "%%say --to answer --modalities text\nAnd again.")
+    second = run(shell, "%%say --turn answer --modalities text\nAnd again.")
     assert shell.user_ns["answer"] is second
     assert second.wait().audio is None
     assert shell.user_ns["_session"] is session
@@ -240,10 +240,10 @@ def test_say_uses_the_users_session(shell, capsys):
     ("text", "word"),
     [
         ("%%say\n   ", "no text"),
-        ("%%say --session nobody\nHello.", "no session"),
+        ("%%say --session unknown\nHello.", "is not a session"),
         ("%%say --session s --model gpt-realtime\nHello.", "keeps its model"),
         ("%%say --modalities smell\nHello.", "--modalities"),
-        ("%%say --to 1\nHello.", "cannot be a variable"),
+        ("%%say --turn 1\nHello.", "not a valid variable name"),
     ],
 )
 def test_say_errors_are_one_line(shell, capsys, text, word):
@@ -261,7 +261,7 @@ def test_tab_completes_options(shell):
     assert "--again" in complete(shell, "%audio question ", "")
 
 
-def test_tab_completes_what_options_take(shell):
+def test_tab_completes_the_values_of_options(shell):
     assert set(complete(shell, "%%say --modalities ")) == {"audio", "text"}
     assert complete(shell, "%%say --voice mar") == ["marin"]
     assert "24000" in complete(shell, "%%audio question --rate ")
@@ -275,16 +275,16 @@ def test_tab_elsewhere_is_left_alone(shell):
     shell.user_ns["some_name"] = 1
     assert complete(shell, "some_na", "") == ["some_name"]
     with provisionalcompleter():
-        text = "%%say --to answer\nsome_na"
+        text = "%%say --turn answer\nsome_na"
         found = [one.text for one in shell.Completer.completions(text, len(text))]
     assert "--voice" not in found
 
 
-def test_help_tells_the_options(shell):
+def test_help_lists_the_options(shell):
     for name, option in (("audio", "--again"), ("say", "--modalities")):
-        told = shell.find_cell_magic(name).__doc__
-        assert option in told
-        assert f"\n    %%{name}" in told
+        help_text = shell.find_cell_magic(name).__doc__
+        assert option in help_text
+        assert f"\n    %%{name}" in help_text
 
 
 def test_loading_twice_changes_nothing(shell):
@@ -293,9 +293,9 @@ def test_loading_twice_changes_nothing(shell):
     assert len(shell.Completer.custom_matchers) == before
 
 
-def test_sidecar_says_how_it_was_made(shell, tmp_path):
+def test_metadata_say_how_a_clip_was_made(shell, tmp_path):
     Clip(np.zeros(2400), 24_000).write(tmp_path / "quiet.wav")
     run(shell, "%%audio quiet --from quiet.wav\nNothing.")
-    told = json.loads((tmp_path / "notebook-audio" / "quiet.json").read_text("utf-8"))
-    assert told["text"] == "Nothing."
-    assert told["info"]["file"] == "quiet.wav"
+    metadata = json.loads((tmp_path / "notebook-audio" / "quiet.json").read_text("utf-8"))
+    assert metadata["text"] == "Nothing."
+    assert metadata["info"]["file"] == "quiet.wav"

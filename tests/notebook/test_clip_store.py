@@ -13,7 +13,7 @@ def stored(folder, name="question"):
     SOUND.write(folder / f"{name}.ogg")
 
 
-def test_the_notebook_is_told_by_its_front_end(monkeypatch):
+def test_the_front_end_provides_the_notebooks_path(monkeypatch):
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
     assert notebook_path({}) is None
     monkeypatch.setenv("JPY_SESSION_NAME", "/home/me/talk.ipynb")
@@ -23,28 +23,28 @@ def test_the_notebook_is_told_by_its_front_end(monkeypatch):
     assert notebook_path({}) is None
 
 
-def test_a_clip_is_kept_beside_its_notebook(tmp_path):
-    shelf = ClipStore(tmp_path / "talk.ipynb", Path("/nowhere"))
-    assert shelf.find("question", rate=24_000) is None
-    kept = shelf.keep("question", SOUND.with_info(source="microphone", odd={1, 2}), "Say <b>it</b>.")
-    assert kept.path == tmp_path / "talk-audio" / "question.ogg"
+def test_a_clip_is_stored_next_to_its_notebook(tmp_path):
+    store = ClipStore(tmp_path / "talk.ipynb", Path("/nowhere"))
+    assert store.find("question", rate=24_000) is None
+    clip = store.store("question", SOUND.with_info(source="microphone", odd={1, 2}), "Say <b>it</b>.")
+    assert clip.path == tmp_path / "talk-audio" / "question.ogg"
     again = ClipStore(tmp_path / "talk.ipynb", Path("/nowhere")).find("question", rate=24_000)
     assert again is not None
-    assert again.clip == kept.clip
+    assert again.clip == clip.clip
     assert again.text == "Say <b>it</b>."
     assert again.clip.info["source"] == "microphone"
-    assert [path.name for path in sorted(kept.path.parent.iterdir())] == ["question.json", "question.ogg"]
-    shelf.keep("question", Clip.tone(880, 1.0), "")
-    assert shelf.find("question", rate=8_000).clip.seconds == pytest.approx(1.0, abs=0.03)
+    assert [path.name for path in sorted(clip.path.parent.iterdir())] == ["question.json", "question.ogg"]
+    store.store("question", Clip.tone(880, 1.0), "")
+    assert store.find("question", rate=8_000).clip.seconds == pytest.approx(1.0, abs=0.03)
 
 
 def test_the_view_is_static_and_safe(tmp_path):
     info = {"source": "microphone", "recorded": "2026-11-20T10:00:00+00:00", "echo_cancellation": True,
             "noise_suppression": False, "auto_gain_control": None}  # fmt: skip
-    kept = ClipStore(tmp_path / "talk.ipynb", tmp_path).keep(
+    clip = ClipStore(tmp_path / "talk.ipynb", tmp_path).store(
         "q", SOUND.with_info(**info), "<script>alert(1)</script>"
     )
-    page = kept._repr_mimebundle_()["text/html"]
+    page = clip._repr_mimebundle_()["text/html"]
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert page.count("data:audio/ogg;base64,") == 1
@@ -74,11 +74,11 @@ def test_a_notebook_that_was_renamed_finds_its_clips_and_not_those_of_others(tmp
         ClipStore(tmp_path / "new.ipynb", tmp_path).find("question", rate=24_000).path.parent.name
         == "old-audio"
     )
-    (tmp_path / "old.ipynb").write_text("{}")  # it was no rename: the other notebook is there
+    (tmp_path / "old.ipynb").write_text("{}")  # it was not a rename: the other notebook is there
     assert ClipStore(tmp_path / "new.ipynb", tmp_path).find("question", rate=24_000) is None
 
 
-def test_a_side_file_that_is_damaged_says_nothing(tmp_path):
+def test_damaged_metadata_are_ignored(tmp_path):
     stored(tmp_path / "talk-audio")
     (tmp_path / "talk-audio" / "question.json").write_text("[")
     assert ClipStore(tmp_path / "talk.ipynb", tmp_path).find("question", rate=24_000).text == ""
@@ -87,27 +87,27 @@ def test_a_side_file_that_is_damaged_says_nothing(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "talk-audio").write_text("in the way")
     with pytest.raises(AudioError, match=r"cannot be stored.*--folder"):
-        ClipStore(tmp_path / "talk.ipynb", tmp_path).keep("q", SOUND, "")
+        ClipStore(tmp_path / "talk.ipynb", tmp_path).store("q", SOUND, "")
 
 
-def test_a_clip_too_long_to_be_kept_is_a_link_to_its_file(tmp_path):
-    shelf = ClipStore(tmp_path / "a talk.ipynb", tmp_path)
-    shelf.keep("lecture", Clip.silence(301.0, 8_000), "")
-    page = shelf.find("lecture", rate=8_000)._repr_mimebundle_()["text/html"]
+def test_a_clip_too_long_to_embed_is_a_link_to_its_file(tmp_path):
+    store = ClipStore(tmp_path / "a talk.ipynb", tmp_path)
+    store.store("lecture", Clip.silence(301.0, 8_000), "")
+    page = store.find("lecture", rate=8_000)._repr_mimebundle_()["text/html"]
     assert '<a href="a%20talk-audio/lecture.ogg">a talk-audio/lecture.ogg</a> has the audio' in page
     assert "<audio" not in page
 
 
-def test_the_link_leads_from_the_notebook_to_the_file_however_deep_it_lies(tmp_path):
+def test_the_link_leads_from_the_notebook_to_the_file_however_deep(tmp_path):
     for folder, place in [("clips/deep", "clips/deep/q.ogg"), (str(tmp_path / "far"), "../far/q.ogg")]:
         home = tmp_path / "notes"
         home.mkdir(exist_ok=True)
-        kept = ClipStore(home / "talk.ipynb", home, folder).keep("q", Clip.silence(301.0, 8_000), "")
-        assert f'<a href="{place}">' in kept._repr_mimebundle_()["text/html"]
+        clip = ClipStore(home / "talk.ipynb", home, folder).store("q", Clip.silence(301.0, 8_000), "")
+        assert f'<a href="{place}">' in clip._repr_mimebundle_()["text/html"]
         assert (home / place).is_file()
 
 
-def test_a_notebook_that_is_called_notebook_takes_no_clips_of_others(tmp_path):
+def test_a_notebook_named_notebook_uses_no_clips_of_others(tmp_path):
     stored(tmp_path / "other-audio")
     (tmp_path / "other.ipynb").write_text("{}")
     (tmp_path / "notebook.ipynb").write_text("{}")

@@ -1,4 +1,4 @@
-"""What the environment check finds, and what it tells people to do."""
+"""What the environment check finds, and what it advises."""
 
 import sys
 from types import SimpleNamespace
@@ -52,7 +52,7 @@ def test_a_page_where_all_is_well():
     assert {check.state for check in rows} == {"ok"}
     assert not any(check.advice for check in rows)
     assert found("Page", rows).found == "JupyterLab 4.6.6 in Chromium 156"
-    assert found("Buffers", rows).found == "9 ms there and back (worst 30 ms)"
+    assert found("Binary messages", rows).found == "9 ms round trip (at most 30 ms)"
 
 
 @pytest.mark.parametrize(
@@ -64,22 +64,22 @@ def test_a_page_where_all_is_well():
         ({"microphones": 0}, "Microphone", "problem", "Plug one in"),
         ({"permission": "prompt"}, "Microphone", "note", "at the first recording"),
         ({"permission": None}, "Microphone", "note", "at the first recording"),
-        ({"autoplay": "suspended"}, "Sound", "note", "Shift+Enter"),
-        ({"worklet": False}, "Sound", "problem", "secure page"),
-        ({"round_trips_ms": []}, "Buffers", "problem", "proxies"),
-        ({"round_trips_ms": [300, 250, 280]}, "Buffers", "note", "slow"),
+        ({"autoplay": "suspended"}, "Audio output", "note", "Shift+Enter"),
+        ({"worklet": False}, "Audio output", "problem", "secure page"),
+        ({"round_trips_ms": []}, "Binary messages", "problem", "proxies"),
+        ({"round_trips_ms": [300, 250, 280]}, "Binary messages", "note", "slow"),
         ({"off_main_thread": False}, "While a cell runs", "note", "ipykernel 7.1"),
         ({"frontend": "Visual Studio Code"}, "Page", "note", "no microphone"),
         ({"frontend": "Google Colab"}, "Page", "note", "enable_custom_widget_manager"),
     ],
 )
-def test_what_is_wrong_in_a_page_comes_with_what_to_do(facts, name, state, word):
+def test_a_problem_of_the_page_comes_with_advice(facts, name, state, word):
     check = found(name, environment.page_checks({**GOOD, **facts}))
     assert check.state == state
     assert word in check.advice
 
 
-def test_a_page_that_tells_nothing_breaks_nothing():
+def test_a_page_that_reports_nothing_breaks_nothing():
     assert all(check.found for check in environment.page_checks({}))
     assert {check.state for check in environment.page_checks(None)} == {"unknown"}
 
@@ -96,7 +96,7 @@ def test_front_ends(monkeypatch):
     monkeypatch.setenv("JPY_PARENT_PID", "8")  # Jupyter that was started in its terminal
     assert environment.front_end() == "a notebook"
     shell.kernel._allow_stdin = False
-    assert environment.front_end() == "a notebook run without a reader"
+    assert environment.front_end() == "a notebook run unattended"
     monkeypatch.setitem(sys.modules, "google.colab", SimpleNamespace())
     assert environment.front_end() == "Google Colab"
 
@@ -125,7 +125,7 @@ def test_a_kernel_whose_comms_cannot_be_pinned(monkeypatch):
     assert "pip install 'ipykernel<7.5'" in check.advice
 
 
-def test_packages_that_lack(monkeypatch):
+def test_missing_packages(monkeypatch):
     versions(monkeypatch, anywidget=None, ipykernel=None, jupyterlab=None, notebook=None, ipywebrtc=None)
     rows = environment.kernel_checks("a notebook")
     assert found("anywidget", rows).state == found("ipykernel", rows).state == "problem"
@@ -139,7 +139,7 @@ def test_the_engine(monkeypatch):
     monkeypatch.setattr(weights, "missing", lambda: ["kitten"])
     versions(monkeypatch, **{"hibari-tts": "1", "onnxruntime": "1", "xllamacpp": "1"})
     check = found("Local engine", environment.kernel_checks("plain Python"))
-    assert (check.state, check.found) == ("note", "weights lack: kitten")
+    assert (check.state, check.found) == ("note", "missing weights: kitten")
     assert "rtnb engine install" in check.advice
     versions(monkeypatch, onnxruntime=None)
     check = found("Local engine", environment.kernel_checks("plain Python"))
@@ -147,6 +147,6 @@ def test_the_engine(monkeypatch):
     assert "pip install 'rtnb[local]'" in check.advice
 
 
-def test_nest_asyncio_is_told_of(monkeypatch):
+def test_nest_asyncio_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "nest_asyncio", SimpleNamespace())
     assert "nest-asyncio2" in found("nest_asyncio", environment.kernel_checks("plain Python")).advice

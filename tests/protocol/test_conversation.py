@@ -414,8 +414,10 @@ def test_conversations_are_equal_where_their_items_are():
         hash(one)
 
 
-@pytest.mark.parametrize(("event_id", "heard"), [("unheard_c0001", 0), ("event_c0001", None), (None, None)])
-def test_a_deletion_may_say_that_nothing_was_heard(event_id, heard):
+@pytest.mark.parametrize(
+    ("event_id", "played"), [("not_played_c0001", 0), ("event_c0001", None), (None, None)]
+)
+def test_a_deletion_may_say_that_nothing_was_played(event_id, played):
     wire = Wire()
     wire.session()
     wire.ask()
@@ -423,8 +425,8 @@ def test_a_deletion_may_say_that_nothing_was_heard(event_id, heard):
     wire.speak(tone(300))
     wire.end()
     wire.client("conversation.item.delete", item_id="item_a", **({"event_id": event_id} if event_id else {}))
-    wire.client("conversation.item.delete", item_id="nothing", event_id="unheard_c0002")
-    assert wire.conversation.items["item_a"].played_ms == heard
+    wire.client("conversation.item.delete", item_id="nothing", event_id="not_played_c0002")
+    assert wire.conversation.items["item_a"].played_ms == played
     assert wire.problems == []
 
 

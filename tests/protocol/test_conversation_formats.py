@@ -4,8 +4,14 @@ from base64 import b64encode
 from typing import Any
 
 from rtnb.protocol.conversation import Conversation
+from rtnb.protocol.dialects import read
 
 ULAW = {"type": "audio/pcmu"}
+
+
+def apply(conversation: Conversation, direction: Any, event: dict[str, Any]) -> None:
+    for change in read(event, direction):
+        conversation.apply(change)
 
 
 def append(size: int) -> tuple[str, dict[str, Any]]:
@@ -29,7 +35,7 @@ def test_times_go_on_when_the_input_format_changes():
     ]
     conversation = Conversation()
     for direction, event in frames:
-        conversation.apply(direction, event)
+        apply(conversation, direction, event)
     part = conversation.items["i1"].parts[0]
     assert part.codec is not None
     assert part.codec.rate == 8_000
@@ -38,10 +44,10 @@ def test_times_go_on_when_the_input_format_changes():
 
 def test_an_update_that_is_refused_changes_nothing():
     conversation = Conversation()
-    conversation.apply("client", {"type": "session.update", "event_id": "e1", "session": session(ULAW)})
-    conversation.apply("server", {"type": "error", "error": {"message": "no", "event_id": "e1"}})
-    conversation.apply(*append(4_800))
-    conversation.apply("client", {"type": "input_audio_buffer.commit", "event_id": "e2"})
+    apply(conversation, "client", {"type": "session.update", "event_id": "e1", "session": session(ULAW)})
+    apply(conversation, "server", {"type": "error", "error": {"message": "no", "event_id": "e1"}})
+    apply(conversation, *append(4_800))
+    apply(conversation, "client", {"type": "input_audio_buffer.commit", "event_id": "e2"})
     committed = {"type": "input_audio_buffer.committed", "item_id": "i1", "previous_item_id": None}
-    conversation.apply("server", committed)
+    apply(conversation, "server", committed)
     assert conversation.items["i1"].audio_ms == 100

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtnb.protocol.log import Log
-from rtnb.protocol.log_storage import SpilledBlock
+from rtnb.protocol.log_storage import SpilledBlock, find_cut
 
 
 class Memory:
@@ -29,12 +29,19 @@ class Memory:
 
 def fill(log, store, step, sizes, *, changed=()):
     """Append frames and file them ``step`` at a time; return the frames."""
-    filing, frames = log.filing(store), []
+    filing, frames = log.spill(store), []
     for number, size in enumerate(sizes):
         data = bytes([number % 251]) * (size // 2) if number % 3 else b""
         text = b64encode(data).decode()
         frame = b'{"n":%d,"pad":"%s","audio":"%s"}' % (number, b"p" * size, text.encode())
-        log.append(frame, "server", "x", mono_ns=number, wall_ns=number, sound=(text, data) if data else None)
+        log.append(
+            frame,
+            "server",
+            "x",
+            mono_ns=number,
+            wall_ns=number,
+            cut=find_cut(frame, text, data) if data else None,
+        )
         frames.append(frame)
         if number % step == step - 1:
             piece = log.columns(number + 1 - step, number + 1)
@@ -54,7 +61,7 @@ def test_filed_or_not_the_same_bytes(sizes, step, changed):
     log, store = Log(), Memory()
     frames = fill(log, store, step, sizes, changed=changed)
     assert [entry.frame for entry in log] == frames
-    assert log.columns().frames == b"".join(log.look(np.arange(len(log))).frames)
+    assert log.columns().frames == b"".join(log.columns_of(np.arange(len(log))).frames)
     assert log.lengths(np.arange(len(log))).tolist() == [len(frame) for frame in frames]
     filed = log.columns()
     plain = Log()

@@ -147,13 +147,13 @@ def test_a_deployment_is_like_its_model_at_its_own_prices(own):
 
 def test_which_row_prices_a_session(own):
     """Your own row first, then the server's word, then yours."""
-    assert models.named("gpt-realtime-2.1", "gpt-realtime").id == "gpt-realtime-2.1"
-    assert models.named("deployment-7", "gpt-realtime").id == "gpt-realtime"
-    assert models.named("", "gpt-realtime").id == "gpt-realtime"
-    assert (models.named("some", "other").id, models.named("some", "other").known) == ("some", False)
-    assert (models.named("", "").id, models.named("", "").known) == ("", False)
+    assert models.resolve("gpt-realtime-2.1", "gpt-realtime").id == "gpt-realtime-2.1"
+    assert models.resolve("deployment-7", "gpt-realtime").id == "gpt-realtime"
+    assert models.resolve("", "gpt-realtime").id == "gpt-realtime"
+    assert (models.resolve("some", "other").id, models.resolve("some", "other").known) == ("some", False)
+    assert (models.resolve("", "").id, models.resolve("", "").known) == ("", False)
     own({**DAY, "models": [{"id": "deployment-7", "like": "gpt-realtime", "text": [9, 9, 9]}]})
-    assert models.named("gpt-realtime-2025-08-28", "deployment-7").text == Price(9, 9, 9)
+    assert models.resolve("gpt-realtime-2025-08-28", "deployment-7").text == Price(9, 9, 9)
 
 
 def test_a_file_and_the_environment(own, tmp_path, monkeypatch):
@@ -195,14 +195,14 @@ def test_a_file_and_the_environment(own, tmp_path, monkeypatch):
         ),
         ({"models": [{"id": "a", "contxt": 5}]}, r"models\[0\]\.contxt: there is no such field"),
         ({"models": [{"id": "a", "context": 0}]}, r"models\[0\]\.context"),
-        ({"models": [{"id": "a", "like": "nobody"}]}, r"models\[0\]\.like: there is no model 'nobody'"),
+        ({"models": [{"id": "a", "like": "nobody"}]}, r"models\[0\]\.like: unknown model 'nobody'"),
         (
             {"as_of": "yesterday", "models": []},
             "as_of: expected a day, such as \"2026-11-20\", got 'yesterday'",
         ),
         (5, "a table of models: expected a dict or a path to a JSON file, got int"),
         ("nowhere.json", r"cannot read nowhere\.json"),
-        ("a\0b", "cannot read"),
+        ("a\0b", "contains a NUL character"),
         (".", "cannot read"),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rtnb.analysis.turn import TurnView
 from rtnb.audio import Clip
+from rtnb.protocol.dialects import read
 from rtnb.protocol.events import BINARY
 from rtnb.protocol.log import NO_TURN
 from rtnb.protocol.state import SessionState
@@ -49,6 +50,7 @@ BUILT_IN = [
 # Published GA examples that are no such events, by type, with the reason.
 WRONG = {
     "input_audio_buffer.append": "its audio is the words Base64EncodedAudioData: no whole base64",
+    "session.output_audio.delta": "its delta is the words Base64EncodedAudioDelta",
     "response.output_audio.delta": "its delta is the words Base64EncodedAudioDelta: no whole base64",
 }
 
@@ -139,12 +141,13 @@ def test_folding_again_gives_the_same():
     assert (again.limits, again.problems, again.usage) == (wire.state.limits, [], wire.state.usage)
 
 
-def test_an_event_given_beside_its_frame_spares_the_parsing_and_changes_nothing():
+def test_a_command_given_beside_its_frame_spares_the_reading_and_changes_nothing():
     wire, again = full(), SessionState()
     for frame, direction, now in wire.frames:
         event = orjson.loads(frame)
-        back, _ = again.append(frame, direction, mono_ns=now * MS, wall_ns=WALL + now * MS, event=event)
-        assert back is event
+        made = {"command": read(event, direction)[0], "kind": event["type"]} if direction == "client" else {}
+        applied = again.append(frame, direction, mono_ns=now * MS, wall_ns=WALL + now * MS, **made)
+        assert direction == "server" or applied.changes == [made["command"]]
     assert again.conversation == wire.state.conversation
     assert again.turns.all == wire.state.turns.all
 
@@ -152,23 +155,23 @@ def test_an_event_given_beside_its_frame_spares_the_parsing_and_changes_nothing(
 @pytest.mark.parametrize(
     ("frame", "sentence"),
     [
-        (b"", "no JSON"),
-        (b"{", "no JSON"),
-        (b"\xff\xfe", "no JSON"),
-        (b'{"type":"\\ud800"}', "no JSON"),
-        (b"[" * 100_000, "no JSON"),
-        (b"null", "no object with a type"),
-        (b"[]", "no object with a type"),
-        (b'"error"', "no object with a type"),
-        (b"{}", "no object with a type"),
-        (b'{"type":null}', "no object with a type"),
-        (b'{"type":["error"]}', "no object with a type"),
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"type":"\\ud800"}', "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"null", "not a JSON object with a type"),
+        (b"[]", "not a JSON object with a type"),
+        (b'"error"', "not a JSON object with a type"),
+        (b"{}", "not a JSON object with a type"),
+        (b'{"type":null}', "not a JSON object with a type"),
+        (b'{"type":["error"]}', "not a JSON object with a type"),
     ],
     ids=range(11),
 )
 def test_a_frame_that_is_no_event_is_kept_and_named(frame, sentence):
     record = SessionState()
-    assert record.append(frame, "server", mono_ns=0, wall_ns=0) == (None, NO_TURN)
+    assert record.append(frame, "server", mono_ns=0, wall_ns=0) == (0, NO_TURN, [])
     assert (record.log[0].frame, record.log[0].type) == (frame, BINARY)
     ((index, problem),) = record.problems
     assert index == 0
@@ -194,19 +197,43 @@ MALFORMED = [
         "session.updated",
         {"session": {"audio": {"input": {"format": {"type": "audio/pcm", "rate": -1}}}}},
     ),
-    ("server", "error", {}),
-    ("server", "error", {"error": "no"}),
     ("client", "input_audio_buffer.append", {}),
     ("client", "input_audio_buffer.append", {"audio": None}),
     ("client", "input_audio_buffer.append", {"audio": "?"}),
     ("client", "input_audio_buffer.append", {"audio": "é"}),
     ("client", "conversation.item.create", {}),
     ("client", "conversation.item.create", {"item": []}),
-    ("client", "conversation.item.create", {"item": {"id": ["x"], "role": "user"}}),
     ("client", "conversation.item.delete", {}),
     ("server", "conversation.item.added", {}),
     ("server", "conversation.item.added", {"item": {}}),
     ("server", "conversation.item.added", {"item": {"id": None, "role": "user"}}),
+    ("server", "conversation.item.deleted", {}),
+    ("server", "input_audio_buffer.speech_started", {"audio_start_ms": 5}),
+    ("server", "input_audio_buffer.committed", {}),
+    ("server", "input_audio_buffer.committed", {"item_id": {}}),
+    ("server", "response.done", {}),
+    (
+        "server",
+        "response.done",
+        {"response": {"id": "resp_0", "usage": {"input_token_details": {"text_tokens": "x"}}}},
+    ),
+    ("server", "response.done", {"response": {"id": "resp_0", "usage": "much"}}),
+    ("server", "response.output_text.delta", {"item_id": "x", "content_index": 0}),
+    ("server", "response.output_text.delta", {"item_id": "x", "content_index": 0, "delta": 5}),
+    ("server", "response.output_text.delta", {"item_id": "x", "content_index": 10**12, "delta": "a"}),
+    ("server", "response.output_text.delta", {"item_id": "x", "content_index": -1, "delta": "a"}),
+    (
+        "server",
+        "response.output_audio.delta",
+        {"item_id": "x", "content_index": 0, "response_id": "r", "delta": "?"},
+    ),
+]
+
+# What a server may leave out or get wrong while its event still says something.
+LENIENT = [
+    ("server", "error", {}),
+    ("server", "error", {"error": "no"}),
+    ("client", "conversation.item.create", {"item": {"id": ["x"], "role": "user"}}),
     ("server", "conversation.item.added", {"item": {"id": 5, "role": "user"}}),
     ("server", "conversation.item.added", {"item": {"id": "x", "role": 5}}),
     ("server", "conversation.item.added", {"item": {"id": "x", "content": 5}}),
@@ -215,7 +242,6 @@ MALFORMED = [
     ("server", "conversation.item.added", {"item": {"id": "x", "output": {"weather": "sunny"}}}),
     ("server", "conversation.item.truncated", {"item_id": "x", "audio_end_ms": "soon"}),
     ("server", "conversation.item.truncated", {"item_id": "x"}),
-    ("server", "conversation.item.deleted", {}),
     ("server", "conversation.item.input_audio_transcription.completed", {"item_id": "x", "content_index": 0}),
     (
         "server",
@@ -229,22 +255,12 @@ MALFORMED = [
         {"item_id": "x", "error": {"message": 5}},
     ),
     ("server", "input_audio_buffer.speech_started", {"item_id": "x", "audio_start_ms": []}),
-    ("server", "input_audio_buffer.speech_started", {"audio_start_ms": 5}),
     ("server", "input_audio_buffer.speech_stopped", {"item_id": "u", "audio_end_ms": None}),
-    ("server", "input_audio_buffer.committed", {}),
-    ("server", "input_audio_buffer.committed", {"item_id": {}}),
     ("server", "response.created", {}),
     ("server", "response.created", {"response": None}),
     ("server", "response.created", {"response": {}}),
     ("server", "response.created", {"response": {"id": []}}),
-    ("server", "response.done", {}),
     ("server", "response.done", {"response": {"id": "resp_0", "output": [None]}}),
-    (
-        "server",
-        "response.done",
-        {"response": {"id": "resp_0", "usage": {"input_token_details": {"text_tokens": "x"}}}},
-    ),
-    ("server", "response.done", {"response": {"id": "resp_0", "usage": "much"}}),
     ("server", "response.done", {"response": {"id": "resp_0", "status_details": "odd"}}),
     ("server", "response.output_item.added", {"response_id": "resp_0", "item": {}}),
     ("server", "response.output_item.added", {"response_id": "resp_0", "item": {"id": 7}}),
@@ -254,17 +270,8 @@ MALFORMED = [
         "response.content_part.added",
         {"item_id": "x", "content_index": "0", "part": {"type": "text"}},
     ),
-    ("server", "response.output_text.delta", {"item_id": "x", "content_index": 0}),
-    ("server", "response.output_text.delta", {"item_id": "x", "content_index": 0, "delta": 5}),
-    ("server", "response.output_text.delta", {"item_id": "x", "content_index": 10**12, "delta": "a"}),
-    ("server", "response.output_text.delta", {"item_id": "x", "content_index": -1, "delta": "a"}),
     ("server", "response.output_text.delta", {"item_id": None, "content_index": 0, "delta": "a"}),
     ("server", "response.output_text.done", {"item_id": "x", "content_index": 0, "text": ["a"]}),
-    (
-        "server",
-        "response.output_audio.delta",
-        {"item_id": "x", "content_index": 0, "response_id": "r", "delta": "?"},
-    ),
     ("server", "response.output_audio.delta", {"item_id": "x", "content_index": 0, "delta": "AAAA"}),
     ("server", "response.function_call_arguments.delta", {"item_id": "x", "delta": {}}),
     ("server", "response.function_call_arguments.done", {"item_id": "x", "arguments": {"city": "Rome"}}),
@@ -274,7 +281,9 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize(
-    ("side", "type", "fields"), MALFORMED, ids=[f"{m[1]}-{n}" for n, m in enumerate(MALFORMED)]
+    ("side", "type", "fields"),
+    [*MALFORMED, *LENIENT],
+    ids=[f"{m[1]}-{n}" for n, m in enumerate([*MALFORMED, *LENIENT])],
 )
 def test_a_malformed_event_is_one_line_and_the_next_events_fold(side, type, fields):
     wire = Wire()
@@ -282,16 +291,19 @@ def test_a_malformed_event_is_one_line_and_the_next_events_fold(side, type, fiel
     wire.server("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
     wire.server("response.created", response={"id": "resp_0", "status": "in_progress"})
     wire.say(side, type, **fields)
-    ((index, problem),) = wire.state.problems
-    assert index == 3
-    assert problem.startswith(f"{type} is not as the protocol has it: ")
-    assert len(problem) < 400
+    problems = list(wire.state.problems)
+    if (side, type, fields) in MALFORMED:
+        ((index, problem),) = problems
+        assert index == 3
+        assert len(problem) < 400
+    else:
+        assert problems == []
     assert wire.state.log[3].data == {"type": type, **fields}
     look_at_everything(wire.state)
     wire.server("response.done", response={"id": "resp_0", "status": "completed"})
     before = len(wire.turns)
     turn_runs(wire)
-    assert len(wire.state.problems) == 1
+    assert wire.state.problems == problems
     assert len(wire.turns) in (before, before + 1)
 
 

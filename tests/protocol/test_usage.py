@@ -51,16 +51,16 @@ def test_what_counts_nothing_is_unknown_and_not_nothing(wire):
 
 def test_sums_that_disagree_are_named():
     usage = Usage.from_wire({**WIRE, "input_tokens": 140, "total_tokens": 328})
-    assert usage.problems == ("input_tokens says 140, its details sum to 132",)
+    assert usage.problems == ("input_tokens is 140, but its details sum to 132",)
     assert Usage.from_wire({**WIRE, "total_tokens": 328}).problems == (
-        "total_tokens says 328, its details sum to 320",
+        "total_tokens is 328, but its details sum to 320",
     )
     assert Usage.from_wire({**WIRE, "output_tokens": 100}).problems == (
-        "output_tokens says 100, its details sum to 188",
+        "output_tokens is 100, but its details sum to 188",
     )
     details = {**WIRE["input_token_details"], "cached_tokens": 60}
     assert Usage.from_wire({**WIRE, "input_token_details": details}).problems == (
-        "cached_tokens says 60, its details sum to 64",
+        "cached_tokens is 60, but its details sum to 64",
     )
 
 
@@ -78,12 +78,14 @@ def test_cached_tokens_without_a_split_are_text_first(cached, split):
 def test_more_cached_than_given_is_named_and_costs_nothing_back():
     details = {"text_tokens": 10, "cached_tokens": 70}
     assert Usage.from_wire({"input_token_details": details}).problems == (
-        "cached_tokens says 70, its details sum to 10",
+        "cached_tokens is 70, but its details sum to 10",
     )
     details["cached_tokens_details"] = {"text_tokens": 70}
     usage = Usage.from_wire({"input_token_details": details})
-    assert usage.problems == ("of 10 text tokens 70 were cached; counted as none",)
-    assert repr(usage).startswith("<Usage: 10 tokens in (10 text), 0 out; of 10 text tokens 70 were cached")
+    assert usage.problems == ("70 of 10 text tokens were reported as cached; counted as 0",)
+    assert repr(usage).startswith(
+        "<Usage: 10 tokens in (10 text), 0 out; 70 of 10 text tokens were reported as cached"
+    )
     cost = usage.cost("gpt-realtime")
     assert cost == pytest.approx(10 * 4e-6)
     more = Usage.from_wire({"input_token_details": {"text_tokens": 1000}})
@@ -95,7 +97,7 @@ def test_more_cached_than_given_is_named_and_costs_nothing_back():
 def test_a_count_that_is_none_is_refused(value):
     if value == {}:
         value = {"text": 1}
-    with pytest.raises((TypeError, ValueError), match="text_tokens is"):
+    with pytest.raises((TypeError, ValueError), match="text_tokens: expected"):
         Usage.from_wire({"output_token_details": {"text_tokens": value}})
 
 
@@ -187,8 +189,8 @@ def test_what_the_details_leave_out_of_the_sum_is_of_unknown_kind():
     usage = Usage.from_wire({**told, **details})
     assert (usage.input_unsorted, usage.output_unsorted, usage.total_tokens) == (73, 147, 320)
     assert usage.problems == (
-        "input_tokens says 132, its details sum to 59",
-        "output_tokens says 188, its details sum to 41",
+        "input_tokens is 132, but its details sum to 59",
+        "output_tokens is 188, but its details sum to 41",
     )
     assert str(usage) == "132 tokens in (59 text, 73 of unknown kind), 188 out (41 text, 147 of unknown kind)"
     cost = usage.cost("gpt-realtime")

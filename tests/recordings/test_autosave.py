@@ -1,4 +1,4 @@
-"""Nothing is lost: what the spool has written is there after any end of the process."""
+"""Nothing is lost: what autosave has written is in its file after any end of the process."""
 
 import gc
 import os
@@ -15,13 +15,13 @@ from frames import full
 import rtnb
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import autosave as autosave
-from rtnb.recordings.autosave import Autosave, recover, spools, wanted
+from rtnb.recordings.autosave import Autosave, autosave_mode, autosaves, recover
 from rtnb.server import launcher
 from rtnb.session.event_loop import Notifier
 
 pytestmark = pytest.mark.slow
 
-# Appends frames of all sizes without end and says, of each spooled count that it sees, how many are safe.
+# Appends frames of all sizes without end, and prints how many of them were written.
 CHILD = """
 import itertools, sys, time
 from rtnb.recordings.autosave import Autosave
@@ -85,9 +85,9 @@ def test_killed_at_any_moment(home, seed):
         child.kill()
         rest, _ = child.communicate()
     told = int(rest.split("\n")[-2]) if rest.count("\n") else told
-    [(path, live)] = spools()
+    [(path, live)] = autosaves()
     assert not live
-    assert "never ended" in rtnb.open(path).problem
+    assert "without an end" in rtnb.open(path).problem
     _, count = recover(path, home / "out.rtnb")
     recording = rtnb.open(home / "out.rtnb")
     assert count >= told
@@ -102,13 +102,13 @@ def test_it_follows_and_is_gone_after_close(home):
     record, signal = full().state, Notifier()
     kept = Autosave(record, signal.wait, where="x")
     until(lambda: kept.written == len(record.log))
-    assert spools() == [(kept.path, True)]
+    assert autosaves() == [(kept.path, True)]
     assert [e.frame for e in rtnb.open(kept.path).log] == [e.frame for e in record.log]
     assert oct(kept.path.stat().st_mode & 0o777) in ("0o600", "0o666")
     kept.close()
     kept.close()
-    assert spools() == []
-    assert list((home / "home" / "spool").iterdir()) == []
+    assert autosaves() == []
+    assert list((home / "home" / "autosave").iterdir()) == []
 
 
 @pytest.mark.parametrize(("keep", "discard"), [(True, True), (False, False)])
@@ -117,7 +117,7 @@ def test_it_stays_where_it_is_to_be_kept(keep, discard):
     kept = Autosave(record, signal.wait, keep=keep)
     kept.close(discard=discard)
     assert kept.written == len(record.log)
-    assert spools() == [(kept.path, False)]
+    assert autosaves() == [(kept.path, False)]
 
 
 def test_of_a_session_without_a_turn_nothing_stays():
@@ -125,31 +125,31 @@ def test_of_a_session_without_a_turn_nothing_stays():
 
     kept = Autosave(SessionState(), Notifier().wait)
     kept.close(discard=False)
-    assert spools() == []
+    assert autosaves() == []
 
 
 def test_a_folder_that_cannot_be_made_disturbs_nobody(home, caplog):
     (home / "home").write_text("in the way")
     kept = Autosave(full().state, Notifier().wait)
     kept.close()
-    assert "no longer spooled" in kept.problem
-    assert "no longer spooled" in caplog.text
-    assert spools() == []
+    assert "autosave stopped" in kept.problem
+    assert "autosave stopped" in caplog.text
+    assert autosaves() == []
 
 
-def test_old_spools_and_too_many_are_removed(monkeypatch):
+def test_old_files_and_too_many_are_removed(monkeypatch):
     place = autosave.folder()
     place.mkdir(parents=True)
     for number in range(4):
         (place / f"{number}.rtnb").write_bytes(b"x" * 1000)
         os.utime(place / f"{number}.rtnb", (time.time() - 100 + number,) * 2)
     os.utime(place / "3.rtnb", (0, 0))
-    monkeypatch.setattr(autosave, "_MOST_BYTES", 2500)
-    autosave._tidy(place)
+    monkeypatch.setattr(autosave, "_MAX_BYTES", 2500)
+    autosave._remove_old()
     assert sorted(path.name for path in place.iterdir()) == ["1.rtnb", "2.rtnb"]
 
 
-def test_no_key_lies_in_a_spool(monkeypatch):
+def test_no_key_is_in_an_autosave_file(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "plain-secret-words")
     wire = full()
     wire.server("error", error={"message": "Incorrect API key: sk-abcdefghijklmnop1234 plain-secret-words"})
@@ -160,28 +160,33 @@ def test_no_key_lies_in_a_spool(monkeypatch):
 
 
 def test_what_the_switch_takes(monkeypatch):
-    assert (wanted(True), wanted(False), wanted("keep"), wanted(None)) == ("on", "", "keep", "")
+    assert (autosave_mode(True), autosave_mode(False), autosave_mode("keep"), autosave_mode(None)) == (
+        "on",
+        "",
+        "keep",
+        "",
+    )
     for text, means in (("", "on"), ("1", "on"), ("off", ""), ("0", ""), ("keep", "keep")):
         monkeypatch.setenv("RTNB_AUTOSAVE", text)
-        assert wanted(None) == means
+        assert autosave_mode(None) == means
     with pytest.raises(ArgumentError, match='True, False or "keep"'):
-        wanted("always")
+        autosave_mode("always")
 
 
-def test_a_session_is_spooled(home):
+def test_a_session_is_autosaved(home):
     try:
         with rtnb.connect(engine="fake", autosave=True) as session:
             assert session.send("hello").text == "You said: hello"
-            until(spools)
-            [(path, live)] = spools()
+            until(autosaves)
+            [(path, live)] = autosaves()
             assert live
             until(lambda: len(rtnb.open(path).log) == len(session.log))
             recording = rtnb.open(path)
             assert recording.turns[0].text == "You said: hello"
             assert recording.engine == "fake"
-        assert spools() == []
+        assert autosaves() == []
         with rtnb.connect(engine="fake") as session:
-            assert spools() == []
+            assert autosaves() == []
     finally:
         launcher.stop("fake")
 
@@ -201,7 +206,7 @@ def test_a_damaged_recording_is_recovered(home):
     assert count == len(log)
     assert "SOND chunk at byte" in reader.lost[0]
     assert [len(e.frame) for e in rtnb.open(home / "y.rtnb").log] == [len(e.frame) for e in log]
-    with pytest.raises(RecordingError, match="the file itself"):
+    with pytest.raises(RecordingError, match="the damaged file itself"):
         recover(home / "y.rtnb", home / "y.rtnb")
 
 
@@ -215,7 +220,7 @@ def test_what_is_recovered_says_of_its_sound_what_the_cut_file_said(home, audio)
     (home / "x.rtnb").write_bytes(whole[:-30])
     recover(home / "x.rtnb", home / "y.rtnb")
     recording = rtnb.open(home / "y.rtnb")
-    assert recording.header["capture"] == {"audio": audio, "spool": False}
+    assert recording.header["capture"] == {"audio": audio, "autosave": False}
     assert (recording.frames_sha256 is None) == (audio == "opus")
     assert [e.frame for e in recording.log] == [e.frame for e in rtnb.open(home / "x.rtnb").log]
     assert recording.verify().faults == []
@@ -245,14 +250,14 @@ def test_opus_that_does_not_unpack_is_not_copied(home):
     assert len(recording.log) == len(full().state.log)
 
 
-def test_a_spool_that_was_never_begun_is_passed_over():
+def test_an_empty_file_is_skipped():
     place = autosave.folder()
     place.mkdir(parents=True)
     (place / "x.rtnb").touch()
-    assert spools() == []
-    assert [path.name for path, _ in spools(empty=True)] == ["x.rtnb"]
+    assert autosaves() == []
+    assert [path.name for path, _ in autosaves(empty=True)] == ["x.rtnb"]
     os.utime(place / "x.rtnb", (0, 0))
-    autosave._tidy(place)
+    autosave._remove_old()
     assert list(place.iterdir()) == []
 
 
@@ -285,7 +290,7 @@ def spoken(record, signal, seconds, *, keyed=False):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
 @pytest.mark.parametrize("keyed", [False, True])
-def test_what_lies_in_the_spool_is_not_held_in_memory(keyed):
+def test_what_is_in_the_file_is_not_held_in_memory(keyed):
     from rtnb.protocol.state import SessionState
     from rtnb.recordings.writer import pieces
 
@@ -310,22 +315,22 @@ def test_what_lies_in_the_spool_is_not_held_in_memory(keyed):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
-def test_what_lies_in_the_spool_is_there_until_the_process_ends(tmp_path):
+def test_the_file_can_be_read_until_the_process_ends(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc")
     code = (
         "import atexit, sys\n"
         "from pathlib import Path\n"
-        "from rtnb.recordings.autosave import _Opened\n"
+        "from rtnb.recordings.autosave import _OpenFile\n"
         "atexit.register(lambda: print(opened.read(1, 2)))  # registered first, it runs last\n"
-        "opened = _Opened(Path(sys.argv[1]))\n"
+        "opened = _OpenFile(Path(sys.argv[1]))\n"
     )
     told = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "b'bc'"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
-def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
+def test_a_cut_file_is_reported_and_closed_with_the_session():
     from rtnb.protocol.state import SessionState
 
     record, signal = SessionState(), Notifier()
@@ -348,9 +353,9 @@ def test_a_spool_that_was_cut_says_so_and_its_file_is_closed_with_the_session():
 def test_what_never_held_an_event_is_not_recovered(home):
     autosave = Autosave(full().state, Notifier().wait)
     autosave.close(discard=False)
-    [(path, _)] = spools()
+    [(path, _)] = autosaves()
     whole = path.read_bytes()
     (home / "x.rtnb").write_bytes(whole[: whole.index(b"SOND") + 9])
-    with pytest.raises(RecordingError, match="nothing of it is whole"):
+    with pytest.raises(RecordingError, match="has no intact event"):
         recover(home / "x.rtnb", home / "y.rtnb")
     assert not (home / "y.rtnb").exists()

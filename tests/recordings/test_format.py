@@ -113,7 +113,7 @@ def test_groups_are_asked_for_one_by_one(tmp_path):
     assert list(reader._frames) == [0, 2]
     path.unlink()
     assert reader.log[1].frame == b'{"n":1}'
-    with pytest.raises(RecordingError, match="cannot be read"):
+    with pytest.raises(RecordingError, match="No such file"):
         reader.log[3000]
 
 
@@ -151,7 +151,7 @@ def test_a_session_that_tells_no_format_changes_none_and_its_file_is_written(tmp
     assert rows(recording.log) == rows(wire.state.log)
     formats = AudioFormats()
     for entry in recording.log.filter([*FORMAT_EVENTS]):
-        formats.take(entry.type, entry.frame)
+        formats.update(entry.type, entry.frame)
     assert (formats.now("client").type, formats.now("client").rate) == ("audio/pcmu", 8000)
     recording.export(tmp_path / "x.wav")
     recording.scrub(tmp_path / "y.rtnb", voice="all")
@@ -178,7 +178,7 @@ def test_opus_is_marked_and_keeps_lengths(tmp_path, type):
 
 def test_a_recording_is_not_named_like_another_file(tmp_path):
     for name in ("x.wav", "X.TXT", "x.html"):
-        with pytest.raises(ArgumentError, match=r"is named like sea\.rtnb, not "):
+        with pytest.raises(ArgumentError, match=r"should end in \.rtnb; got "):
             write(tmp_path / name, full().state.log)
     assert list(tmp_path.iterdir()) == []
     assert write(tmp_path / "v1.2", full().state.log).exists()
@@ -363,9 +363,9 @@ def test_columns_that_lie_are_refused(good, tmp_path):
     ("data", "said"),
     [
         (b"", "is empty"),
-        (b"RIFF....WAVE", "is no rtnb recording: it begins with b'RIFF'"),
+        (b"RIFF....WAVE", "is not an rtnb recording: it starts with b'RIFF'"),
         (b"RTNB", "was cut after 4 bytes"),
-        (b"RTNB\x02\r\n\0", "has format 2, and this rtnb reads up to 1: run  pip install -U rtnb"),
+        (b"RTNB\x02\r\n\0", "has format 2, and this rtnb reads formats up to 1: run  pip install -U rtnb"),
         (format.MAGIC, "was cut before its first event"),
     ],
 )
@@ -379,7 +379,10 @@ def test_what_is_no_recording(tmp_path, data, said):
 
 def test_a_name_that_no_file_can_have():
     for name in ("a\0b", Path("a\0b.jsonl"), b"a\0b"):
-        with pytest.raises((RecordingError, ArgumentError), match=r"zero byte|not by bytes"):
+        with pytest.raises(
+            (RecordingError, ArgumentError),
+            match=r"contains a NUL character|got bytes: these bytes are not a path",
+        ):
             rtnb.open(name)
 
 

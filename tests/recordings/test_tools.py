@@ -16,7 +16,7 @@ from rtnb.recordings.autosave import recover
 from rtnb.recordings.export import export, mix, transcript
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import ScrubRule, scrub
-from rtnb.recordings.scrub_rules import Taken, changed, masked
+from rtnb.recordings.scrub_rules import RemovedTexts, changed, masked
 from rtnb.recordings.verify import diff, verify
 from rtnb.recordings.writer import Writer, header, pieces
 
@@ -50,8 +50,8 @@ def file(tmp_path):
 def test_a_good_file_is_good(tmp_path, audio):
     verdict = verify(keep(tmp_path / "x.rtnb", full(), audio=audio))
     assert verdict.faults == []
-    assert verdict.said.startswith("good: 12 events sent and 54 received")
-    assert ("Opus" in verdict.said) == (audio == "opus")
+    assert verdict.summary.startswith("intact: 12 events sent and 54 received")
+    assert ("Opus" in verdict.summary) == (audio == "opus")
 
 
 def test_the_damaged_chunk_is_named(file):
@@ -60,8 +60,8 @@ def test_the_damaged_chunk_is_named(file):
     data[chunk.at + 100] ^= 4
     file.write_bytes(data)
     verdict = verify(file)
-    assert verdict.said.startswith("damaged: 0 events are whole")
-    assert f"It has a EVNT chunk at byte {chunk.at:,} that is not as it was written." in verdict.faults
+    assert verdict.summary.startswith("damaged: 0 events are intact")
+    assert f"It has a EVNT chunk at byte {chunk.at:,} that differs from what was written." in verdict.faults
     file.write_bytes(file.read_bytes()[: chunk.at])
     assert any("It has no end" in fault for fault in verify(file).faults)
 
@@ -87,7 +87,7 @@ def frames_of(path):
 def test_voice_becomes_silence(file, tmp_path, who):
     proof = scrub(file, tmp_path / "y.rtnb", ScrubRule(voice=who))
     assert proof.left == []
-    assert proof.sounds > 0
+    assert proof.audio_parts > 0
     before, after = rtnb.open(file), rtnb.open(tmp_path / "y.rtnb")
     assert after.header["scrubbed"] == [f"voice of {who}"]
     assert [len(e.frame) for e in after.log] == [len(e.frame) for e in before.log]
@@ -126,7 +126,7 @@ def test_words_that_the_other_side_repeats_are_told(tmp_path):
     wire.end("resp_9")
     path = keep(tmp_path / "x.rtnb", wire)
     proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(text="user"))
-    assert any("repeats a text that was taken out elsewhere" in one for one in proof.left)
+    assert any("repeats a text that was removed elsewhere" in one for one in proof.left)
     proof = scrub(path, tmp_path / "z.rtnb", ScrubRule(matching="Ossifrage"))
     assert proof.left == []
     assert b"Ossifrage" not in frames_of(tmp_path / "z.rtnb")
@@ -139,16 +139,16 @@ def test_words_that_the_other_side_repeats_are_told(tmp_path):
 
 def test_a_pattern_that_meets_speech_says_that_the_voice_is_left(file, tmp_path):
     proof = scrub(file, tmp_path / "y.rtnb", ScrubRule(matching="weather"))
-    assert any("the user's voice still says" in one for one in proof.left)
+    assert any("the user's voice still speaks" in one for one in proof.left)
     assert scrub(file, tmp_path / "z.rtnb", ScrubRule(matching="weather", voice="user")).left == []
 
 
 def test_rules_that_are_none(file):
-    with pytest.raises(ArgumentError, match="say what to take out"):
+    with pytest.raises(ArgumentError, match="say what to remove"):
         ScrubRule()
-    with pytest.raises(ArgumentError, match="voice is user, assistant or all"):
+    with pytest.raises(ArgumentError, match="voice must be user, assistant or all"):
         ScrubRule(voice="me")
-    with pytest.raises(ArgumentError, match="cannot be read"):
+    with pytest.raises(ArgumentError, match="invalid pattern"):
         ScrubRule(matching="(")
     with pytest.raises(ArgumentError, match="the recording itself"):
         scrub(file, file, ScrubRule(voice="all"))
@@ -172,7 +172,7 @@ def test_frames_that_are_no_events_are_taken_out_whole(tmp_path):
         proof = scrub(path, tmp_path / "y.rtnb", rule)
         assert proof.left == []
         assert proof.frames == 10
-        assert "10 frames that are no events taken out" in str(proof)
+        assert "10 frames that are not events: nothing" in str(proof)
         assert b"binary voice" not in frames_of(tmp_path / "y.rtnb")
         after = rtnb.open(tmp_path / "y.rtnb")
         assert [len(e.frame) for e in after.log] == [len(e.frame) for e in rtnb.open(path).log]
@@ -336,10 +336,10 @@ def test_what_the_protocol_enumerates_and_its_ids_stay():
 def test_marks_and_signs_of_every_script_go():
     assert masked("नमस्ते ไทยที่ é️ 🎉 a1!") == "xxxxxx xxxxxx xx x x0!"
     assert masked(masked("Grüße, 4711")) == masked("Grüße, 4711") == "xxxxx, 0000"
-    assert Taken(["Ossifrage", "short"]).stand_in("an Ossifrages' short")
-    assert not Taken(["Ossifrage", "short"]).stand_in("short")
-    assert not Taken([" short\n"]).stand_in("a short\n")
-    assert Taken([" Ossifrage\n"]).stand_in("Ossifrage")
+    assert RemovedTexts(["Ossifrage", "short"]).occur_in("an Ossifrages' short")
+    assert not RemovedTexts(["Ossifrage", "short"]).occur_in("short")
+    assert not RemovedTexts([" short\n"]).occur_in("a short\n")
+    assert RemovedTexts([" Ossifrage\n"]).occur_in("Ossifrage")
 
 
 def test_a_pattern_is_found_where_its_text_came_in_parts(tmp_path):
@@ -354,7 +354,9 @@ def test_a_pattern_is_found_where_its_text_came_in_parts(tmp_path):
     proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=r"sec\{?ret"))
     assert b"ret is" not in frames_of(tmp_path / "y.rtnb")
     assert b"sack" not in frames_of(tmp_path / "y.rtnb")
-    told = "the user's voice still says what session.input_transcript.delta said: take out that voice too"
+    told = (
+        "the user's voice still speaks the text of session.input_transcript.delta: remove that voice as well"
+    )
     assert proof.left == [told]
     assert scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=r"sec\{?ret", voice="user")).left == []
 
@@ -368,7 +370,7 @@ def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
         cut.write_bytes(cut.read_bytes()[: rtnb.open(cut)._reader.chunks[-1].at])
         proof = scrub(cut, tmp_path / "y.rtnb", ScrubRule(text="all"))
         assert proof.left == []
-        assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} events of it are whole"
+        assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} of its events are intact"
         told = rtnb.open(tmp_path / "y.rtnb").header["end"]
         assert told["why"] == why + proof.problem
         assert "Ossifrage" not in str(told)
@@ -394,7 +396,7 @@ def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
             reader = Reader(tmp_path / f"{name}.rtnb")
             assert reader.head["redacted"] == reader.tail["redacted"] == told
             assert reader.redacted == rows
-            assert reader.head["capture"]["spool"] is False
+            assert reader.head["capture"]["autosave"] is False
 
 
 RULES = [ScrubRule(**{what: who}) for what in ("text", "voice") for who in ("user", "assistant", "all")]
@@ -419,7 +421,7 @@ def test_a_text_that_came_in_parts_only_is_told_where_it_is_repeated(tmp_path):
     wire.delta("output_text", "So: my Ossifrage without.", "resp_9", "item_q")
     told = scrub(keep(path, wire), tmp_path / "y.rtnb", ScrubRule(text="user")).left
     assert len(told) == 1
-    assert "repeats a text that was taken out elsewhere" in told[0]
+    assert "repeats a text that was removed elsewhere" in told[0]
 
 
 def test_a_text_that_is_a_word_of_the_protocol_raises_no_alarm(tmp_path):
@@ -457,7 +459,7 @@ def test_ids_that_look_like_none_stay_as_different_as_they_were(tmp_path):
     path = keep(tmp_path / "x.rtnb", wire)
     before = rtnb.open(path)
     for rule in RULES:
-        told = ["event 121 (something new) may have words for its type"] if rule.text == "all" else []
+        told = ["event 121 (something new) may have words as its type"] if rule.text == "all" else []
         assert scrub(path, tmp_path / "y.rtnb", rule).left == told
         after = rtnb.open(tmp_path / "y.rtnb")
         assert len(after.turns) == len(before.turns)
@@ -517,7 +519,7 @@ def test_a_pattern_that_the_letters_of_sound_make_finds_no_text(tmp_path):
     wire.speak(tone(100, 777), "", "resp_9", "item_r")
     path = keep(tmp_path / "x.rtnb", wire)
     proof = scrub(path, tmp_path / "y.rtnb", ScrubRule(matching=re.escape(b64(tone(100, 777))[40:80])))
-    assert (proof.sounds, proof.texts, proof.left) == (0, 0, [])
+    assert (proof.audio_parts, proof.texts, proof.left) == (0, 0, [])
 
 
 def test_the_head_is_the_servers_whoever_spoke_last(tmp_path):
@@ -593,9 +595,9 @@ def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
 
 def test_many_texts_that_begin_alike_are_looked_for_together():
     """One by one, fifty times as many as are quick here would take minutes, and the test be ended."""
-    taken = Taken(f"lighthouse {number}" for number in range(50_000))
-    assert not taken.stand_in("lighthouse " * 20_000)
-    assert taken.stand_in("lighthouse " * 20_000 + "4711")
+    taken = RemovedTexts(f"lighthouse {number}" for number in range(50_000))
+    assert not taken.occur_in("lighthouse " * 20_000)
+    assert taken.occur_in("lighthouse " * 20_000 + "4711")
 
 
 def test_what_is_measured_in_a_voice_goes_with_it(file, tmp_path):
@@ -662,13 +664,13 @@ def test_a_voice_that_was_taken_out_is_a_difference(file, tmp_path):
     recording = rtnb.open(file)
     recording.scrub(tmp_path / "y.rtnb", voice="user")
     told = recording.diff(tmp_path / "y.rtnb")
-    assert "taken out: nothing | voice of user" in told
+    assert "removed: nothing | voice of user" in told
     assert any(
-        re.fullmatch(r"turn \d, your sound: [\d.]+ s of sound \| [\d.]+ s of silence", line) for line in told
+        re.fullmatch(r"turn \d, your audio: [\d.]+ s of audio \| [\d.]+ s of silence", line) for line in told
     )
-    assert not any("the answer's sound" in line for line in told)
+    assert not any("the answer's audio" in line for line in told)
     assert repr(told) == "\n".join(told)
-    assert repr(recording.diff(file)) == "The same, but for ids, samples and times."
+    assert repr(recording.diff(file)) == "Equal, except for ids, samples and times."
 
 
 # Export.
@@ -695,13 +697,13 @@ def test_json_lines_hold_every_frame(tmp_path):
 
 def test_a_recording_has_the_tools_as_methods(file, tmp_path):
     recording = rtnb.open(file)
-    assert str(recording.verify()).startswith("good: ")
+    assert str(recording.verify()).startswith("intact: ")
     proof = recording.scrub(tmp_path / "y.rtnb", voice="all", text="all")
     assert not proof.left
-    assert str(proof).endswith("taken out: nothing of it is left")
+    assert str(proof).endswith(": nothing of it is left")
     assert any(line.startswith("turn 0, you") for line in recording.diff(rtnb.open(tmp_path / "y.rtnb")))
     assert recording.diff(file) == []
-    with pytest.raises(rtnb.ArgumentError, match="is named by its path, not by int"):
+    with pytest.raises(rtnb.ArgumentError, match=r"expected a path \(str or pathlib.Path\), got int"):
         rtnb.open(5)
     assert recording.export(tmp_path / "x.txt") == [tmp_path / "x.txt"]
 
@@ -713,7 +715,7 @@ def test_a_transcript_says_who_said_what(file, tmp_path):
     assert told[0].endswith("You: Hello")
     assert told[1].endswith("Assistant: Good day.")
     assert any("You: How is the weather?" in line for line in told)
-    assert any('Call: weather({"city":"Rome"}) gave sunny' in line for line in told)
+    assert any('Call: weather({"city":"Rome"}) returned sunny' in line for line in told)
     assert any(line.endswith("(cancelled)") for line in told)
 
 
@@ -734,7 +736,7 @@ def test_sound_in_time_and_by_item(file, tmp_path):
 
 
 def test_other_forms_are_refused(file, tmp_path):
-    with pytest.raises(RecordingError, match=r"is none of the forms: .jsonl, .txt, .wav"):
+    with pytest.raises(RecordingError, match=r"has an unknown suffix: expected .jsonl, .txt, .wav"):
         export(rtnb.open(file), tmp_path / "x.mp3")
     with pytest.raises(RecordingError, match="cannot be written"):
         export(rtnb.open(file), tmp_path / "no" / "x.txt")

@@ -43,7 +43,7 @@ async def next_event(socket) -> dict:
     return event
 
 
-async def test_health_tells_no_secret():
+async def test_health_contains_no_secret():
     async with listening(key="sk-secret") as (_, port):
         status, body = await get(port, "/health", Host="localhost")
         health = json.loads(body)
@@ -64,7 +64,7 @@ async def test_health_tells_no_secret():
         ("/v1/realtime", {"Host": "localhost"}, 426),
     ],
 )
-async def test_what_is_no_websocket(path, headers, status):
+async def test_plain_http_requests(path, headers, status):
     async with listening() as (_, port):
         assert (await get(port, path, **headers))[0] == status
 
@@ -84,7 +84,7 @@ async def test_a_turn_with_a_key_from_a_browser():
             assert socket.subprotocol == "realtime"
             assert (await next_event(socket))["session"]["model"] == "rtnb-local"
             assert app.sessions == 1
-            assert app.quiet_since is None
+            assert app.idle_since is None
             await socket.send(json.dumps({"type": "response.create"}))
             while (await next_event(socket))["type"] != "rate_limits.updated":
                 pass
@@ -118,7 +118,7 @@ async def test_a_turn_with_a_key_from_a_browser():
         ),
     ],
 )
-async def test_who_is_turned_away_is_told_why(query, headers, code, close):
+async def test_a_refused_connection_gets_the_reason(query, headers, code, close):
     async with listening(key="sk-1") as (app, port):
         url = f"ws://127.0.0.1:{port}/v1/realtime{query}"
         async with connect(url, additional_headers=headers, proxy=None) as socket:
@@ -157,7 +157,7 @@ async def test_ports_that_cannot_be_opened():
     async with listening() as (app, port):
         with pytest.raises(ArgumentError, match=f"port {port} cannot be opened .it is in use."):
             await app.listen(port=port)
-        with pytest.raises(ArgumentError, match="only to this machine"):
+        with pytest.raises(ArgumentError, match="only on this machine"):
             await app.listen(host="0.0.0.0")
 
 
@@ -168,5 +168,5 @@ def test_an_engine_that_does_not_work_is_found_out_before_it_serves():
         raise RuntimeError("no voice")
 
     engine.tts.speak = broken
-    with pytest.raises(EngineError, match="'fake' does not work: no voice"):
+    with pytest.raises(EngineError, match="'fake' failed: no voice"):
         warm(engine)

@@ -206,7 +206,7 @@ async def test_words_are_recognised_before_the_turn_ends():
         await wire.append(silence(0.6))
         await wire.until("conversation.item.done")
         (item,) = wire.conversation
-        await wire.server.state.memory[item.id].words[0]
+        await wire.server.context.item_extras[item.id].transcripts[0]
         assert heard == pytest.approx([1.3, item.audio_ms / 1000], abs=0.1)
         assert heard[1] == pytest.approx(item.audio_ms / 1000, abs=0.001)
 
@@ -255,7 +255,7 @@ async def test_transcripts_that_cannot_be(settings, sound, code, said):
         assert said in error["message"]
 
 
-async def test_a_broken_recogniser_fails_the_transcript_and_the_answer():
+async def test_a_broken_recognizer_fails_the_transcript_and_the_answer():
     engine = fake({})
 
     def broken(samples):
@@ -284,7 +284,7 @@ async def test_a_broken_recogniser_fails_the_transcript_and_the_answer():
     ],
     ids=["letters", "umlauts", "half a sample", "too much"],
 )
-async def test_sound_that_is_refused(audio, said):
+async def test_invalid_audio_is_refused(audio, said):
     async with connected() as wire:
         await wire.raw(b'{"type":"input_audio_buffer.append","audio":"%s"}' % audio.encode())
         error = await wire.error()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtnb.server.clauses import Clause, ClauseSplitter, heard_text, pieces
+from rtnb.server.clauses import Clause, ClauseSplitter, audio_deltas, played_text
 
 
 def cut(*texts: str) -> list[tuple[str, int]]:
@@ -75,21 +75,21 @@ SPOKEN = [Clause("One two three.", 0, 1_000), Clause(" Four five.", 1_000, 2_000
         (5_000, "One two three. Four five."),
     ],
 )
-def test_heard_words(ms, heard):
-    assert heard_text(SPOKEN, ms) == heard
+def test_played_words(ms, heard):
+    assert played_text(SPOKEN, ms) == heard
 
 
 @given(st.floats(0, 2_500), st.floats(0, 2_500))
 def test_more_time_is_never_fewer_words(one, other):
     less, more = sorted((one, other))
-    assert heard_text(SPOKEN, more).startswith(heard_text(SPOKEN, less))
+    assert played_text(SPOKEN, more).startswith(played_text(SPOKEN, less))
 
 
 @given(st.integers(0, 100_000), st.sampled_from([(2, 48_000), (1, 8_000)]))
 def test_deltas_are_equal_parts_of_100_to_200_ms(samples, form):
     width, rate = form
     data = bytes(samples * width)
-    parts = list(pieces(data, width, rate))
+    parts = list(audio_deltas(data, width, rate))
     assert b"".join(parts) == data
     assert all(len(part) % width == 0 and len(part) * 1000 / rate <= 200 for part in parts)
     if len(data) * 1000 / rate > 200:

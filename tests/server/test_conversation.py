@@ -103,7 +103,7 @@ async def test_places():
                 "content": [{"type": "input_image", "image_url": "data:image/png;base64,AA=="}],
             },
             "item.content[0].type",
-            "takes no images",
+            "does not accept images",
         ),
         ({"type": "function_call", "name": "f"}, "item.arguments", "Missing"),
         ({"type": "function_call_output", "call_id": "call_x", "output": "1"}, "item.call_id", "not found"),
@@ -114,7 +114,7 @@ async def test_items_that_are_refused(item, param, said):
         error = await refused(wire, **item)
         assert error["param"] == param
         assert said in error["message"]
-        assert not len(wire.server.state.conversation)
+        assert not len(wire.server.context.conversation)
 
 
 async def test_an_image_is_taken_for_a_model_that_sees_and_the_engine_says_that_it_does_not():
@@ -150,7 +150,7 @@ async def test_spoken_items_are_understood_and_never_echoed():
         assert answer["usage"]["input_token_details"]["audio_tokens"] == 5
 
 
-async def test_retrieving_gives_the_sound_back():
+async def test_retrieving_returns_the_audio():
     async with connected(audio={"input": {"turn_detection": None}}) as wire:
         await wire.append(tone(0.5))
         await wire.send("input_audio_buffer.commit")
@@ -192,7 +192,7 @@ async def truncate(wire, item, ms, index=0):
     return await wire.next()
 
 
-async def test_truncating_forgets_what_was_not_heard():
+async def test_truncating_removes_what_was_not_played():
     engine = fake({})
     prompts = []
     generate = engine.llm.generate
@@ -252,7 +252,7 @@ async def test_truncating_more_than_there_is():
         assert (await truncate(wire, item.id, -1))["error"]["code"] == "integer_below_min_value"
 
 
-async def test_an_interrupted_answer_is_truncated_to_what_was_heard():
+async def test_an_interrupted_answer_is_truncated_to_what_was_played():
     async with connected() as wire:
         await wire.say("tell me a long story")
         await wire.send("response.create")

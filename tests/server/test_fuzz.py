@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from support.schema import check_server_event
 
 from rtnb.engines.fake import fake
-from rtnb.protocol.events import CLIENT_EVENTS
+from rtnb.protocol.dialects.names import CLIENT_EVENTS
 from rtnb.server.session import serve
 from rtnb.transports.memory import pair
 

@@ -78,9 +78,9 @@ def test_keys_that_are_refused(headers, subprotocols, code):
     with pytest.raises(Refusal) as refused:
         model_of(PATH, headers, subprotocols, "sk-1")
     refusal = refused.value
-    assert (refusal.fault.code, refusal.close_code) == (code, 3000)
+    assert (refusal.error.code, refusal.close_code) == (code, 3000)
     assert refusal.reason == "invalid_request_error.invalid_api_key"
-    assert "sk-" not in refusal.fault.message
+    assert "sk-" not in refusal.error.message
 
 
 @pytest.mark.parametrize(

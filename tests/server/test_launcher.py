@@ -41,7 +41,7 @@ def test_the_command_says_where_and_ends_on_a_signal():
         assert json.loads(socket.recv())["type"] == "session.created"
 
 
-def test_the_command_ends_when_nobody_comes():
+def test_the_command_exits_without_clients():
     ended = command("--port", "0", "--engine", "fake", "--idle", "0.2")
     assert ended.returncode == 0
     assert ended.stdout.startswith("ws://127.0.0.1:")
@@ -51,10 +51,10 @@ def test_the_command_ends_when_nobody_comes():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--engine", "fake", "--port", "70000"], "a port is a number from 0 to 65535"),
-        (["--engine", "fake", "--idle", "0"], "--idle is a number of seconds above 0"),
-        (["--engine", "fake", "--host", "0.0.0.0"], "opens only to this machine"),
-        (["--engine", "nonsense"], "there is no engine 'nonsense'"),
+        (["--engine", "fake", "--port", "70000"], "--port must be from 0 to 65535, got 70000"),
+        (["--engine", "fake", "--idle", "0"], "--idle must be a number of seconds greater than 0, got 0"),
+        (["--engine", "fake", "--host", "0.0.0.0"], "listens only on this machine"),
+        (["--engine", "nonsense"], "unknown engine 'nonsense'"),
     ],
 )
 def test_what_the_command_refuses_in_one_sentence(arguments, said):
@@ -106,10 +106,10 @@ def test_a_process_that_died_is_started_again(home):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}', '{"pid": 1}'])
-def test_a_state_file_that_makes_no_sense_is_written_anew(home, text):
+def test_an_invalid_state_file_is_replaced(home, text):
     launcher.ensure("fake")
     launcher.stop("fake")
-    state_files.place("fake").state.write_text(text)
+    state_files.paths("fake").state.write_text(text)
     assert launcher.status() == []
     assert launcher.ensure("fake").url
 
@@ -125,15 +125,15 @@ def test_another_program_at_the_port_is_not_taken_for_ours(home):
 
 
 def test_an_engine_that_cannot_start_says_why(home):
-    with pytest.raises(EngineError, match="there is no engine 'nonsense'"):
+    with pytest.raises(EngineError, match="unknown engine 'nonsense'"):
         launcher.ensure("nonsense")
     assert not list(home.glob("*.json"))
 
 
 @pytest.mark.parametrize("idle", ["abc", "0", "-1", "nan"])
-def test_an_idle_time_that_is_none_is_one_sentence(home, monkeypatch, idle):
+def test_an_invalid_idle_time_is_one_sentence(home, monkeypatch, idle):
     monkeypatch.setenv("RTNB_IDLE", idle)
-    said = f"RTNB_IDLE is a number of seconds above 0, such as 600, not {idle!r}"
+    said = f"RTNB_IDLE must be a number of seconds above 0, such as 600, got {idle!r}"
     with pytest.raises(EngineError, match=f"^{said}$"):
         launcher.ensure("fake")
 
@@ -146,7 +146,7 @@ def touch_the_code(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_server_of_older_code_is_ended_when_nobody_uses_it(home, monkeypatch):
+def test_an_unused_server_of_older_code_is_stopped(home, monkeypatch):
     monkeypatch.setattr(state_files, "installed", lambda: False)
     first = launcher.ensure("fake")
     touch_the_code(monkeypatch)
@@ -164,16 +164,16 @@ def test_a_server_of_older_code_is_ended_when_nobody_uses_it(home, monkeypatch):
 
 
 def test_old_logs_are_removed(home, monkeypatch):
-    place = state_files.place("fake")
+    paths = state_files.paths("fake")
     for number in range(9):
-        place.state.with_name(f"{place.state.stem}-{number}.log").write_text("old")
-    assert launcher.ensure("fake").log in place.logs()
-    assert len(place.logs()) == 5
+        paths.state.with_name(f"{paths.state.stem}-{number}.log").write_text("old")
+    assert launcher.ensure("fake").log in paths.logs()
+    assert len(paths.logs()) == 5
 
 
 def test_all_servers_are_stopped_but_those_in_use(home):
     first = launcher.ensure("fake")
-    assert launcher.last_words(first) is None
+    assert launcher.exit_report(first) is None
     headers = {"Authorization": f"Bearer {first.key}"}
     with connect(first.url, additional_headers=headers, proxy=None) as socket:
         socket.recv()
@@ -182,30 +182,30 @@ def test_all_servers_are_stopped_but_those_in_use(home):
         (ended,) = launcher.stop_all(force=True)
         assert (ended.pid, ended.sessions) == (first.pid, 1)
     assert launcher.status() == launcher.stop_all() == []
-    assert launcher.last_words(first).startswith("the process of the engine 'fake' ended")
+    assert launcher.exit_report(first).startswith("the process of the engine 'fake' ended")
 
 
-def test_the_last_words_of_a_process_name_its_log(home):
+def test_the_report_of_an_ended_process_names_its_log(home):
     first = launcher.ensure("fake")
     first.log.write_text("noise\nassertion failed: n_ctx > 0\n")
     os.kill(first.pid, 9)
-    said = launcher.last_words(first)
+    said = launcher.exit_report(first)
     by = "by signal 9" if os.name == "posix" else "with status 9"
     assert said == (
-        f"the process of the engine 'fake' ended {by} (its log: {first.log});"
-        " it said at last 'assertion failed: n_ctx > 0'"
+        f"the process of the engine 'fake' ended {by} (log: {first.log});"
+        " the last line of its log: 'assertion failed: n_ctx > 0'"
     )
     second = launcher.ensure("fake")
     assert second.log != first.log
     assert first.log.exists()
-    assert launcher.last_words(first) == said.replace(f" {by}", "")  # nobody remembers how
+    assert launcher.exit_report(first) == said.replace(f" {by}", "")  # how it ended is not known
 
 
 def test_a_home_that_cannot_be_written_to(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     with monkeypatch.context() as patch:
         patch.setenv("RTNB_HOME", str(tmp_path / "file"))
-        with pytest.raises(EngineError, match="set RTNB_HOME"):
+        with pytest.raises(EngineError, match="set the environment variable RTNB_HOME"):
             launcher.ensure("fake")
 
 
@@ -216,7 +216,7 @@ def test_missing_weights_keep_their_kind(tmp_path):
     assert isinstance(error, WeightsError)
     assert str(error) == "the weights are not installed"
     log.write_text("")
-    assert "said nothing" in str(launcher._failed("local", 1, log))
+    assert "the log is empty" in str(launcher._failed("local", 1, log))
 
 
 def test_paths_in_a_spec_do_not_depend_on_the_folder(tmp_path, monkeypatch):

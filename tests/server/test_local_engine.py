@@ -88,7 +88,7 @@ async def test_people_are_understood(engine):
             assert len(set(said) & set(understood)) >= 0.8 * len(set(said))
 
 
-async def test_speech_interrupts_and_the_model_remembers_what_was_heard(engine):
+async def test_speech_interrupts_and_the_prompt_has_what_was_played(engine):
     async with connected(engine) as wire:
         await wire.say("Tell me about the sea, in four long sentences.")
         await wire.send("response.create")

@@ -67,7 +67,7 @@ async def test_a_tool_is_called_and_answered(url):
         assert ended.output == "rain in Bergen"
 
 
-async def test_speech_is_heard_and_interrupts(url):
+async def test_speech_is_recognized_and_interrupts(url):
     async with running(url) as session:
         await session.send_message("tell me a long story")
         await collect(session, "audio")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rtnb.errors import EngineError
-from rtnb.server.prompt import Entry, Prompt, kept_share
+from rtnb.server.prompt import Entry, Prompt, retention_ratio
 from rtnb.server.usage_meter import Segment
 
 
@@ -29,7 +29,7 @@ def test_calls_in_a_row_are_one_message():
     assert roles == [("user", 0), ("assistant", 2), ("tool", 0)]
 
 
-def test_segments_are_told_apart_by_item_and_length():
+def test_segments_differ_by_item_and_length():
     sound = Entry("a", {"role": "user", "content": "hi"}, (), 7, 650)
     prompt = Prompt("Be kind.", [], [sound, entry("u", "user", "two words")])
     assert prompt.segments(words) == [
@@ -55,9 +55,9 @@ def test_the_last_entry_always_stays():
 
 
 def test_truncation():
-    assert kept_share("auto") == kept_share(None) == 0.8
-    assert kept_share({"type": "retention_ratio", "retention_ratio": 0.5}) == 0.5
-    assert kept_share("disabled") is None
+    assert retention_ratio("auto") == retention_ratio(None) == 0.8
+    assert retention_ratio({"type": "retention_ratio", "retention_ratio": 0.5}) == 0.5
+    assert retention_ratio("disabled") is None
     with pytest.raises(EngineError, match="truncation is disabled"):
         Prompt("", [], [entry("u", "user", "word " * 500)]).fit(words, 40, None)
 
@@ -67,19 +67,19 @@ async def test_the_order_of_words_is_that_of_items():
     from rtnb.protocol.items import Item, Part
     from rtnb.server.prompt import entries
     from rtnb.server.schema import defaults
-    from rtnb.server.session_context import ItemExtras, State
+    from rtnb.server.session_context import ItemExtras, SessionContext
     from rtnb.server.usage_meter import TokenWindow
     from rtnb.server.workers import lease
 
     engine = fake({})
     with lease(engine) as workers:
-        state = State(engine, workers, defaults("s", "m", 0), TokenWindow(1))
+        context = SessionContext(engine, workers, defaults("s", "m", 0), TokenWindow(1))
         late: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        parts = [Part("text", "see"), Part("audio", codec=state.conversation.input_codec)]
+        parts = [Part("text", "see"), Part("audio", codec=context.conversation.input_codec)]
         spoken = Item("i1", role="user", parts=parts)
         written = Item("i2", role="user", parts=[Part("text", "second")])
         reading = asyncio.create_task(
-            entries(state, [(spoken, ItemExtras(words={1: late})), (written, ItemExtras())])
+            entries(context, [(spoken, ItemExtras(transcripts={1: late})), (written, ItemExtras())])
         )
         await asyncio.sleep(0)
         late.set_result("what I said")

@@ -109,7 +109,7 @@ async def test_a_text_response_has_the_whole_lifecycle_in_order():
         assert limits[0]["remaining"] == 40_000 - response["usage"]["total_tokens"]
 
 
-async def test_a_spoken_response_interleaves_words_and_sound():
+async def test_a_spoken_response_interleaves_transcript_and_audio():
     async with connected() as wire:
         await wire.say("one two three four five six. Seven eight nine ten.")
         events = await wire.respond()
@@ -158,7 +158,7 @@ async def test_a_response_may_override_the_session():
         assert response["usage"]["output_tokens"] == 2
 
 
-async def test_sound_counts_towards_max_output_tokens():
+async def test_audio_counts_towards_max_output_tokens():
     async with connected() as wire:
         await wire.say("one two three four five six seven eight nine ten")
         response = done(await wire.respond(max_output_tokens=20))
@@ -192,7 +192,7 @@ async def test_a_second_response_waits_its_turn():
         assert error["code"] == "conversation_already_has_active_response"
         assert created["response"]["id"] in error["message"]
         assert error["event_id"] == event_id
-        wire.server.state.engine.llm.go.set()
+        wire.server.context.engine.llm.go.set()
         assert done(await wire.until("rate_limits.updated"))["status"] == "completed"
 
 
@@ -360,7 +360,7 @@ async def test_the_conversation_is_billed_again_and_its_beginning_is_cached():
         second = done(await wire.respond())["usage"]
         sums_agree(first)
         sums_agree(second)
-        setup = wire.server.state.engine.llm.count(wire.server.state.session["instructions"])
+        setup = wire.server.context.engine.llm.count(wire.server.context.session["instructions"])
         assert first["input_token_details"]["cached_tokens"] == setup // 64 * 64 > 0
         assert second["input_tokens"] == first["input_tokens"] + first["output_tokens"] + 2
         assert second["input_token_details"]["cached_tokens"] == first["input_tokens"] // 64 * 64
@@ -406,7 +406,7 @@ async def test_the_prompt_is_warmed_at_the_start_and_when_it_changes():
         assert warmed[1:] == [([], [WEATHER])]
 
 
-async def test_an_answer_overtakes_a_warming_that_has_not_begun():
+async def test_an_answer_replaces_a_prefill_that_has_not_started():
     warmed: list[Any] = []
     engine = scripted(TextPiece("one"), TextPiece("two"), hold_after=1)
     async with connected(engine, output_modalities=["text"]) as wire:

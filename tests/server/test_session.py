@@ -8,7 +8,7 @@ from support.server import connected, types
 
 from rtnb.engines.fake import fake
 from rtnb.errors import ConnectionLost, RemoteProtocolError
-from rtnb.protocol.events import CLIENT_EVENTS
+from rtnb.protocol.dialects.names import CLIENT_EVENTS
 from rtnb.server.session import serve
 from rtnb.transports.memory import pair
 
@@ -137,7 +137,7 @@ async def test_a_client_may_leave_in_the_middle_of_an_answer():
 async def test_two_sessions_share_an_engine():
     engine = fake({})
     async with connected(engine) as one, connected(engine, output_modalities=["text"]) as two:
-        assert one.server.state.workers is two.server.state.workers
+        assert one.server.context.workers is two.server.context.workers
         await one.say("tell me a long story")
         await two.say("hello")
         await one.send("response.create")
@@ -158,7 +158,7 @@ async def test_an_update_is_whole_or_nothing():
         assert session["model"] == "gpt-4o-realtime-preview"
 
 
-async def test_the_voice_is_fixed_once_it_was_heard():
+async def test_the_voice_is_fixed_once_audio_was_sent():
     async with connected() as wire:
         await wire.configure(audio={"output": {"voice": "verse"}})
         await wire.say("hello")

@@ -69,7 +69,7 @@ async def turn(
         return watched, events, done(events)
 
 
-async def test_an_answer_is_begun_in_the_pause_and_used_when_the_turn_ends():
+async def test_a_speculative_response_is_used_when_the_turn_ends():
     watched, events, response = await turn(REST)
     _, _, plain = await turn(REST, eager=False)
     assert len(watched.asked) == 1
@@ -81,7 +81,7 @@ async def test_an_answer_is_begun_in_the_pause_and_used_when_the_turn_ends():
     assert order.index("input_audio_buffer.committed") < order.index("response.created")
 
 
-async def test_a_draft_says_nothing():
+async def test_a_speculative_response_sends_nothing():
     watched = Watched()
     async with connected(watched.engine) as wire:
         await listen(wire)
@@ -97,7 +97,7 @@ async def test_a_draft_says_nothing():
         assert len(watched.asked) == 2
 
 
-async def test_a_draft_is_dropped_when_speech_goes_on():
+async def test_a_speculative_response_is_dropped_when_speech_resumes():
     watched, _, response = await turn(tone(0.7), REST)
     assert len(watched.asked) == 2
     assert watched.asked[0] != watched.asked[1]  # the words have changed
@@ -105,7 +105,7 @@ async def test_a_draft_is_dropped_when_speech_goes_on():
     assert response["output"][0]["content"][0]["transcript"] == f"You said: {words}"
 
 
-async def test_a_draft_is_no_answer_to_other_instructions():
+async def test_a_speculative_response_is_not_used_for_other_instructions():
     watched = Watched()
     async with connected(watched.engine, output_modalities=["text"]) as wire:
         await listen(wire)
@@ -118,7 +118,7 @@ async def test_a_draft_is_no_answer_to_other_instructions():
         assert [messages[0]["content"] == "Be brief." for messages in watched.asked] == [False, True]
 
 
-async def test_a_draft_is_no_answer_to_another_conversation():
+async def test_a_speculative_response_is_not_used_for_another_conversation():
     watched = Watched()
     async with connected(watched.engine, output_modalities=["text"]) as wire:
         await listen(wire)
@@ -132,7 +132,26 @@ async def test_a_draft_is_no_answer_to_another_conversation():
         assert len(watched.asked) == 2
 
 
-async def test_an_answer_that_was_begun_ahead_is_cancelled_at_once():
+async def test_a_speculative_response_is_dropped_if_none_may_start():
+    watched = Watched()
+    watched.going.clear()
+    async with connected(watched.engine) as wire:
+        await listen(wire, interrupt_response=False)
+        await wire.say("hello")
+        await wire.send("response.create")
+        await watched.drafted()
+        await wire.append(BEGIN)
+        await wire.settle()
+        await wire.append(REST)
+        error = (await wire.until("error"))[-1]["error"]
+        assert error["code"] == "conversation_already_has_active_response"
+        watched.going.set()
+        await wire.until("rate_limits.updated")
+        await wire.settle()
+        assert len(watched.asked) == 1
+
+
+async def test_a_used_speculative_response_is_cancelled_at_once():
     watched = Watched()
     watched.going.clear()
     async with connected(watched.engine) as wire:
@@ -149,14 +168,14 @@ async def test_an_answer_that_was_begun_ahead_is_cancelled_at_once():
         assert done(await wire.respond())["status"] == "completed"
 
 
-async def test_nothing_is_begun_where_no_answer_is_due_or_a_run_costs_money():
+async def test_there_is_no_speculative_response_if_none_is_due_or_a_run_costs_money():
     for settings, eager in (({"create_response": False}, True), ({}, False)):
         watched = Watched(eager=eager)
         async with connected(watched.engine) as wire:
             await listen(wire, **settings)
             await wire.append(BEGIN)
             await wire.settle()
-            await wire.server.state.listen(bytes(4_800), wire.conversation.input_codec)
+            await wire.server.context.transcribe(bytes(4_800), wire.conversation.input_codec)
             await wire.settle()
             assert watched.asked == []
 
@@ -168,5 +187,5 @@ async def test_the_conversation_is_read_again_when_the_user_begins_to_speak():
         await wire.say("remember this")
         await wire.append(np.concatenate([silence(0.4), tone(0.6)]))
         await wire.settle()
-        await asyncio.wrap_future(wire.server.state.workers.llm.submit(wire.server.state, lambda: None))
+        await asyncio.wrap_future(wire.server.context.workers.llm.submit(wire.server.context, lambda: None))
         assert watched.read[-1][-1] == {"role": "user", "content": "remember this"}

@@ -11,7 +11,7 @@ import pytest
 
 from rtnb.errors import EngineError
 from rtnb.server import state_files
-from rtnb.server.state_files import State
+from rtnb.server.state_files import ServerState
 
 
 @pytest.fixture(autouse=True)
@@ -24,48 +24,48 @@ def home(tmp_path, monkeypatch):
 
 
 def test_each_name_of_one_environments_python_means_one_server(monkeypatch):
-    first = state_files.place("local")
+    first = state_files.paths("local")
     monkeypatch.setattr(sys, "executable", sys.executable + "3")
-    assert state_files.place("local") == first
-    assert state_files.place("fake").lock != first.lock
+    assert state_files.paths("local") == first
+    assert state_files.paths("fake").lock != first.lock
     monkeypatch.setattr(sys, "prefix", "/another/environment")
-    assert state_files.place("local").lock != first.lock
+    assert state_files.paths("local").lock != first.lock
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
 def test_one_environment_under_two_paths_is_one(monkeypatch, tmp_path):
-    first = state_files.place("local")
+    first = state_files.paths("local")
     (tmp_path / "link").symlink_to(sys.prefix)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "link"))
-    assert state_files.place("local") == first
+    assert state_files.paths("local") == first
 
 
 def test_newer_code_is_another_server_under_the_same_lock(monkeypatch, tmp_path):
-    first = state_files.place("local")
+    first = state_files.paths("local")
     os.utime(tmp_path / "rtnb" / "inner" / "module.py", ns=(0, 10**18 * 3))
-    second = state_files.place("local")
+    second = state_files.paths("local")
     assert second.lock == first.lock
     assert second.state != first.state
     (tmp_path / "rtnb" / "data.json").write_text("")
-    assert state_files.place("local") == second
+    assert state_files.paths("local") == second
     for state in (first.state, second.state):
         state.write_text("")
-    assert state_files.place("local").states() == sorted([first.state, second.state])
+    assert state_files.paths("local").states() == sorted([first.state, second.state])
     monkeypatch.setattr(state_files, "__version__", "99")
-    assert state_files.place("local").state not in (first.state, second.state)
+    assert state_files.paths("local").state not in (first.state, second.state)
 
 
 def test_installed_code_is_known_by_its_version_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(state_files.sysconfig, "get_path", lambda name: str(tmp_path))
     assert state_files.installed()
-    first = state_files.place("local")
+    first = state_files.paths("local")
     os.utime(tmp_path / "rtnb" / "inner" / "module.py", ns=(0, 10**18 * 3))
-    assert state_files.place("local") == first
+    assert state_files.paths("local") == first
 
 
-def test_a_state_comes_back_and_keeps_its_key_to_itself(home):
-    state = State("fake", "ws://127.0.0.1:1/v1/realtime", 7, "x.log", "hush")
-    file = state_files.place("fake").state
+def test_a_state_is_read_back_and_its_repr_omits_the_key(home):
+    state = ServerState("fake", "ws://127.0.0.1:1/v1/realtime", 7, "x.log", "hush")
+    file = state_files.paths("fake").state
     state_files.write(file, state)
     assert state_files.read(file) == state
     assert "hush" not in repr(state)
@@ -75,7 +75,7 @@ def test_a_state_comes_back_and_keeps_its_key_to_itself(home):
 
 
 def test_a_lock_that_is_held_is_one_sentence(monkeypatch, home):
-    lock = state_files.place("fake").lock
+    lock = state_files.paths("fake").lock
     monkeypatch.setattr(state_files, "_LOCK_SECONDS", 0.05)
     code = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
     with subprocess.Popen(

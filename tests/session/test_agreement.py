@@ -89,13 +89,13 @@ class Agreement(RuleBasedStateMachine):
         turn.cancel()
         await turn
 
-    @rule(words=WORDS, heard=st.sampled_from([0.0, 0.1, 0.5, 100.0]))
-    def interrupt(self, words: str, heard: float) -> None:
-        self.run(self._interrupt(words, heard))
+    @rule(words=WORDS, played=st.sampled_from([0.0, 0.1, 0.5, 100.0]))
+    def interrupt(self, words: str, played: float) -> None:
+        self.run(self._interrupt(words, played))
 
-    async def _interrupt(self, words: str, heard: float) -> None:
+    async def _interrupt(self, words: str, played: float) -> None:
         turn = await self.session.send(words, modalities="audio", max_output_tokens=60)
-        turn.interrupt(heard)
+        turn.interrupt(played)
         await asyncio.sleep(0)
 
     @rule(seconds=SECONDS, verb=st.sampled_from(["commit", "clear", "keep"]))
@@ -146,7 +146,7 @@ class Agreement(RuleBasedStateMachine):
         if not hasattr(self, "session"):
             return
         self.run(self._rest())
-        ours, theirs = self.session.state.conversation, self.server.state.conversation
+        ours, theirs = self.session.state.conversation, self.server.context.conversation
         assert ours.order == theirs.order
         assert ours == theirs
         assert not self.session.state.problems

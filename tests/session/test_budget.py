@@ -131,12 +131,10 @@ def test_the_note_says_what_dollars_are_and_what_is_not_in_them() -> None:
     )
     held = budget(wire, 1, billed=False)
     assert held.gauges[0].note == (
-        "at the prices of gpt-4o-realtime-preview, not billed, not in it: "
-        "the service told no usage of 1 response, transcription by some-ears (price unknown)"
+        "at the prices of gpt-4o-realtime-preview, not billed, not included: "
+        "1 response reported no usage, transcription by some-ears (price unknown)"
     )
-    assert held.warnings() == [
-        "the budget cannot be held as it should: the service told no usage of 1 response"
-    ]
+    assert held.warnings() == ["the budget cannot be enforced exactly: 1 response reported no usage"]
 
 
 SUMS = {"input_tokens": 132, "output_tokens": 188, "total_tokens": 320}
@@ -160,12 +158,10 @@ def test_a_budget_holds_where_the_service_does_not_tell_all_kinds(details: Event
     assert tokens.spent is not None
     dollars = budget(wire, "$0.01")
     assert dollars.gauges[0].used >= (132 * 5 + 188 * 20) / 1e6
-    assert "at most, with tokens of unknown kind at the dearest price" in str(dollars.spent)
+    assert "at most, with tokens of unknown kind at the highest rate" in str(dollars.spent)
     near, doubt = dollars.warnings()
-    assert near.startswith("of the budget $")
-    assert doubt.startswith(
-        "the budget cannot be held as it should: of some tokens the service told no proper kind"
-    )
+    assert near.startswith("the budget is nearly used up: $")
+    assert doubt.startswith("the budget cannot be enforced exactly: some tokens have no reported kind")
     assert dollars.warnings() == []
 
 
@@ -173,9 +169,9 @@ def test_a_budget_without_any_price_shows_no_zero_and_says_that_it_cannot_be_hel
     wire = used(1_000)
     wire.server("session.updated", session={"model": "house-model"})
     held = budget(wire, 1)
-    assert (held.gauges[0].used, held.gauges[0].note) == (None, "not in it: 1 unpriced response")
+    assert (held.gauges[0].used, held.gauges[0].note) == (None, "not included: 1 unpriced response")
     assert held.spent is None
-    assert held.warnings() == ["the budget cannot be held as it should: 1 unpriced response"]
+    assert held.warnings() == ["the budget cannot be enforced exactly: 1 unpriced response"]
     assert held.warnings() == []
 
 
@@ -184,14 +180,14 @@ def test_minutes_are_those_since_the_session_was_opened() -> None:
     assert budget(wire, "10 minutes", minutes=9.9).spent is None
     assert "10.0 of 10.0 minutes" in str(budget(wire, "10 minutes", minutes=10).spent)
     assert budget(wire, "10 minutes", minutes=8.1).warnings() == [
-        "of the budget 8.1 of 10.0 minutes (81%) are used. At its end no response begins"
+        "the budget is nearly used up: 8.1 of 10.0 minutes (81%). Then no further response starts"
     ]
 
 
 def test_the_sentence_says_what_was_used_what_is_allowed_and_how_to_raise_it() -> None:
     assert budget(used(70, 60), "130 tokens").spent == (
         "the budget is used up: 130 of 130 tokens (100%). "
-        "Raise it with s.budget = {'tokens': 260} or lift it with s.budget = None"
+        "Raise it with s.budget = {'tokens': 260} or remove it with s.budget = None"
     )
     assert "s.budget = 0.01 or" in str(budget(used(1_000), 0.005).spent)
     assert repr(budget(used(65), {"tokens": 130, "minutes": 5})) == (
@@ -203,7 +199,7 @@ def test_dollars_need_prices() -> None:
     wire = used()
     wire.server("session.updated", session={"model": "house-model"})
     with pytest.raises(
-        ArgumentError, match=r"house-model has no known price.*rtnb\.models\.load.*20,000 tokens"
+        ArgumentError, match=r"those of house-model are unknown.*rtnb\.models\.load.*20,000 tokens"
     ):
         budget(wire, 1).check_priced(wire.state.row)
     budget(wire, "5 tokens").check_priced(wire.state.row)
@@ -270,7 +266,7 @@ async def test_a_warning_that_a_filter_makes_an_error_stops_nothing(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert (await session.send("hello there")).status == "completed"
-    assert "of the budget" in caplog.text
+    assert "the budget is nearly used up" in caplog.text
     assert session.state.problems == []
 
 
@@ -396,7 +392,7 @@ async def test_an_answer_that_was_begun_all_the_same_is_cancelled() -> None:
 
 
 async def test_dollars_for_a_model_without_prices_are_refused_at_once(held: Held) -> None:
-    with pytest.raises(ArgumentError, match="some-model has no known price"):
+    with pytest.raises(ArgumentError, match="those of some-model are unknown"):
         await held.open(0.5, model="some-model")
     assert held.sessions[0].closed
     assert len(held.sessions[0].state.log.filter(direction="client")) == 0
@@ -405,7 +401,7 @@ async def test_dollars_for_a_model_without_prices_are_refused_at_once(held: Held
 
 @pytest.mark.usefixtures("server_home")
 def test_the_blocking_face() -> None:
-    with pytest.raises(ArgumentError, match="a budget is"):
+    with pytest.raises(ArgumentError, match="budget: expected"):
         rtnb.connect(engine="fake", budget="plenty")
     with rtnb.connect(engine="fake", budget="$0.001") as s:
         told = "<Budget $0 of $0.0010 (0%), at the prices of gpt-4o-realtime-preview"

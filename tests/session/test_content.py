@@ -79,9 +79,9 @@ def test_stereo_and_lists_in_order(wav):
 
 def test_the_name_of_a_file_is_no_text(wav, monkeypatch):
     monkeypatch.chdir(wav.parent)
-    with pytest.raises(ArgumentError, match="is the name of a file that is here") as raised:
+    with pytest.raises(ArgumentError, match="is the name of an existing file") as raised:
         parse_content([wav.name], SEED)
-    assert f"send pathlib.Path({wav.name!r})" in str(raised.value)
+    assert f"pass pathlib.Path({wav.name!r})" in str(raised.value)
     for text in ("nowhere.wav", "long " * 2000 + ".wav", "a\0.wav"):
         assert parse_content([text], SEED) == [text]
 
@@ -99,7 +99,7 @@ def test_pictures(tmp_path, suffix):
 
 
 def test_pictures_go_only_where_they_can():
-    with pytest.raises(ArgumentError, match="gpt-4o-realtime-preview takes text and audio, no images"):
+    with pytest.raises(ArgumentError, match="gpt-4o-realtime-preview accepts text and audio but not images"):
         parse_content(["See:", PNG], SEED)
     assert isinstance(parse_content([PNG], STRANGER)[0], Picture)
 
@@ -114,12 +114,12 @@ def test_pictures_go_only_where_they_can():
         (["  \n"], "the text to send is empty"),
         ([Clip.silence(0)], "the clip to send is empty"),
         ([np.zeros(0, np.float32)], "the clip to send is empty"),
-        ([None], "not NoneType"),
-        ([5], "not int"),
-        ([0.5, 0.25], "not float"),
-        ([{"text": "x"}], "not dict"),
-        ([object()], "send takes text, a Clip, a path (pathlib.Path), an array, a picture, or a list"),
-        ([Path("nowhere.png")], "nowhere.png cannot be read: No such file"),
+        ([None], "got NoneType"),
+        ([5], "got int"),
+        ([0.5, 0.25], "got float"),
+        ([{"text": "x"}], "got dict"),
+        ([object()], "send: expected a text, a Clip, a path (pathlib.Path), an array, a picture, or a list"),
+        ([Path("nowhere.png")], "'nowhere.png' cannot be read: No such file"),
     ],
     ids=range(13),
 )
@@ -156,7 +156,7 @@ def test_a_directory_named_like_a_picture(tmp_path):
 
 def test_a_file_named_like_a_picture_that_is_none(tmp_path):
     (tmp_path / "p.png").write_bytes(b"GIF89a")
-    with pytest.raises(ArgumentError, match=r"p\.png is no PNG or JPEG"):
+    with pytest.raises(ArgumentError, match=r"p\.png is not a PNG or JPEG"):
         parse_content([tmp_path / "p.png"], NEWER)
 
 
@@ -166,3 +166,15 @@ def test_what_holds_a_clip_is_its_clip() -> None:
             return Clip.tone(300, 0.5)
 
     assert parse_content([Holder()], models.find(models.SEED)) == [Clip.tone(300, 0.5)]
+
+
+@pytest.mark.parametrize("rate", [16_000, np.int64(16_000), 16_000.0])
+def test_a_pair_is_sound_in_either_order(rate):
+    samples = np.full(1600, 0.25, np.float32)
+    for pair in ((samples, rate), (rate, samples), [rate, samples], (samples.tolist(), rate)):
+        [clip] = parse_content([pair], SEED)
+        assert clip == Clip(samples, 16_000)
+    with pytest.raises(AudioError, match="a Clip has its own rate"):
+        parse_content([(Clip(samples, 16_000), rate)], SEED)
+    first, text = parse_content([(Clip(samples, 16_000), "What is this?")], SEED)
+    assert (first.rate, text) == (16_000, "What is this?")

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import rtnb
+from rtnb.protocol.changes import Change, Command, ResponseEnded
 from rtnb.session import event_loop
 
 pytestmark = pytest.mark.usefixtures("server_home")
@@ -76,8 +77,8 @@ def test_a_listener_may_send_and_may_not_wait() -> None:
 
     with rtnb.connect(engine="fake") as session:
 
-        def listen(event: dict[str, object], number: int) -> None:
-            if event["type"] == "response.done" and not sent:
+        def listen(change: Change | Command, number: int) -> None:
+            if isinstance(change, ResponseEnded) and not sent:
                 sent.append(session.send("from a listener"))
                 for forbidden in (session.close, lambda: session.update(instructions="Be brief.")):
                     try:
@@ -90,7 +91,7 @@ def test_a_listener_may_send_and_may_not_wait() -> None:
         session.send("hello").wait(30)
         assert done.wait(30)
         assert sent[0].wait(30).text == "You said: from a listener"
-    assert ["nothing may block" in str(error) for error in errors] == [True, True]
+    assert ["would block" in str(error) for error in errors] == [True, True]
 
 
 def test_an_async_tool_that_sends_does_not_lock_up() -> None:

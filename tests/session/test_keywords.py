@@ -26,9 +26,9 @@ def test_right_names_pass():
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("turn_detecton", "there is no option 'turn_detecton': did you mean 'turn_detection'?"),
-        ("xyz", "there is no option 'xyz': there is voice, turn_detection"),
-        ("model", "the model is chosen by rtnb.connect, once for a session"),
+        ("turn_detecton", "unknown option 'turn_detecton': did you mean 'turn_detection'?"),
+        ("xyz", "unknown option 'xyz': expected one of voice, turn_detection"),
+        ("model", "the model of a session cannot change: pass model= to rtnb.connect"),
     ],
 )
 def test_wrong_names(name, sentence):

@@ -226,13 +226,13 @@ def test_what_a_function_raises_comes_out(error):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("{", "the arguments are no JSON"),
-        ("[]", "the arguments are list, not an object"),
-        ("null", "the arguments are NoneType, not an object"),
-        ("{}", "the arguments do not fit: city: Field required"),
-        ('{"city":5}', "the arguments do not fit: city: Input should be a valid string"),
-        ('{"city":"Rome","unit":"K"}', "the arguments do not fit: unit: Input should be 'C' or 'F'"),
-        ('{"city":"Rome","mood":"fine"}', "the arguments do not fit: mood: Extra inputs are not permitted"),
+        ("{", "the arguments are not JSON"),
+        ("[]", "the arguments: expected a JSON object, got list"),
+        ("null", "the arguments: expected a JSON object, got NoneType"),
+        ("{}", "the arguments do not match: city: Field required"),
+        ('{"city":5}', "the arguments do not match: city: Input should be a valid string"),
+        ('{"city":"Rome","unit":"K"}', "the arguments do not match: unit: Input should be 'C' or 'F'"),
+        ('{"city":"Rome","mood":"fine"}', "the arguments do not match: mood: Extra inputs are not permitted"),
         ('{"city":"Rome","hours":[1,"x"]}', "hours.1: Input should be a valid integer"),
         ('{"field0":"Rome"}', "city: Field required"),
     ],
@@ -303,26 +303,29 @@ def handler(call: threading.Lock):
 @pytest.mark.parametrize(
     ("thing", "sentence"),
     [
-        (star, "star: a tool has named parameters only, not *cities"),
-        (keywords, "keywords: a tool has named parameters only, not **more"),
-        (positional, "positional: a tool has named parameters only, not city"),
-        (untyped, "untyped: give the parameter 'city' a type, such as str"),
-        (stranger, "stranger: its parameters cannot be read: name 'Nowhere' is not defined"),
+        (star, "star: a tool's parameters must be passed by name, got *cities"),
+        (keywords, "keywords: a tool's parameters must be passed by name, got **more"),
+        (positional, "positional: a tool's parameters must be passed by name, got city"),
+        (untyped, "untyped: the parameter 'city' needs a type, such as str"),
+        (stranger, "stranger: cannot read its parameters: name 'Nowhere' is not defined"),
         (broken, "broken: a parameter's type has no JSON schema"),
         (handler, "handler: "),
-        (dict, "dict: its parameters cannot be read"),
-        (lambda: 1, "a tool's name is 1 to 64 letters, digits, _ or -, not '<lambda>'"),
-        (5, "a tool is a typed function, an rtnb.tool or a dict, not int"),
-        ("weather", "not str"),
-        ({"type": "mcp", "name": "x"}, "a tool dict needs 'type': 'function' and a 'name'"),
+        (dict, "dict: cannot read its parameters"),
+        (lambda: 1, "a tool's name: expected 1 to 64 letters, digits, _ or -, got '<lambda>'"),
+        (5, "a tool: expected a typed function, an rtnb.tool or a dict, got int"),
+        ("weather", "got str"),
+        ({"type": "mcp", "name": "x"}, "a tool as a dict needs 'type': 'function' and a 'name'"),
         (
             {"type": "function", "function": {"name": "x"}},
-            "a tool dict needs 'type': 'function' and a 'name'",
+            "a tool as a dict needs 'type': 'function' and a 'name'",
         ),
-        ({"name": "two words"}, "not 'two words'"),
-        ({"name": ""}, "not ''"),
+        ({"name": "two words"}, "got 'two words'"),
+        ({"name": ""}, "got ''"),
         ({"name": "x" * 65}, "1 to 64"),
-        ({"name": "x", "parameters": ["city"]}, "a tool's parameters are a JSON schema (a dict), not list"),
+        (
+            {"name": "x", "parameters": ["city"]},
+            "a tool's parameters: expected a JSON schema (a dict), got list",
+        ),
     ],
     ids=range(17),
 )
@@ -370,7 +373,7 @@ def test_one_tool_needs_no_list():
         assert [made.name for made in tools_of(given)] == ["weather"]
     assert [made.name for made in tools_of(iter([weather]))] == ["weather"]
     for wrong in ("weather", 3):
-        with pytest.raises(ArgumentError, match="tools is a list of typed functions, not"):
+        with pytest.raises(ArgumentError, match="tools: expected a list of typed functions, got"):
             tools_of(wrong)
 
 

@@ -17,6 +17,7 @@ from rtnb.engines.base import Engine
 from rtnb.engines.fake import fake
 from rtnb.protocol.conversation import Conversation
 from rtnb.server.session import ServerSession
+from rtnb.server.session_context import apply_event
 from rtnb.server.usage_meter import TokenWindow
 from rtnb.server.workers import lease
 from rtnb.transports.memory import MemoryEnd, pair
@@ -40,7 +41,7 @@ class Wire:
     async def send(self, type: str, **fields: Any) -> str:
         """Send an event and return its id."""
         event = {"type": type, "event_id": f"event_t{next(self._count)}", **fields}
-        self.conversation.apply("client", event)
+        apply_event(self.conversation, "client", event)
         await self.end.send(json.dumps(event).encode())
         return str(event["event_id"])
 
@@ -53,7 +54,7 @@ class Wire:
         async with asyncio.timeout(PATIENCE):
             event: Event = json.loads(await self.end.recv())
         check_server_event(event)
-        self.conversation.apply("server", event)
+        apply_event(self.conversation, "server", event)
         self.seen.append(event)
         return event
 
@@ -165,8 +166,8 @@ async def connected(
                 await wire.configure(**session)
             yield wire
             await wire.settle()
-            assert wire.conversation == server.state.conversation
-            assert wire.conversation.items == server.state.conversation.items
+            assert wire.conversation == server.context.conversation
+            assert wire.conversation.items == server.context.conversation.items
         finally:
             await client.close()
             async with asyncio.timeout(PATIENCE):

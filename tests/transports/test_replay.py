@@ -13,7 +13,7 @@ from rtnb.transports import Replay
 
 
 def log_of(*rows):
-    """Return a log of (direction, event, seconds) rows; an event is a dict or bytes."""
+    """Return a log of (direction, event, seconds) rows; event: expected a dict or bytes."""
     log = Log()
     for direction, event, *at in rows:
         frame = event if isinstance(event, bytes) else orjson.dumps(event)
@@ -54,7 +54,7 @@ async def test_the_server_waits_for_the_client():
     await nothing_comes(transport)
     await transport.send(orjson.dumps(ASK))
     assert await take(transport, 1) == [DONE]
-    assert transport.rest == 0
+    assert transport.remaining == 0
     transport.check()
     await nothing_comes(transport)
     await transport.close()
@@ -87,16 +87,16 @@ async def test_what_is_not_recorded_is_refused_and_the_rest_goes_on():
     assert error["error"]["event_id"] == "event_9"
     assert error["error"]["message"] == (
         "the recording has no answer to this: "
-        "expected conversation.item.create 'Hi' (event 1), came conversation.item.create 'Ho'"
+        "expected conversation.item.create 'Hi' (event 1), got conversation.item.create 'Ho'"
     )
     await transport.send(orjson.dumps(say("Hi")))
     assert await take(transport, 1) == [ADDED]
     await transport.send(orjson.dumps({**ASK, "response": {"instructions": "sing"}}))
     [error] = await take(transport, 1)
     assert "differs from byte 46" in error["error"]["message"]
-    await transport.send(b"no JSON")
+    await transport.send(b"not JSON")
     [error] = await take(transport, 1)
-    assert "a frame that is no event" in error["error"]["message"]
+    assert "a frame that is not an event" in error["error"]["message"]
     await transport.send(orjson.dumps(ASK))
     assert await take(transport, 1) == [DONE]
     await transport.send(orjson.dumps(ASK))
@@ -116,7 +116,7 @@ async def test_strictly_the_bytes_count():
 async def test_strictly_all_of_it_is_used():
     transport = Replay(TURN, strict=True)
     await transport.send(orjson.dumps(say("Hi")))
-    assert transport.rest == 1
+    assert transport.remaining == 1
     with pytest.raises(ReplayError, match=r"expected response.create \(event 3\), and 1 frame of the client"):
         transport.check()
     await transport.send(orjson.dumps(ASK))
@@ -153,7 +153,7 @@ async def test_sound_counts_by_its_length():
     await nothing_comes(transport)
     await transport.send(orjson.dumps(append(40)))
     assert await take(transport, 1) == [over]
-    assert transport.rest == 0
+    assert transport.remaining == 0
 
 
 async def test_a_commit_ends_what_was_appended_however_much():
@@ -221,7 +221,7 @@ async def test_time_is_counted_from_what_the_client_sends(monkeypatch):
 
 @pytest.mark.parametrize("speed", [0, -1, "fast", True])
 def test_speeds(speed):
-    with pytest.raises(ArgumentError, match="speed is above 0"):
+    with pytest.raises(ArgumentError, match="speed: expected a number above 0"):
         Replay(TURN, speed=speed)
     Replay(TURN, speed="max")
 
@@ -254,5 +254,5 @@ async def test_a_known_key_that_was_made_unreadable_when_saved_may_be_sent_again
 
 async def test_an_item_whose_content_is_no_list_is_compared_as_any_other():
     odd = say("Hi") | {"item": {"id": "item_1", "type": "message", "content": True}}
-    with pytest.raises(ReplayError, match=r"expected conversation.item.create \(event 0\), came .*'Hi'"):
+    with pytest.raises(ReplayError, match=r"expected conversation.item.create \(event 0\), got .*'Hi'"):
         await Replay(log_of(("client", odd)), strict=True).send(orjson.dumps(say("Hi")))

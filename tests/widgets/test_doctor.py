@@ -20,7 +20,7 @@ def in_a_notebook(monkeypatch):
     monkeypatch.setattr(module, "live_pages", lambda: True)
 
 
-def test_a_script_prints_what_needs_no_page():
+def test_a_script_prints_the_checks_that_need_no_page():
     code = "from rtnb.widgets.doctor import doctor; doctor()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "ipykernel" in done.stdout
@@ -43,7 +43,7 @@ def test_in_a_notebook_the_page_fills_it_in():
     widget = report._widget
     assert isinstance(widget, DoctorWidget)
     assert [row["state"] for row in widget.rows].count("unknown") == 6
-    widget._hear(widget, {"type": "facts", "facts": FACTS}, [])
+    widget._on_message(widget, {"type": "facts", "facts": FACTS}, [])
     rows = {row["name"]: row for row in widget.rows}
     assert "Front end" not in rows
     assert rows["Secure page"]["state"] == "problem"
@@ -58,6 +58,6 @@ def test_pings_are_answered_with_their_bytes():
     widget = Doctor()._widget
     sent = []
     widget.send = lambda content, buffers=None: sent.append((content, buffers))
-    widget._hear(widget, {"type": "ping", "n": 3}, [b"x" * 4800])
-    widget._hear(widget, {"type": "?"}, [])
+    widget._on_message(widget, {"type": "ping", "n": 3}, [b"x" * 4800])
+    widget._on_message(widget, {"type": "?"}, [])
     assert sent == [({"type": "pong", "n": 3}, [b"x" * 4800])]

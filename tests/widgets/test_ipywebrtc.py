@@ -10,9 +10,9 @@ TONE = Clip.tone(440, 1.0)
 
 
 def recorder(data=b""):
-    made = ipywebrtc.AudioRecorder(stream=ipywebrtc.CameraStream())
-    made.audio.value = data
-    return made
+    widget = ipywebrtc.AudioRecorder(stream=ipywebrtc.CameraStream())
+    widget.audio.value = data
+    return widget
 
 
 def test_what_a_recorder_holds_becomes_a_clip():
@@ -31,33 +31,33 @@ def test_a_recorder_that_holds_nothing():
         webrtc.clip_from(recorder())
 
 
-def test_a_recorder_that_holds_no_sound():
+def test_a_recorder_that_holds_no_audio():
     with pytest.raises(AudioError, match="not a sound file"):
         webrtc.clip_from(recorder(b"nothing of the kind"))
 
 
-def test_a_video_has_a_sound_too():
-    made = ipywebrtc.VideoRecorder(stream=ipywebrtc.CameraStream())
-    made.video.value = TONE.to_bytes("webm")
-    assert webrtc.clip_from(made).info["widget"] == "VideoRecorder"
+def test_a_video_has_audio_too():
+    widget = ipywebrtc.VideoRecorder(stream=ipywebrtc.CameraStream())
+    widget.video.value = TONE.to_bytes("webm")
+    assert webrtc.clip_from(widget).info["widget"] == "VideoRecorder"
 
 
-def test_of_a_stream_the_seconds_are_needed():
+def test_a_stream_requires_seconds():
     with pytest.raises(ArgumentError, match="seconds=5"):
         webrtc.clip_from(ipywebrtc.CameraStream())
 
 
 def test_other_things_are_refused():
-    with pytest.raises(ArgumentError, match="not int"):
+    with pytest.raises(ArgumentError, match="got int"):
         webrtc.clip_from(5)
-    with pytest.raises(ArgumentError, match="a stream of ipywebrtc is needed, not str"):
+    with pytest.raises(ArgumentError, match="expects an ipywebrtc stream, got str"):
         webrtc.record("stream")
 
 
-def test_a_page_that_hands_nothing_over():
+def test_a_page_that_delivers_nothing():
     recording = webrtc.record(ipywebrtc.CameraStream())
     assert recording._recorder.recording
-    with pytest.raises(MicrophoneError, match="handed over no recording within 0 s"):
+    with pytest.raises(MicrophoneError, match="delivered no recording within 0 s"):
         recording.stop(timeout=0)
     assert not recording._recorder.recording
     recording._recorder.audio.value = TONE.to_bytes("webm")

@@ -1,4 +1,4 @@
-"""The kernel's end of a live turn, with the real session and server and a page that the test plays."""
+"""The kernel's side of a live turn, with the real session and server and a page that the test simulates."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from rtnb.notebook import display
 from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
 from rtnb.transports import pair
-from rtnb.widgets import base as page_module
-from rtnb.widgets import captions, live_turn
+from rtnb.widgets import base, captions, live_turn
+from rtnb.widgets.base import BaseWidget
 
 LONG = " ".join(f"word{number}" for number in range(80))
 
@@ -31,29 +31,29 @@ LONG = " ".join(f"word{number}" for number in range(80))
 class OutputCell:
     """Stands in for an output of a cell."""
 
-    made: list[OutputCell]
+    all: list[OutputCell]
 
     def __init__(self, bundle: dict[str, Any]) -> None:
         self.bundles = [bundle]
-        OutputCell.made.append(self)
+        OutputCell.all.append(self)
 
     def replace(self, bundle: dict[str, Any]) -> None:
         self.bundles.append(bundle)
 
 
 class Page:
-    """A page: it keeps what the widget sends and says what the test wants."""
+    """A page: it records what the widget sends, and sends what the test wants."""
 
-    def __init__(self, shown: live_turn.Live, name: str = "one") -> None:
+    def __init__(self, shown: live_turn.LiveTurn, name: str = "one") -> None:
         self.name = name
         self.shown = shown
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.bytes: dict[str, int] = {}
         before = shown.widget.send
 
         def send(message: dict[str, Any], buffers: Any = None) -> None:
-            self.told.append(message)
-            if message["kind"] == "sound":
+            self.received.append(message)
+            if message["kind"] == "audio":
                 self.bytes[message["item"]] = self.bytes.get(message["item"], 0) + len(buffers[0])
             if message["kind"] == "flush" and message["page"] == self.name:
                 self.answer(message["id"])
@@ -61,40 +61,40 @@ class Page:
 
         shown.widget.send = send
 
-    def say(self, kind: str, **more: Any) -> None:
-        self.shown._hear({"kind": kind, "page": self.name, **more})
+    def post(self, kind: str, **more: Any) -> None:
+        self.shown._on_message({"kind": kind, "page": self.name, **more})
 
-    def played(self, ms: float, *, over: bool = False, kind: str = "played", **more: Any) -> None:
-        items = {id: {"played_ms": ms, "heard_ms": ms, "over": over} for id in self.bytes}
-        self.say(kind, items=items, playing=not over, blocked=False, underruns=0, **more)
+    def played(self, ms: float, *, done: bool = False, kind: str = "played", **more: Any) -> None:
+        items = {id: {"rendered_ms": ms, "played_ms": ms, "done": done} for id in self.bytes}
+        self.post(kind, items=items, playing=not done, blocked=False, underruns=0, **more)
 
     def answer(self, id: int) -> None:
         self.played(640, kind="flushed", id=id)
 
     def lines(self) -> dict[str, dict[str, Any]]:
-        return {message["who"]: message for message in self.told if message["kind"] == "line"}
+        return {message["who"]: message for message in self.received if message["kind"] == "line"}
 
     def facts(self) -> dict[str, Any]:
-        return [message for message in self.told if message["kind"] == "facts"][-1]
+        return [message for message in self.received if message["kind"] == "facts"][-1]
 
 
 @pytest.fixture
 async def session(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AsyncSession]:
-    OutputCell.made = []
+    OutputCell.all = []
     monkeypatch.setattr(live_turn, "OutputCell", OutputCell)
     client, server = pair()
     serving = asyncio.create_task(serve(server, fake({})))
-    made = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
-    yield made
-    await made.close()
+    session = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
+    yield session
+    await session.close()
     await serving
 
 
-def show(turn: Any) -> tuple[live_turn.Live, Page]:
-    shown = live_turn.Live(turn, turn.session)
+def show(turn: Any) -> tuple[live_turn.LiveTurn, Page]:
+    shown = live_turn.LiveTurn(turn, turn.session)
     shown.display()
     page = Page(shown)
-    shown.begin()
+    shown.start()
     return shown, page
 
 
@@ -106,17 +106,17 @@ async def until(condition: Any) -> None:
 
 async def test_a_turn_is_played_and_then_replaced_by_its_card(session: AsyncSession) -> None:
     shown, page = show(session.send("hello there"))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
     await until(lambda: page.lines().get("assistant", {}).get("final"))
     assert page.lines()["assistant"]["text"] == "You said: hello there"
     assert page.lines()["user"]["text"] == "hello there"
     assert sum(page.bytes.values()) == len(shown.turn.audio) * 2
     assert not shown.replaced
-    page.played(400, over=True)
+    page.played(400, done=True)
     await until(lambda: shown.replaced)
-    (place,) = OutputCell.made
-    first, last = place.bundles
+    (cell,) = OutputCell.all
+    first, last = cell.bundles
     assert "application/vnd.jupyter.widget-view+json" in first
     assert "text/html" in first
     assert set(last) == {"text/plain", "text/html"}
@@ -126,33 +126,33 @@ async def test_a_turn_is_played_and_then_replaced_by_its_card(session: AsyncSess
     # A page that was loaded again, or a second tab, gets the card from the widget.
     assert shown.widget.card == last["text/html"]
     assert shown.widget.comm is not None
-    told = len(page.told)
+    count = len(page.received)
     shown.widget._handle_custom_msg({"kind": "hello", "page": "later"}, [])
-    shown.widget.tell({"kind": "facts"})
-    assert len(page.told) == told
+    shown.widget.post({"kind": "facts"})
+    assert len(page.received) == count
 
 
 async def test_cards_are_held_for_pages_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_module, "_over", deque())
-    monkeypatch.setattr(page_module, "_KEPT_LETTERS", 250)
-    widgets = [live_turn.LiveWidget(lambda message, buffers: None) for _ in range(4)]
+    monkeypatch.setattr(base, "_finished", deque())
+    monkeypatch.setattr(base, "_MAX_CARD_CHARACTERS", 250)
+    widgets = [BaseWidget("live_turn/live_turn", lambda message, buffers: None) for _ in range(4)]
     for widget in widgets:
         widget.finish("x" * 100)
     assert [widget.comm is None for widget in widgets] == [True, True, False, False]
-    last = live_turn.LiveWidget(lambda message, buffers: None)
+    last = BaseWidget("live_turn/live_turn", lambda message, buffers: None)
     last.finish("x" * 1000)
     assert last.comm is not None
 
 
-async def test_where_no_page_answers_the_card_comes_all_the_same(
+async def test_the_card_comes_even_if_no_page_answers(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_turn, "_PAGE_SECONDS", 0.05)
+    monkeypatch.setattr(live_turn, "_PAGE_TIMEOUT", 0.05)
     shown, page = show(session.send("hello there"))
     await until(lambda: shown.replaced)
-    assert page.told == []
+    assert page.received == []
     assert shown.turn.played is None
-    assert "You said: hello there" in OutputCell.made[0].bundles[-1]["text/html"]
+    assert "You said: hello there" in OutputCell.all[0].bundles[-1]["text/html"]
 
 
 @pytest.mark.slow
@@ -160,64 +160,64 @@ async def test_a_slow_page_still_plays_a_short_answer(session: AsyncSession) -> 
     shown, page = show(session.send("hello there"))
     await asyncio.sleep(4)
     assert shown.turn.done
-    page.say("hello")
+    page.post("hello")
     assert sum(page.bytes.values()) == len(shown.turn.audio) * 2
-    page.played(9000, over=True)
+    page.played(9000, done=True)
     await until(lambda: shown.replaced)
 
 
-async def test_a_page_that_goes_away_does_not_keep_the_card(
+async def test_a_page_that_goes_away_does_not_delay_the_card(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_turn, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(live_turn, "_REPORT_TIMEOUT", 0.05)
     shown, page = show(session.send("hello there"))
-    page.say("hello")
+    page.post("hello")
     await until(lambda: shown.replaced)
 
 
-async def test_stopping_in_the_page_cuts_to_what_was_heard(session: AsyncSession) -> None:
+async def test_stopping_in_the_page_truncates_to_what_was_played(session: AsyncSession) -> None:
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
-    page.say("stop")
+    page.post("stop")
     await until(lambda: shown.replaced)
     assert shown.turn.played == pytest.approx(0.64)
     assert shown.turn.status == "interrupted"
-    assert "0.64 s of" in OutputCell.made[0].bundles[-1]["text/html"]
-    assert "first 0.64 s was played" in OutputCell.made[0].bundles[-1]["text/html"]  # the picture says so too
+    assert "0.64 s of" in OutputCell.all[0].bundles[-1]["text/html"]
+    assert "first 0.64 s was played" in OutputCell.all[0].bundles[-1]["text/html"]  # the picture says so too
 
 
-async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts(session: AsyncSession) -> None:
+async def test_a_page_that_stopped_by_itself_is_not_asked_to(session: AsyncSession) -> None:
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
-    page.say("stop", hush="page-1")
+    page.post("stop", stop_id="page-1")
     page.played(480, kind="flushed", id="page-1")
     await until(lambda: shown.replaced)
     assert shown.turn.played == pytest.approx(0.48)
-    assert "flush" not in [message["kind"] for message in page.told]
+    assert "flush" not in [message["kind"] for message in page.received]
 
 
-async def test_turns_sound_one_after_the_other(session: AsyncSession) -> None:
+async def test_turns_play_one_after_the_other(session: AsyncSession) -> None:
     first, one = show(session.send("hello there"))
-    one.say("hello")
+    one.post("hello")
     second, two = show(session.send(LONG))
-    two.say("hello")
+    two.post("hello")
     third, three = show(session.send("and the last"))
-    three.say("hello")
+    three.post("hello")
     await third.turn
-    assert two.told[0] == {"kind": "owner", "owner": "one"}  # it knows who plays, and shows what comes
+    assert two.received[0] == {"kind": "owner", "owner": "one"}  # it knows the owner, and shows the turn
     assert two.lines()["assistant"]["text"] == f"You said: {LONG}"
     assert one.bytes
     assert not two.bytes
     assert second._phase() == "held"
-    one.played(400, over=True)
+    one.played(400, done=True)
     await until(lambda: two.bytes)
     assert sum(two.bytes.values()) == len(second.turn.audio) * 2
     assert not three.bytes
-    two.say("stop")
+    two.post("stop")
     await until(lambda: three.bytes)
-    three.played(900, over=True)
+    three.played(900, done=True)
     await until(lambda: first.replaced and second.replaced and third.replaced)
     assert [shown.turn.played for shown in (first, second, third)] == [None, pytest.approx(0.64), None]
 
@@ -225,21 +225,21 @@ async def test_turns_sound_one_after_the_other(session: AsyncSession) -> None:
 async def test_a_turn_whose_page_is_gone_holds_up_no_other(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_turn, "_PAGE_SECONDS", 0.05)
+    monkeypatch.setattr(live_turn, "_PAGE_TIMEOUT", 0.05)
     first, _ = show(session.send("hello there"))
     second, two = show(session.send("and more"))
-    two.say("hello")
+    two.post("hello")
     await until(lambda: first.replaced and two.bytes)
-    two.played(400, over=True)
+    two.played(400, done=True)
     await until(lambda: second.replaced)
 
 
-async def test_speaking_ends_what_sounds_and_what_waits_to(session: AsyncSession) -> None:
+async def test_speaking_ends_what_plays_and_what_waits_to(session: AsyncSession) -> None:
     await session.update(turn_detection="server_vad")
     first, one = show(session.send(LONG))
-    one.say("hello")
+    one.post("hello")
     second, two = show(session.send("and more"))
-    two.say("hello")
+    two.post("hello")
     await second.turn
     session.append(Clip.tone(300, 1.0))
     await until(lambda: first.replaced and second.replaced)
@@ -249,168 +249,168 @@ async def test_speaking_ends_what_sounds_and_what_waits_to(session: AsyncSession
 
 async def test_stopping_what_a_talk_plays_is_left_to_the_talk(session: AsyncSession) -> None:
     turn = session.send(LONG)
-    shown = live_turn.Live(turn, session, silent=True)
+    shown = live_turn.LiveTurn(turn, session, silent=True)
     page = Page(shown)
-    shown.begin()
-    page.say("hello")
+    shown.start()
+    page.post("hello")
     asked: list[str] = []
     turn.stop_playback = lambda: asked.append("talk")
-    page.say("stop")
+    page.post("stop")
     await turn
     assert (asked, turn.status) == (["talk"], "completed")
     await until(lambda: shown.replaced)
 
 
-async def test_interrupting_from_python_silences_the_page(session: AsyncSession) -> None:
+async def test_interrupting_from_python_stops_the_page(session: AsyncSession) -> None:
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
     shown.turn.interrupt()
     await until(lambda: shown.replaced)
     assert shown.turn.played == pytest.approx(0.64)
-    assert "flush" in [message["kind"] for message in page.told]
+    assert "flush" in [message["kind"] for message in page.received]
 
 
-async def test_interrupting_with_a_number_silences_the_page_too(session: AsyncSession) -> None:
+async def test_interrupting_with_a_number_stops_the_page_too(session: AsyncSession) -> None:
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
     shown.turn.interrupt(1.5)
     await until(lambda: shown.replaced)
     assert shown.turn.played == pytest.approx(1.5)
-    assert len([message for message in page.told if message["kind"] == "flush"]) == 1
+    assert len([message for message in page.received if message["kind"] == "flush"]) == 1
     assert len(shown.turn.events.filter("conversation.item.truncate")) == 1
 
 
 async def test_speaking_interrupts(session: AsyncSession) -> None:
     await session.update(turn_detection="server_vad")
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
     session.append(Clip.tone(300, 1.0))
     await until(lambda: shown.replaced)
     assert shown.turn.played == pytest.approx(0.64)
 
 
-async def test_speaking_that_shall_not_interrupt_does_not(session: AsyncSession) -> None:
+async def test_speaking_does_not_interrupt_where_detection_must_not(session: AsyncSession) -> None:
     await session.update(turn_detection={"interrupt_response": False})
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
     session.append(Clip.tone(300, 1.0))
     await until(lambda: session.state.log.filter("input_audio_buffer.speech_started"))
-    assert "flush" not in [message["kind"] for message in page.told]
-    page.played(9000, over=True)
+    assert "flush" not in [message["kind"] for message in page.received]
+    page.played(9000, done=True)
     await until(lambda: shown.replaced)
     assert shown.turn.played is None
 
 
-async def test_a_queued_turn_waits_in_words(session: AsyncSession) -> None:
+async def test_a_queued_turn_says_that_it_waits(session: AsyncSession) -> None:
     session.send(LONG)
     shown, page = show(session.send("second"))
     assert shown._phase() == "queued"
-    page.say("hello")
+    page.post("hello")
     assert page.facts()["phase"] == "queued"
     assert page.lines()["user"]["text"] == "second"
     await shown.turn
-    page.played(400, over=True)
+    page.played(400, done=True)
     await until(lambda: shown.replaced)
 
 
 async def test_a_turn_that_speaks_again_waits_for_one_that_came_between(session: AsyncSession) -> None:
-    """As after a tool: the answer goes on, while another turn has the session's sound."""
+    """As after a tool: the answer goes on, while another turn plays."""
     turns = [await session.send("hello there"), await session.send("and more")]
     first, one = show(turns[0])
-    one.say("hello")
-    one.played(400, over=True)
+    one.post("hello")
+    one.played(400, done=True)
     second, two = show(turns[1])
-    two.say("hello")
+    two.post("hello")
     assert two.bytes
     before = dict(one.bytes)
-    first._sound("later", bytes(4800), pcm16)
+    first._feed("later", bytes(4800), pcm16)
     assert one.bytes == before
-    two.played(400, over=True)
+    two.played(400, done=True)
     await until(lambda: one.bytes.get("later"))
-    one.played(400, over=True)
+    one.played(400, done=True)
     await until(lambda: first.replaced and second.replaced)
 
 
-async def test_a_second_tab_looks_on_and_may_take_over(session: AsyncSession) -> None:
+async def test_a_second_tab_shows_the_turn_and_may_take_over(session: AsyncSession) -> None:
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await shown.turn
     page.played(640)
-    shown._hear({"kind": "hello", "load": "2", "page": "two"})
+    shown._on_message({"kind": "hello", "load": "2", "page": "two"})
     assert shown.widget.owner == "one"
-    assert not [message for message in page.told if message.get("page") == "two"]
-    shown._hear({"kind": "take", "page": "two"})
+    assert not [message for message in page.received if message.get("page") == "two"]
+    shown._on_message({"kind": "take_over", "page": "two"})
     assert shown.widget.owner == "two"
-    begin = next(m for m in page.told if m["kind"] == "begin" and m["page"] == "two")
-    assert begin["played_ms"] == 640
+    begin = next(m for m in page.received if m["kind"] == "begin" and m["page"] == "two")
+    assert begin["rendered_ms"] == 640
     page.name = "two"
-    page.played(9000, over=True)
+    page.played(9000, done=True)
     await until(lambda: shown.replaced)
 
 
-async def test_blocked_sound_waits_for_its_user(
+async def test_blocked_playback_waits_for_the_user(
     session: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live_turn, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(live_turn, "_REPORT_TIMEOUT", 0.05)
     shown, page = show(session.send("hello there"))
-    page.say("hello")
-    page.say("played", items={}, playing=False, blocked=True, underruns=0)
+    page.post("hello")
+    page.post("played", items={}, playing=False, blocked=True, underruns=0)
     await shown.turn
     for _ in range(30):
         await asyncio.sleep(0.01)
     assert not shown.replaced
-    page.played(400, over=True)
+    page.played(400, done=True)
     await until(lambda: shown.replaced)
     assert shown.turn.played is None
 
 
-async def test_a_broken_page_is_a_sentence_and_no_wait(session: AsyncSession) -> None:
+async def test_a_page_that_cannot_play_says_why_and_is_not_waited_for(session: AsyncSession) -> None:
     shown, page = show(session.send("hello there"))
-    page.say("hello")
-    page.say("failed", message="no audio device")
+    page.post("hello")
+    page.post("failed", message="no audio device")
     await until(lambda: shown.replaced)
     assert shown.widget.error == "no audio device"
 
 
 async def test_a_page_that_could_not_play_is_waited_for_once_it_can(session: AsyncSession) -> None:
     shown, page = show(session.send(LONG))
-    page.say("hello")
+    page.post("hello")
     await until(lambda: page.bytes)
-    page.say("failed", message="no audio device", hush="page-1")
+    page.post("failed", message="no audio device", stop_id="page-1")
     page.bytes.clear()
-    shown._sound("later", bytes(48_000), pcm16)
+    shown._feed("later", bytes(48_000), pcm16)
     assert page.bytes == {"later": 48_000}
     page.played(100)
     await shown.turn
     await asyncio.sleep(0.8)
     assert not shown.replaced
-    page.played(1000, over=True)
+    page.played(1000, done=True)
     await until(lambda: shown.replaced)
     assert not shown.widget.error
 
 
 async def test_a_broken_page_holds_up_no_other_turn(session: AsyncSession) -> None:
     first, one = show(await session.send("hello there"))
-    one.say("hello")
+    one.post("hello")
     second, two = show(await session.send("and more"))
-    two.say("hello")
-    one.say("failed", message="no audio device", hush="page-1")
+    two.post("hello")
+    one.post("failed", message="no audio device", stop_id="page-1")
     await until(lambda: two.bytes and first.replaced)
-    two.played(400, over=True)
+    two.played(400, done=True)
     await until(lambda: second.replaced)
 
 
-async def test_captions_never_touch_sound(session: AsyncSession) -> None:
+async def test_captions_never_touch_audio(session: AsyncSession) -> None:
     turn = await session.send("hello <b>there</b>")
     user, said = captions.lines(turn, session.state)
     assert (user["text"], user["final"]) == ("hello <b>there</b>", True)
     assert (said["text"], said["note"]) == ("You said: hello <b>there</b>", "")
-    assert "would cost $" in captions.facts(turn)
-    assert "would cost $" in captions.money(session.state, False)
+    assert "would cost $" in captions.footer(turn)
+    assert "would cost $" in captions.usage(session.state, False)
 
 
 def test_nothing_is_installed_without_a_kernel() -> None:
@@ -421,29 +421,29 @@ def test_nothing_is_installed_without_a_kernel() -> None:
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_what_takes_its_time_is_told_in_the_cell(monkeypatch: pytest.MonkeyPatch, batch: bool) -> None:
-    OutputCell.made = []
+def test_slow_work_shows_its_progress_in_the_cell(monkeypatch: pytest.MonkeyPatch, batch: bool) -> None:
+    OutputCell.all = []
     clock = iter([0.0, 0.5, 1.5, 3.2])
     monkeypatch.setattr(display, "OutputCell", OutputCell)
     monkeypatch.setattr(display, "kernel_shell", object)
     monkeypatch.setattr(display, "unattended", lambda: batch)
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
-    with display.progress_line("It <b>was</b> there") as tell:
+    with display.progress_line("It <b>was</b> there") as progress:
         for text in ("so far", "far", "farther"):
-            tell(text)
+            progress(text)
             if batch:
                 break
     if batch:
-        assert not OutputCell.made
+        assert not OutputCell.all
         return
-    (place,) = OutputCell.made
-    told = [bundle["text/plain"] for bundle in place.bundles]
-    assert told == ["far", "farther", "It <b>was</b> there in 3 s."]
-    assert "It &lt;b&gt;was" in place.bundles[-1]["text/html"]
+    (cell,) = OutputCell.all
+    texts = [bundle["text/plain"] for bundle in cell.bundles]
+    assert texts == ["far", "farther", "It <b>was</b> there in 3 s."]
+    assert "It &lt;b&gt;was" in cell.bundles[-1]["text/html"]
 
 
-def test_what_fails_is_not_told_as_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    OutputCell.made = []
+def test_work_that_fails_is_not_shown_as_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    OutputCell.all = []
     clock = iter([0.0, 1.5, 3.2])
     monkeypatch.setattr(display, "OutputCell", OutputCell)
     monkeypatch.setattr(display, "kernel_shell", object)
@@ -451,19 +451,19 @@ def test_what_fails_is_not_told_as_under_way(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(display.time, "monotonic", lambda: next(clock))
 
     def fail() -> None:
-        with display.progress_line("It was there") as tell:
-            tell("so far")
+        with display.progress_line("It was there") as progress:
+            progress("so far")
             raise OSError("no")
 
     with pytest.raises(OSError, match="no"):
         fail()
-    (place,) = OutputCell.made
-    assert [bundle["text/plain"] for bundle in place.bundles] == ["so far", "Failed after 3 s."]
+    (cell,) = OutputCell.all
+    assert [bundle["text/plain"] for bundle in cell.bundles] == ["so far", "Failed after 3 s."]
 
 
-def test_outside_of_a_kernel_nothing_is_told() -> None:
-    with display.progress_line("over") as tell:
-        assert tell is None
+def test_outside_of_a_kernel_no_progress_is_shown() -> None:
+    with display.progress_line("Done") as progress:
+        assert progress is None
 
 
 def run_notebook(cells: list[str], folder: Path) -> list[Any]:
@@ -491,9 +491,7 @@ def run_notebook(cells: list[str], folder: Path) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("server_home")
-def test_a_notebook_without_a_reader_keeps_whole_cards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unattended_notebook_keeps_complete_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     cells = run_notebook(

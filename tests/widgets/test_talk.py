@@ -1,4 +1,4 @@
-"""The kernel's end of a talk, with the real session and server and a page that the test plays."""
+"""The kernel's side of a talk, with the real session and server and a page that the test simulates."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from rtnb.server.session import serve
 from rtnb.session.async_session import AsyncSession
 from rtnb.transports import pair
 from rtnb.widgets import live_turn
-from rtnb.widgets.playback import talking
-from rtnb.widgets.talk import Talk
+from rtnb.widgets.talk import Talk, live_talk
 
 pytestmark = pytest.mark.usefixtures("server_home")
 
@@ -26,42 +25,44 @@ SPEECH = Clip.tone(300, 1.0) + Clip.silence(1.0)
 
 
 class Page:
-    """A page that talks: it keeps what the widget sends, and says what the test wants."""
+    """A page that talks: it records what the widget sends, and sends what the test wants."""
 
     def __init__(self, talk: Talk, name: str = "one") -> None:
         self.talk = talk
         self.name = name
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.items: set[str] = set()
         talk._widget.send = self.send
 
     def send(self, message: dict[str, Any], buffers: Any = None) -> None:
-        self.told.append(message)
-        if message["kind"] == "sound":
+        self.received.append(message)
+        if message["kind"] == "audio":
             self.items.add(message["item"])
         if message["kind"] == "flush" and message["page"] == self.name:
             self.played(120, kind="flushed", id=message["id"])
 
-    def say(self, kind: str, **more: Any) -> None:
-        self.talk._hear({"kind": kind, "page": self.name, **more}, [])
+    def post(self, kind: str, **more: Any) -> None:
+        self.talk._on_message({"kind": kind, "page": self.name, **more}, [])
 
     def speak(self, clip: Clip = SPEECH) -> None:
         data = clip.to_pcm16(24_000)
         for start in range(0, len(data), 1920):
-            self.talk._hear({"kind": "sound", "page": self.name}, [memoryview(data[start : start + 1920])])
+            self.talk._on_message(
+                {"kind": "audio", "page": self.name}, [memoryview(data[start : start + 1920])]
+            )
 
-    def played(self, ms: float, *, over: bool = False, kind: str = "played", **more: Any) -> None:
-        items = {id: {"played_ms": ms, "heard_ms": ms, "over": over} for id in self.items}
-        self.say(kind, items=items, playing=False, blocked=False, underruns=0, **more)
+    def played(self, ms: float, *, done: bool = False, kind: str = "played", **more: Any) -> None:
+        items = {id: {"rendered_ms": ms, "played_ms": ms, "done": done} for id in self.items}
+        self.post(kind, items=items, playing=False, blocked=False, underruns=0, **more)
 
     def kinds(self) -> list[str]:
-        return [message["kind"] for message in self.told]
+        return [message["kind"] for message in self.received]
 
     def facts(self) -> dict[str, Any]:
-        return [message for message in self.told if message["kind"] == "facts"][-1]
+        return [message for message in self.received if message["kind"] == "facts"][-1]
 
     def lines(self) -> dict[str, dict[str, Any]]:
-        return {message["key"]: message for message in self.told if message["kind"] == "line"}
+        return {message["key"]: message for message in self.received if message["kind"] == "line"}
 
 
 class OutputCell:
@@ -78,15 +79,15 @@ class OutputCell:
 async def core() -> AsyncIterator[AsyncSession]:
     client, server = pair()
     serving = asyncio.create_task(serve(server, fake({})))
-    made = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
-    yield made
-    await made.close()
+    session = await AsyncSession(client, billed=False).open({"turn_detection": False, "transcription": True})
+    yield session
+    await session.close()
     await serving
 
 
 @pytest.fixture
 def panel(core: AsyncSession, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return what shows a talk of these options and gives it and its page."""
+    """Return a function that shows a talk with these options and returns it with its page."""
     monkeypatch.setattr(display, "live_pages", lambda: True)
     monkeypatch.setattr(display, "OutputCell", OutputCell)
 
@@ -94,7 +95,7 @@ def panel(core: AsyncSession, monkeypatch: pytest.MonkeyPatch) -> Any:
         talk = Talk(core, capture={"echoCancellation": True}, **options)
         talk._ipython_display_()
         page = Page(talk)
-        page.say("hello")
+        page.post("hello")
         return talk, page
 
     return show
@@ -115,9 +116,9 @@ async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) ->
     assert page.facts()["state"] == "ready"
     assert page.facts()["capture"] == {"echoCancellation": True}
     assert detection(core) is None
-    page.say("start", mic=True, problem="", info={"rate": 24000})
+    page.post("start", mic=True, problem="", info={"rate": 24000})
     await until(lambda: detection(core))
-    assert core in talking
+    assert live_talk(core) is talk
     page.speak()
     await until(
         lambda: talk.turns and talk.turns[0].done and page.lines().get("0-assistant", {}).get("final")
@@ -125,13 +126,13 @@ async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) ->
     assert "speech" in page.lines()["0-user"]["text"]
     assert page.items
     await until(lambda: page.facts()["context"][0] > 0 and "would cost $" in page.facts()["used"])
-    page.played(9000, over=True)
-    page.say("finish")
-    await until(lambda: len(talk._places[0].bundles) == 2 and talk._widget.card)
+    page.played(9000, done=True)
+    page.post("finish")
+    await until(lambda: len(talk._cells[0].bundles) == 2 and talk._widget.card)
     assert talk.state == "stopped"
     assert detection(core) is None
-    assert core not in talking
-    card = talk._places[0].bundles[-1]["text/html"]
+    assert live_talk(core) is None
+    card = talk._cells[0].bundles[-1]["text/html"]
     assert "1 turn" in card
     assert card.count("data:audio/ogg;base64,") == 2
     assert talk.turns[0].status == "completed"
@@ -140,7 +141,7 @@ async def test_hands_free_from_start_to_cards(core: AsyncSession, panel: Any) ->
     assert talk._widget.card == card
 
 
-async def test_a_hello_is_heard_once_and_need_not_come_first(
+async def test_a_hello_counts_once_and_need_not_come_first(
     core: AsyncSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(display, "live_pages", lambda: True)
@@ -148,28 +149,28 @@ async def test_a_hello_is_heard_once_and_need_not_come_first(
     talk = Talk(core, capture={})
     talk._ipython_display_()
     page = Page(talk)
-    page.say("here", load="")
+    page.post("here", load="")
     assert talk._widget.owner == ""
-    page.say("start", mic=True, load="a")
+    page.post("start", mic=True, load="a")
     assert talk._widget.owner == "one"
     await until(lambda: detection(core))
     await core.send("hello")
-    sent = page.kinds().count("sound")
+    sent = page.kinds().count("audio")
     for _ in range(2):
-        page.say("hello", load="a")
-    page.say("take", load="a")
-    assert page.kinds().count("sound") == sent
+        page.post("hello", load="a")
+    page.post("take_over", load="a")
+    assert page.kinds().count("audio") == sent
     assert page.kinds().count("begin") == 0
-    page.say("hello", load="b")  # loaded again
+    page.post("hello", load="b")  # loaded again
     assert page.kinds().count("begin") == 1
 
 
 async def test_the_microphone_is_chosen_in_the_page(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
     assert talk.microphone is None
-    page.say("capture", device="ignored", echoCancellation=False, evil=1)
+    page.post("capture", device="ignored", echoCancellation=False, evil=1)
     await until(lambda: page.facts()["capture"] == {"echoCancellation": False})
-    page.say(
+    page.post(
         "start", mic=True, problem="", info={"device": "Headset", "rate": 48_000, "echoCancellation": False}
     )
     assert talk.microphone == {
@@ -180,25 +181,25 @@ async def test_the_microphone_is_chosen_in_the_page(core: AsyncSession, panel: A
         "auto_gain_control": None,
     }
     await until(lambda: detection(core))
-    page.say("start", mic=False, problem="It went away.")
+    page.post("start", mic=False, problem="It went away.")
     assert talk.microphone is None
 
 
-async def test_a_page_that_takes_over_is_mute_where_the_one_before_it_was(
+async def test_a_page_that_takes_over_is_muted_as_the_one_before_it_was(
     core: AsyncSession, panel: Any
 ) -> None:
     _, page = panel(half_duplex=True)
-    page.say("wish", muted=True)
+    page.post("mute", muted=True)
     await until(lambda: page.facts()["muted"])
     assert page.facts()["half"]
-    page.say("wish", half=False)
+    page.post("mute", half=False)
     await until(lambda: not page.facts()["half"])
     assert page.facts()["muted"]
 
 
-async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -> None:
+async def test_speaking_interrupts_what_plays(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: detection(core))
     page.speak()
     await until(lambda: talk.turns and talk.turns[0].done)
@@ -209,37 +210,37 @@ async def test_speaking_interrupts_what_sounds(core: AsyncSession, panel: Any) -
     await until(lambda: "0.12 s" in page.lines().get("0-assistant", {}).get("note", ""))
 
 
-async def test_a_page_that_fell_silent_by_itself_is_cut_to_its_counts_once(
+async def test_a_turn_is_truncated_once_when_the_page_stopped_by_itself(
     core: AsyncSession, panel: Any
 ) -> None:
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
     turn = await core.send("hello there")
-    page.say("press", hush="page-1")
+    page.post("press", stop_id="page-1")
     page.played(230, kind="flushed", id="page-1")
     await until(lambda: turn.played is not None)
     assert turn.played == pytest.approx(0.23)
-    page.say("finish", hush="page-2")
+    page.post("finish", stop_id="page-2")
     page.played(230, kind="flushed", id="page-2")
     await until(lambda: talk._widget.card)
     assert len(core.state.log.filter("conversation.item.truncate")) == 1
     assert "flush" not in page.kinds()
-    assert page.kinds().count("hushed") == 2
+    assert page.kinds().count("playback_stopped") == 2
 
 
-async def test_a_page_that_fell_silent_by_itself_is_not_asked_to_while_the_answer_runs(
+async def test_a_page_that_stopped_by_itself_is_not_asked_to_while_the_answer_runs(
     core: AsyncSession, panel: Any
 ) -> None:
     _, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
     turn = core.send(" ".join(["word"] * 400))
     async with asyncio.timeout(20):
         while not page.items:
             await asyncio.sleep(0)
     assert not turn.done
-    page.say("interrupt", hush="page-1")
+    page.post("interrupt", stop_id="page-1")
     page.played(80, kind="flushed", id="page-1")
     await until(lambda: turn.played is not None)
     assert turn.played == pytest.approx(0.08)
@@ -248,34 +249,34 @@ async def test_a_page_that_fell_silent_by_itself_is_not_asked_to_while_the_answe
     assert len(core.state.log.filter("conversation.item.truncate")) == 1
 
 
-async def test_interrupting_a_tool_lets_none_begin_of_those_that_wait(core: AsyncSession, panel: Any) -> None:
-    begun = asyncio.Event()
+async def test_interrupting_a_tool_starts_no_waiting_turn(core: AsyncSession, panel: Any) -> None:
+    started = asyncio.Event()
 
     async def lookup(what: str) -> str:
         """Look it up."""
-        begun.set()
+        started.set()
         return await asyncio.Future()
 
     _, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
     first = core.send("look it up", tools=[lookup], tool_choice="lookup")
     second = core.send("and then this")
-    await begun.wait()
+    await started.wait()
     asked = len(core.state.log.filter("response.create"))
-    page.say("interrupt")
+    page.post("interrupt")
     await asyncio.sleep(0.1)
     assert [first.done, second.done] == [True, True]
     assert len(core.state.log.filter("response.create")) == asked
 
 
-async def test_a_turn_that_was_sent_before_sounds_in_its_own_cell(
+async def test_a_turn_that_was_sent_before_plays_in_its_own_cell(
     core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_turn, "OutputCell", OutputCell)
     before = [core.send("hello there"), core.send("and more")]
     _, page = panel()
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     own = core.send("and this")
     assert [live_turn.show(turn)._silent for turn in (*before, own)] == [False, False, True]
     await own
@@ -286,12 +287,12 @@ async def test_a_turn_that_was_sent_before_sounds_in_its_own_cell(
 
 async def test_a_page_that_cannot_play_says_so_and_is_tried_again(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: detection(core))
     turn = await core.send("hello there")
-    page.say("failed", message="no audio device", hush="page-1")
+    page.post("failed", message="no audio device", stop_id="page-1")
     assert talk._widget.error == "no audio device"
-    assert page.kinds()[-1] == "hushed"
+    assert page.kinds()[-1] == "playback_stopped"
     assert not talk._player.pending
     page.items.clear()
     await core.send("and more")
@@ -299,57 +300,57 @@ async def test_a_page_that_cannot_play_says_so_and_is_tried_again(core: AsyncSes
     assert turn.played is None  # it was read
 
 
-async def test_pressing_the_button_silences_what_was_sent_before_too(
+async def test_pressing_the_button_stops_what_was_sent_before_too(
     core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_turn, "OutputCell", OutputCell)
     shown = live_turn.show(await core.send("hello there"))
     await asyncio.sleep(0)
-    shown._hear({"kind": "hello", "page": "one"})
+    shown._on_message({"kind": "hello", "page": "one"})
     _, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
     assert shown._player.pending
-    page.say("press")
+    page.post("press")
     assert not shown._player.pending
     await until(lambda: shown.turn.played == 0.0)
 
 
-async def test_it_ends_with_a_sentence_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
+async def test_it_ends_and_says_why_when_the_budget_is_used_up(core: AsyncSession, panel: Any) -> None:
     core.set_budget("5 tokens")
     talk, page = panel()
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: detection(core))
     page.speak()
     with pytest.warns(rtnb.BudgetWarning, match="of 5 tokens"):
         await until(lambda: talk.turns and talk.turns[0].done)
     assert talk.turns[0].status == "completed"
-    assert talk.state == "live"  # what was answered is heard to its end
-    page.played(9000, over=True)
-    await until(lambda: len(talk._places[0].bundles) == 2)
+    assert talk.state == "live"  # the answer is played to its end
+    page.played(9000, done=True)
+    await until(lambda: len(talk._cells[0].bundles) == 2)
     assert talk.state == "stopped"
-    assert "The talk ended: the budget is used up: " in talk._places[0].bundles[-1]["text/html"]
+    assert "The talk ended: the budget is used up: " in talk._cells[0].bundles[-1]["text/html"]
     assert detection(core) is None
 
 
 async def test_push_to_talk(core: AsyncSession, panel: Any) -> None:
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
-    page.say("press")
+    page.post("press")
     page.speak(Clip.tone(300, 0.04))
-    page.say("release")
+    page.post("release")
     await until(lambda: "too short" in page.facts()["note"])
     assert talk.turns == []
-    page.say("press")
+    page.post("press")
     page.speak(Clip.tone(300, 1.0))
-    page.say("release")
+    page.post("release")
     await until(lambda: talk.turns and talk.turns[0].done)
     assert talk.turns[0].input.audio.seconds == pytest.approx(1.0)  # the short one was cleared
-    page.say("press")  # while the answer sounds: it is silenced and cut
+    page.post("press")  # while the answer plays: it is stopped and truncated
     await until(lambda: talk.turns[0].played is not None)
     page.speak(Clip.tone(300, 0.5))
-    page.say("release")
+    page.post("release")
     await until(lambda: len(talk.turns) == 2 and talk.turns[1].done)
     assert detection(core) is None
 
@@ -359,36 +360,36 @@ async def test_what_was_said_until_the_page_is_gone_is_answered(
     core: AsyncSession, panel: Any, gone: str
 ) -> None:
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
-    page.say("press")
+    page.post("press")
     page.speak(Clip.tone(300, 1.0))
-    await until(lambda: page.facts()["phase"] == "hearing")
+    await until(lambda: page.facts()["phase"] == "user_speaking")
     if gone == "loaded again":
-        page.say("hello", load="2")
+        page.post("hello", load="2")
     else:
-        talk._hear({"kind": "take", "load": "2", "page": "two"}, [])
-        page.say("release")
+        talk._on_message({"kind": "take_over", "load": "2", "page": "two"}, [])
+        page.post("release")
     await until(lambda: talk.turns and talk.turns[0].done)
     assert talk.turns[0].input.audio.seconds == pytest.approx(1.0)
-    await until(lambda: page.facts()["phase"] != "hearing")
+    await until(lambda: page.facts()["phase"] != "user_speaking")
     assert len(talk.turns) == 1
 
 
-async def test_one_who_holds_the_button_is_heard_whatever_the_answer_before_does(
+async def test_speech_while_the_button_is_held_counts_whatever_the_answer_before_does(
     core: AsyncSession, panel: Any
 ) -> None:
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
     turn = core.send(" ".join(["word"] * 80))
     await until(lambda: page.items)
-    page.say("press")
+    page.post("press")
     await turn
     await asyncio.sleep(0.1)
-    assert page.facts()["phase"] == "hearing"
+    assert page.facts()["phase"] == "user_speaking"
     page.speak(Clip.tone(300, 1.0))
-    page.say("release")
+    page.post("release")
     await until(lambda: len(talk.turns) == 2 and talk.turns[1].done)
 
 
@@ -397,16 +398,16 @@ async def test_stopping_while_the_button_is_held_asks_for_no_answer(
     core: AsyncSession, panel: Any, where: str
 ) -> None:
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
-    page.say("press")
+    page.post("press")
     page.speak(Clip.tone(300, 1.0))
     if where == "page":
-        page.say("finish")
+        page.post("finish")
     else:
         talk.stop()
         await until(lambda: talk.state == "stopped")
-    page.say("release")
+    page.post("release")
     await until(lambda: talk._widget.card)
     assert talk.turns == []
     assert not core.state.log.filter("input_audio_buffer.commit")
@@ -416,29 +417,29 @@ async def test_what_is_said_soon_after_a_release_is_neither_lost_nor_mixed(
     core: AsyncSession, panel: Any
 ) -> None:
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
     core.send(" ".join(["word"] * 80))
     for seconds in (0.5, 1.5):  # all while the answer is being stopped
-        page.say("press")
+        page.post("press")
         page.speak(Clip.tone(300, seconds))
-        page.say("release")
+        page.post("release")
     await until(lambda: talk.turns[-1].done and talk.turns[-1].text_so_far)
     sounds = [item.audio_ms for item in core.state.conversation if item.role == "user" and item.audio_ms]
     assert sounds == [500, 1500]
     assert [turn.status for turn in talk.turns[1:]] == ["cancelled", "completed"]
     assert talk.turns[-1].input.audio.seconds == pytest.approx(2.0)  # both were answered together
-    talk._hear({"kind": "hello", "load": "2", "page": "two"}, [])
+    talk._on_message({"kind": "hello", "load": "2", "page": "two"}, [])
     assert page.lines()["0-user"]["text"].startswith("word")  # and the one that was dropped is no line
 
 
 async def test_the_mode_changes_while_it_talks(core: AsyncSession, panel: Any) -> None:
     talk, page = panel(turn_detection={"silence_duration_ms": 300})
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: detection(core) and detection(core)["silence_duration_ms"] == 300)
-    page.say("mode", push=True)
+    page.post("mode", push=True)
     await until(lambda: detection(core) is None)
-    page.say("mode", push=False)
+    page.post("mode", push=False)
     await until(lambda: detection(core))
     assert talk.state == "live"
 
@@ -446,22 +447,22 @@ async def test_the_mode_changes_while_it_talks(core: AsyncSession, panel: Any) -
 async def test_the_sessions_own_detection_comes_back(core: AsyncSession, panel: Any) -> None:
     await core.update(turn_detection={"silence_duration_ms": 777})
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=False, problem="No microphone was found.")
+    page.post("start", mic=False, problem="No microphone was found.")
     await until(lambda: detection(core) is None)
     assert talk._widget.error == "No microphone was found."
     talk.stop()
-    await until(lambda: len(talk._places[0].bundles) == 2)
+    await until(lambda: len(talk._cells[0].bundles) == 2)
     assert detection(core)["silence_duration_ms"] == 777
-    assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
+    assert "Nothing was said." in talk._cells[0].bundles[-1]["text/html"]
 
 
 async def test_what_was_said_and_not_sent_when_it_ended_is_in_no_turn(core: AsyncSession, panel: Any) -> None:
     talk, page = panel(push_to_talk=True)
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
-    page.say("press")
+    page.post("press")
     page.speak(Clip.tone(300, 1.0))
-    page.say("finish")
+    page.post("finish")
     await until(lambda: talk._widget.card)
     core.append(Clip.tone(300, 0.5))
     turn = await core.commit()
@@ -472,63 +473,63 @@ async def test_stopping_in_the_middle_of_speech_leaves_no_turn_waiting(
     core: AsyncSession, panel: Any
 ) -> None:
     talk, page = panel()
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: detection(core))
     page.speak(Clip.tone(300, 1.0))
     await until(lambda: talk.turns)
-    page.say("finish")
-    await until(lambda: len(talk._places[0].bundles) == 2)
+    page.post("finish")
+    await until(lambda: len(talk._cells[0].bundles) == 2)
     assert talk.turns[0].done
     assert (await core.send("and now this")).status == "completed"
 
 
 async def test_another_tab_takes_over(core: AsyncSession, panel: Any) -> None:
     talk, page = panel()
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: detection(core))
-    talk._hear({"kind": "hello", "load": "2", "page": "two"}, [])
+    talk._on_message({"kind": "hello", "load": "2", "page": "two"}, [])
     assert talk._widget.owner == "one"
-    talk._hear({"kind": "sound", "page": "two"}, [memoryview(bytes(1920))])
+    talk._on_message({"kind": "audio", "page": "two"}, [memoryview(bytes(1920))])
     assert not core.state.log.filter("input_audio_buffer.append")
-    talk._hear({"kind": "take", "page": "two"}, [])
-    assert [m["owner"] for m in page.told if m["kind"] == "owner"] == ["one", "one", "two"]
+    talk._on_message({"kind": "take_over", "page": "two"}, [])
+    assert [m["owner"] for m in page.received if m["kind"] == "owner"] == ["one", "one", "two"]
 
 
-async def test_a_telephone_session_hears_too(core: AsyncSession, panel: Any) -> None:
+async def test_a_telephone_session_works_too(core: AsyncSession, panel: Any) -> None:
     await core.update(input_format="g711_ulaw")
     talk, page = panel()
-    page.say("start", mic=True, info={"rate": 48000})
+    page.post("start", mic=True, info={"rate": 48000})
     await until(lambda: detection(core))
     data = SPEECH.to_pcm16(48_000)
     for start in range(0, len(data), 3840):
-        talk._hear({"kind": "sound", "page": "one"}, [memoryview(data[start : start + 3840])])
+        talk._on_message({"kind": "audio", "page": "one"}, [memoryview(data[start : start + 3840])])
     await until(lambda: talk.turns and talk.turns[0].done)
     assert 0.8 < talk.turns[0].input.audio.seconds < 2.1
 
 
 async def test_another_microphone_may_have_another_rate(core: AsyncSession, panel: Any) -> None:
     _, page = panel(push_to_talk=True)
-    page.say("start", mic=True, info={"rate": 48_000})
+    page.post("start", mic=True, info={"rate": 48_000})
     await until(lambda: page.facts()["state"] == "live")
     for rate in (48_000, 16_000):
-        page.say("start", mic=True, info={"rate": rate})
-        page.say("press")
+        page.post("start", mic=True, info={"rate": rate})
+        page.post("press")
         data = Clip.tone(300, 1.0).to_pcm16(rate)
-        page.talk._hear({"kind": "sound", "page": "one"}, [memoryview(data)])
-        page.say("release")
+        page.talk._on_message({"kind": "audio", "page": "one"}, [memoryview(data)])
+        page.post("release")
         await until(lambda: core.turns and core.turns[-1].done)
         assert core.turns[-1].input.audio.seconds == pytest.approx(1.0, abs=0.05)
 
 
 async def test_an_error_of_the_service_is_a_note(core: AsyncSession, panel: Any) -> None:
     talk, page = panel(turn_detection="semantic_vad")
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     await until(lambda: page.facts()["state"] == "live")
     core.send_event({"type": "nonsense"})
     await until(lambda: page.facts()["note"])
     await core.close()
     talk.stop()
-    await until(lambda: len(talk._places[0].bundles) == 2)
+    await until(lambda: len(talk._cells[0].bundles) == 2)
 
 
 async def test_stopped_before_it_began_it_cannot_begin(core: AsyncSession, panel: Any) -> None:
@@ -537,35 +538,35 @@ async def test_stopped_before_it_began_it_cannot_begin(core: AsyncSession, panel
     talk.stop()
     await until(lambda: talk._widget.card)
     assert (talk.state, talk.turns) == ("stopped", [])
-    assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
+    assert "Nothing was said." in talk._cells[0].bundles[-1]["text/html"]
     assert page.facts()["state"] == "stopped"
-    page.say("start", mic=True)
+    page.post("start", mic=True)
     assert talk.state == "stopped"
-    assert core not in talking
+    assert live_talk(core) is None
 
 
 async def test_one_session_talks_in_one_panel(core: AsyncSession, panel: Any) -> None:
     first, one = panel()
     second, two = panel()
-    one.say("start", mic=True)
-    two.say("start", mic=True)
+    one.post("start", mic=True)
+    two.post("start", mic=True)
     assert [first.state, second.state] == ["live", "ready"]
-    assert talking[core] is first
-    assert {"kind": "refused", "page": "one"} in two.told
-    await until(lambda: "another panel already" in two.facts()["note"])
+    assert live_talk(core) is first
+    assert {"kind": "refused", "page": "one"} in two.received
+    await until(lambda: "in another panel" in two.facts()["note"])
     await until(lambda: detection(core))
-    one.say("finish")
+    one.post("finish")
     await until(lambda: first._widget.card)
-    two.say("start", mic=True)
+    two.post("start", mic=True)
     await until(lambda: two.facts()["state"] == "live" and not two.facts()["note"])
-    assert talking[core] is second
+    assert live_talk(core) is second
 
 
 async def test_an_end_that_fails_leaves_the_session_free_to_talk(
     core: AsyncSession, panel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, one = panel()
-    one.say("start", mic=True)
+    one.post("start", mic=True)
     await until(lambda: detection(core))
 
     async def fail(**options: Any) -> None:
@@ -575,9 +576,9 @@ async def test_an_end_that_fails_leaves_the_session_free_to_talk(
     with pytest.raises(ZeroDivisionError):
         await first._stop()
     monkeypatch.delattr(core, "update")
-    assert core not in talking
+    assert live_talk(core) is None
     second, two = panel()
-    two.say("start", mic=True)
+    two.post("start", mic=True)
     await until(lambda: two.facts()["state"] == "live")
     await core.send("hello")
     assert second.turns
@@ -597,10 +598,10 @@ def test_talking_again_ends_the_talk_that_is_live(monkeypatch: pytest.MonkeyPatc
         again = session.talk()
         assert (talk.state, again.state) == ("stopped", "ready")
         assert session.state.conversation.turn_detection == before
-        assert "Nothing was said." in talk._places[0].bundles[-1]["text/html"]
+        assert "Nothing was said." in talk._cells[0].bundles[-1]["text/html"]
 
 
-def test_talk_from_the_blocking_face() -> None:
+def test_talk_of_a_blocking_session() -> None:
     with rtnb.connect(engine="fake") as session:
         talk = session.talk()
         assert repr(talk) == "<Talk ready: 0 turns>"

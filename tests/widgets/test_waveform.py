@@ -17,15 +17,15 @@ def noise(seconds, rate=RATE):
     return Clip(np.random.default_rng(3).uniform(-0.5, 0.5, round(seconds * rate)), rate)
 
 
-def asked(waveform, **message):
-    """Return what the page would get for a message: the answer and its bytes, or None."""
+def requested(waveform, **message):
+    """Return what the page would receive for a message: the answer and its bytes, or None."""
     sent = []
     waveform.send = lambda content, buffers=None: sent.append((content, buffers[0]))
-    waveform._hear(waveform, message, [])
+    waveform._on_message(waveform, message, [])
     return sent[0] if sent else None
 
 
-def test_the_first_picture_comes_along_and_is_small():
+def test_the_overview_is_sent_with_the_widget_and_is_small():
     short, long = Waveform(noise(2)), Waveform(Clip.silence(600))
     assert short.overview_level == 0
     assert len(short.overview) == 2 * -(-2 * RATE // 256)
@@ -42,7 +42,7 @@ def test_rows_hold_the_extremes_to_the_last_sample():
     rows = []
     tile = 0
     while len(rows) * span < len(clip):
-        _, data = asked(waveform, type="rows", level=level, tile=tile)
+        _, data = requested(waveform, type="rows", level=level, tile=tile)
         rows.extend(np.frombuffer(data, np.int8).reshape(-1, 2).tolist())
         tile += 1
     for number, (low, high) in enumerate(rows):
@@ -55,27 +55,27 @@ def test_rows_hold_the_extremes_to_the_last_sample():
 def test_detail_is_finer_than_the_pyramid_and_bounded():
     clip = noise(3)
     waveform = Waveform(clip)
-    answer, data = asked(waveform, type="detail", start=1000, stop=1400, count=100)
+    answer, data = requested(waveform, type="detail", start=1000, stop=1400, count=100)
     rows = np.frombuffer(data, np.int8).reshape(-1, 2)
     assert (answer["start"], answer["stop"], len(rows)) == (1000, 1400, 100)
     assert rows[:, 1].max() / 127 >= clip.samples[1000:1400].max()
-    # What the pyramid is for is not computed anew, however large.
-    assert asked(waveform, type="detail", start=0, stop=10**9, count=10) is None
-    assert asked(waveform, type="detail", start=10**9, stop=10**9 + 5, count=10) is None
+    # What the pyramid is for is not computed again, however large.
+    assert requested(waveform, type="detail", start=0, stop=10**9, count=10) is None
+    assert requested(waveform, type="detail", start=10**9, stop=10**9 + 5, count=10) is None
 
 
-def test_the_page_gets_the_part_of_the_sound_that_it_asks_for():
+def test_the_page_receives_the_segment_that_it_requests():
     waveform = Waveform(noise(12))
-    answer, data = asked(waveform, type="sound", part=1)
-    assert (answer["part"], answer["begin"]) == (1, pytest.approx(4.92))
+    answer, data = requested(waveform, type="segment", segment=1)
+    assert (answer["segment"], answer["begin"]) == (1, pytest.approx(4.92))
     assert Clip.from_bytes(data).seconds == pytest.approx(5.16, abs=0.05)
-    assert asked(waveform, type="sound", part=-1) is None
-    assert asked(waveform, type="sound", part=3) is None
+    assert requested(waveform, type="segment", segment=-1) is None
+    assert requested(waveform, type="segment", segment=3) is None
 
 
 @pytest.mark.parametrize("message", [{}, {"type": "x"}, {"type": "rows", "level": 99, "tile": 0}])
 def test_other_messages_get_no_answer(message):
-    assert asked(Waveform(noise(1)), **message) is None
+    assert requested(Waveform(noise(1)), **message) is None
 
 
 def test_the_position_stays_within_the_clip():
@@ -98,8 +98,8 @@ def test_what_a_saved_notebook_keeps():
 
 
 @pytest.mark.slow
-def test_any_sound_will_do_and_none_is_a_sentence():
+def test_any_audio_is_accepted_and_anything_else_is_an_error():
     assert Waveform((np.zeros(800), 8000), title="quiet").seconds == 0.1
     assert Waveform(Clip.silence(0)).seconds == 0
-    with pytest.raises(AudioError, match="a clip is made of"):
+    with pytest.raises(AudioError, match="expected a path, bytes, an open file"):
         Waveform(7)

@@ -69,7 +69,7 @@ export class EventDetails {
     const scrollTop = message.kind === this.kind ? node.scrollTop : 0;
     this.kind = message.kind;
     const tree = new JsonTree(JSON.parse(message.json), {
-      sounds: message.sounds,
+      audioPaths: message.audio_paths,
       find,
       label: `JSON of ${message.kind}`,
       onPlay: () => actions.play(message),

@@ -54,7 +54,7 @@ class EventLogView {
     this.closed = false;
     this.scrolling = false;
     /** @type {number | undefined} */
-    this.ownScroll = undefined; // the position that this view set, to tell it from the reader's scrolling
+    this.ownScroll = undefined; // the position that this view set, to distinguish it from the reader's scrolling
     /** @type {string | undefined} */
     this.pressed = undefined;
     this.openedAt = -Infinity;
@@ -91,7 +91,7 @@ class EventLogView {
       close: () => this.#closeDetails(),
     });
     this.player = new EventPlayer({
-      request: (event) => this.requests.send({ type: "sound", event }),
+      request: (event) => this.requests.send({ type: "audio", event }),
       onProgress: (playing) => this.#onProgress(playing),
       onNote: (note) => this.#setNote(note),
     });
@@ -174,7 +174,7 @@ class EventLogView {
   request(find = null) {
     if (find === null && !this.requests.ready) return;
     const { first, count, view } = this.scroll;
-    const common = { want: this.filters.filter, version: this.version, ...(find === null ? {} : { find }) };
+    const common = { filter: this.filters.filter, version: this.version, ...(find === null ? {} : { find }) };
     if (this.follow) {
       const stop = Math.ceil(view / ROW_HEIGHT) + 8;
       this.requests.requestLines({ ...common, start: 0, stop, tail: true });
@@ -359,7 +359,7 @@ class EventLogView {
     this.opened = event;
     clearTimeout(this.openTimer);
     const delay = repeated ? KEY_REPEAT_MS : 0;
-    this.openTimer = setTimeout(() => this.requests.send({ type: "look", event }), delay);
+    this.openTimer = setTimeout(() => this.requests.send({ type: "event", event }), delay);
   }
 
   #closeDetails() {
@@ -487,7 +487,7 @@ class EventLogView {
 
   #updateLabels() {
     const { facts, store, scroll, filters } = this;
-    const { size = 0, whole, searched = 0, taken = 0 } = facts;
+    const { size = 0, whole, searched = 0, read = 0 } = facts;
     this.list.setAttribute("aria-rowcount", String(store.total));
     const top = store.get(scroll.first);
     const turn = top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${top.turn}` : "";
@@ -497,7 +497,7 @@ class EventLogView {
     const counts = [countOf(size, "event")];
     if (filters.active || filters.each) counts.push(countOf(store.total, "line"));
     if (whole === false) {
-      const [verb, done] = filters.query ? ["searched", searched] : ["read", taken];
+      const [verb, done] = filters.query ? ["searched", searched] : ["read", read];
       counts.push(`${verb} ${Math.floor((100 * done) / (size || 1))} %`);
     }
     setText(this.count, counts.join(" · "));

@@ -42,10 +42,10 @@ export class EventPlayer {
     });
     this.slider.addEventListener("input", () => this.seek(Number(this.slider.value)));
     this.time = el("span", { class: "rtnb-num" });
-    this.label = el("span", { class: "rtnb-dim rtnb-ev-sound-label" });
+    this.label = el("span", { class: "rtnb-dim rtnb-ev-audio-label" });
     this.node = el(
       "div",
-      { class: "rtnb-row rtnb-ev-sound rtnb-hidden", role: "group", "aria-label": "Audio" },
+      { class: "rtnb-row rtnb-ev-audio rtnb-hidden", role: "group", "aria-label": "Audio" },
       this.button,
       this.time,
       this.slider,

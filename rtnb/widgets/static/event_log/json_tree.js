@@ -101,7 +101,7 @@ export function treeKey(key, at, items) {
 
 /**
  * @typedef {object} TreeOptions
- * @property {JsonPath[]} [sounds]  the paths of audio, which get a play button
+ * @property {JsonPath[]} [audioPaths]  the paths of audio, which get a play button
  * @property {string} [find]  branches that contain this text start open
  * @property {() => void} [onPlay]
  * @property {() => void} [onRender]  is called when elements were added
@@ -115,12 +115,12 @@ export class JsonTree {
    */
   constructor(
     value,
-    { sounds = [], find = "", onPlay = () => {}, onRender = () => {}, label = "Event" } = {},
+    { audioPaths = [], find = "", onPlay = () => {}, onRender = () => {}, label = "Event" } = {},
   ) {
     this.find = find;
     this.onPlay = onPlay;
     this.onRender = onRender;
-    this.sounds = new Set(sounds.map((path) => JSON.stringify(path)));
+    this.audioPaths = new Set(audioPaths.map((path) => JSON.stringify(path)));
     /** @type {WeakMap<Element, (open: boolean) => void>} */
     this.toggles = new WeakMap();
     this.node = el("div", { class: "rtnb-tree", role: "tree", "aria-label": label });
@@ -203,14 +203,14 @@ export class JsonTree {
    * @param {JsonPath} path
    */
   #leaf(value, path) {
-    if (this.sounds.has(JSON.stringify(path))) {
+    if (this.audioPaths.has(JSON.stringify(path))) {
       const attributes = { "aria-label": `Play ${value}`, title: "Play from here" };
       const play = el(
         "button",
         { class: "rtnb-tree-play", onclick: () => this.onPlay(), ...attributes },
         "▶",
       );
-      return [el("span", { class: "rtnb-tree-sound" }, String(value)), " ", play];
+      return [el("span", { class: "rtnb-tree-audio" }, String(value)), " ", play];
     }
     const text = JSON.stringify(value);
     const shown = el("span", { class: `rtnb-tree-${kindOf(value)}` }, text);

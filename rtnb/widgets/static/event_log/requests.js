@@ -9,7 +9,7 @@ import { uniqueId } from "../shared/dom.js";
 /**
  * @typedef {object} LogFacts
  * @property {number} size  events in the log
- * @property {number} taken  events that were read
+ * @property {number} read  events that were read
  * @property {number} searched
  * @property {boolean} whole  whether all of it was read and searched
  * @property {Record<string, number>} counts  by chip
@@ -20,7 +20,7 @@ import { uniqueId } from "../shared/dom.js";
 /**
  * An event in full.
  * @typedef {object} EventMessage
- * @property {"look"} type
+ * @property {"event"} type
  * @property {number} event
  * @property {number} index
  * @property {string} when
@@ -31,7 +31,7 @@ import { uniqueId } from "../shared/dom.js";
  * @property {number} turn
  * @property {number} bytes
  * @property {string} json
- * @property {JsonPath[]} sounds
+ * @property {JsonPath[]} audio_paths
  * @property {number} at  among the deltas that share its line
  * @property {number} count
  * @property {number} before  the previous of them; -1 for none
@@ -39,7 +39,7 @@ import { uniqueId } from "../shared/dom.js";
  * @property {Track | null} track
  */
 /** @typedef {{ type: "copy", text: string, form: "json" | "python" }} CopyMessage */
-/** @typedef {{ type: "sound", track?: Track, events: number[], starts: number[], leads: number[], kind: string, error: string }} AudioMessage */
+/** @typedef {{ type: "audio", track?: Track, events: number[], starts: number[], leads: number[], kind: string, error: string }} AudioMessage */
 /** @typedef {LinesMessage | EventMessage | CopyMessage | AudioMessage} Answer */
 /** @typedef {{ uid: string, first: Partial<LinesMessage>, follows: boolean }} EventLogTraits */
 /** @typedef {{ type: "grown" } | (Answer & { view: string })} LogMessage */
@@ -136,13 +136,13 @@ export class EventRequests {
         if (message.serial === this.waiting?.serial) this.cancel();
         this.handlers.onLines(message);
         break;
-      case "look":
+      case "event":
         this.handlers.onEvent(message);
         break;
       case "copy":
         this.handlers.onCopy(message);
         break;
-      case "sound":
+      case "audio":
         this.handlers.onAudio(message, data ? copyBytes(data) : new ArrayBuffer());
     }
   }

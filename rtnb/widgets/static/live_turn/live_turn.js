@@ -91,7 +91,7 @@ function drawWaveform(canvas, columns, { seconds, scale, played }) {
 
 /** @param {LiveLink} link */
 function stopTurn(link) {
-  link.send({ kind: "stop", hush: link.stopPlayback() });
+  link.send({ kind: "stop", stop_id: link.stopPlayback() });
 }
 
 /** @param {"user" | "assistant"} who */

@@ -34,15 +34,15 @@ import { LocalPlayer, RemotePlayer } from "./take_player.js";
  * @property {number} trim_start
  * @property {number | null} trim_end
  */
-/** @typedef {{ type: "sound", take: string, seconds: number, row: number, part: number }} TakeMessage */
-/** @typedef {{ type: "part", take: string, part: number, begin: number }} SegmentMessage */
+/** @typedef {{ type: "clip", take: string, seconds: number, row: number, segment_seconds: number }} TakeMessage */
+/** @typedef {{ type: "segment", take: string, segment: number, begin: number }} SegmentMessage */
 /**
  * What the kernel sends.
  * @typedef {{ type: "welcome" }
- *   | { type: "begin", page: string }
+ *   | { type: "record", page: string }
  *   | { type: "stop", take?: string }
- *   | { type: "ask", take: string }
- *   | { type: "again", take: string, seqs: number[] }
+ *   | { type: "ping", take: string }
+ *   | { type: "resend", take: string, seqs: number[] }
  *   | TakeMessage
  *   | SegmentMessage} RecorderMessage
  */
@@ -260,7 +260,7 @@ export class RecorderController {
 
   /** Stop a recording in another tab, or in one that was closed. */
   stopElsewhere() {
-    this.#send({ type: "end" });
+    this.#send({ type: "stop_elsewhere" });
   }
 
   #releaseMicrophone() {
@@ -314,7 +314,7 @@ export class RecorderController {
   /** @param {string} text */
   speak(text) {
     this.problem = "";
-    this.#send({ type: "say", text });
+    this.#send({ type: "speak", text });
   }
 
   // Messages from the kernel.
@@ -328,24 +328,24 @@ export class RecorderController {
       case "welcome":
         this.handshake?.stop();
         break;
-      case "begin":
+      case "record":
         if (message.page === this.handshake?.id) this.record();
         break;
       case "stop":
         if ((message.take ?? this.takeId) === this.takeId) this.stop();
         break;
-      case "ask":
+      case "ping":
         if (message.take === this.takeId && this.busy) this.#send({ type: "here", take: this.takeId });
         break;
-      case "again":
+      case "resend":
         if (message.take === this.takeId) this.#resend(message.seqs);
         break;
-      case "sound":
+      case "clip":
         this.#showRemote(message, buffers[0]);
         break;
-      case "part":
+      case "segment":
         if (message.take === this.takeId && this.player instanceof RemotePlayer)
-          this.player.append(message.part, message.begin, copyBytes(buffers[0]));
+          this.player.append(message.segment, message.begin, copyBytes(buffers[0]));
     }
   }
 
@@ -423,7 +423,8 @@ export class RecorderController {
     const onEnd = () => this.stopPlaying();
     if (take instanceof LocalTake) this.player = new LocalPlayer(take, this.trim, onEnd);
     else {
-      const request = (/** @type {number} */ part) => this.#send({ type: "part", take: this.takeId, part });
+      const request = (/** @type {number} */ segment) =>
+        this.#send({ type: "segment", take: this.takeId, segment });
       const onError = (/** @type {string} */ problem) => {
         this.problem = problem;
         this.stopPlaying();

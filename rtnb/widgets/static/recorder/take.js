@@ -45,13 +45,13 @@ class TakeWaveform {
 /** A take whose audio is in the kernel; the page has its waveform and requests segments to play. */
 export class RemoteTake extends TakeWaveform {
   /**
-   * @param {{ seconds: number, row: number, part: number }} info  lengths of the take, a row and a segment, in seconds
+   * @param {{ seconds: number, row: number, segment_seconds: number }} info  lengths of the take, a row and a segment, in seconds
    * @param {Int8Array} rows  pairs of (low, high)
    */
-  constructor({ seconds, row, part }, rows) {
+  constructor({ seconds, row, segment_seconds }, rows) {
     super(1 / row);
     this.seconds = seconds;
-    this.part = part;
+    this.segmentSeconds = segment_seconds;
     for (const [k, value] of rows.entries()) (k % 2 ? this.high : this.low).push(value / 127);
   }
 }

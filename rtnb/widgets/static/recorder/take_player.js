@@ -1,4 +1,4 @@
-// Playing the trimmed part of a take. Playback starts when a player is created; `onEnd` is called when it is over.
+// Playing the trimmed part of a take. Playback starts when a player is created; `onEnd` is called at its end.
 
 import { describeError } from "../shared/format.js";
 import { StreamedAudio } from "../shared/streamed_audio.js";
@@ -59,7 +59,11 @@ export class RemotePlayer {
     };
     this.audio.addEventListener("loadedmetadata", seek, { once: true });
     this.audio.addEventListener("ended", onEnd);
-    this.stream = new StreamedAudio(this.audio, { seconds: take.seconds, part: take.part, request });
+    this.stream = new StreamedAudio(this.audio, {
+      seconds: take.seconds,
+      segmentSeconds: take.segmentSeconds,
+      request,
+    });
     this.timer = setInterval(() => {
       if (this.position >= end) onEnd();
       else this.stream.preload(this.position);

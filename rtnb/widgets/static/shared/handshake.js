@@ -7,7 +7,7 @@ const LONGEST_RETRY_MS = 5000;
 /**
  * Sends the first message at once and again, at growing intervals, until it is acknowledged. JupyterLab sends what a
  * page says to its first widget to the main shell, where it waits for the running cell; a moment later there is a
- * subshell for it. The id stays the same, so that the kernel can tell a repetition.
+ * subshell for it. The id stays the same, so that the kernel recognizes a repetition.
  */
 export class Handshake {
   /** @param {(id: string) => void} send */

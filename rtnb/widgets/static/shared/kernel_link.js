@@ -19,10 +19,10 @@ import { cardNodes } from "./static_card.js";
  *   | { kind: "facts" } & Facts
  *   | { kind: "owner", owner: string }
  *   | { kind: "refused" }
- *   | { kind: "begin", item: string, played_ms: number }
- *   | { kind: "sound", item: string }
+ *   | { kind: "begin", item: string, rendered_ms: number }
+ *   | { kind: "audio", item: string }
  *   | { kind: "end", item: string }
- *   | { kind: "hushed", id: string }
+ *   | { kind: "playback_stopped", id: string }
  *   | { kind: "flush", id: string }
  * )} KernelMessage
  */
@@ -174,15 +174,15 @@ export class KernelLink {
         this.hooks.onRefused?.();
         break;
       case "begin":
-        if (!this.pendingStop) this.openPlayer().begin(message.item, message.played_ms);
+        if (!this.pendingStop) this.openPlayer().begin(message.item, message.rendered_ms);
         return;
-      case "sound":
+      case "audio":
         if (!this.pendingStop) this.openPlayer().push(message.item, buffers[0]);
         return;
       case "end":
         if (!this.pendingStop) this.player?.end(message.item);
         return;
-      case "hushed":
+      case "playback_stopped":
         if (message.id === this.pendingStop) this.pendingStop = "";
         return;
       case "flush":
@@ -216,8 +216,8 @@ export class KernelLink {
     }
     this.problem = "";
     const now = performance.now();
-    const over = Object.values(report.items).some((item) => item.over);
-    const progress = report.kind === "played" && report.moment === "count" && !over;
+    const done = Object.values(report.items).some((item) => item.done);
+    const progress = report.kind === "played" && report.moment === "count" && !done;
     if (progress && now - this.reported < REPORT_INTERVAL_MS) return;
     this.reported = now;
     this.send(report);
@@ -232,7 +232,7 @@ export class KernelLink {
     this.problem = `Playback failed: ${report.message}.`;
     this.closePlayer();
     this.pendingStop = this.#nextStop();
-    this.send({ ...report, hush: this.pendingStop });
+    this.send({ ...report, stop_id: this.pendingStop });
     this.changed();
   }
 
@@ -249,11 +249,11 @@ export class KernelLink {
   }
 
   takeOver() {
-    this.send({ kind: "take" });
+    this.send({ kind: "take_over" });
   }
 
   /**
-   * Stop playback at once, before the kernel knows, and return the id of this stop for the message that tells it.
+   * Stop playback at once, before the kernel knows, and return the id of this stop for the message that reports it.
    * A report of what was played follows under this id. Until the kernel acknowledges it, what it sends is not played.
    */
   stopPlayback() {

@@ -2,12 +2,12 @@
 import { pcm16ToFloat } from "./buffers.js";
 import { uniqueId } from "./dom.js";
 import { describeError } from "./format.js";
-import { PlaybackQueue, registerPlayer } from "./player_worklet.js";
+import { registerPlayer, SampleQueue } from "./player_worklet.js";
 
-/** @typedef {import("./player_worklet.js").PlayedSamples} PlayedSamples */
+/** @typedef {import("./player_worklet.js").RenderedSamples} RenderedSamples */
 /** @typedef {import("./player_worklet.js").PlayerCommand} PlayerCommand */
 /** @typedef {import("./player_worklet.js").PlayerEvent} PlayerEvent */
-/** @typedef {Record<string, { played_ms: number, heard_ms: number, over: boolean }>} PlayedItems */
+/** @typedef {Record<string, { rendered_ms: number, played_ms: number, done: boolean }>} PlayedItems */
 /** @typedef {{ playing: boolean, blocked: boolean, underruns: number, latency_ms: number, wall: number }} PlayerState */
 /** @typedef {{ kind: "failed", name: string, message: string }} PlaybackFailure */
 /** @typedef {{ kind: "flushed", id: string, items: PlayedItems } & PlayerState} FlushReport */
@@ -54,7 +54,7 @@ async function audioContext() {
   const page = sharedPage();
   page.context ??= new AudioContext({ sampleRate: PLAYER_RATE, latencyHint: "interactive" });
   if (!page.ready) {
-    const code = `const PlaybackQueue = ${PlaybackQueue};\n(${registerPlayer})(PlaybackQueue);`;
+    const code = `const SampleQueue = ${SampleQueue};\n(${registerPlayer})(SampleQueue);`;
     const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
     page.ready = page.context.audioWorklet.addModule(url).finally(() => URL.revokeObjectURL(url));
     page.ready.catch(() => {
@@ -66,17 +66,17 @@ async function audioContext() {
 }
 
 /**
- * Convert the worklet's counts of samples to milliseconds: what was played, and what has left the loudspeaker.
- * @param {PlayedSamples} counts
+ * Convert the worklet's counts of samples to milliseconds: what was rendered, and what has left the loudspeaker.
+ * @param {RenderedSamples} counts
  * @param {number} latencyMs
  * @returns {PlayedItems}
  */
 export function playedItems(counts, latencyMs, rate = PLAYER_RATE) {
   /** @type {PlayedItems} */
   const items = {};
-  for (const [id, { played, over }] of Object.entries(counts)) {
-    const ms = (played * 1000) / rate;
-    items[id] = { played_ms: ms, heard_ms: over ? ms : Math.max(0, ms - latencyMs), over };
+  for (const [id, { rendered, done }] of Object.entries(counts)) {
+    const ms = (rendered * 1000) / rate;
+    items[id] = { rendered_ms: ms, played_ms: done ? ms : Math.max(0, ms - latencyMs), done };
   }
   return items;
 }
@@ -172,12 +172,12 @@ export class Player {
   }
 
   /**
-   * Begin an item of which `playedMs` were played before or in another page.
+   * Begin an item of which `renderedMs` were rendered before, here or in another page.
    * @param {string} item
-   * @param {number} playedMs
+   * @param {number} renderedMs
    */
-  begin(item, playedMs) {
-    this.post({ kind: "begin", item, played: Math.round((playedMs * PLAYER_RATE) / 1000) });
+  begin(item, renderedMs) {
+    this.post({ kind: "begin", item, rendered: Math.round((renderedMs * PLAYER_RATE) / 1000) });
   }
 
   /**

@@ -1,25 +1,25 @@
 // Playback on the audio thread: the queue that it reads, and the processor around it.
 // Both reach that thread as their source text, so neither may use anything outside itself.
 
-/** @typedef {{ played: number, received: number, ended: boolean }} QueuedItem  samples played and received */
-/** @typedef {Record<string, { played: number, over: boolean }>} PlayedSamples  by item */
+/** @typedef {{ rendered: number, received: number, complete: boolean }} QueuedItem  samples rendered and received */
+/** @typedef {Record<string, { rendered: number, done: boolean }>} RenderedSamples  by item */
 /**
- * What the page tells the audio thread.
+ * What the page sends to the audio thread.
  * @typedef {{ kind: "audio", item: string, samples: Float32Array }
- *   | { kind: "begin", item: string, played: number }
+ *   | { kind: "begin", item: string, rendered: number }
  *   | { kind: "end", item: string }
  *   | { kind: "flush", id: string }
  *   | { kind: "close" }} PlayerCommand
  */
 /**
  * What the audio thread reports.
- * @typedef {{ counts: PlayedSamples, underruns: number } & (
+ * @typedef {{ counts: RenderedSamples, underruns: number } & (
  *   { kind: "started" | "stopped" | "count", playing: boolean } | { kind: "flushed", id: string }
  * )} PlayerEvent
  */
 
-/** A gapless queue of audio by item, with an exact count of the samples played of each item. */
-export class PlaybackQueue {
+/** A gapless queue of audio by item, with an exact count of the samples rendered of each item. */
+export class SampleQueue {
   /**
    * @param {number} prebuffer  samples that must be buffered (or the end be known) before playback starts. It doubles
    *   with each underrun, up to four times: on a jittery connection one gap is better than many.
@@ -38,13 +38,13 @@ export class PlaybackQueue {
   }
 
   /**
-   * Add an item, unless it is known; `played` samples of it were played elsewhere before.
+   * Add an item, unless it is known; `rendered` samples of it were rendered elsewhere before.
    * @param {string} id
    */
-  begin(id, played = 0) {
+  begin(id, rendered = 0) {
     let item = this.items.get(id);
     if (!item) {
-      item = { played, received: played, ended: false };
+      item = { rendered, received: rendered, complete: false };
       this.items.set(id, item);
     }
     return item;
@@ -68,12 +68,12 @@ export class PlaybackQueue {
    * @param {string} id
    */
   end(id) {
-    this.begin(id).ended = true;
+    this.begin(id).complete = true;
   }
 
   /** Whether more audio is expected. */
   get expecting() {
-    for (const item of this.items.values()) if (!item.ended) return true;
+    for (const item of this.items.values()) if (!item.complete) return true;
     return false;
   }
 
@@ -95,7 +95,7 @@ export class PlaybackQueue {
       const { item, samples } = this.chunks[0];
       const count = Math.min(out.length - done, samples.length - this.offset);
       out.set(samples.subarray(this.offset, this.offset + count), done);
-      item.played += count;
+      item.rendered += count;
       done += count;
       this.offset += count;
       if (this.offset === samples.length) {
@@ -115,7 +115,7 @@ export class PlaybackQueue {
     return done;
   }
 
-  /** Drop all audio that was not played; return the final counts. */
+  /** Drop all audio that was not rendered; return the final counts. */
   flush() {
     const counts = this.counts();
     this.chunks = [];
@@ -126,19 +126,19 @@ export class PlaybackQueue {
     return counts;
   }
 
-  /** Forget items that were played to the end. */
+  /** Forget items that were rendered to the end. */
   tidy() {
     for (const [id, item] of this.items) {
-      if (item.ended && item.played >= item.received) this.items.delete(id);
+      if (item.complete && item.rendered >= item.received) this.items.delete(id);
     }
   }
 
-  /** Return for each item the samples played, and whether that is all of it. */
+  /** Return for each item the samples rendered, and whether that is all of it. */
   counts() {
-    /** @type {PlayedSamples} */
+    /** @type {RenderedSamples} */
     const counts = {};
     for (const [id, item] of this.items) {
-      counts[id] = { played: item.played, over: item.ended && item.played >= item.received };
+      counts[id] = { rendered: item.rendered, done: item.complete && item.rendered >= item.received };
     }
     return counts;
   }
@@ -146,7 +146,7 @@ export class PlaybackQueue {
 
 /**
  * Register the processor on the audio thread. It reports about 20 times a second during playback, and at changes.
- * @param {typeof PlaybackQueue} Queue
+ * @param {typeof SampleQueue} Queue
  */
 export function registerPlayer(Queue) {
   class RtnbPlayer extends AudioWorkletProcessor {
@@ -164,7 +164,7 @@ export function registerPlayer(Queue) {
     /** @param {PlayerCommand} data */
     receive(data) {
       if (data.kind === "audio") this.queue.push(data.item, data.samples);
-      else if (data.kind === "begin") this.queue.begin(data.item, data.played);
+      else if (data.kind === "begin") this.queue.begin(data.item, data.rendered);
       else if (data.kind === "end") {
         this.queue.end(data.item);
         if (!this.playing) this.report("count");
@@ -189,10 +189,10 @@ export function registerPlayer(Queue) {
      */
     process(_inputs, outputs) {
       const channels = outputs[0];
-      const played = this.queue.read(channels[0]);
+      const count = this.queue.read(channels[0]);
       for (let i = 1; i < channels.length; i += 1) channels[i].set(channels[0]);
       this.sinceReport += channels[0].length;
-      if (played > 0 && !this.playing) {
+      if (count > 0 && !this.playing) {
         this.playing = true;
         this.report("started");
       } else if (this.playing && !this.queue.running) {

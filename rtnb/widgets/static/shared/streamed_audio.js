@@ -36,7 +36,7 @@ export function isBuffered(ranges, n, length, seconds) {
 /**
  * @typedef {object} StreamOptions
  * @property {number} seconds  of the whole recording
- * @property {number} part  seconds of one segment
+ * @property {number} segmentSeconds
  * @property {(segment: number) => void} request  asks for a segment, which is handed to append()
  * @property {(note: string) => void} [onNote]  is called with "" or with what playback waits for
  */
@@ -47,10 +47,10 @@ export class StreamedAudio {
    * @param {HTMLAudioElement} audio
    * @param {StreamOptions} options
    */
-  constructor(audio, { seconds, part, request, onNote = () => {} }) {
+  constructor(audio, { seconds, segmentSeconds, request, onNote = () => {} }) {
     this.audio = audio;
     this.seconds = seconds;
-    this.length = part;
+    this.length = segmentSeconds;
     this.request = request;
     this.onNote = onNote;
     /** @type {Map<number, number>} */
@@ -62,7 +62,7 @@ export class StreamedAudio {
     /** @type {SourceBuffer | null} */
     this.buffer = null;
     this.url = "";
-    this.last = Math.ceil(seconds / part) - 1;
+    this.last = Math.ceil(seconds / segmentSeconds) - 1;
   }
 
   /** Whether the browser can stream Opus. */
@@ -151,7 +151,7 @@ export class StreamedAudio {
   }
 
   /**
-   * Make room: remove what lies far behind the playhead, or else far ahead.
+   * Make room: remove what is far behind the playhead, or else far ahead.
    * @param {SourceBuffer} buffer
    */
   #evict(buffer) {

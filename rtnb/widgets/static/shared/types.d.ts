@@ -2,7 +2,7 @@
 
 /** A widget's model, as anywidget hands it over. `Traits` are its synced traits, `Message` what Python sends. */
 interface WidgetModel<Traits extends object, Message extends object = never> {
-  /** Whether the kernel still answers; undefined where the front end does not tell. */
+  /** Whether the kernel still answers; undefined if the front end does not say. */
   readonly comm_live?: boolean;
   get<Name extends keyof Traits>(name: Name): Traits[Name];
   set<Name extends keyof Traits>(name: Name, value: Traits[Name]): void;

@@ -72,7 +72,7 @@ export function talkStatus({ state, phase, owned, push, muted, mic, playing, blo
   if (state === "stopped") return "Ending: compressing the audio for the notebook";
   if (state !== "live") return "Ready";
   if (blocked) return "Click Play (autoplay is blocked)";
-  if (phase === "hearing") return "You are speaking";
+  if (phase === "user_speaking") return "You are speaking";
   if (playing)
     return half ? "The assistant is speaking; the microphone is muted" : "The assistant is speaking";
   if (phase === "thinking") return "Thinking";

@@ -13,7 +13,7 @@ import { TalkMicrophone } from "./talk_microphone.js";
  * What the kernel says about the talk.
  * @typedef {object} TalkFacts
  * @property {string} state  "live" while the talk runs, "stopped" while it ends
- * @property {string} phase  "hearing", "thinking", "answering" or ""
+ * @property {string} phase  "user_speaking", "thinking", "answering" or ""
  * @property {string} note  a problem
  * @property {boolean} push  push to talk
  * @property {boolean} half  half duplex
@@ -102,7 +102,7 @@ class CaptionList {
 function talkView(link, mic, root) {
   const status = el("strong", { class: "rtnb-status", role: "status" });
   const level = el("meter", { class: "rtnb-talk-level", min: 0, max: 1, "aria-label": "Microphone level" });
-  const interrupt = () => link.send({ kind: "interrupt", hush: link.stopPlayback() });
+  const interrupt = () => link.send({ kind: "interrupt", stop_id: link.stopPlayback() });
   const takeOver = () => {
     link.takeOver();
     mic.start();

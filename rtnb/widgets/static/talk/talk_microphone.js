@@ -75,7 +75,7 @@ export class TalkMicrophone {
    */
   setMode(name, value) {
     this.modes[name] = value;
-    this.link.send({ kind: "wish", [name]: value });
+    this.link.send({ kind: "mute", [name]: value });
     this.link.changed();
   }
 
@@ -163,7 +163,7 @@ export class TalkMicrophone {
     const decision = this.gate.decide(state, samples.length / (this.capture?.info?.rate ?? 24000));
     if (decision !== "drop") {
       const data = decision === "send" ? samples : new Int16Array(samples.length);
-      this.link.send({ kind: "sound" }, [data.buffer]);
+      this.link.send({ kind: "audio" }, [data.buffer]);
     }
     this.#sendRelease();
   }
@@ -179,7 +179,7 @@ export class TalkMicrophone {
     if (!live || !push || this.held || !this.on) return;
     this.#sendRelease(); // what was said before is an utterance of its own
     this.held = true;
-    this.link.send({ kind: "press", hush: this.link.stopPlayback() });
+    this.link.send({ kind: "press", stop_id: this.link.stopPlayback() });
     this.link.changed();
   }
 
@@ -201,7 +201,7 @@ export class TalkMicrophone {
 
   /** End the talk. */
   finish() {
-    this.link.send({ kind: "finish", hush: this.link.stopPlayback() });
+    this.link.send({ kind: "finish", stop_id: this.link.stopPlayback() });
     this.stop();
   }
 

@@ -14,19 +14,19 @@ import { clampSpan, followSpan, formatPosition, seekKey, timeMarks, zoomSpan } f
  * @typedef {object} WaveformTraits
  * @property {string} uid
  * @property {string} title
- * @property {string} words  the length and the format
+ * @property {string} description  the length and the format
  * @property {number} seconds
  * @property {number} rate
  * @property {DataView} overview
  * @property {number} overview_level
- * @property {{ base: number, factor: number, tile: number, part: number }} shape
+ * @property {{ base: number, factor: number, tile: number, segment: number }} shape  `segment` in seconds
  * @property {number} position
  */
 /**
  * What the kernel sends, each with one buffer.
  * @typedef {{ type: "rows", level: number, tile: number }
  *   | { type: "detail", start: number, stop: number }
- *   | { type: "sound", part: number, begin: number }} WaveformMessage
+ *   | { type: "segment", segment: number, begin: number }} WaveformMessage
  */
 /** @typedef {WidgetModel<WaveformTraits, WaveformMessage>} WaveformModel */
 /** @typedef {{ accent: string, fg: string, dim: string, line: string, font: string }} Colours */
@@ -114,9 +114,9 @@ class WaveformData {
     else if (message.type === "detail") {
       this.detailRequested = null;
       this.peaks.setDetail(message.start, message.stop, int8View(data));
-    } else if (message.type === "sound") {
+    } else if (message.type === "segment") {
       const bytes = copyBytes(data);
-      for (const view of this.views) view.stream.append(message.part, message.begin, bytes);
+      for (const view of this.views) view.stream.append(message.segment, message.begin, bytes);
       return;
     }
     for (const view of this.views) view.redraw();
@@ -243,14 +243,14 @@ class WaveformView {
         { class: "rtnb-dim rtnb-wave-words" },
         title ? el("b", {}, title) : "",
         title ? " · " : "",
-        model.get("words"),
+        model.get("description"),
       ),
       this.audio,
     );
     this.stream = new StreamedAudio(this.audio, {
       seconds: this.seconds,
-      part: model.get("shape").part,
-      request: (part) => data.send({ type: "sound", part }),
+      segmentSeconds: model.get("shape").segment,
+      request: (segment) => data.send({ type: "segment", segment }),
       onNote: (note) => this.setNote(note),
     });
     data.views.add(this);
