@@ -184,10 +184,11 @@ def redact(data: bytes, known: Iterable[str] = ()) -> tuple[bytes, list[tuple[in
     return bytes(marked), spans
 
 
-_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{''.join(map(chr, _BIDI))}]")
 """What changes how the text around it is shown: C0 and C1 codes (but for newlines and tabs), bidirectional
-marks, embeddings, overrides and isolates, and lone surrogates, which cannot be encoded."""
+embeddings, overrides and isolates, and lone surrogates, which cannot be encoded. Directional marks stay: they
+order only what they stand beside, and Arabic and Hebrew texts need them."""
 _MIN_LENGTH = 8  # a shorter key is overwritten only where the name of a field shows that it is one
 
 

@@ -92,7 +92,7 @@ async def test_what_follows_on_the_first_python_runs_too(monkeypatch, tmp_path):
     finally:
         session.close()
     made = {path.name for path in tmp_path.iterdir()}
-    assert made >= {"sea.rtnb", "nobody.rtnb", "sea.txt", "sea.html", "log.jsonl"}
+    assert made >= {"sea.rtnb", "anonymous.rtnb", "sea.txt", "sea.html", "log.jsonl"}
     again = names["again"]
     assert isinstance(again, rtnb.Session)
     assert [said.text for said in again.turns] == [turn.text]
@@ -109,7 +109,7 @@ def test_the_commands_on_recordings_run_in_their_order(monkeypatch, tmp_path):
     for words in commands:
         assert words[0] == "rtnb"
         assert main(words[1:]) == (words[1] == "diff"), words  # what was scrubbed differs
-    assert {path.name for path in tmp_path.iterdir()} >= {"sea.rtnb", "nobody.rtnb", "sea.txt", "sea.html"}
+    assert {path.name for path in tmp_path.iterdir()} >= {"sea.rtnb", "anonymous.rtnb", "sea.txt", "sea.html"}
 
 
 def parted(words: list[str]) -> list[list[str]]:

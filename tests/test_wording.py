@@ -47,20 +47,19 @@ FILES = (
     *sorted(path for path in (ROOT / ".github").rglob("*") if path.is_file()),
 )
 PENDING: tuple[str, ...] = (
-    "README.md",
-    "rtnb/README.md",
     "rtnb/analysis/",
     "rtnb/audio/",
     "rtnb/cli/",
-    "rtnb/engines/",
     "rtnb/magics/",
     "rtnb/notebook/",
     "rtnb/recordings/",
     "rtnb/render/",
-    "rtnb/server/",
     "rtnb/widgets/",
 )
 """Files and folders that are not checked yet."""
+
+QUOTED = ("tell me a long", "should so some tell than", "I heard nothing.")
+"""What the stand-in model reads and says."""
 
 _WORDS = [(re.compile(rf"(?<![^\W_])(?:{word})(?![^\W_])", re.I), term) for word, term in BANNED.items()]
 
@@ -82,6 +81,8 @@ def test_a_file_uses_standard_terms(path: Path) -> None:
     if path.relative_to(ROOT).as_posix().startswith(PENDING):
         pytest.skip("not checked yet")
     text = path.read_text("utf-8")
+    for quoted in QUOTED:
+        text = text.replace(quoted, "")
     if path.name == "CHANGELOG.md":  # its tables have the former names
         text = re.sub(r"^\|.*$", "", text, flags=re.M)
     assert found(text) == []

@@ -106,14 +106,14 @@ class Limit(Meter):
 
 
 def percent(share: float) -> str:
-    """Return a share in whole percent, rounded down, so that 100% is full and 0% is empty.
+    """Return a share in whole percent, rounded down, so that 100% is full and 0% is empty or below.
 
     >>> percent(0.999), percent(0.004), percent(0), percent(float("inf"))
     ('99%', 'under 1%', '0%', 'over 999%')
     """
     if 0 < share < 0.01:
         return "under 1%"
-    return "over 999%" if share >= 10 else f"{int(100 * share)}%"
+    return "over 999%" if share >= 10 else f"{int(100 * max(share, 0))}%"
 
 
 def _amount(value: float | None, unit: str = "") -> str:

@@ -49,7 +49,12 @@ _COUNTS = (
     "output_unsorted",
     "transcription",
 )
-_ABOUT_USAGE = ("response.done", "rate_limits.updated", "conversation.item.input_audio_transcription.")
+_ABOUT_USAGE = (
+    "response.done",
+    "usage cannot be read",
+    "rate_limits.updated",
+    "conversation.item.input_audio_transcription.",
+)
 
 
 class UsageView(Displayable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -221,7 +222,7 @@ def _export(args: argparse.Namespace) -> int:
     from ..recordings.export import export
 
     recording = open(args.file)
-    check = new_file if Path(args.other).suffix and not Path(args.other).is_dir() else new_folder
+    check = new_file if Path(args.other).suffix and not os.path.isdir(args.other) else new_folder
     written = export(recording, check(args.other, force=args.force) if args.other else "")
     if recording.problem:
         echo(f"rtnb: {recording.problem}", file=sys.stderr)

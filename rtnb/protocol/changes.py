@@ -142,21 +142,21 @@ class ConversationStarted(Change, frozen=True):
 
 
 class SpeechStarted(Change, frozen=True):
-    """The server heard speech begin, ``ms`` milliseconds into all input; None where it does not say."""
+    """The server detected the start of speech, ``ms`` into all input; None where it does not say."""
 
     item_id: str
     ms: float | None = None
 
 
 class SpeechStopped(Change, frozen=True):
-    """The server heard speech end, ``ms`` milliseconds into all input."""
+    """The server detected the end of speech, ``ms`` milliseconds into all input."""
 
     item_id: str
     ms: float | None = None
 
 
 class InputTimedOut(Change, frozen=True):
-    """Nobody spoke for as long as the session allows; the server goes on without input."""
+    """The user was silent for as long as the session allows; the server goes on without input."""
 
     item_id: str
     start_ms: float | None = None

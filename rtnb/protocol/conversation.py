@@ -53,7 +53,7 @@ class Conversation:
         self._sent: deque[changes.AddItem] = deque()  # items on their way to the server
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
         self._current: dict[str, str] = {}  # response id → the item that it wrote last
-        self._aside: set[str] = set()  # ids of out-of-band responses
+        self._out_of_band: set[str] = set()  # ids of out-of-band responses
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items in order."""
@@ -231,7 +231,7 @@ class Conversation:
         if change.format:
             self._codecs[change.id] = wire_format(change.format)
         if change.raw.get("conversation_id", "") is None:
-            self._aside.add(change.id)
+            self._out_of_band.add(change.id)
 
     def _on_response_ended(self, change: changes.ResponseEnded) -> None:
         self._codecs.pop(change.id, None)
@@ -242,7 +242,7 @@ class Conversation:
             elif data.id and data.type:  # nothing announced it
                 item = self._output(change.id, data.id)
                 self._merge(item, data)
-                if change.id not in self._aside:
+                if change.id not in self._out_of_band:
                     self._place(item, UNSTATED)
 
     def _on_text(self, change: changes.TextDelta) -> None:

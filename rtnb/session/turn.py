@@ -169,7 +169,7 @@ class Turn(TurnView):
 
     @property
     def abandoned(self) -> bool:
-        """Whether this side gave it up: a response that starts for it now has to be cancelled."""
+        """Whether this side abandoned it: a response that starts for it now has to be cancelled."""
         return self._ended_by in ("cancel", "expire", "fail")
 
     @property

@@ -127,7 +127,7 @@ class TurnFlow:
     def _request(self, turn: Turn) -> None:
         options = turn.options
         if self._state.turns.cancelled_requests:
-            # The server may still answer one of those: its echo of this tells the responses apart.
+            # The server may still answer one of those: its echo of this identifies the response.
             metadata = {**(options.get("metadata") or {}), "rtnb_request": self._connection.ids("request")}
             options = {**options, "metadata": metadata}
         self.emit(Respond(options, turn.request_input), turn)
@@ -208,7 +208,7 @@ class TurnFlow:
     def _on_failed(self, change: changes.Failed, number: int) -> None:
         error, culprit = service_error(change.error), change.error.event_id or ""
         if culprit in self._cancels or self._pending.refuse(culprit, error):
-            return  # that there was nothing to cancel is no failure: the response may be yet to start
+            return  # nothing to cancel is not a failure: the response may be yet to start
         turn = self.queue.by_input_event(culprit)
         if turn is not None:  # without this input the answer would be to something else
             turn.input_error = error

@@ -12,8 +12,8 @@ A turn always ends. Whatever its phase: the connection may be lost (``lose``), t
 (``fail``), and the limit on silence may pass (``expire``). Cancelling ends a turn at once where no response
 runs for it; else the server has two seconds to end the response, and then the turn ends without it.
 
-An event that is not listed for a phase changes nothing: a server may repeat itself, be late, or end what was
-never begun.
+An event that is not listed for a phase changes nothing: a server may repeat itself, be late, or end what
+never started.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ def test_figures_that_make_no_sense_are_shown():
     wire = talk({"input_tokens": 5, "input_token_details": {"text_tokens": "many"}})
     view = UsageView(wire.state)
     assert view.unknown == 1
-    assert "response.done is malformed" in view.problems[0]
+    assert "usage cannot be read: text_tokens is 'many'" in view.problems[0]
 
 
 def test_limits_as_they_were_last_reported():
@@ -240,6 +240,8 @@ def test_gauges_in_words():
     assert str(Gauge("budget", 0.25, 0.5, "$")) == "$0.2500 of $0.5000 (50%)"
     assert str(Gauge("budget", 1.5, 10, "minutes")) == "1.5 of 10.0 minutes (15%)"
     assert str(Gauge("budget", 0, 0.5, "$")) == "$0 of $0.5000 (0%)"
+    assert str(Gauge("budget", 5e300, 1e-300, "$")).endswith("(over 999%)")
+    assert str(Gauge("budget", -1, 1e-320, "$")).endswith("(0%)")
     assert repr(Gauge("context", 5, 10)) == "<Gauge context: 5 of 10 tokens (50%)>"
     assert Gauge("none", 5, 0).share == 1.0
     view = UsageView(SessionState(), budget=[Gauge("budget", 0.25, 0.5, "$")])

@@ -18,11 +18,11 @@ def response(id, form):
 def test_a_response_has_its_own_format_until_the_next():
     formats = AudioFormats()
     assert formats.now("server").type == formats.now("client").type == "audio/pcm"
-    formats.take("response.created", response("a", {"type": "audio/pcmu"}), 3)
+    formats.update("response.created", response("a", {"type": "audio/pcmu"}), 3)
     assert formats.now("server").type == "audio/pcmu"
     assert formats.at(9, "server", "a").type == "audio/pcmu"
     assert formats.at(9, "client", "a").type == formats.at(9, "server", "b").type == "audio/pcm"
-    formats.take("response.created", response("b", None), 5)
+    formats.update("response.created", response("b", None), 5)
     assert formats.now("server").type == "audio/pcm"
     assert formats.at(9, "server", "a").type == "audio/pcmu"
 
@@ -30,11 +30,11 @@ def test_a_response_has_its_own_format_until_the_next():
 def test_a_session_changes_what_comes_after_it():
     formats = AudioFormats()
     form = {"format": {"type": "audio/pcma"}}
-    formats.take("session.updated", frame(type="session.updated", session={"audio": {"input": form}}), 4)
+    formats.update("session.updated", frame(type="session.updated", session={"audio": {"input": form}}), 4)
     assert [formats.at(row, "client").type for row in (3, 4, 5)] == ["audio/pcm", "audio/pcm", "audio/pcma"]
     assert (formats.now("client").type, formats.now("server").type) == ("audio/pcma", "audio/pcm")
     for odd in (b"no json", b"[]", frame(session=7), frame(session={"audio": {"input": {"format": 5}}})):
-        formats.take("session.updated", odd, 6)
+        formats.update("session.updated", odd, 6)
     assert formats.now("client").type == "audio/pcma"
 
 
