@@ -99,7 +99,7 @@ def look(name, cells):
         assert "[True, True]" in plain(cells["replay"])
         assert "expected conversation.item.create" in words(html(cells["odd"]))
         assert "got conversation.item.create" in plain(cells["strict"])
-        assert "good: " in plain(cells["verify"])
+        assert "intact: " in plain(cells["verify"])
         assert "nothing of it is left" in plain(cells["scrub"])
 
 
