@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from .protocol import models
     from .recordings.recording import Recording
     from .session.async_session import AsyncSession
+    from .session.simulated_listener import SimulatedListener
     from .session.tools import Tool, tool
     from .session.turn import Turn
     from .widgets.doctor import doctor
@@ -77,6 +78,7 @@ _HOME = {
     "ServiceError": ".errors",
     "Session": ".api.session",
     "SessionClosed": ".errors",
+    "SimulatedListener": ".session.simulated_listener",
     "Tool": ".session.tools",
     "Turn": ".session.turn",
     "TurnTimeout": ".errors",
@@ -114,6 +116,7 @@ __all__ = [
     "ServiceError",
     "Session",
     "SessionClosed",
+    "SimulatedListener",
     "Tool",
     "Turn",
     "TurnTimeout",

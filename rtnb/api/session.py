@@ -22,6 +22,7 @@ from ..redaction import clean_name
 from ..session import event_loop
 from ..session.async_session import AsyncSession
 from ..session.budget import Budget
+from ..session.context import Forgotten
 from ..session.turn import Turn
 
 if TYPE_CHECKING:
@@ -66,6 +67,32 @@ class Session(SessionView):
         Raises ArgumentError (nothing was sent), AudioError, BudgetError, SessionClosed.
         """
         return event_loop.call(self._checked_core.send, *things, **options)
+
+    def ask(self, question: Any, *, about: Any = "conversation", **options: Any) -> Turn:
+        """Ask about the conversation, or a part of it, without changing it: to classify, to summarise.
+
+        ``about`` is "conversation", or a list of turns, items and their ids; [] is no context. The answer is
+        in text unless ``modalities`` says otherwise::
+
+            s.ask("Is the user satisfied? Answer yes or no.").text
+            s.ask("Summarise this in one sentence.", about=s.turns[-3:]).text
+
+        Raises as ``send`` does, and ArgumentError for items that are not in the conversation.
+        """
+        return event_loop.call(self._checked_core.ask, question, about=about, **options)
+
+    def forget(self, *, before: Turn | int) -> Forgotten:
+        """Delete the items of all turns before a turn, or its number, and return what that saves.
+
+        The turns stay readable here; the model no longer reads them, so that each further response costs
+        less::
+
+            s.forget(before=s.turns[-2])   # <Forgot 6 items: about 420 tokens less in each further response
+            …>
+
+        Raises ArgumentError, ServiceError if the server refuses, ConnectionLost if it does not answer.
+        """
+        return event_loop.run(self._checked_core.forget(before=before))
 
     def add(self, *things: Any) -> None:
         """Add input without requesting a response; it belongs to the next turn."""
