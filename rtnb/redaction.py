@@ -17,6 +17,8 @@ from functools import lru_cache
 from html import escape, unescape
 from urllib.parse import quote, quote_plus
 
+from markupsafe import escape as markup
+
 __all__ = [
     "MARK",
     "clean",
@@ -213,6 +215,10 @@ def clean_name(name: str) -> str:
     return " ".join(clean_text(name).split())
 
 
+_QUOTES = (escape('"'), str(markup('"')))
+"""A quotation mark as the standard library escapes it, and as markupsafe does."""
+
+
 def clean_html(page: str) -> str:
     """Return HTML with the keys in its text overwritten, including keys that arrived in several deltas.
 
@@ -224,7 +230,8 @@ def clean_html(page: str) -> str:
     found = {text[start:end].decode("utf-8", "replace") for start, end in secrets(text, known)}
     for key in sorted(found, key=len, reverse=True):
         if len(key) >= _MIN_LENGTH:
-            before = "" if key in known or any(map(str.isdigit, key)) else escape('"')
-            for form in {key, escape(key)}:
-                page = page.replace(before + form, before + MARK.decode() * len(form))
+            sure = key in known or any(map(str.isdigit, key))
+            for before in ("",) if sure else _QUOTES:
+                for form in {key, escape(key), str(markup(key))}:
+                    page = page.replace(before + form, before + MARK.decode() * len(form))
     return redact(page.encode("utf-8", "replace"), known)[0].decode()

@@ -8,11 +8,10 @@ import sys
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.session import SessionView
-from ..analysis.usage import Gauge
+from ..analysis.gauges import Gauge
+from ..analysis.session import Overview, SessionView
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
 from ..protocol.changes import Listener
@@ -192,19 +191,24 @@ class Session(SessionView):
         Raises ArgumentError for another ``audio`` or file name extension, RecordingError if the file
         cannot be written.
         """
-        from ..recordings.writer import header, pieces, recording_path, save
+        from ..recordings.writer import pieces, recording_path, save
 
         path = recording_path(path)
+        save(pieces(self.state.log), self._header(), path, audio=audio)
+        return path
+
+    def _header(self) -> dict[str, Any]:
+        """Return the header of a recording of the session."""
+        from ..recordings.writer import header
+
         core = self._core
-        head = header(
+        return header(
             core.state,
             where=self.endpoint,
             engine=core.engine,
             billed=core.billed,
             problem=core.problem,
         )
-        save(pieces(core.state.log), head, path, audio=audio)
-        return path
 
     def report(
         self, out: str | os.PathLike[str], *, title: str = "", audio: bool = True, max_mb: float = 25.0
@@ -212,18 +216,21 @@ class Session(SessionView):
         """Write one HTML page that holds all so far and works offline, and return its path.
 
         Timeline, turns with players, transcript, tokens and money, configuration, provenance, event log.
-        ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. The
-        hashes in it are those of what ``save`` writes at this moment.
+        ``audio`` False leaves the audio out; else up to ``max_mb`` megabytes of it are kept, as Opus. The
+        hashes in it are those of the file that ``save`` would write now.
 
-        Raises RecordingError where it cannot be written, ArgumentError for another ``max_mb`` or a name that
+        Raises RecordingError if it cannot be written, ArgumentError for an invalid ``max_mb`` or a name that
         does not end in .html.
         """
-        from ..recordings import open as open_recording
-        from ..recordings.export import write_report
+        from ..analysis.provenance import Provenance
+        from ..analysis.session import Snapshot
+        from ..recordings.writer import digests, pieces
+        from ..render.report import write_report
 
-        with TemporaryDirectory(prefix="rtnb-") as folder:
-            recording = open_recording(self.save(Path(folder) / "session.rtnb"))
-            return write_report(recording, out, title=title, audio=audio, max_mb=max_mb, saved=False)
+        snapshot, head = Snapshot(self), self._header()
+        frames = pieces(self.state.log, 0, len(snapshot.state.log))
+        origin = Provenance(head, "", *digests(frames, head))
+        return write_report(snapshot, out, origin=origin, title=title, audio=audio, max_mb=max_mb)
 
     @property
     def turns(self) -> list[Turn]:
@@ -308,12 +315,9 @@ class Session(SessionView):
         turns = f"{count} turn{'' if count == 1 else 's'}"
         return f"<Session with {clean_name(self.endpoint)}, {state}: {turns}, {len(self.log):,} events>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._html()}
-
-    def _html(self) -> str:
-        from ..render.turn_card import overview_html
-
+    @property
+    def overview(self) -> Overview:
+        """What a notebook shows of it above the turns."""
         conversation = self.state.conversation
         output = as_object(as_object(conversation.session.get("audio")).get("output"))
         detection = (conversation.turn_detection or {}).get("type", "none (each send is a turn)")
@@ -324,8 +328,7 @@ class Session(SessionView):
             f"{len(self.log):,} events",
             "closed" if self.closed else "open",
         )
-        problem = str(self.problem) if self.problem else None
-        return overview_html(self, f"Session with {self.endpoint}", facts, problem=problem)
+        return Overview(f"Session with {self.endpoint}", facts, str(self.problem) if self.problem else None)
 
 
 @atexit.register

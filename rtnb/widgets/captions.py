@@ -52,7 +52,7 @@ def _ending(turn: Turn) -> str:
         played, output = turn.played, sum(item.audio_ms for item in turn.items) / 1000
         if played is None:
             return "Interrupted."
-        return f"Interrupted: {duration(played)} of {duration(output)} were played."
+        return f"Interrupted: {duration(played)} of {duration(output)} played."
     return labels.ending(turn) or ""
 
 

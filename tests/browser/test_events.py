@@ -21,7 +21,7 @@ for k in range(100_000):
     frame = orjson.dumps({"type": kind, "item_id": f"item_{k}", "text": f"word {k}.", "limits": [k]})
     side = "client" if k % 10 == 0 else "server"
     log.append(frame, side, kind, mono_ns=k * 10**6, wall_ns=k * 10**6, turn=k // 50)
-events = Events(log, over=True)
+events = Events(log, finished=True)
 install()
 events
 """

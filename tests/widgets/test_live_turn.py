@@ -184,7 +184,7 @@ async def test_stopping_in_the_page_truncates_to_what_was_played(session: AsyncS
     assert shown.turn.played == pytest.approx(0.64)
     assert shown.turn.status == "interrupted"
     assert "0.64 s of" in OutputCell.all[0].bundles[-1]["text/html"]
-    assert "first 0.64 s was heard" in OutputCell.all[0].bundles[-1]["text/html"]  # the picture says so too
+    assert "first 0.64 s was played" in OutputCell.all[0].bundles[-1]["text/html"]  # the picture says so too
 
 
 async def test_a_page_that_stopped_by_itself_is_not_asked_to(session: AsyncSession) -> None:
