@@ -65,7 +65,7 @@ class SessionState:
         self.requested_model = ""
         """The model's name as the caller stated it; a server may report another, or only a deployment's."""
         self.tracks = {"input": Track("input"), "output": Track("output")}
-        """The audio of both sides in time, also what came in no frame."""
+        """The audio of both sides in time, including audio that is in no frame."""
         self._began = 0
         self._shown = False  # whether a frame has shown the dialect
         self._seen: dict[str, int] = {}  # a server's event id → its row; -1 where it names different frames

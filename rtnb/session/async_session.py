@@ -80,9 +80,8 @@ class AsyncSession:
         explain: Explain | None = None,
         answer_timeout: float | None = ANSWER_TIMEOUT,
     ) -> None:
-        self.billed = billed
-        self.engine = engine
-        """The embedded engine at the other end, such as "local"; "" for any other server."""
+        self._billed = billed
+        self._engine = engine
         self._connection = Connection(transport, react=self._react, ended=self._on_lost, explain=explain)
         self._model = models.find(model)
         self._loop = asyncio.get_running_loop()
@@ -105,6 +104,16 @@ class AsyncSession:
     def state(self) -> SessionState:
         """The log and everything folded from it. It outlives the session."""
         return self._connection.state
+
+    @property
+    def billed(self) -> bool:
+        """Whether its use is charged."""
+        return self._billed
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine at the other end, such as "local"; "" for any other server."""
+        return self._engine
 
     @property
     def turns(self) -> list[Turn]:

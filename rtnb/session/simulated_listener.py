@@ -36,7 +36,7 @@ class SimulatedListener:
         listener = rtnb.SimulatedListener(session)
         turn = session.send("Describe the sea.")
         await asyncio.sleep(2)
-        listener.interrupt()        # the user has heard about a second of it
+        listener.interrupt()        # about a second of it was played
         listener.played(turn)       # seconds
 
     Takes an `AsyncSession`, or a `Session`. Raises ArgumentError for anything else and for a speed of 0.

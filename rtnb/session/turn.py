@@ -30,8 +30,15 @@ __all__ = ["Turn", "TurnOwner", "tool_session", "truncations"]
 class TurnOwner(Protocol):
     """The session that a turn belongs to, as far as a turn needs it."""
 
-    billed: bool
-    engine: str
+    @property
+    def billed(self) -> bool:
+        """Whether its use is charged."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine that answers; "" for another server."""
+        ...
 
     @property
     def state(self) -> SessionState:
