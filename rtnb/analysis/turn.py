@@ -166,6 +166,7 @@ class TurnView(Displayable):
             return []
         every = list(self._state.conversation.items.values())
         outputs = {item.call_id: item.output for item in every if item.type == "function_call_output"}
+        outputs.update(self._fold.call_outputs)
         return [
             Call(item.call_id or item.id, item.name or "", item.arguments, output, _tool_error(output))
             for item in self.items

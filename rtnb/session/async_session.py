@@ -20,6 +20,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
+from ..analysis.turn import Call
 from ..audio import Clip
 from ..errors import ArgumentError, ConnectionLost, RtnbError, SessionClosed, not_copyable
 from ..protocol import models
@@ -38,6 +39,7 @@ from ..protocol.changes import (
 from ..protocol.events import Event
 from ..protocol.state import SessionState
 from ..transports.base import Transport
+from . import event_loop
 from . import options as config
 from .budget import Budget, BudgetEnforcer
 from .connection import Connection, Explain
@@ -184,7 +186,7 @@ class AsyncSession:
     def _options(self, options: dict[str, Any]) -> Event:
         update, tools = _session_update(self._model, options)
         if tools is not None:
-            self._flow.tools.tools.replace(tools)
+            self._flow.tools.replace(tools)
         return update
 
     async def close(self) -> None:
@@ -393,7 +395,7 @@ class AsyncSession:
         wire = None if tools is None else [tool.wire for tool in tools]
         response = config.response_options(self._model, tools=wire, **options)
         check_json(response, "an option of this response")
-        self._flow.tools.tools.add(tools or ())
+        self._flow.tools.add(tools or ())
         return response
 
     def append(self, audio: Clip | bytes) -> None:
@@ -447,6 +449,15 @@ class AsyncSession:
         """Stop a turn's answer and truncate it to what was played; see ``truncate_turn``."""
         self._flow.cancel(turn)
         return self._flow.truncate(turn, played)
+
+    def waiting_calls(self, turn: Turn) -> list[Call]:
+        """Return the calls of a turn that wait for the caller."""
+        return self._flow.tools.waiting(turn)
+
+    def on_call(self, turn: Turn, verb: str, *args: Any) -> None:
+        """Answer, approve or refuse a call of a turn; see ``Turn.answer``. From any thread."""
+        self._check_open()
+        event_loop.on(self._loop, getattr(self._flow.tools, verb), turn, *args)
 
     def truncate_turn(self, turn: Turn, played: float) -> bool:
         """Truncate a turn's answer to the ``played`` seconds, without stopping it.
