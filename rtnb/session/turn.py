@@ -338,7 +338,7 @@ class Turn(TurnView):
             self._session.on_call(self, "approve", _call_id(one))
 
     def refuse(self, call: Call | str | None = None) -> None:
-        """Answer a call with the error that it was refused; without ``call`` all that wait. Raises as ``answer``."""
+        """Answer a call with the error that it was refused; without ``call`` all of them."""
         for one in self.waiting_calls if call is None else [call]:
             self._session.on_call(self, "refuse", _call_id(one))
 
