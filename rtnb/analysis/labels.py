@@ -37,8 +37,8 @@ def ending(turn: TurnView, *, drawn: bool = True) -> str | None:
             "max_output_tokens": "the answer reached the limit of output tokens",
             "content_filter": "a content filter stopped the answer",
         }
-        return f"Incomplete: {cause.get(why or '', why) or 'the service gave no reason'}."
-    text = str(turn.error or why or "the service gave no reason")
+        return f"Incomplete: {cause.get(why or '', why) or 'the service reported no reason'}."
+    text = str(turn.error or why or "the service reported no reason")
     return f"Failed: {text}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 

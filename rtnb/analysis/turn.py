@@ -280,7 +280,7 @@ def service_error(error: ErrorData | None) -> ServiceError:
     """Return the exception for an error that a service reports; None is a failure without any reason."""
     error = error or ErrorData()
     return ServiceError(
-        error.message or error.code or "the service gave no reason",
+        error.message or error.code or "the service reported no reason",
         type=error.type,
         code=error.code,
         param=error.param,

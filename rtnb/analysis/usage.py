@@ -51,7 +51,7 @@ _COUNTS = (
 )
 _ABOUT_USAGE = (
     "response.done",
-    "usage cannot be read",
+    "usage ",
     "rate_limits.updated",
     "conversation.item.input_audio_transcription.",
 )

@@ -259,7 +259,7 @@ class _Work:
         return event_of(frame)
 
     def _suspects(self, frame: bytes) -> bool:
-        """Tell whether a frame that is not an event may contain what the rule removes."""
+        """Return whether a frame that is not an event may contain what the rule removes."""
         if not frame.strip(_BLANK):
             return False
         if self._rule.voice or self._rule.text or self._pattern is None:

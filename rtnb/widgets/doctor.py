@@ -38,7 +38,7 @@ def doctor() -> Doctor:
 class Doctor(Displayable):
     """A report: `checks`, and among them the `problems` that need fixing.
 
-    ``front_end`` is the front end as far as the kernel can tell.
+    ``front_end`` is the front end as far as the kernel knows.
     """
 
     renderer = "rtnb.render.check_table:checks_html"

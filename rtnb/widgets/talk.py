@@ -57,6 +57,7 @@ _INTRODUCTION = markup(
         " sends it as one turn.",
     ]
 )
+"""The static form of a talk that has not started, as HTML."""
 
 _live: dict[AsyncSession, Talk] = {}
 

@@ -229,7 +229,7 @@ def test_with_the_real_engine(tmp_path, server_home):
         assert told([session.send("Say hello."), session.send("And good bye.")]) == turns
 
 
-def test_times_of_a_hurried_replay_are_not_passed_off_as_the_models(recorded, tmp_path):
+def test_times_of_a_time_scaled_replay_are_not_passed_off_as_the_models(recorded, tmp_path):
     path = recorded["text"][0]
     with rtnb.replay(path, speed=1) as session:
         paced = session.send("hello there").wait()

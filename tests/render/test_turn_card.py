@@ -327,10 +327,10 @@ def test_other_early_ends_say_why():
     limit = {"reason": "max_output_tokens"}
     assert "Incomplete: the answer reached the limit of output tokens." in ended("incomplete", limit)
     assert "Incomplete: something new." in ended("incomplete", {"reason": "something new"})
-    assert "Incomplete: the service gave no reason." in ended("incomplete")
+    assert "Incomplete: the service reported no reason." in ended("incomplete")
     error = {"error": {"type": "server_error", "message": "The <server> had an error."}}
     assert "Failed: The <server> had an error." in ended("failed", error)
-    assert "Failed: the service gave no reason." in ended("failed")
+    assert "Failed: the service reported no reason." in ended("failed")
 
 
 def test_a_turn_cut_by_the_client_says_what_was_played():
