@@ -109,6 +109,14 @@ class TurnView(Displayable):
         return [self._state.conversation.items[id] for id in self._fold.outputs]
 
     @property
+    def item_ids(self) -> list[str]:
+        """The ids of all items of the turn: its input, its answer, and the outputs of its function calls."""
+        calls = {item.call_id for item in self.items if item.call_id}
+        every = self._state.conversation.items.values()
+        outputs = [item.id for item in every if item.type == "function_call_output" and item.call_id in calls]
+        return [*self._fold.inputs, *self._fold.outputs, *outputs]
+
+    @property
     def text_so_far(self) -> str:
         """The answer's text so far."""
         return " ".join(filter(None, (item.text.strip() for item in self.items if item.type == "message")))
@@ -158,6 +166,7 @@ class TurnView(Displayable):
             return []
         every = list(self._state.conversation.items.values())
         outputs = {item.call_id: item.output for item in every if item.type == "function_call_output"}
+        outputs.update(self._fold.call_outputs)
         return [
             Call(item.call_id or item.id, item.name or "", item.arguments, output, _tool_error(output))
             for item in self.items

@@ -298,6 +298,21 @@ class Conversation:
         """
         return item_id or self._current.get(response_id) or f"{response_id or 'response'}/item"
 
+    def media_target(self) -> tuple[str, str]:
+        """Return the response and the item that audio beside the frames belongs to: the latest answer."""
+        if self._current:
+            response_id, item_id = next(reversed(self._current.items()))
+            return response_id, item_id
+        spoken = (item for item in reversed(self.items.values()) if item.role == "assistant")
+        item = next(spoken, None)
+        return ("", self.output_id("", "")) if item is None else (item.response_id or "", item.id)
+
+    def set_codec(self, item_id: str, codec: Codec) -> None:
+        """Set the format of an item's audio, before any of it has arrived."""
+        part = self._item(item_id).part(0, "audio")
+        if not part.chunks:
+            part.codec = codec
+
     def _output(self, response_id: str, item_id: str) -> Item:
         id = self.output_id(response_id, item_id)
         self._current[response_id] = id

@@ -151,6 +151,8 @@ class Turns:
         if command.out_of_band:
             turn = self._calling(command) or self._new(out_of_band=True)
             turn.given = turn.given or self._conversation.out_of_band(command.input)
+            outputs = (item for item in command.input or () if item.output is not None)
+            turn.call_outputs.update((item.call_id, item.output or "") for item in outputs)
         elif self._continued is not None:
             turn, self._continued = self._continued, None
         elif self._open is None and (repeated := self._repeatable()) is not None:
@@ -369,11 +371,13 @@ class Turns:
             self._of_call[change.item.call_id] = turn
         return turn
 
-    def _add_output(self, turn: TurnState, response: Response, id: str) -> Item:
-        if id not in response.items:
+    def _add_output(self, turn: TurnState, response: Response, id: str) -> Item | None:
+        """Note an item of a response; None for one that the conversation does not have."""
+        item = self._conversation.items.get(id)
+        if item is not None and id not in response.items:
             response.items.append(id)
         self._of_item[id] = turn
-        return self._conversation.items[id]
+        return item
 
     def _on_piece(self, change: Any, t: float) -> TurnState | None:
         """Take a part, text, audio or arguments; its item may never have been announced."""
@@ -384,6 +388,8 @@ class Turns:
         item = self._add_output(
             turn, response, self._conversation.output_id(change.response_id, change.item_id)
         )
+        if item is None:
+            return turn
         if isinstance(change, changes.ToolCall) and item.call_id:
             self._of_call[item.call_id] = turn
         elif isinstance(change, changes.TextDelta):

@@ -7,6 +7,7 @@ import pytest
 import rtnb
 from rtnb.errors import RecordingError, ReplayError, ServiceError
 from rtnb.server import launcher
+from rtnb.session.async_session import AsyncSession
 from rtnb.transports import Replay
 
 
@@ -177,7 +178,7 @@ async def test_it_is_a_transport(recorded):
     log = rtnb.open(recorded["text"][0]).log
     async with rtnb.connect(Replay(log)) as session:
         assert (await session.send("hello there")).text == "You said: hello there"
-    core = await rtnb.AsyncSession(Replay(log)).open({"turn_detection": False, "transcription": True})
+    core = await AsyncSession(Replay(log)).open({"turn_detection": False, "transcription": True})
     assert (await asyncio.wait_for(core.send("hello there"), 30)).text == "You said: hello there"
     await core.close()
 
