@@ -64,11 +64,12 @@ async def test_the_first_python_runs_as_it_stands(monkeypatch, tmp_path, capsys)
     session = names["s"]
     assert isinstance(session, rtnb.Session)
     with session:
-        assert len(session.turns) == code.count("s.send(")
+        assert len(session.turns) == code.count("s.send(") + code.count("s.ask(")
         for turn in session.turns:
             assert turn.wait(60).status == "completed"
         assert session.turns[0] is names["turn"]
-        assert session.turns[-1].text == "The tool said: sunny"
+        assert session.turns[-2].text == "The tool said: sunny"
+        assert session.turns[-1].text == "You said: Is the user satisfied?"
     assert capsys.readouterr().out == session.turns[2].text
 
 

@@ -144,6 +144,8 @@ def _assistant(turn: TurnView, audio: AudioSlots, name: str, suffix: str) -> Ele
         if item.type == "function_call":
             parts.append(_call(calls[item.call_id or item.id], turn))
         elif item.text.strip():
+            if item.phase == "commentary":
+                parts.append(_line("Preamble:", ".rtnb-none"))
             parts.append(_text(item.text.strip()))
     ending = labels.ending(turn)
     if ending is not None:

@@ -454,6 +454,10 @@ class AsyncSession:
         """Return the calls of a turn that wait for the caller."""
         return self._flow.tools.waiting(turn)
 
+    def can_run(self, call: Call) -> bool:
+        """Return whether a call has a function here, which its approval runs."""
+        return self._flow.tools.can_run(call)
+
     def on_call(self, turn: Turn, verb: str, *args: Any) -> None:
         """Answer, approve or refuse a call of a turn; see ``Turn.answer``. From any thread."""
         self._check_open()

@@ -129,6 +129,11 @@ class ToolRunner:
         round = self._rounds.get(turn)
         return [] if round is None else list(round.waiting.values())
 
+    def can_run(self, call: Call) -> bool:
+        """Return whether a call has a function here, which its approval runs."""
+        tool = self._tools.get(call.name)
+        return tool is not None and tool.function is not None
+
     def answer(self, turn: Turn, call_id: str, output: Any) -> None:
         """Take the caller's output of a call that waits. Raises ArgumentError for one that does not."""
         text = as_text(output)
@@ -138,8 +143,7 @@ class ToolRunner:
     def approve(self, turn: Turn, call_id: str) -> None:
         """Run a call that waits for approval. Raises ArgumentError for any other, and without a function."""
         call = self._rounds[turn].waiting.get(call_id) if turn in self._rounds else None
-        tool = None if call is None else self._tools.get(call.name)
-        if call is not None and (tool is None or tool.function is None):
+        if call is not None and not self.can_run(call):
             raise ArgumentError(f"{call.name} has no function to run: pass its output to turn.answer")
         self._run(turn, self._pop_waiting(turn, call_id))
 

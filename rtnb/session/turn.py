@@ -305,6 +305,14 @@ class Turn(TurnView):
                 await self._finished.changed(seen)
         return self
 
+    async def finished(self) -> Turn:
+        """Wait until the turn is done, also while its calls wait for the caller."""
+        while not self.done:
+            seen = self._finished.count
+            if not self.done:
+                await self._finished.changed(seen)
+        return self
+
     def _check_tool(self) -> None:
         """Raise ArgumentError in a tool whose own session would have to answer this turn first."""
         if tool_session.get() is self._session and not self.done and not self._fold.out_of_band:

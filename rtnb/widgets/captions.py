@@ -32,7 +32,8 @@ def lines(turn: Turn, state: SessionState) -> list[dict[str, Any]]:
         note = "No transcript yet." if awaits and not turn.done else "No transcript."
     final = turn.done or (bool(question) and not awaits)
     user = {"who": "user", "text": clean_text(question), "final": final, "note": clean_text(note)}
-    calls = [f"Calling {call.name} …" for call in turn.calls if call.output is None and not turn.done]
+    verb = "Waiting for an answer to" if turn.waiting else "Calling"
+    calls = [f"{verb} {call.name} …" for call in turn.calls if call.output is None and not turn.done]
     note = _ending(turn) if turn.done else " ".join(calls)
     assistant = {
         "who": "assistant",

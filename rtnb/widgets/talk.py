@@ -473,7 +473,7 @@ def _stop_id(message: Mapping[str, Any]) -> str:
 
 
 async def _wait_for(turn: Turn) -> None:
-    await turn
+    await turn.finished()
 
 
 def _card_html(core: AsyncSession, turns: Mapping[int, Turn]) -> Markup:
