@@ -36,7 +36,11 @@ _MOST_PARTS = 1000
 
 
 class Unreadable(ValueError):
-    """A frame lacks what its type cannot do without."""
+    """A frame lacks what its type cannot do without; ``field`` is the one in question, if it is known."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 def text(value: Any) -> str:
