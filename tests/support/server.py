@@ -16,8 +16,9 @@ from rtnb.audio.codecs import Codec, pcm16
 from rtnb.engines.base import Engine
 from rtnb.engines.fake import fake
 from rtnb.protocol.conversation import Conversation
+from rtnb.protocol.dialects import GA, Dialect, read
+from rtnb.protocol.events import Direction
 from rtnb.server.session import ServerSession
-from rtnb.server.session_context import apply_event
 from rtnb.server.usage_meter import TokenWindow
 from rtnb.server.workers import lease
 from rtnb.transports.memory import MemoryEnd, pair
@@ -26,6 +27,12 @@ from .schema import check_server_event
 
 Event = dict[str, Any]
 PATIENCE = 30.0  # seconds after which a test that hangs fails
+
+
+def fold(conversation: Conversation, event: Event, direction: Direction) -> None:
+    """Fold an event into a conversation."""
+    for change in read(event, direction):
+        conversation.apply(change)
 
 
 class Wire:
@@ -41,7 +48,7 @@ class Wire:
     async def send(self, type: str, **fields: Any) -> str:
         """Send an event and return its id."""
         event = {"type": type, "event_id": f"event_t{next(self._count)}", **fields}
-        apply_event(self.conversation, "client", event)
+        fold(self.conversation, event, "client")
         await self.end.send(json.dumps(event).encode())
         return str(event["event_id"])
 
@@ -53,8 +60,8 @@ class Wire:
         """Return the next event."""
         async with asyncio.timeout(PATIENCE):
             event: Event = json.loads(await self.end.recv())
-        check_server_event(event)
-        apply_event(self.conversation, "server", event)
+        check_server_event(event, self.server.context.dialect.name)
+        fold(self.conversation, event, "server")
         self.seen.append(event)
         return event
 
@@ -147,6 +154,7 @@ async def connected(
     *,
     model: str = "gpt-4o-realtime-preview",
     cap: float = 3600.0,
+    dialect: Dialect = GA,
     **session: Any,
 ) -> AsyncIterator[Wire]:
     """Connect a client to a server; at the end both sides' conversations must be equal.
@@ -156,7 +164,7 @@ async def connected(
     engine = engine or fake({})
     client, server_end = pair()
     with lease(engine) as workers:
-        server = ServerSession(server_end, engine, workers, model, TokenWindow(40_000), cap)
+        server = ServerSession(server_end, engine, workers, model, TokenWindow(40_000), cap, dialect)
         running = asyncio.create_task(server.run())
         wire = Wire(client, server)
         try:
