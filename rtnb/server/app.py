@@ -298,7 +298,7 @@ def warm(engine: Engine) -> None:
 
 async def _refuse(connection: ServerConnection, refusal: Refusal, dialect: Dialect) -> None:
     try:
-        for frame in frames(dialect, Failed(refusal.error.data(dialect))):
+        for frame in frames(dialect, Failed(refusal.error.data())):
             await connection.send(frame, text=True)
         await connection.close(refusal.close_code, refusal.reason)
     except ConnectionClosed:

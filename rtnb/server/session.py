@@ -175,9 +175,7 @@ class ServerSession:
             id = event.get("event_id")
             if isinstance(id, str) and len(id) <= LONGEST_EVENT_ID:
                 event_id = id
-            command = self._read(event)
-            if (pending := self._handlers[type(command)](command)) is not None:
-                await pending
+            await self._carry_out(self._read(event))
         except InvalidRequest as error:
             self._refuse(error, event_id)
         except Exception:
@@ -190,14 +188,21 @@ class ServerSession:
         try:
             (command,) = read(event, "client")
         except Unreadable as error:
-            raise InvalidRequest(
-                "invalid_value", f"Invalid '{error.field or 'type'}': {error}.", error.field or None
-            ) from None
+            where = f"'{error.field}'" if error.field else "event"
+            message = f"Invalid {where}: {error}."
+            raise InvalidRequest("invalid_value", message, error.field or None) from None
         assert isinstance(command, Command)
         return command
 
+    async def _carry_out(self, command: Command) -> None:
+        try:
+            if (pending := self._handlers[type(command)](command)) is not None:
+                await pending
+        except InvalidRequest as error:  # of a field of the command, which has GA's shape
+            raise error.written(self.context.dialect) from None
+
     def _refuse(self, error: InvalidRequest, event_id: str | None) -> None:
-        self.context.emit(Failed(error.data(self.context.dialect, event_id)))
+        self.context.emit(Failed(error.data(event_id)))
 
     # Settings
 

@@ -33,13 +33,17 @@ class InvalidRequest(Exception):
         self.param = param
         self.type = type
 
-    def data(self, dialect: Dialect, event_id: str | None = None) -> ErrorData:
-        """Return the error as a client of ``dialect`` reads it; ``event_id`` is that of the invalid event."""
-        message, param = self.message, self.param
-        if param is not None:
-            param = dialect.path(param)
-            message = message.replace(f"'{self.param}'", f"'{param}'")
-        return ErrorData(message, self.type, self.code, param, event_id)
+    def data(self, event_id: str | None = None) -> ErrorData:
+        """Return the error as it is reported; ``event_id`` is that of the invalid event."""
+        return ErrorData(self.message, self.type, self.code, self.param, event_id)
+
+    def written(self, dialect: Dialect) -> InvalidRequest:
+        """Return an error about a field of GA's shape as one about that field in ``dialect``."""
+        if self.param is None:
+            return self
+        param = dialect.path(self.param)
+        message = self.message.replace(f"'{self.param}'", f"'{param}'")
+        return InvalidRequest(self.code, message, param, type=self.type)
 
 
 def quoted(values: Iterable[str]) -> str:
@@ -97,8 +101,13 @@ def check_event(schemas: Mapping[str, type[msgspec.Struct]], event: Event) -> No
     schema = schemas.get(event["type"])
     if schema is None:
         raise invalid_value("type", event["type"], sorted(schemas))
-    if "session" in schema.__struct_fields__ and event.get("session") is None:
-        raise missing("session")
+    if session := structs.fields(schema).get("session"):
+        given = event.get("session")
+        if given is None:
+            raise missing("session")
+        for field in msgspec.structs.fields(session):  # before unknown ones: they show the other dialect
+            if field.required and isinstance(given, dict) and field.name not in given:
+                raise missing(f"session.{field.name}")
     check(schema, event)
 
 

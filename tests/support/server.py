@@ -16,7 +16,7 @@ from rtnb.audio.codecs import Codec, pcm16
 from rtnb.engines.base import Engine
 from rtnb.engines.fake import fake
 from rtnb.protocol.conversation import Conversation
-from rtnb.protocol.dialects import GA, Dialect, read
+from rtnb.protocol.dialects import BETA, GA, Dialect, read
 from rtnb.protocol.events import Direction
 from rtnb.server.session import ServerSession
 from rtnb.server.usage_meter import TokenWindow
@@ -43,6 +43,7 @@ class Wire:
         self.server = server
         self.seen: list[Event] = []
         self.conversation = Conversation()
+        self.beta = server.context.dialect is BETA
         self._count = count(1)
 
     async def send(self, type: str, **fields: Any) -> str:
@@ -81,7 +82,7 @@ class Wire:
 
     async def configure(self, **session: Any) -> Event:
         """Update the session and return it as the server has it now."""
-        await self.send("session.update", session={"type": "realtime", **session})
+        await self.send("session.update", session=session if self.beta else {"type": "realtime", **session})
         event = await self.next()
         assert event["type"] == "session.updated", event
         result: Event = event["session"]
@@ -96,9 +97,10 @@ class Wire:
         """Create an item and return its id."""
         place = {} if previous is None else {"previous_item_id": previous}
         await self.send("conversation.item.create", item=item, **place)
-        added, done = await self.next(), await self.next()
-        assert (added["type"], done["type"]) == ("conversation.item.added", "conversation.item.done"), added
-        return str(added["item"]["id"])
+        events = [await self.next() for _ in range(1 if self.beta else 2)]
+        names = ["conversation.item.added", "conversation.item.done"]
+        assert [event["type"] for event in events] == (["conversation.item.created"] if self.beta else names)
+        return str(events[0]["item"]["id"])
 
     async def respond(self, **response: Any) -> list[Event]:
         """Ask for a response and return its events, up to the rate limits."""
@@ -159,7 +161,7 @@ async def connected(
 ) -> AsyncIterator[Wire]:
     """Connect a client to a server; at the end both sides' conversations must be equal.
 
-    ``session`` is configured at once, if anything is given.
+    ``session`` is configured at once, if anything is given, in the shape of the client's dialect.
     """
     engine = engine or fake({})
     client, server_end = pair()

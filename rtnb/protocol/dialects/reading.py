@@ -66,7 +66,7 @@ def index(event: Mapping[str, Any], name: str = "content_index") -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
     if not 0 <= value < _MOST_PARTS:
-        raise Unreadable(f"{name} is {value}: expected 0 to {_MOST_PARTS - 1}")
+        raise Unreadable(f"{name} is {value}: expected 0 to {_MOST_PARTS - 1}", name)
     return value
 
 
