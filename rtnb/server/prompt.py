@@ -81,6 +81,7 @@ class Prompt:
     instructions: str
     tools: Sequence[dict[str, Any]]
     entries: list[Entry] = field(default_factory=list)
+    _measured: bool = field(default=False, init=False, compare=False, repr=False)
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the chat messages; consecutive function calls are one message."""
@@ -102,9 +103,11 @@ class Prompt:
         return found
 
     def _measure(self, count: Callable[[str], int]) -> None:
-        for entry in self.entries:
-            if entry.size < 0:
-                entry.measure(count)
+        if not self._measured:
+            for entry in self.entries:
+                if entry.size < 0:
+                    entry.measure(count)
+            self._measured = True
 
     def fit(self, count: Callable[[str], int], context: int, keep: float | None) -> list[str]:
         """Drop the oldest entries if the prompt is too long for ``context`` tokens; return their ids.

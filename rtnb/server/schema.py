@@ -1,6 +1,6 @@
 """The session's configuration on the server: its defaults, its updates, and what a response may override.
 
-A configuration is the protocol's complete ``session`` object, so that ``session.updated`` is a copy of it. An
+A configuration is the protocol's complete ``session`` object, so that what is reported of it is a copy. An
 update is validated completely before any of it takes effect. Fields without an effect here
 (``noise_reduction``, ``idle_timeout_ms``, ``tracing``, ``include``, ``reasoning``) are stored and reported,
 so that a session written for the hosted service runs here unchanged.
@@ -113,7 +113,7 @@ def _checked(type: type[msgspec.Struct], value: Any, path: str, voices: Iterable
 
 
 def checked_response(overrides: Any, voices: Iterable[str]) -> dict[str, Any]:
-    """Return the valid ``response`` of a ``response.create``; ``voices`` are those of the engine.
+    """Return the valid options of a response; ``voices`` are those of the engine.
 
     Raises:
         InvalidRequest: A field is unknown or invalid.
@@ -121,7 +121,7 @@ def checked_response(overrides: Any, voices: Iterable[str]) -> dict[str, Any]:
     return _checked(_RESPONSE, {} if overrides is None else overrides, "response", voices)
 
 
-# The default of the hosted service (example of session.created, Realtime API reference).
+# The default of the hosted service (Realtime API reference).
 DEFAULT_INSTRUCTIONS = (
     "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI. Act like a human, but "
     "remember that you aren't a human and that you can't do human things in the real world. Your voice and "
@@ -197,7 +197,7 @@ def reported(session: Mapping[str, Any]) -> dict[str, Any]:
 def update(
     session: Mapping[str, Any], change: Any, *, voices: Iterable[str], voice_fixed: bool
 ) -> dict[str, Any]:
-    """Return the configuration after a ``session.update``, as a new object.
+    """Return the configuration after a change, as a new object.
 
     Fields that the change leaves out stay; ``""``, ``[]`` and null clear a field. ``model`` is accepted and
     ignored. ``voices`` are those of the engine, in addition to the hosted ones. Both are in GA's shape.
@@ -242,7 +242,7 @@ def _merge_input(into: dict[str, Any], given: dict[str, Any]) -> None:
 def plan_response(
     session: Mapping[str, Any], overrides: Any, *, voices: Iterable[str], voice_fixed: bool
 ) -> dict[str, Any]:
-    """Return the settings of one response: those of the session, overridden by those of ``response.create``.
+    """Return the settings of one response: those of the session, overridden by its own.
 
     The keys are output_modalities, instructions, tools, tool_choice, max_output_tokens, format, voice, speed,
     conversation ("auto" or "none"), metadata and input (items as on the wire, or None for the conversation),
