@@ -235,7 +235,8 @@ class AudioInput:
             self._start = max(self._consumed, self._position(edge.ms - detector.padding_ms))
             self._context.emit(SpeechStarted(self._item_id, round(self._ms(self._start))))
             self._on_speech()
-            self._cache_task = asyncio.create_task(warm_cache(self._context))
+            if not self._context.transcribes_only:
+                self._cache_task = asyncio.create_task(warm_cache(self._context))
         elif edge.kind == "paused":
             self._speculate(edge)
         elif edge.kind == "resumed":

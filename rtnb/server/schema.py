@@ -187,7 +187,7 @@ def defaults(session_id: str, model: str, expires_at: int, *, beta: bool = False
 
 def reported(session: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the server reports of a configuration: of a session that transcribes, only its input."""
-    if session["type"] == "realtime":
+    if session["type"] != "transcription":
         return dict(session)
     found = {name: session[name] for name in ("type", "id", "expires_at", "include") if name in session}
     audio = {"input": session["audio"]["input"]}

@@ -266,7 +266,7 @@ class ServerSession:
 
     def _respond(self, command: Respond, speculative: SpeculativeResponse | None = None) -> None:
         context = self.context
-        if context.session["type"] == "transcription":
+        if context.transcribes_only:
             raise InvalidRequest("invalid_value", "A transcription session has no responses.", "type")
         plan = plan_response(
             context.session,

@@ -121,10 +121,15 @@ class SessionContext:
             self.outbox.put(frame)
 
     @property
+    def transcribes_only(self) -> bool:
+        """Whether the session has transcripts of what the user says, and no responses."""
+        return bool(self.session["type"] == "transcription")
+
+    @property
     def answers_turns(self) -> bool:
-        """Whether a turn of the user's that has ended is answered without being asked for."""
+        """Whether a user's turn that has ended is answered without a request."""
         detection = self.session["audio"]["input"]["turn_detection"]
-        return bool(detection and detection["create_response"] and self.session["type"] == "realtime")
+        return bool(detection and detection["create_response"]) and not self.transcribes_only
 
     def last_item(self) -> str | None:
         """Return the id of the conversation's last item."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,13 @@ from openai.types.beta.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 from support.server import Wire, connected, done, silence, tone, types
 
+import rtnb
 from rtnb.audio.codecs import ulaw
+from rtnb.engines.fake import fake
 from rtnb.protocol.dialects import BETA
+from rtnb.server.session import serve
+from rtnb.session.async_session import AsyncSession
+from rtnb.transports import pair
 
 SDK: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 NEEDS_A_SECRET = "transcription_session.updated"  # in the SDK; over a WebSocket there is none
@@ -321,3 +327,25 @@ async def test_a_transcription_session_has_transcripts_and_no_responses():
         assert (await wire.configure(modalities=["text"]))["modalities"] == ["text"]
         assert done(await wire.respond())["status"] == "completed"
         assert not any(event["type"].startswith("response.") for event in wire.seen[:10])
+
+
+def weather(city: str) -> str:
+    """Tell the weather."""
+    return "rain"
+
+
+async def test_our_own_client_follows_the_server():
+    client, end = pair()
+    serving = asyncio.create_task(serve(end, fake({}), dialect=BETA))
+    session = AsyncSession(client)
+    await session.open({"turn_detection": False, "transcription": True, "tools": [weather]})
+    assert session.state.dialect is BETA
+    assert (await session.send("use weather now")).text_so_far == "The tool said: rain"
+    assert (await session.send(rtnb.Clip.tone(300, 0.5))).text_so_far == "You said: (speech, 0.5 seconds)"
+    await session.update(output_format="g711_ulaw")
+    turn = await session.send("hello")
+    assert turn.audio_so_far.rate == 8_000
+    assert turn.usage.output_tokens > 0
+    assert not session.state.problems
+    await session.close()
+    await serving
