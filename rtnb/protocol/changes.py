@@ -82,10 +82,13 @@ UNSTATED = "\0unstated"
 
 
 class Content(Struct):
-    """One content part of an item: ``text`` is what it says, of audio its transcript."""
+    """One content part of an item: ``text`` is what it says, of audio its transcript.
+
+    It is None for audio whose transcript was deleted.
+    """
 
     kind: str
-    text: str = ""
+    text: str | None = ""
     audio: Sound | None = None
     encoded: str = ""
     """The base64 that ``audio`` was decoded from."""
@@ -196,6 +199,7 @@ class InputTranscriptFailed(Change, frozen=True):
 
     item_id: str
     error: ErrorData
+    content_index: int = 0
 
 
 class ItemAdded(Change, frozen=True):

@@ -62,6 +62,9 @@ class Conversation:
     def __len__(self) -> int:
         return len(self.order)
 
+    def __contains__(self, id: object) -> bool:
+        return id in self._placed
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Conversation):
             return NotImplemented
@@ -215,7 +218,7 @@ class Conversation:
             item.output = data.output
         for index, content in enumerate(data.contents):
             part = item.part(index, content.kind)
-            part.merge_text(content.text)
+            part.merge_text(content.text or "")
             if content.image_url:
                 part.image_url = content.image_url
         item.raw = data.raw
@@ -223,7 +226,7 @@ class Conversation:
     def _on_part(self, change: changes.PartAdded | changes.PartDone) -> None:
         part = self._part(change, change.content.kind)
         if isinstance(change, changes.PartDone):
-            part.merge_text(change.content.text)
+            part.merge_text(change.content.text or "")
         elif change.content.text:
             part.text = part.text or change.content.text
 

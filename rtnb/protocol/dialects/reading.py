@@ -36,7 +36,11 @@ _MOST_PARTS = 1000
 
 
 class Unreadable(ValueError):
-    """A frame lacks what its type cannot do without."""
+    """A frame lacks what its type cannot do without; ``field`` is the one in question, if it is known."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 def text(value: Any) -> str:
@@ -62,7 +66,7 @@ def index(event: Mapping[str, Any], name: str = "content_index") -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
     if not 0 <= value < _MOST_PARTS:
-        raise Unreadable(f"{name} is {value}: expected 0 to {_MOST_PARTS - 1}")
+        raise Unreadable(f"{name} is {value}: expected 0 to {_MOST_PARTS - 1}", name)
     return value
 
 

@@ -130,7 +130,7 @@ def _transcript(event: Event) -> list[Change]:
 
 
 def _transcript_failed(event: Event) -> list[Change]:
-    return [InputTranscriptFailed(_id(event), reading.error(event.get("error")))]
+    return [InputTranscriptFailed(_id(event), reading.error(event.get("error")), index(event))]
 
 
 def _item_of(event: Event) -> Any:
