@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 from .. import recordings
@@ -16,11 +17,11 @@ from ..protocol.events import Event
 from ..recordings.autosave import Autosave, autosave_mode
 from ..recordings.recording import Recording
 from ..session import event_loop
-from ..session.async_session import AsyncSession
+from ..session.async_session import ANSWER_TIMEOUT, AsyncSession
 from ..session.budget import Budget
 from ..session.options import checked
-from ..transports import websocket
 from ..transports.base import Transport
+from ..transports.websocket import CLOSE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, TIMEOUT, WebSocket
 from .session import Session
 
 __all__ = ["connect", "open"]
@@ -64,7 +65,11 @@ def connect(
     speed: float | None = None,
     response_format: Any = None,
     session: Mapping[str, Any] | None = None,
-    timeout: float = 30.0,
+    timeout: float = TIMEOUT,
+    answer_timeout: float | None = ANSWER_TIMEOUT,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
+    close_timeout: float = CLOSE_TIMEOUT,
     compression: bool = False,
     autosave: bool | str | None = None,
     budget: float | str | Mapping[str, float] | None = None,
@@ -107,7 +112,16 @@ def connect(
     session
         More fields for the ``session.update``, which are not checked.
     timeout
-        Seconds to wait for the server.
+        Seconds that each step of opening may take: the connection with its handshake, then the session's
+        first event.
+    answer_timeout
+        Seconds that a turn waits for a server which sends nothing for it; then it fails with TurnTimeout.
+        Pings and other turns do not count, and the clock stops while a tool runs. None: no limit.
+    ping_interval, ping_timeout
+        Seconds of silence after which the server is pinged, and seconds that it then has to send anything
+        before the connection counts as lost. None: it is not pinged, or not given up.
+    close_timeout
+        Seconds that closing may take, whichever side starts it: up to 2. Then the connection is dropped.
     compression
         Offer permessage-deflate: fewer bytes, 12 to 20 times the CPU time.
     autosave
@@ -159,8 +173,11 @@ def connect(
             "api_key= needs an endpoint: name the model or server first, such as "
             "rtnb.connect('gpt-realtime-2.1', api_key=…). The embedded engine needs none"
         )
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise ArgumentError(f"timeout: expected a number of seconds above 0, got {timeout!r:.80}")
+    _check_seconds("timeout", timeout)
+    _check_seconds("answer_timeout", answer_timeout, optional=True)
+    _check_seconds("ping_interval", ping_interval, optional=True)
+    _check_seconds("ping_timeout", ping_timeout, optional=True)
+    _check_seconds("close_timeout", close_timeout, most=2.0)
     if endpoint is not None and not isinstance(endpoint, str):
         transport = endpoint
         if not all(hasattr(transport, verb) for verb in ("send", "recv", "close")):
@@ -172,16 +189,30 @@ def connect(
             "a custom transport", "", model or models.SEED, billed=False, requested_model=model or ""
         )
         return event_loop.run(
-            _open(lambda: _already_open(transport), custom, options, timeout, saving, budget)
+            _open(lambda: _already_open(transport), custom, options, timeout, answer_timeout, saving, budget)
         )
     target = _embedded(engine, model) if endpoint is None else resolve(endpoint, model=model, api_key=api_key)
 
     async def dial() -> Transport:
-        return await websocket.connect(
-            target.url, headers=target.headers, timeout=timeout, compression=compression
+        return await WebSocket.connect(
+            target.url,
+            headers=target.headers,
+            timeout=timeout,
+            compression=compression,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
         )
 
-    return event_loop.run(_open(dial, target, options, timeout, saving, budget))
+    return event_loop.run(_open(dial, target, options, timeout, answer_timeout, saving, budget))
+
+
+def _check_seconds(name: str, value: Any, *, optional: bool = False, most: float = inf) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+        limit = f", at most {most:g}" if most < inf else ", or None" if optional else ""
+        raise ArgumentError(f"{name}: expected a number of seconds above 0{limit}, got {value!r:.80}")
 
 
 async def _already_open(transport: Transport) -> Transport:
@@ -193,6 +224,7 @@ async def _open(
     target: Endpoint,
     options: dict[str, Any],
     timeout: float,
+    answer_timeout: float | None,
     saving: str,
     budget: Any,
 ) -> Session:
@@ -203,6 +235,7 @@ async def _open(
         billed=target.billed,
         engine=target.engine,
         explain=target.explain,
+        answer_timeout=answer_timeout,
     )
     core.state.requested_model = target.requested_model
     await core.open(options, budget=budget, timeout=timeout)

@@ -370,10 +370,11 @@ class Turns:
         return turn
 
     def _add_output(self, turn: TurnState, response: Response, id: str) -> Item:
+        item = self._conversation.items[id]
         if id not in response.items:
             response.items.append(id)
         self._of_item[id] = turn
-        return self._conversation.items[id]
+        return item
 
     def _on_piece(self, change: Any, t: float) -> TurnState | None:
         """Take a part, text, audio or arguments; its item may never have been announced."""
@@ -423,7 +424,7 @@ class Turns:
             return None
         turn, response = known
         for data in change.items:
-            if data.id:
+            if data.id in self._conversation.items:
                 self._add_output(turn, response, data.id)
                 if data.call_id:
                     self._of_call[data.call_id] = turn
@@ -498,7 +499,6 @@ _HANDLERS: dict[type, Callable[[Turns, Any, float], TurnState | None]] = {
     changes.AppendAudio: Turns._on_append,
     changes.ArgumentsDelta: Turns._on_piece,
     changes.AudioDelta: Turns._on_piece,
-    changes.AudioDone: Turns._on_piece,
     changes.Cancel: Turns._on_cancel,
     changes.Clear: Turns._on_clear,
     changes.Commit: Turns._on_commit,
