@@ -19,6 +19,7 @@ from .loop_thread import LoopThread
 
 __all__ = ["FAULTS", "Fault", "FaultProxy", "Link", "faulty"]
 
+_ENDED = (ConnectionError, asyncio.IncompleteReadError)
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _DELTAS = (b'"response.output_audio.delta"', b'"response.output_audio_transcript.delta"')
 
@@ -153,7 +154,7 @@ async def _fin(link: Link, payload: bytes) -> None:
 
 async def _half_frame(link: Link, payload: bytes) -> None:
     await link.raw(encode(TEXT, payload)[:-5])
-    link.client.close()
+    await _fin(link, payload)
 
 
 async def _stall(link: Link, payload: bytes) -> None:
@@ -165,8 +166,8 @@ def _close(code: int, reason: str = "", *, leave_open: bool = False) -> Deliver:
         await link.raw(encode(CLOSE, struct.pack("!H", code) + reason.encode()))
         if leave_open:
             await link.end()
-        await asyncio.sleep(0.05)  # the client's answer is of no interest
-        link.client.close()
+        link.client.write_eof()
+        await link.end()
 
     return _mid_answer(action)
 
@@ -435,7 +436,7 @@ class FaultProxy:
         link = Link(client)
         self.links.append(link)
         try:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
+            with suppress(*_ENDED, asyncio.CancelledError):  # cancelled by ``running`` alone
                 await self._relay(link, reader)
         finally:
             client.transport.abort()
@@ -450,12 +451,14 @@ class FaultProxy:
         try:
             server.write(request)
             await link.raw(await upstream.readuntil(b"\r\n\r\n"))
-            ways = (self._to_server(reader, server), self._to_client(link, upstream))
-            tasks = [asyncio.ensure_future(way) for way in ways]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            forth = asyncio.ensure_future(self._to_server(reader, server))
+            back = asyncio.ensure_future(self._to_client(link, upstream))
+            try:
+                await asyncio.wait([forth, back], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                forth.cancel()
+                back.cancel()
+                await asyncio.gather(forth, back, return_exceptions=True)
         finally:
             server.transport.abort()
 
@@ -471,7 +474,7 @@ class FaultProxy:
         events: asyncio.Queue[bytes] = asyncio.Queue()
 
         async def deliver_events() -> None:
-            while True:
+            while not link.client.is_closing():
                 payload = await events.get()
                 link.deltas += _is_delta(payload)
                 await deliver(link, payload)

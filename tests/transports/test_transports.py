@@ -2,12 +2,14 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 import zlib
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import pytest
 import websockets
+from support.loop_thread import LoopThread
 from websockets.asyncio.server import serve
 
 from rtnb.errors import ArgumentError, AuthError, ConnectionLost
@@ -302,6 +304,73 @@ async def test_a_server_that_answers_no_pings():
         assert lost.value.code == 1011
         await soon(client.close())
         stop.set()
+
+
+async def test_a_server_that_sends_is_alive_without_pongs():
+    async def talk(reader, writer):
+        await handshake(reader, writer)
+        for _ in range(20):
+            writer.write(b"\x81\x01a")
+            await asyncio.sleep(0.02)
+
+    async with answering(talk) as url:
+        client = await WebSocket.connect(url, ping_interval=0.1, ping_timeout=0.1)
+        assert [await soon(client.recv()) for _ in range(20)] == [b"a"] * 20
+        await soon(client.close())
+
+
+@pytest.mark.parametrize("end", ["close frame", "end of file", "broken frame"])
+async def test_a_connection_that_the_server_closes_and_leaves_open(end):
+    stop = asyncio.Event()
+
+    async def talk(reader, writer):
+        await handshake(reader, writer)
+        if end == "end of file":
+            writer.write_eof()
+        else:
+            writer.write(b"\x88\x02\x03\xe9" if end == "close frame" else b"\x83\x00")
+        await stop.wait()
+
+    async with answering(talk) as url:
+        client = await WebSocket.connect(url, close_timeout=0.2)
+        with pytest.raises(ConnectionLost) as lost:
+            await soon(client.recv())
+        assert lost.value.code == {"close frame": 1001, "end of file": 1006, "broken frame": 1002}[end]
+        await soon(client.close())
+        stop.set()
+
+
+async def test_a_process_that_was_blocked_is_named_as_the_cause(monkeypatch):
+    monkeypatch.setattr("rtnb.transports.websocket._BLOCKED_SECONDS", 0.5)
+
+    async def wait(connection):
+        await connection.wait_closed()
+
+    with LoopThread() as loop, loop.entered(running(wait, ping_interval=0.1, ping_timeout=0.1)) as url:
+        client = await WebSocket.connect(url)
+        time.sleep(1.5)  # noqa: ASYNC251
+        with pytest.raises(ConnectionLost, match=r"had blocked the session's event loop for \d\.\d s") as lost:
+            await soon(client.recv())
+        assert lost.value.code == 1011
+
+
+async def test_a_process_that_was_blocked_does_not_drop_a_server_that_lives():
+    with LoopThread() as loop, loop.entered(running(echo)) as url:
+        client = await WebSocket.connect(url, ping_interval=0.1, ping_timeout=0.2)
+        for _ in range(3):
+            time.sleep(0.5)  # noqa: ASYNC251
+            await asyncio.sleep(0.05)
+        await client.send(b"a")
+        assert await soon(client.recv()) == b"a"
+        await client.close()
+
+
+async def test_an_ordinary_end_names_no_blocked_process():
+    async with running(lambda connection: connection.close(1011, "oops")) as url:
+        client = await WebSocket.connect(url)
+        with pytest.raises(ConnectionLost) as lost:
+            await soon(client.recv())
+        assert str(lost.value) == "the server closed the connection with 1011 'oops'"
 
 
 async def handshake(reader, writer):
