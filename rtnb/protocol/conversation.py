@@ -52,7 +52,8 @@ class Conversation:
         self._input = InputBuffer()
         self._sent: deque[changes.AddItem] = deque()  # items on their way to the server
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
-        self._current: dict[str, str] = {}  # response id → the item that it wrote last
+        self._current: dict[str, str] = {}  # response id → the item that it wrote last; "" → any
+        self._unnamed = 0  # counts responses that named no items
         self._aside: set[str] = set()  # ids of out-of-band responses
 
     def __iter__(self) -> Iterator[Item]:
@@ -235,7 +236,10 @@ class Conversation:
 
     def _on_response_ended(self, change: changes.ResponseEnded) -> None:
         self._codecs.pop(change.id, None)
-        self._current.pop(change.id, None)
+        last = self._current.pop(change.id, None)
+        if last is None or self._current.get("") == last:
+            self._current.pop("", None)
+            self._unnamed += 1
         for data in change.items:
             if data.id in self.items:
                 self._merge(self.items[data.id], data)
@@ -296,11 +300,12 @@ class Conversation:
 
         A server that names no items at all gets one item per response, with an id made here.
         """
-        return item_id or self._current.get(response_id) or f"{response_id or 'response'}/item"
+        written = item_id or self._current.get(response_id)
+        return written or f"{response_id or f'response_{self._unnamed}'}/item"
 
     def _output(self, response_id: str, item_id: str) -> Item:
         id = self.output_id(response_id, item_id)
-        self._current[response_id] = id
+        self._current[response_id] = self._current[""] = id
         item = self._item(id)
         item.response_id = item.response_id or response_id or None
         return item

@@ -7,13 +7,13 @@ the session's problems.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from pybase64 import b64decode
 
-from ..changes import UNSTATED, Content, ErrorData, ItemData
+from ..changes import UNSTATED, Change, Content, ErrorData, ItemData
 from ..events import Event, as_object
 from ..log_storage import Sound
 
@@ -36,7 +36,11 @@ _MOST_PARTS = 1000
 
 
 class Unreadable(ValueError):
-    """A frame lacks what its type cannot do without."""
+    """A frame lacks what its type cannot do without. ``changes`` are what it says all the same."""
+
+    def __init__(self, message: str, changes: Sequence[Change] = ()) -> None:
+        super().__init__(message)
+        self.changes = changes
 
 
 def text(value: Any) -> str:
