@@ -18,7 +18,8 @@ import inspect
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import MethodType
@@ -125,8 +126,19 @@ class Tool:
             if inspect.isawaitable(result):
                 result = await result
         if inspect.isasyncgen(result):
-            result = [one async for one in result]
+            result = await _taken(result)
         return _as_text(result)
+
+
+async def _taken(results: AsyncGenerator[Any, None]) -> list[Any]:
+    """Return the results of an asynchronous generator, which may have no end."""
+    found: list[Any] = []
+    async with aclosing(results):
+        async for one in results:
+            found.append(one)
+            if len(found) >= _MOST_RESULTS:
+                break
+    return found
 
 
 class _Raised(Exception):
@@ -140,7 +152,7 @@ class _Raised(Exception):
 def _called(function: Callable[..., Any], values: dict[str, Any]) -> Any:
     try:
         result = function(**values)
-        return list(islice(result, _MOST_RESULTS)) if inspect.isgenerator(result) else result
+        return list(islice(result, _MOST_RESULTS)) if isinstance(result, Iterator) else result
     except BaseException as error:  # SystemExit too: a tool may call argparse or exit()
         raise _Raised(error) from None
 
@@ -311,9 +323,17 @@ class Toolbox:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # this side stops the tools; otherwise the tool has raised it
-            reason = clean_text(f"{type(error).__name__}: {error}")
-            _log.warning("the tool %s failed: %s", clean_name(call.name), reason)
-            return f"{TOOL_ERROR}{type(error).__name__}: {error}"
+            reason = _reason(error)
+            _log.warning("the tool %s failed: %s", clean_name(call.name), clean_text(reason))
+            return _as_text(f"{TOOL_ERROR}{reason}")
+
+
+def _reason(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except BaseException:  # an exception's own text is the tool's code as well
+        return name
 
 
 _MOST_RESULTS = 10_000
