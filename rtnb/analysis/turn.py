@@ -162,16 +162,12 @@ class TurnView(Displayable):
     @property
     def calls(self) -> list[Call]:
         """The function calls of the turn, with their outputs."""
-        if not any(item.type == "function_call" for item in self.items):
-            return []
-        every = list(self._state.conversation.items.values())
-        outputs = {item.call_id: item.output for item in every if item.type == "function_call_output"}
-        outputs.update(self._fold.call_outputs)
+        outputs = {**self._state.conversation.outputs, **self._fold.call_outputs}
         return [
             Call(item.call_id or item.id, item.name or "", item.arguments, output, _tool_error(output))
             for item in self.items
             if item.type == "function_call"
-            for output in (outputs.get(item.call_id),)
+            for output in (outputs.get(item.call_id or item.id),)
         ]
 
     @property

@@ -13,8 +13,10 @@ from .. import recordings
 from ..protocol.events import Event
 from ..recordings.recording import Recording
 from ..session import event_loop
+from ..session.async_session import ANSWER_TIMEOUT
 from ..session.options import check_names, checked
 from ..transports.base import Transport
+from ..transports.websocket import CLOSE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, TIMEOUT
 from .plan import plan
 from .session import AsyncSession, Session
 
@@ -59,7 +61,11 @@ def connect(
     speed: float | None = None,
     response_format: Any = None,
     session: Mapping[str, Any] | None = None,
-    timeout: float = 30.0,
+    timeout: float = TIMEOUT,
+    answer_timeout: float | None = ANSWER_TIMEOUT,
+    ping_interval: float | None = PING_INTERVAL,
+    ping_timeout: float | None = PING_TIMEOUT,
+    close_timeout: float = CLOSE_TIMEOUT,
     compression: bool = False,
     autosave: bool | str | None = None,
     budget: float | str | Mapping[str, float] | None = None,
@@ -102,7 +108,16 @@ def connect(
     session
         More fields for the ``session.update``, which are not checked.
     timeout
-        Seconds to wait for the server.
+        Seconds that each step of opening may take: the connection with its handshake, then the session's
+        first event.
+    answer_timeout
+        Seconds that a turn waits for a server which sends nothing for it; then it fails with TurnTimeout.
+        Pings and other turns do not count, and the clock stops while a tool runs. None: no limit.
+    ping_interval, ping_timeout
+        Seconds of silence after which the server is pinged, and seconds that it then has to send anything
+        before the connection counts as lost. None: it is not pinged, or not given up.
+    close_timeout
+        Seconds that closing may take, whichever side starts it: up to 2. Then the connection is dropped.
     compression
         Offer permessage-deflate: fewer bytes, 12 to 20 times the CPU time.
     autosave
@@ -149,6 +164,10 @@ def connect(
         model=model,
         api_key=api_key,
         timeout=timeout,
+        answer_timeout=answer_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
         compression=compression,
         autosave=autosave,
         budget=budget,
@@ -171,7 +190,20 @@ def _keywords_of(function: Callable[P, Any]) -> Callable[[Callable[..., T]], Cal
     return give
 
 
-_NOT_OPTIONS = ("endpoint", "engine", "model", "api_key", "timeout", "compression", "autosave", "budget")
+_NOT_OPTIONS = (
+    "endpoint",
+    "engine",
+    "model",
+    "api_key",
+    "timeout",
+    "answer_timeout",
+    "ping_interval",
+    "ping_timeout",
+    "close_timeout",
+    "compression",
+    "autosave",
+    "budget",
+)
 
 
 def with_defaults(**keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from ..endpoints.endpoint import Endpoint, resolve
@@ -13,8 +14,8 @@ from ..protocol import models
 from ..recordings.autosave import Autosave, autosave_mode
 from ..session import async_session as core
 from ..session.budget import Budget
-from ..transports import websocket
 from ..transports.base import Transport
+from ..transports.websocket import WebSocket
 from .session import Session
 
 __all__ = ["Plan", "plan"]
@@ -31,6 +32,7 @@ class Plan:
     saving: str
     """How the log is autosaved: "" not at all."""
     budget: Any = None
+    answer_timeout: float | None = core.ANSWER_TIMEOUT
     source: str = ""
     """Where the frames come from, as a sentence, if not from a server."""
     time_scaled: bool = False
@@ -45,6 +47,7 @@ class Plan:
             "billed": target.billed,
             "engine": target.engine,
             "explain": target.explain,
+            "answer_timeout": self.answer_timeout,
         }
 
     async def open_blocking(self) -> Session:
@@ -67,6 +70,14 @@ class Plan:
         return _autosave(session, self.target, keep=self.saving == "keep") if self.saving else None
 
 
+def _check_seconds(name: str, value: Any, *, optional: bool = False, most: float = inf) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+        limit = f", at most {most:g}" if most < inf else ", or None" if optional else ""
+        raise ArgumentError(f"{name}: expected a number of seconds above 0{limit}, got {value!r:.80}")
+
+
 def plan(
     *,
     endpoint: str | Transport | None,
@@ -74,6 +85,10 @@ def plan(
     model: str | None,
     api_key: str | None,
     timeout: float,
+    answer_timeout: float | None,
+    ping_interval: float | None,
+    ping_timeout: float | None,
+    close_timeout: float,
     compression: bool,
     autosave: bool | str | None,
     budget: Any,
@@ -91,8 +106,11 @@ def plan(
             "api_key= needs an endpoint: name the model or server first, such as "
             "rtnb.connect('gpt-realtime-2.1', api_key=…). The embedded engine needs none"
         )
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0:
-        raise ArgumentError(f"timeout: expected a number of seconds above 0, got {timeout!r:.80}")
+    _check_seconds("timeout", timeout)
+    _check_seconds("answer_timeout", answer_timeout, optional=True)
+    _check_seconds("ping_interval", ping_interval, optional=True)
+    _check_seconds("ping_timeout", ping_timeout, optional=True)
+    _check_seconds("close_timeout", close_timeout, most=2.0)
     if endpoint is not None and not isinstance(endpoint, str):
         transport = endpoint
         if not all(hasattr(transport, verb) for verb in ("send", "recv", "close")):
@@ -113,12 +131,18 @@ def plan(
         )
 
         async def dial() -> Transport:
-            return await websocket.connect(
-                target.url, headers=target.headers, timeout=timeout, compression=compression
+            return await WebSocket.connect(
+                target.url,
+                headers=target.headers,
+                timeout=timeout,
+                compression=compression,
+                ping_interval=ping_interval,
+                ping_timeout=ping_timeout,
+                close_timeout=close_timeout,
             )
 
     core.AsyncSession.check(target.model, options)
-    return Plan(target, dial, options, timeout, saving, budget)
+    return Plan(target, dial, options, timeout, saving, budget, answer_timeout)
 
 
 def _autosave(session: core.AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:

@@ -9,7 +9,7 @@ their text or audio arrives.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..audio.codecs import Codec, wire_format
@@ -39,12 +39,14 @@ class Conversation:
     """The fold. ``apply`` takes each change and command once, in order of the log.
 
     ``items`` holds all items ever seen, those of out-of-band responses too; ``order`` the ids that are in
-    the conversation now.
+    the conversation now; ``outputs`` those of function calls by call id, also before a server has echoed
+    them.
     """
 
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.order: list[str] = []
+        self.outputs: dict[str, str] = {}
         self._placed: set[str] = set()  # what is in it
         self.session: Event = {}
         self.input_codec = wire_format({"type": "audio/pcm", "rate": 24000})
@@ -52,7 +54,8 @@ class Conversation:
         self._input = InputBuffer()
         self._sent: deque[changes.AddItem] = deque()  # items on their way to the server
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
-        self._current: dict[str, str] = {}  # response id → the item that it wrote last
+        self._current: dict[str, str] = {}  # response id → the item that it wrote last; "" → any
+        self._unnamed = 0  # counts responses that named no items
         self._out_of_band: set[str] = set()  # ids of out-of-band responses
 
     def __iter__(self) -> Iterator[Item]:
@@ -128,6 +131,15 @@ class Conversation:
 
     def _on_add(self, command: changes.AddItem) -> None:
         self._sent.append(command)
+        self._take_outputs([command.item])
+
+    def _on_respond(self, command: changes.Respond) -> None:
+        self._take_outputs(command.input or [])
+
+    def _take_outputs(self, items: Iterable[ItemData]) -> None:
+        for item in items:
+            if item.output is not None and item.call_id:
+                self.outputs[item.call_id] = item.output
 
     def _on_delete(self, command: changes.DeleteItem) -> None:
         item = self.items.get(command.item_id)
@@ -143,6 +155,9 @@ class Conversation:
                 self._input.pop_mark("commit")
             return
         self._input.refuse(culprit)
+        for sent in self._sent:
+            if sent.event_id == culprit:
+                self.outputs.pop(sent.item.call_id, None)
         self._sent = deque(sent for sent in self._sent if sent.event_id != culprit)
 
     def _on_speech_started(self, change: changes.SpeechStarted) -> None:
@@ -173,6 +188,7 @@ class Conversation:
         if new:
             self._adopt(item, change.item)
         self._merge(item, change.item)
+        self._take_outputs([change.item])
         if new or not isinstance(change, changes.ItemDone):
             self._place(item, change.previous_item_id)
 
@@ -238,7 +254,10 @@ class Conversation:
 
     def _on_response_ended(self, change: changes.ResponseEnded) -> None:
         self._codecs.pop(change.id, None)
-        self._current.pop(change.id, None)
+        last = self._current.pop(change.id, None)
+        if last is None or self._current.get("") == last:
+            self._current.pop("", None)
+            self._unnamed += 1
         for data in change.items:
             if data.id in self.items:
                 self._merge(self.items[data.id], data)
@@ -299,7 +318,8 @@ class Conversation:
 
         A server that names no items at all gets one item per response, with an id made here.
         """
-        return item_id or self._current.get(response_id) or f"{response_id or 'response'}/item"
+        written = item_id or self._current.get(response_id)
+        return written or f"{response_id or f'response_{self._unnamed}'}/item"
 
     def media_target(self) -> tuple[str, str]:
         """Return the response and the item that audio beside the frames belongs to: the latest answer."""
@@ -318,7 +338,7 @@ class Conversation:
 
     def _output(self, response_id: str, item_id: str) -> Item:
         id = self.output_id(response_id, item_id)
-        self._current[response_id] = id
+        self._current[response_id] = self._current[""] = id
         item = self._item(id)
         item.response_id = item.response_id or response_id or None
         return item
@@ -371,6 +391,7 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     changes.OutputItemDone: Conversation._on_output_item,
     changes.PartAdded: Conversation._on_part,
     changes.PartDone: Conversation._on_part,
+    changes.Respond: Conversation._on_respond,
     changes.ResponseEnded: Conversation._on_response_ended,
     changes.ResponseStarted: Conversation._on_response_started,
     changes.SessionChanged: Conversation._on_session,

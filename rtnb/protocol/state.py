@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -9,7 +11,7 @@ import orjson
 from ..audio.codecs import Codec
 from ..redaction import clean_name, clean_text
 from . import dialects
-from .changes import AddItem, AppendAudio, AudioDelta, Change, Command, Limits, ResponseEnded
+from .changes import AddItem, AppendAudio, AudioDelta, Change, Command, Limits, ResponseEnded, Unknown
 from .conversation import Conversation
 from .dialects import GA, Dialect, Unreadable
 from .dialects.fast import read_fast
@@ -68,6 +70,7 @@ class SessionState:
         """The audio of both sides in time, including audio that is in no frame."""
         self._began = 0
         self._shown = False  # whether a frame has shown the dialect
+        self._repeated: set[int] = set()  # rows of frames that repeat others
         self._seen: dict[str, int] = {}  # a server's event id → its row; -1 where it names different frames
 
     @classmethod
@@ -126,19 +129,30 @@ class SessionState:
             return _Read(fast.type, fast.event_id, [fast.change], None, cut)
         event, problem = _parse(frame)
         if event is None:
-            return _Read(BINARY, "", [], problem, None)
+            odd = _parse_leniently(frame) if direction == "server" else None
+            return _Read(BINARY, "", [] if odd is None else self._read_odd(odd), problem, None)
         if not self._shown:
             self._detect(event, direction)
         try:
             found: list[Any] = list(dialects.read(event, direction))
         except Unreadable as error:
-            found, problem = [], f"{clean_name(event['type']):.80} cannot be read: {error}"
+            found = list(error.changes)
+            problem = f"{clean_name(event['type']):.80} cannot be read: {error}"
         id = event.get("event_id")
         cut = _cut(found[0], frame) if found else None
         return _Read(event["type"], id if isinstance(id, str) else "", found, problem, cut)
 
+    def _read_odd(self, event: Event) -> list[Any]:
+        """Return what a frame says that is nearly JSON: the end of a response, or text, must not be lost."""
+        try:
+            return [one for one in dialects.read(event, "server") if not isinstance(one, Unknown)]
+        except Unreadable as error:
+            return list(error.changes)
+
     def read_again(self, row: int) -> list[Change] | list[Command]:
         """Return what the frame of a row says, read from the log; [] for a repeated one."""
+        if row in self._repeated:
+            return []
         entry = self.log.entry(row)
         return self._read(entry.frame, entry.direction).changes
 
@@ -158,6 +172,7 @@ class SessionState:
                 del self._seen[next(iter(self._seen))]
             return False
         if before >= 0 and self.log.entry(before).frame == frame:
+            self._repeated.add(row)
             return True
         self._seen[event_id] = -1
         return False
@@ -272,3 +287,22 @@ def _parse(frame: bytes) -> tuple[Event | None, str | None]:
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         return None, "a frame is not a JSON object with a type"
     return event, None
+
+
+def _parse_leniently(frame: bytes) -> Event | None:
+    """Return an event that is JSON but for NaN, infinity, half a surrogate pair, bad UTF-8 or control codes.
+
+    What cannot be kept is replaced. Returns None for anything else.
+    """
+
+    def number(text: str) -> float | None:
+        value = float(text)
+        return value if math.isfinite(value) else None
+
+    try:
+        text = frame.decode("utf-8-sig", "replace")
+        value = json.loads(text, strict=False, parse_float=number, parse_constant=lambda name: None)
+        value = orjson.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and isinstance(value.get("type"), str) else None

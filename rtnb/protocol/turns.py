@@ -82,7 +82,7 @@ class Turns:
 
     def _named(self, change: Any) -> TurnState | None:
         """Return the turn that a change names by its response or its item."""
-        known = self._of_response.get(getattr(change, "response_id", ""))
+        known = self._known(getattr(change, "response_id", ""))
         if known is not None:
             return known[0]
         item = getattr(change, "item", None)
@@ -183,7 +183,7 @@ class Turns:
 
     def _on_cancel(self, command: changes.Cancel, t: float) -> TurnState | None:
         self._cancels.add(command.event_id)
-        known = self._of_response.get(command.response_id)
+        known = self._known(command.response_id)
         turn = known[0] if known else self._latest
         if turn is not None and turn.active:
             self._interrupted(turn, t)
@@ -340,13 +340,20 @@ class Turns:
         request.turn.requests = [one for one in request.turn.requests if one is not request]
         return request
 
+    def _known(self, response_id: str) -> tuple[TurnState, Response] | None:
+        """Return the response with an id; without one, the response without an id that runs."""
+        known = self._of_response.get(response_id)
+        if known is None or response_id or known[1].status == "in_progress":
+            return known
+        return None
+
     def _running(self, response_id: str, t: float) -> tuple[TurnState, Response] | None:
         """Return the response that a change belongs to.
 
         One whose start was never announced begins here, if a request waits for it; a change that names no
         response belongs to the one that runs.
         """
-        known = self._of_response.get(response_id)
+        known = self._known(response_id)
         if known is not None:
             return known
         if not response_id and self._latest is not None:
@@ -424,12 +431,12 @@ class Turns:
             turn.mark("first_sound", max(t, turn.marks["first_audio"] + at))
 
     def _on_response_ended(self, change: changes.ResponseEnded, t: float) -> TurnState | None:
-        known = self._running(change.id, t) or self._only_running(change.id)
+        known = self._running(change.id, t) or self._only_running()
         if known is None:
             return None
         turn, response = known
         for data in change.items:
-            if data.id:
+            if data.id in self._conversation.items:
                 self._add_output(turn, response, data.id)
                 if data.call_id:
                     self._of_call[data.call_id] = turn
@@ -440,16 +447,13 @@ class Turns:
             self._interrupted(turn, t)
         return turn
 
-    def _only_running(self, id: str) -> tuple[TurnState, Response] | None:
+    def _only_running(self) -> tuple[TurnState, Response] | None:
         """Return the only response that runs, where the server ends one under an id that is not known."""
         running = [(t, r) for t, r in self._of_response.values() if r.status == "in_progress"]
-        if len(running) != 1:
-            return None
-        self._of_response[id] = running[0]
-        return running[0]
+        return running[0] if len(running) == 1 else None
 
     def _on_playback(self, change: changes.Playback, t: float) -> TurnState | None:
-        known = self._of_response.get(change.response_id)
+        known = self._known(change.response_id)
         if known is None:
             return None
         if change.state == "started":
@@ -504,7 +508,6 @@ _HANDLERS: dict[type, Callable[[Turns, Any, float], TurnState | None]] = {
     changes.AppendAudio: Turns._on_append,
     changes.ArgumentsDelta: Turns._on_piece,
     changes.AudioDelta: Turns._on_piece,
-    changes.AudioDone: Turns._on_piece,
     changes.Cancel: Turns._on_cancel,
     changes.Clear: Turns._on_clear,
     changes.Commit: Turns._on_commit,

@@ -140,7 +140,7 @@ class AsyncSession:
         _session_update(models.find(model), dict(options))
 
     async def open(
-        self, options: Mapping[str, Any] | None = None, *, budget: Any = None, timeout: float = 30.0
+        self, options: Mapping[str, Any] | None = None, *, budget: Any = None, timeout: float = 15.0
     ) -> AsyncSession:
         """Wait for the server's first event, configure the session, and return it.
 

@@ -156,6 +156,7 @@ class Connection:
             try:
                 frame = await self._transport.recv()
             except ConnectionLost as lost:
+                self._tasks[1].cancel()  # there is nowhere left to write to
                 self._fail((self._explain and self._explain(lost)) or close_error(lost, self.state))
                 return
             except Exception as error:

@@ -163,6 +163,13 @@ def _plain(value: Any) -> Any:
     return str.__str__(value) if isinstance(value, str) else value
 
 
+def _shown(value: Any) -> str:
+    try:
+        return repr(value)[:80]
+    except Exception:  # the value's own code, or it is nested too deeply
+        return f"a {type(value).__name__}"
+
+
 def _sentence(error: FieldError) -> str:
     """Return what is wrong with a field, under the name of its keyword."""
     place = error.path.removeprefix("audio.").removeprefix("input.").removeprefix("output.")
@@ -174,7 +181,7 @@ def _sentence(error: FieldError) -> str:
     expected = _EXPECTED.get(place, error.expected)
     if place in _CAN_BE_OFF and error.reason != "key":
         expected = f"{expected.replace(' or ', ', ')} or False"
-    return f"{place}: expected {expected}, got {repr(error.value)[:80]}"
+    return f"{place}: expected {expected}, got {_shown(error.value)}"
 
 
 def _no_structured_output(model: Model, response_format: Any) -> None:

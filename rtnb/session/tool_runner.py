@@ -25,6 +25,14 @@ _MOST = 8
 _REFUSED = f"{TOOL_ERROR}the user refused this call"
 
 
+def _reason(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except BaseException:  # an exception's own text is the tool's code as well
+        return name
+
+
 @dataclass(slots=True)
 class _Round:
     """The calls of one response, until each has an output."""
@@ -100,9 +108,9 @@ class ToolRunner:
             task = asyncio.current_task()
             if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
                 raise  # this side stops the tools; otherwise the tool has raised it
-            reason = clean_text(f"{type(error).__name__}: {error}")
-            _log.warning("the tool %s failed: %s", clean_name(call.name), reason)
-            return f"{TOOL_ERROR}{type(error).__name__}: {error}"
+            reason = _reason(error)
+            _log.warning("the tool %s failed: %s", clean_name(call.name), clean_text(reason))
+            return as_text(f"{TOOL_ERROR}{reason}")
 
     def _take(self, turn: Turn, call_id: str, output: str) -> None:
         round = self._rounds[turn]

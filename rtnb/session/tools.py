@@ -17,7 +17,8 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -126,8 +127,19 @@ class Tool:
             if inspect.isawaitable(result):
                 result = await result
         if inspect.isasyncgen(result):
-            result = [one async for one in result]
+            result = await _taken(result)
         return as_text(result)
+
+
+async def _taken(results: AsyncIterable[Any]) -> list[Any]:
+    """Return the results of an asynchronous generator, which may have no end."""
+    found: list[Any] = []
+    async with aclosing(results):
+        async for one in results:
+            found.append(one)
+            if len(found) >= _MOST_RESULTS:
+                break
+    return found
 
 
 class _Raised(Exception):
@@ -141,7 +153,7 @@ class _Raised(Exception):
 def _called(function: Callable[..., Any], values: dict[str, Any]) -> Any:
     try:
         result = function(**values)
-        return list(islice(result, _MOST_RESULTS)) if inspect.isgenerator(result) else result
+        return list(islice(result, _MOST_RESULTS)) if isinstance(result, Iterator) else result
     except BaseException as error:  # SystemExit too: a tool may call argparse or exit()
         raise _Raised(error) from None
 

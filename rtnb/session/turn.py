@@ -418,16 +418,25 @@ class Turn(TurnView):
         t = self._state.log.entry(row).t
         for change in self._state.read_again(row):
             if isinstance(change, TextDelta):
-                found.append(Delta("text", change.item_id, t, text=change.text))
+                found.append(Delta("text", self._output_id(change), t, text=change.text))
             elif isinstance(change, AudioDelta):
-                conversation = self._state.conversation
-                id = conversation.output_id(change.response_id, change.item_id)
-                codec = conversation.items[id].parts[change.content_index].codec or conversation.output_codec
+                id = self._output_id(change)
+                item = self._state.conversation.items.get(id)
+                parts = item.parts[change.content_index :] if item is not None else []
+                codec = (parts[0].codec if parts else None) or self._state.conversation.output_codec
                 audio = partial.pop(id, b"") + bytes(change.audio)
                 whole = len(audio) // codec.width * codec.width
                 partial[id] = audio[whole:]
                 found.append(Delta("audio", id, t, audio=Clip.from_wire(audio[:whole], codec)))
         return found
+
+    def _output_id(self, change: TextDelta | AudioDelta) -> str:
+        """Return the id of the item that a piece belongs to, also where the server named none."""
+        if change.item_id in self._state.conversation.items:
+            return change.item_id
+        responses = self._fold.responses
+        found = [response for response in responses if response.id == change.response_id] or responses
+        return next((id for response in reversed(found) for id in reversed(response.items)), change.item_id)
 
     def __repr__(self) -> str:
         return clean_name(self._brief())

@@ -234,6 +234,7 @@ class TurnFlow:
         turn, fold = self.queue.get_or_create(number), self._state.turns.all[number]
         self._budget.check_usage()
         if turn.abandoned and (current := self.queue.current) is not None and current is not turn:
+            self.timeout.pause(current)  # it is this side that waits
             self._loop.call_later(_AGAIN_SECONDS, self._request_again, current)
         if fold.active or turn.done:
             return
@@ -256,16 +257,20 @@ class TurnFlow:
     def finish(self, turn: Turn, event: str, failure: RtnbError | None = None) -> None:
         """End a turn, if the event ends it in its phase, and send the next."""
         if turn.finish(event, failure or turn.input_error):
-            self.timeout.stop(turn)
-            self.tools.forget(turn)
-            self.queue.remove(turn)
-            self._connection.signal.fire()
-            self.send_next()
+            self._on_done(turn)
+
+    def _on_done(self, turn: Turn) -> None:
+        self.timeout.stop(turn)
+        self.tools.forget(turn)
+        self.queue.remove(turn)
+        self._connection.signal.fire()
+        self.send_next()
 
     def _on_silence(self, turn: Turn) -> None:
         last = self._state.turns.last_error
         reported = f" The last error that it reported: {service_error(last)}" if last is not None else ""
         waited = f"{self.timeout.seconds:g} s"
+        self._stop_responses(turn)
         self.finish(
             turn,
             "expire",
@@ -274,8 +279,6 @@ class TurnFlow:
                 "Connect with a longer answer_timeout, or None, to wait longer"
             ),
         )
-        for response in self._responses(turn):
-            self._cancel_response(response)
 
     # Tools.
 
@@ -318,32 +321,26 @@ class TurnFlow:
         """End a turn early; the server has a moment to end a response that runs or was requested."""
         if turn.done or self._closed or turn.phase is Phase.CANCELLING:
             return
-        waiting = turn.phase is Phase.REQUESTED
         self.tools.cancel(turn)
         if turn.finish("cancel", turn.input_error):
-            self.timeout.stop(turn)
-            self.tools.forget(turn)
-            self.queue.remove(turn)
-            self._connection.signal.fire()
-            self.send_next()
+            self._on_done(turn)
             return
         self.timeout.stop(turn)
-        running = self._responses(turn)
+        self._stop_responses(turn)
+        self._loop.call_later(_CANCEL_SECONDS, self.finish, turn, "expire")
+
+    def _stop_responses(self, turn: Turn) -> None:
+        """Ask the server to end the responses of a turn, also one that was requested and has no id yet."""
+        fold = self._state.turns.all[turn.number]
+        running = [response.id for response in fold.responses if response.status == "in_progress"]
         for response in running:
             self._cancel_response(response)
-        if waiting and not running and not self._state.turns.all[turn.number].out_of_band:
-            self._cancel_response("")  # it has no id yet: the server may have started it by now
-        self._loop.call_later(_CANCEL_SECONDS, self.finish, turn, "expire")
+        if fold.active and not running and not fold.out_of_band:
+            self._cancel_response("")  # the server may have started it by now
 
     def _cancel_response(self, response_id: str) -> None:
         sent = self.emit(changes.Cancel(response_id))
         self._cancels.add(getattr(sent, "event_id", ""))
-
-    def _responses(self, turn: Turn) -> list[str]:
-        """Return the ids of a turn's responses that run."""
-        if turn.number < 0:
-            return []
-        return [r.id for r in self._state.turns.all[turn.number].responses if r.status == "in_progress"]
 
     def truncate(self, turn: Turn, played: float) -> bool:
         """Truncate a turn's answer to the ``played`` seconds; return whether anything was sent."""

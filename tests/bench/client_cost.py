@@ -118,9 +118,9 @@ async def bare(port: int, turns: int) -> float:
 async def rtnb(port: int, turns: int) -> float:
     """Receive, parse, log, fold, and decode the audio, turn by turn."""
     from rtnb.session.async_session import AsyncSession
-    from rtnb.transports import websocket
+    from rtnb.transports import WebSocket
 
-    transport = await websocket.connect(f"ws://127.0.0.1:{port}/v1/realtime?model=m")
+    transport = await WebSocket.connect(f"ws://127.0.0.1:{port}/v1/realtime?model=m")
     async with await AsyncSession(transport).open() as session:
         began = time.process_time()
         for number in range(turns):

@@ -21,7 +21,7 @@ from pathlib import Path
 import rtnb
 from rtnb.engines.weights import WEIGHTS_PACKAGES
 from rtnb.session.async_session import AsyncSession
-from rtnb.transports import websocket
+from rtnb.transports import WebSocket
 from rtnb.transports.base import Transport
 
 SILENCE_MS = 320
@@ -113,7 +113,7 @@ def main() -> None:
         url = server.stdout.readline().split()[-1]
 
         async def run() -> list[dict[str, float]]:
-            return await talk(await websocket.connect(url), spoken, args.turns)
+            return await talk(await WebSocket.connect(url), spoken, args.turns)
 
         figures = asyncio.run(run())
         memory = peak_memory(server.pid)

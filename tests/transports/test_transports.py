@@ -2,16 +2,18 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 import zlib
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import pytest
 import websockets
+from support.loop_thread import LoopThread
 from websockets.asyncio.server import serve
 
 from rtnb.errors import ArgumentError, AuthError, ConnectionLost
-from rtnb.transports import Transport, memory, websocket
+from rtnb.transports import Transport, WebSocket, memory
 
 SOON = 8.0
 """Seconds: far more than anything here takes, far less than the ten that websockets waits for a handshake."""
@@ -140,7 +142,7 @@ def test_both_are_transports():
     ends: list[Transport] = [*memory.pair()]
     assert len(ends) == 2
     for name in ("send", "recv", "close"):
-        assert callable(getattr(websocket.WebSocket, name))
+        assert callable(getattr(WebSocket, name))
 
 
 # WebSocket.
@@ -189,7 +191,7 @@ async def test_echo_and_headers():
         await connection.send(b"\x00\xff")
 
     async with running(handler, compression="deflate") as url:
-        client = await websocket.connect(f"{url}?model=m", headers={"Authorization": "Bearer sk-1"})
+        client = await WebSocket.connect(f"{url}?model=m", headers={"Authorization": "Bearer sk-1"})
         await client.send('{"type":"é"}'.encode())
         assert await soon(client.recv()) == '{"type":"é"}'.encode()
         assert await soon(client.recv()) == b"\x00\xff"
@@ -206,7 +208,7 @@ async def test_no_log_holds_the_key(caplog):
     caplog.set_level("DEBUG")
     async with running(echo, logger=logging.getLogger("quiet")) as url:
         logging.getLogger("quiet").setLevel("ERROR")
-        client = await websocket.connect(url, headers={"Authorization": "Bearer sk-secret"})
+        client = await WebSocket.connect(url, headers={"Authorization": "Bearer sk-secret"})
         await client.close()
     assert "sk-secret" not in caplog.text
 
@@ -220,7 +222,7 @@ async def test_compression_is_on_only_when_asked_for(asked):
         await echo(connection)
 
     async with running(handler, compression="deflate") as url:
-        client = await websocket.connect(url, compression=asked)
+        client = await WebSocket.connect(url, compression=asked)
         await client.send(b"a" * 100_000)
         assert await soon(client.recv()) == b"a" * 100_000
         await client.close()
@@ -230,7 +232,7 @@ async def test_compression_is_on_only_when_asked_for(asked):
 
 async def test_frames_of_20_mebibytes():
     async with running(echo, max_size=None) as url:
-        client = await websocket.connect(url)
+        client = await WebSocket.connect(url)
         frame = b"0123456789abcdef" * (20 << 16)
         await soon(client.send(frame))
         back = await asyncio.wait_for(client.recv(), 60)
@@ -240,7 +242,7 @@ async def test_frames_of_20_mebibytes():
 
 async def test_a_limit_for_frames_can_be_set():
     async with running(lambda connection: connection.send("x" * 2000)) as url:
-        client = await websocket.connect(url, max_size=1000)
+        client = await WebSocket.connect(url, max_size=1000)
         with pytest.raises(ConnectionLost, match="this side closed the connection with 1009") as lost:
             await soon(client.recv())
         assert lost.value.code == 1009
@@ -263,7 +265,7 @@ async def test_close_codes_and_reasons(code, reason):
         await connection.close(code, reason)
 
     async with running(handler) as url:
-        client = await websocket.connect(url)
+        client = await WebSocket.connect(url)
         assert await soon(client.recv()) == b"last words"
         for attempt in (client.recv, client.recv, lambda: client.send(b"too late")):
             with pytest.raises(ConnectionLost) as lost:
@@ -280,7 +282,7 @@ async def test_a_connection_that_breaks_off():
         connection.transport.abort()
 
     async with running(handler) as url:
-        client = await websocket.connect(url)
+        client = await WebSocket.connect(url)
         await client.send(b"a")
         with pytest.raises(ConnectionLost, match="was lost without a close frame") as lost:
             await soon(client.recv())
@@ -296,12 +298,81 @@ async def test_a_server_that_answers_no_pings():
         await stop.wait()
 
     async with answering(talk) as url:
-        client = await websocket.connect(url, ping_interval=0.05, ping_timeout=0.05)
+        client = await WebSocket.connect(url, ping_interval=0.05, ping_timeout=0.05)
         with pytest.raises(ConnectionLost, match="this side closed the connection with 1011") as lost:
             await asyncio.wait_for(client.recv(), 30)
         assert lost.value.code == 1011
         await soon(client.close())
         stop.set()
+
+
+async def test_a_server_that_sends_is_alive_without_pongs():
+    async def talk(reader, writer):
+        await handshake(reader, writer)
+        for _ in range(20):
+            writer.write(b"\x81\x01a")
+            await asyncio.sleep(0.02)
+
+    async with answering(talk) as url:
+        client = await WebSocket.connect(url, ping_interval=0.1, ping_timeout=0.1)
+        assert [await soon(client.recv()) for _ in range(20)] == [b"a"] * 20
+        await soon(client.close())
+
+
+@pytest.mark.parametrize("end", ["close frame", "end of file", "broken frame"])
+async def test_a_connection_that_the_server_closes_and_leaves_open(end):
+    stop = asyncio.Event()
+
+    async def talk(reader, writer):
+        await handshake(reader, writer)
+        if end == "end of file":
+            writer.write_eof()
+        else:
+            writer.write(b"\x88\x02\x03\xe9" if end == "close frame" else b"\x83\x00")
+        await stop.wait()
+
+    async with answering(talk) as url:
+        client = await WebSocket.connect(url, close_timeout=0.2)
+        with pytest.raises(ConnectionLost) as lost:
+            await soon(client.recv())
+        assert lost.value.code == {"close frame": 1001, "end of file": 1006, "broken frame": 1002}[end]
+        await soon(client.close())
+        stop.set()
+
+
+async def test_a_process_that_was_blocked_is_named_as_the_cause(monkeypatch):
+    monkeypatch.setattr("rtnb.transports.websocket._BLOCKED_SECONDS", 0.5)
+
+    async def wait(connection):
+        await connection.wait_closed()
+
+    with LoopThread() as loop, loop.entered(running(wait, ping_interval=0.1, ping_timeout=0.1)) as url:
+        client = await WebSocket.connect(url)
+        time.sleep(1.5)
+        with pytest.raises(
+            ConnectionLost, match=r"had blocked the session's event loop for \d\.\d s"
+        ) as lost:
+            await soon(client.recv())
+        assert lost.value.code == 1011
+
+
+async def test_a_process_that_was_blocked_does_not_drop_a_server_that_lives():
+    with LoopThread() as loop, loop.entered(running(echo)) as url:
+        client = await WebSocket.connect(url, ping_interval=0.1, ping_timeout=0.2)
+        for _ in range(3):
+            time.sleep(0.5)
+            await asyncio.sleep(0.05)
+        await client.send(b"a")
+        assert await soon(client.recv()) == b"a"
+        await client.close()
+
+
+async def test_an_ordinary_end_names_no_blocked_process():
+    async with running(lambda connection: connection.close(1011, "oops")) as url:
+        client = await WebSocket.connect(url)
+        with pytest.raises(ConnectionLost) as lost:
+            await soon(client.recv())
+        assert str(lost.value) == "the server closed the connection with 1011 'oops'"
 
 
 async def handshake(reader, writer):
@@ -322,7 +393,7 @@ async def test_close_returns_soon_where_nobody_answers_it():
         await stop.wait()
 
     async with answering(talk) as url:
-        client = await websocket.connect(url)
+        client = await WebSocket.connect(url)
         reading = asyncio.ensure_future(client.recv())
         await asyncio.sleep(0)
         await soon(client.close())
@@ -340,14 +411,14 @@ async def test_close_returns_soon_where_much_is_unread():
             await connection.send("x" * 20_000)
 
     async with running(handler) as url:
-        client = await websocket.connect(url)
+        client = await WebSocket.connect(url)
         await soon(client.recv())
         await soon(client.close())
 
 
 async def test_both_may_close():
     async with running(echo) as url:
-        client = await websocket.connect(url)
+        client = await WebSocket.connect(url)
         await soon(asyncio.gather(client.close(), client.close(1001, "bye")))
 
 
@@ -371,7 +442,7 @@ async def test_an_answer_instead_of_an_upgrade(status, error, says):
 
     async with running(echo, process_request=refuse) as url:
         with pytest.raises(error) as raised:
-            await websocket.connect(f"{url}?api-key={SECRET}", headers={"api-key": SECRET})
+            await WebSocket.connect(f"{url}?api-key={SECRET}", headers={"api-key": SECRET})
     assert says in str(raised.value)
     assert url in str(raised.value)
     assert_no_secret(raised.value)
@@ -400,7 +471,7 @@ async def test_no_redirect_is_followed():
 
         async with running(echo, process_request=redirect) as url:
             with pytest.raises(ConnectionLost, match="HTTP 302 instead of a WebSocket") as raised:
-                await websocket.connect(url, headers={"api-key": SECRET})
+                await WebSocket.connect(url, headers={"api-key": SECRET})
     assert keys == []
     assert_no_secret(raised.value)
 
@@ -411,7 +482,7 @@ async def test_nothing_listens():
         port = held.getsockname()[1]
         said = f"ws://127.0.0.1:{port}/v1: connection refused"
         with pytest.raises(ConnectionLost, match=said) as raised:
-            await soon(websocket.connect(f"ws://127.0.0.1:{port}/v1?key={SECRET}"))
+            await soon(WebSocket.connect(f"ws://127.0.0.1:{port}/v1?key={SECRET}"))
     assert_no_secret(raised.value)
 
 
@@ -427,14 +498,14 @@ async def test_a_server_that_speaks_something_else(said):
 
     async with answering(talk) as url:
         with pytest.raises(ConnectionLost, match="does not speak WebSocket") as raised:
-            await soon(websocket.connect(f"{url}?key={SECRET}"))
+            await soon(WebSocket.connect(f"{url}?key={SECRET}"))
     assert_no_secret(raised.value)
 
 
 async def test_a_plain_server_behind_wss():
     async with running(echo) as url:
         with pytest.raises(ConnectionLost, match="cannot connect") as raised:
-            await soon(websocket.connect(url.replace("ws:", "wss:") + f"?key={SECRET}"))
+            await soon(WebSocket.connect(url.replace("ws:", "wss:") + f"?key={SECRET}"))
     assert_no_secret(raised.value)
 
 
@@ -446,7 +517,7 @@ async def test_a_server_that_never_answers():
 
     async with answering(talk) as url:
         with pytest.raises(ConnectionLost, match=r"did not answer within 0\.2 s") as raised:
-            await soon(websocket.connect(f"{url}?key={SECRET}", timeout=0.2))
+            await soon(WebSocket.connect(f"{url}?key={SECRET}", timeout=0.2))
         stop.set()
     assert_no_secret(raised.value)
 
@@ -457,7 +528,7 @@ async def test_a_server_that_never_answers():
 )
 async def test_an_address_that_is_none(url):
     with pytest.raises(ArgumentError) as raised:
-        await soon(websocket.connect(f"{url}?key={SECRET}"))
+        await soon(WebSocket.connect(f"{url}?key={SECRET}"))
     assert_no_secret(raised.value)
 
 
@@ -469,5 +540,5 @@ async def test_a_proxy_that_does_not_work(monkeypatch, proxy):
         monkeypatch.setenv(name, proxy.replace("//", f"//user:{SECRET}@"))
         monkeypatch.delenv(name.upper(), raising=False)
     with pytest.raises(ConnectionLost) as raised:
-        await soon(websocket.connect("wss://realtime.example.invalid/v1"))
+        await soon(WebSocket.connect("wss://realtime.example.invalid/v1"))
     assert_no_secret(raised.value)

@@ -7,13 +7,13 @@ the session's problems.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 from pybase64 import b64decode
 
-from ..changes import UNSTATED, Content, ErrorData, ItemData
+from ..changes import UNSTATED, Change, Content, ErrorData, ItemData
 from ..events import Event, as_object
 from ..log_storage import Sound
 
@@ -36,11 +36,15 @@ _MOST_PARTS = 1000
 
 
 class Unreadable(ValueError):
-    """A frame lacks what its type cannot do without; ``field`` is the one in question, if it is known."""
+    """A frame lacks what its type cannot do without; ``field`` is the one in question, if it is known.
 
-    def __init__(self, message: str, field: str = "") -> None:
+    ``changes`` are what the frame says all the same.
+    """
+
+    def __init__(self, message: str, field: str = "", changes: Sequence[Change] = ()) -> None:
         super().__init__(message)
         self.field = field
+        self.changes = changes
 
 
 def text(value: Any) -> str:

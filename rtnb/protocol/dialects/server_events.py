@@ -73,7 +73,10 @@ def _session(event: Event) -> Event:
 
 
 def _session_created(event: Event) -> list[Change]:
-    return [SessionStarted(_session(event))]
+    try:
+        return [SessionStarted(_session(event))]
+    except Unreadable as error:  # it is open, whatever its configuration
+        raise Unreadable(str(error), changes=[ConversationStarted()]) from None
 
 
 def _session_updated(event: Event) -> list[Change]:
