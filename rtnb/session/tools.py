@@ -17,13 +17,13 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from types import MethodType
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import orjson
 
@@ -127,11 +127,11 @@ class Tool:
             if inspect.isawaitable(result):
                 result = await result
         if inspect.isasyncgen(result):
-            result = await _taken(result)
+            result = await _taken(cast("AsyncGenerator[Any, None]", result))
         return as_text(result)
 
 
-async def _taken(results: AsyncIterable[Any]) -> list[Any]:
+async def _taken(results: AsyncGenerator[Any, None]) -> list[Any]:
     """Return the results of an asynchronous generator, which may have no end."""
     found: list[Any] = []
     async with aclosing(results):
