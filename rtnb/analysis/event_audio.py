@@ -69,7 +69,9 @@ class Tracks:
         rows = self._rows
         entry = rows.events[event]
         if entry.type in APPENDS:
-            return self._joined(event, self._around(event, APPENDS, "client"), f"You, {_turn(entry.turn)}", "in")
+            return self._joined(
+                event, self._around(event, APPENDS, "client"), f"You, {_turn(entry.turn)}", "in"
+            )
         item = rows.item_of(event)
         if item:
             pieces = self._pieces(rows.of_item(item))
