@@ -229,6 +229,8 @@ def _content(event: dict[str, Any], direction: Direction) -> str:
         return _generic(event)
     if any(isinstance(change, (Unknown, Other)) for change in found):
         return _generic(event)
+    if isinstance(found[0] if found else None, PartAdded) and "part" not in event:
+        return ""  # of which kind it is, is not known
     described = (_SUMMARIES[type(change)](change) for change in found if type(change) in _SUMMARIES)
     return " · ".join(filter(None, described))
 
@@ -378,12 +380,8 @@ class EventDescriber:
         """Return what the user said in a turn; "" until that is known."""
         if turn < 0 or turn in self._user_texts:
             return self._user_texts.get(turn, "")
-        said = ""
         for entry in self._rows.events.filter([*USER_TEXTS], turn=turn):
             for change in _read(entry):
-                if isinstance(change, InputTranscriptDelta):  # of a translation, which never completes one
-                    said += change.text
-                    continue
                 text = ""
                 if isinstance(change, InputTranscript):
                     text = change.text
@@ -392,9 +390,7 @@ class EventDescriber:
                 if text and text != "(audio)":
                     self._user_texts[turn] = _shortened(text)
                     return self._user_texts[turn]
-            if len(said) > _SUMMARY:
-                break
-        return _shortened(said)
+        return ""
 
     def _summary(self, entry: Entry, line: Line, about: int) -> str:
         event = parse_object(clean(entry.frame))

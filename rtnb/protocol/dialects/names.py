@@ -154,7 +154,6 @@ SESSION_CHANGE = "session.updated"
 USER_TEXTS: tuple[str, ...] = (
     "conversation.item.create",
     "conversation.item.input_audio_transcription.completed",
-    "session.input_transcript.delta",
 )
 """The types that bring what the user wrote or said."""
 
