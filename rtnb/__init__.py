@@ -20,9 +20,9 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from . import transports
-    from .api.connect import connect, open
+    from .api.connect import connect, connect_async, open
     from .api.replay import replay
-    from .api.session import Session
+    from .api.session import AsyncSession, Session
     from .audio import Clip
     from .errors import (
         ArgumentError,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     )
     from .protocol import models
     from .recordings.recording import Recording
-    from .session.async_session import AsyncSession
+    from .session.simulated_listener import SimulatedListener
     from .session.tools import Tool, tool
     from .session.turn import Turn
     from .widgets.doctor import doctor
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ArgumentError": ".errors",
-    "AsyncSession": ".session.async_session",
+    "AsyncSession": ".api.session",
     "AudioError": ".errors",
     "AuthError": ".errors",
     "BudgetError": ".errors",
@@ -77,12 +77,14 @@ _HOME = {
     "ServiceError": ".errors",
     "Session": ".api.session",
     "SessionClosed": ".errors",
+    "SimulatedListener": ".session.simulated_listener",
     "Tool": ".session.tools",
     "Turn": ".session.turn",
     "TurnTimeout": ".errors",
     "Waveform": ".widgets.waveform",
     "WeightsError": ".errors",
     "connect": ".api.connect",
+    "connect_async": ".api.connect",
     "doctor": ".widgets.doctor",
     "models": ".protocol",
     "open": ".api.connect",
@@ -114,6 +116,7 @@ __all__ = [
     "ServiceError",
     "Session",
     "SessionClosed",
+    "SimulatedListener",
     "Tool",
     "Turn",
     "TurnTimeout",
@@ -121,6 +124,7 @@ __all__ = [
     "WeightsError",
     "__version__",
     "connect",
+    "connect_async",
     "doctor",
     "models",
     "open",

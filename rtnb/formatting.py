@@ -1,8 +1,8 @@
-"""Numbers as people read them: durations, levels, moments, milliseconds, bytes. Plain text, never HTML."""
+"""Numbers as people read them: durations, levels, moments, milliseconds, dollars. Plain text, never HTML."""
 
 from __future__ import annotations
 
-__all__ = ["clock", "duration", "milliseconds", "moment", "peak_level"]
+__all__ = ["clock", "dollars", "duration", "milliseconds", "moment", "peak_level"]
 
 
 def duration(seconds: float) -> str:
@@ -60,3 +60,14 @@ def milliseconds(value: float | None) -> str:
     ('1,234', '−3', 'unknown')
     """
     return "unknown" if value is None else f"{round(value) + 0:,}".replace("-", "−")
+
+
+def dollars(amount: float) -> str:
+    """Return US dollars to four decimal places; a smaller amount is not shown as $0.
+
+    >>> dollars(1234.5), dollars(0.00002), dollars(0)
+    ('$1,234.5000', 'under $0.0001', '$0')
+    """
+    if not amount:
+        return "$0"
+    return "under $0.0001" if 0 < amount < 0.0001 else f"${amount:,.4f}"

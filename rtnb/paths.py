@@ -41,7 +41,7 @@ _BASE64_STARTS = ("UklGR", "UkYyN", "T2dnU", "ZkxhQ", "SUQz", "GkXfo", "UlROQ", 
 
 
 def user_path(value: object, what: str = "a file", error: type[RtnbError] = ArgumentError) -> Path:
-    """Return what a user gave as a path, with ``~`` and ``~user`` expanded; the file need not exist.
+    """Return a user's path, with ``~`` and ``~user`` expanded; the file need not exist.
 
     ``what`` names in errors what the path is for, such as "a recording" or "RTNB_HOME". An unknown user after
     ``~`` is left as it is, as a shell does. Raises ``error`` for another type, for an empty path, a NUL
@@ -74,7 +74,7 @@ def user_path(value: object, what: str = "a file", error: type[RtnbError] = Argu
 
 
 def is_data_uri(text: str) -> bool:
-    """Tell whether a text is a data: URI, by its start."""
+    """Return whether a text is a data: URI, by its start."""
     return _DATA_URI.match(text) is not None
 
 

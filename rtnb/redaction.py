@@ -17,6 +17,8 @@ from functools import lru_cache
 from html import escape, unescape
 from urllib.parse import quote, quote_plus
 
+from markupsafe import escape as markup
+
 __all__ = [
     "MARK",
     "clean",
@@ -182,10 +184,11 @@ def redact(data: bytes, known: Iterable[str] = ()) -> tuple[bytes, list[tuple[in
     return bytes(marked), spans
 
 
-_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
 _CONTROLS = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff{''.join(map(chr, _BIDI))}]")
 """What changes how the text around it is shown: C0 and C1 codes (but for newlines and tabs), bidirectional
-marks, embeddings, overrides and isolates, and lone surrogates, which cannot be encoded."""
+embeddings, overrides and isolates, and lone surrogates, which cannot be encoded. Directional marks stay: they
+order only what they stand beside, and Arabic and Hebrew texts need them."""
 _MIN_LENGTH = 8  # a shorter key is overwritten only where the name of a field shows that it is one
 
 
@@ -212,6 +215,10 @@ def clean_name(name: str) -> str:
     return " ".join(clean_text(name).split())
 
 
+_QUOTES = (escape('"'), str(markup('"')))
+"""A quotation mark as the standard library escapes it, and as markupsafe does."""
+
+
 def clean_html(page: str) -> str:
     """Return HTML with the keys in its text overwritten, including keys that arrived in several deltas.
 
@@ -223,7 +230,8 @@ def clean_html(page: str) -> str:
     found = {text[start:end].decode("utf-8", "replace") for start, end in secrets(text, known)}
     for key in sorted(found, key=len, reverse=True):
         if len(key) >= _MIN_LENGTH:
-            before = "" if key in known or any(map(str.isdigit, key)) else escape('"')
-            for form in {key, escape(key)}:
-                page = page.replace(before + form, before + MARK.decode() * len(form))
+            sure = key in known or any(map(str.isdigit, key))
+            for before in ("",) if sure else _QUOTES:
+                for form in {key, escape(key), str(markup(key))}:
+                    page = page.replace(before + form, before + MARK.decode() * len(form))
     return redact(page.encode("utf-8", "replace"), known)[0].decode()

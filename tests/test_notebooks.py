@@ -48,7 +48,7 @@ def test_the_first_notebook(engine, tmp_path):
 
     tool = words(html(cells["tool"]))
     assert "roll_dice(sides=20)" in tool
-    assert re.search(r"gave \d+", tool)
+    assert re.search(r"returned \d+", tool)
     assert "The tool failed" not in tool
 
     inspected = plain(cells["log"])
@@ -71,7 +71,7 @@ def test_the_notebook_that_talks(engine, tmp_path):
     for name in ("live", "interrupt"):
         assert html(cells[name]).count("data:audio/ogg;base64,") == 1
         assert "widget-view" not in str(cells[name].outputs)
-    assert "The hatched rest was made and not heard." in words(html(cells["interrupt"]))
+    assert "The hatched part was generated but not played." in words(html(cells["interrupt"]))
     assert re.search(r"\d\.\d s of \d+\.\d s were heard: interrupted", plain(cells["heard"]))
     assert "press Start" in words(html(cells["talk"]))
     assert html(cells["speak"]).count("data:audio/ogg;base64,") == 2

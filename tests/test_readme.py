@@ -64,11 +64,12 @@ async def test_the_first_python_runs_as_it_stands(monkeypatch, tmp_path, capsys)
     session = names["s"]
     assert isinstance(session, rtnb.Session)
     with session:
-        assert len(session.turns) == code.count("s.send(")
+        assert len(session.turns) == code.count("s.send(") + code.count("s.ask(")
         for turn in session.turns:
             assert turn.wait(60).status == "completed"
         assert session.turns[0] is names["turn"]
-        assert session.turns[-1].text == "The tool said: sunny"
+        assert session.turns[-2].text == "The tool said: sunny"
+        assert session.turns[-1].text == "You said: Is the user satisfied?"
     assert capsys.readouterr().out == session.turns[2].text
 
 
@@ -92,7 +93,7 @@ async def test_what_follows_on_the_first_python_runs_too(monkeypatch, tmp_path):
     finally:
         session.close()
     made = {path.name for path in tmp_path.iterdir()}
-    assert made >= {"sea.rtnb", "nobody.rtnb", "sea.txt", "sea.html", "log.jsonl"}
+    assert made >= {"sea.rtnb", "anonymous.rtnb", "sea.txt", "sea.html", "log.jsonl"}
     again = names["again"]
     assert isinstance(again, rtnb.Session)
     assert [said.text for said in again.turns] == [turn.text]
@@ -109,7 +110,7 @@ def test_the_commands_on_recordings_run_in_their_order(monkeypatch, tmp_path):
     for words in commands:
         assert words[0] == "rtnb"
         assert main(words[1:]) == (words[1] == "diff"), words  # what was scrubbed differs
-    assert {path.name for path in tmp_path.iterdir()} >= {"sea.rtnb", "nobody.rtnb", "sea.txt", "sea.html"}
+    assert {path.name for path in tmp_path.iterdir()} >= {"sea.rtnb", "anonymous.rtnb", "sea.txt", "sea.html"}
 
 
 def parted(words: list[str]) -> list[list[str]]:

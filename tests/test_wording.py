@@ -46,21 +46,14 @@ FILES = (
     ROOT / "pyproject.toml",
     *sorted(path for path in (ROOT / ".github").rglob("*") if path.is_file()),
 )
-PENDING: tuple[str, ...] = (
-    "README.md",
-    "rtnb/README.md",
-    "rtnb/analysis/",
-    "rtnb/audio/",
-    "rtnb/cli/",
-    "rtnb/engines/",
-    "rtnb/magics/",
-    "rtnb/notebook/",
-    "rtnb/recordings/",
-    "rtnb/render/",
-    "rtnb/server/",
-    "rtnb/widgets/",
+QUOTED = (
+    "tell me a long",
+    "Tell me a long",
+    "Can you tell me something",
+    "should so some tell than",
+    "I heard nothing.",
 )
-"""Files and folders that are not checked yet."""
+"""What the sample clips and the stand-in model say."""
 
 _WORDS = [(re.compile(rf"(?<![^\W_])(?:{word})(?![^\W_])", re.I), term) for word, term in BANNED.items()]
 
@@ -79,9 +72,9 @@ def found(text: str) -> list[str]:
 def test_a_file_uses_standard_terms(path: Path) -> None:
     if not path.exists():
         pytest.skip("a source distribution does not contain this file")
-    if path.relative_to(ROOT).as_posix().startswith(PENDING):
-        pytest.skip("not checked yet")
     text = path.read_text("utf-8")
+    for quoted in QUOTED:
+        text = text.replace(quoted, "")
     if path.name == "CHANGELOG.md":  # its tables have the former names
         text = re.sub(r"^\|.*$", "", text, flags=re.M)
     assert found(text) == []
@@ -121,8 +114,3 @@ def test_a_banned_word_is_found(text: str) -> None:
 )
 def test_an_ordinary_word_is_not(text: str) -> None:
     assert found(text) == []
-
-
-def test_pending_names_exist() -> None:
-    for name in PENDING:
-        assert (ROOT / name).exists(), name

@@ -1,4 +1,4 @@
-"""The sound around an event: that of its item, and where in it the event stands."""
+"""The audio around an event: that of its item, and the event's position in it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from ..audio import Clip
 from ..audio.codecs import Codec
 from ..errors import AudioError
+from ..protocol.audio_formats import AudioFormats
 from ..protocol.conversation import Conversation
 from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import SERVER, Entry
-from .event_codecs import Formats
 from .event_rows import AUDIO, Rows
-from .event_text import carried
+from .event_text import decoded_audio
 
 __all__ = ["MOST_SECONDS", "Track", "Tracks"]
 
 MOST_SECONDS = 120.0
-"""Of sound, at most, in one track: what a page is sent at once. A longer item is cut around the event."""
+"""Of audio, at most, in one track, which a page is sent at once. A longer item is cut around the event."""
 
 _APPEND = "input_audio_buffer.append"
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A piece of sound. ``events`` are what it is made of, each with the second at which it begins."""
+    """A piece of audio. ``events`` are those it consists of; ``starts`` the second at which each begins."""
 
     key: str
     label: str
@@ -38,7 +38,7 @@ class Track:
     starts: list[float]
     data: bytes
     at: float
-    """Where the event that was asked about stands, in seconds."""
+    """The position of the event that was asked about, in seconds."""
 
     @property
     def seconds(self) -> float:
@@ -47,20 +47,20 @@ class Track:
 
     @property
     def clip(self) -> Clip:
-        """The sound, in whole samples."""
+        """The audio, in whole samples."""
         return Clip.from_wire(self.data[: len(self.data) - len(self.data) % self.codec.width], self.codec)
 
 
 class Tracks:
-    """Finds the sound of events. ``conversation`` is asked for the sound of the user's items alone."""
+    """Finds the audio of events. ``conversation`` is asked only for the audio of the user's items."""
 
-    def __init__(self, rows: Rows, formats: Formats, conversation: Callable[[], Conversation]) -> None:
+    def __init__(self, rows: Rows, formats: AudioFormats, conversation: Callable[[], Conversation]) -> None:
         self._rows = rows
         self._conversation = conversation
         self._formats = formats
 
     def of(self, event: int) -> Track | None:
-        """Return the sound of an event's item; None where it has none."""
+        """Return the audio of an event's item; None if it has none."""
         try:
             return self._find(event)
         except AudioError:
@@ -76,15 +76,15 @@ class Tracks:
             pieces = self._pieces(rows.of_item(item))
             if len(pieces):
                 return self._joined(event, pieces, f"Assistant, {_turn(entry.turn)}", "out")
-        own = carried(entry)
+        own = decoded_audio(entry)
         if own:
             codec = self._formats.of(entry)
             who = "Assistant" if entry.direction == "server" else "You"
             return Track(f"own:{event}", f"{who}, {_turn(entry.turn)}", codec, [event], [0.0], own[0], 0.0)
-        return self._taken(event, entry)
+        return self._of_item(event, entry)
 
     def _pieces(self, events: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return those of some events that bring the answer's sound."""
+        """Return those of some events that bring the answer's audio."""
         source, kinds = self._rows.events.source, AUDIO_DELTAS
         about = np.array([self._rows.flags(int(event)) & AUDIO for event in events], bool)
         found = events[about]
@@ -108,19 +108,19 @@ class Tracks:
         start = int(before[-1]) + 1 if len(before) else 0
         return every[start : int(after[0]) if len(after) else len(every)]
 
-    def _joined(self, event: int, pieces: NDArray[np.int64], label: str, lane: str) -> Track | None:
+    def _joined(self, event: int, pieces: NDArray[np.int64], label: str, side: str) -> Track | None:
         rows = self._rows
         codec = self._formats.of(rows.events[int(pieces[0])])
         place = int(np.searchsorted(pieces, event))
         pieces, place = self._within(pieces, place, codec)
-        sounds = [self._sound(int(piece)) for piece in pieces]
-        ends = list(accumulate(len(sound) / codec.bytes_per_second for sound in sounds))
+        chunks = [self._audio(int(piece)) for piece in pieces]
+        ends = list(accumulate(len(chunk) / codec.bytes_per_second for chunk in chunks))
         starts = [0.0, *ends[:-1]]
         at = starts[place] if place < len(starts) else ends[-1]
         if isinstance(cut := rows.events[event].data.get("audio_end_ms"), int):
             at = min(max(cut / 1000, 0.0), ends[-1])
-        key = f"{lane}:{int(pieces[0])}:{int(pieces[-1])}"
-        return Track(key, label, codec, pieces.tolist(), starts, b"".join(sounds), at)
+        key = f"{side}:{int(pieces[0])}:{int(pieces[-1])}"
+        return Track(key, label, codec, pieces.tolist(), starts, b"".join(chunks), at)
 
     def _within(self, pieces: NDArray[np.int64], place: int, codec: Codec) -> tuple[NDArray[np.int64], int]:
         """Return as many of the pieces around one as a track may have."""
@@ -134,13 +134,13 @@ class Tracks:
         stop = int(np.searchsorted(ends, ends[start] - sizes[start] + most, "right"))
         return pieces[start:stop], place - start
 
-    def _sound(self, event: int) -> bytes:
+    def _audio(self, event: int) -> bytes:
         row = int(self._log_rows(np.array([event]))[0])
         cut = self._rows.events.source.sound(row)
-        return cut if cut is not None else b"".join(carried(self._rows.events[event]))
+        return cut if cut is not None else b"".join(decoded_audio(self._rows.events[event]))
 
-    def _taken(self, event: int, entry: Entry) -> Track | None:
-        """Return the sound of the user's item that an event names, as the conversation has it."""
+    def _of_item(self, event: int, entry: Entry) -> Track | None:
+        """Return the audio of the user's item that an event names, as the conversation has it."""
         data = entry.data
         held = data.get("item")
         id = data.get("item_id") or (held.get("id") if isinstance(held, dict) else None)

@@ -1,4 +1,4 @@
-"""What of the rows is seen: those that pass the chips and the search, with a heading where a turn begins."""
+"""Which rows are shown: those that pass the chips and the search, with a heading where a turn begins."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["Line", "Selection", "Wanted"]
 _SIDES = {"client": 0, "server": 1}
 _BUDGET = 0.03
 _MOST_BUDGET = 0.2
-"""Seconds that one update takes, about, at first and once it is clear that there is much to do: whoever waits
-may ask again, or for something else."""
+"""Seconds that one update takes, about, at first and once there is much to do: the page may then ask again,
+or for something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +35,16 @@ class Wanted:
     each: bool = False
 
     @classmethod
-    def of(cls, told: Any) -> Wanted:
-        """Read what a page sends; what makes no sense in it counts as not said."""
-        told = told if isinstance(told, dict) else {}
-        chips = told.get("chips")
+    def of(cls, message: Any) -> Wanted:
+        """Read what a page sends; invalid parts of it are ignored."""
+        fields = message if isinstance(message, dict) else {}
+        chips = fields.get("chips")
         known = {*CHIPS, *_SIDES}
         return cls(
             frozenset(chip for chip in chips if chip in known) if isinstance(chips, list) else frozenset(),
-            str(told.get("query") or ""),
-            bool(told.get("regex")),
-            bool(told.get("each")),
+            str(fields.get("query") or ""),
+            bool(fields.get("regex")),
+            bool(fields.get("each")),
         )
 
 
@@ -61,14 +61,14 @@ class Line:
 class Selection:
     """The lines of some rows, numbered from 0. ``update`` takes in what is new.
 
-    Raises ArgumentError for a query that is no pattern.
+    Raises ArgumentError for a query that is not a valid pattern.
     """
 
     def __init__(self, rows: Rows, wanted: Wanted) -> None:
         self.rows = rows
         self.wanted = wanted
         self.searched = 0
-        """Events that the search has looked at; all, where nothing is searched for."""
+        """Events that the search has looked at; all, if there is no query."""
         self.stable = 0
         """Lines before this one stay as they are, however the log grows."""
         self._search: Search | None = None
@@ -86,7 +86,7 @@ class Selection:
 
     @property
     def last_heading(self) -> int:
-        """The line of the last heading, whose turn may go on; 0 where there is none."""
+        """The line of the last heading, whose turn may go on; 0 if there is none."""
         return int(self._heads[-1]) if len(self._heads) else 0
 
     @property
@@ -167,7 +167,7 @@ class Selection:
         return found
 
     def line_of(self, event: int) -> int:
-        """Return the line that shows an event; -1 where none does."""
+        """Return the line that shows an event; -1 if none does."""
         if not 0 <= event < self.rows.size:
             return -1
         number = event if self.wanted.each else self.rows.row_at(event)
@@ -187,6 +187,6 @@ def _headings(turns: NDArray[np.int32]) -> NDArray[np.int64]:
     if not len(turns):
         return np.zeros(0, np.int64)
     known = np.where(turns == NO_TURN, -1, np.arange(len(turns)))
-    last = np.maximum.accumulate(known)  # the row that told the turn last
-    told = np.where(last < 0, NO_TURN, turns[np.maximum(last, 0)])
-    return np.flatnonzero(np.concatenate([[True], told[1:] != told[:-1]]))
+    last = np.maximum.accumulate(known)  # the last row with a known turn
+    turn = np.where(last < 0, NO_TURN, turns[np.maximum(last, 0)])
+    return np.flatnonzero(np.concatenate([[True], turn[1:] != turn[:-1]]))

@@ -1,8 +1,8 @@
 """The rows that a view of events shows: each event in exactly one, the deltas of one item together.
 
-Between two events that are no deltas, all deltas of one type, item and turn make one row, where the first of
-them stood: text, sound and a microphone that alternate are three rows and not hundreds. Collapsing is the
-view's alone; every event is kept and can be told from its row, and the row from the event.
+Between two events that are not deltas, all deltas of one type, item and turn make one row, at the place of
+the first: text, audio and a microphone that alternate are three rows and not hundreds. Collapsing is for
+display only: every event is kept, and leads to its row as the row leads to it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FLAGS = {"audio": AUDIO, "text": TEXT, "tool": TOOL, "error": ERROR, "limits": 
 _STEP = 4096
 _ITEM = re.compile(rb'"item_id":\s*"([^"\\]*)"')
 _FAILED = re.compile(rb'"status":\s*"failed"')
-# Of the events that hold an item or a part, the content tells what they are about.
+# Of the events that hold an item or a part, the content says what they are about.
 _HOLDERS = ("conversation.item.", "response.output_item.", "response.content_part.")
 _HELD = ((b'"function_call', TOOL), (b'_audio"', AUDIO), (b'_text"', TEXT))
 _NO_ITEM = 0
@@ -67,7 +67,7 @@ class Rows:
         return len(self._first)
 
     def indices(self, start: int, stop: int) -> NDArray[np.int64]:
-        """Return where the events ``start`` to before ``stop`` stand in the log, shape ``(n,)``."""
+        """Return where the events ``start`` to before ``stop`` are in the log, shape ``(n,)``."""
         if self._fixed is None:
             return np.arange(start, stop, dtype=np.int64)
         return self._fixed[start:stop]
@@ -121,7 +121,7 @@ class Rows:
         self._row_turn.append(turn)
         return len(self._first) - 1
 
-    # The columns, as copies: no view of an array may live when it grows.
+    # The columns, as copies: an array with a live view cannot grow.
 
     @property
     def row_of(self) -> NDArray[np.int32]:

@@ -1,7 +1,7 @@
-"""Searching frames by text or by a pattern: bounded per frame, so that no pattern ever holds a kernel.
+"""Searching frames by text or by a pattern: bounded per frame, so that no pattern can block a kernel.
 
 A search goes on from where it stopped, as long as it is given time; so a page may ask in steps and give up
-between them. Frames are searched as the log keeps them: what stands for sound is no text.
+between them. Frames are searched as the log stores them, without their audio.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..protocol.log import LogView
 __all__ = ["Finder", "Search", "pattern_finder", "text_finder"]
 
 Finder = Callable[[Sequence[bytes]], list[int]]
-"""Tells which of some frames fit, by their places."""
+"""Returns the places of those frames that match."""
 
 _STEP = 4096
 """Frames between two looks at the clock."""
@@ -37,7 +37,7 @@ _BYTES_A_SECOND = 20_000_000
 def text_finder(text: str) -> Finder:
     """Return what finds a text, in capitals or not (A–Z), in all the ways in which JSON writes it."""
     if len(text) > _LONGEST:
-        raise ArgumentError(f"a text to find has at most {_LONGEST:,} letters; got {len(text):,}")
+        raise ArgumentError(f"a text to find has at most {_LONGEST:,} characters; got {len(text):,}")
     spellings = (text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1])
     wanted = {found.encode("utf-8", "surrogatepass").replace(_BETWEEN, b"").lower() for found in spellings}
 
@@ -64,20 +64,20 @@ def pattern_finder(pattern: str | re.Pattern[Any]) -> Finder:
 
     A str is matched with a time limit per frame; a compiled pattern is taken as it is, in bytes or text.
 
-    Raises ArgumentError: the expression is none, with the reason; and when it is used, where it takes too
-    long.
+    Raises ArgumentError if it is not a regular expression, with the reason; and when it is used, if it takes
+    too long.
     """
     if isinstance(pattern, re.Pattern):
         return _compiled_finder(pattern)
     if len(pattern) > _LONGEST:
-        raise ArgumentError(f"a pattern has at most {_LONGEST:,} letters; got {len(pattern):,}")
+        raise ArgumentError(f"a pattern has at most {_LONGEST:,} characters; got {len(pattern):,}")
     import regex
 
     try:
         compiled = regex.compile(pattern, regex.IGNORECASE | regex.VERSION0)
     except (regex.error, OverflowError, RecursionError, ValueError) as error:
         said = str(error) or type(error).__name__
-        raise ArgumentError(f"{pattern!r:.80} is no regular expression: {said}") from None
+        raise ArgumentError(f"{pattern!r:.80} is not a regular expression: {said}") from None
 
     def find(frames: Sequence[bytes]) -> list[int]:
         found = []

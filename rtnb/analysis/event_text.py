@@ -1,4 +1,4 @@
-"""One event as people read it: sound in words instead of base64, a line that sums it up, and as Python."""
+"""One event as people read it: a note instead of base64 audio, a one-line summary, and as Python."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ import orjson
 from pybase64 import b64decode
 
 from ..audio.codecs import Codec, decoded_length
+from ..protocol.audio_formats import AudioFormats
 from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import Entry
 from ..protocol.events import Direction, parse_object
 from ..protocol.log import Log
-from ..redaction import clean, clean_text
-from .event_codecs import Formats
+from ..redaction import clean, clean_text, plain
 from .event_filter import Line
 from .event_rows import AUDIO, ERROR, Rows
 
 __all__ = [
+    "EventDescriber",
+    "EventRow",
     "Place",
     "Shown",
-    "Teller",
-    "Told",
     "as_json",
     "as_python",
-    "carried",
+    "audio_note",
+    "decoded_audio",
     "shown",
     "shown_frame",
-    "sound_words",
     "summary",
 ]
 
 Place = tuple[str | int, ...]
-"""Where something stands in an event: keys and indices from the root on."""
+"""The path to a value in an event: keys and indices from the root on."""
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,")
-_LEAST = 16  # letters of base64; shorter ones are read as they are
+_LEAST = 16  # characters of base64; shorter ones are shown as they are
 _LONGEST = 20_000
-_SUM = 160
-"""Letters that sum an event up, at most."""
+_SUMMARY = 160
+"""Characters of an event's summary, at most."""
 
 
 @dataclass(slots=True)
 class Shown:
-    """An event to look at. ``sounds`` are the places of its sound, with its milliseconds and bytes."""
+    """An event to look at. ``audio`` are the places of its audio, with its milliseconds and bytes."""
 
     value: Any
-    sounds: list[tuple[Place, float | None, int]] = field(default_factory=list)
+    audio: list[tuple[Place, float | None, int]] = field(default_factory=list)
 
 
-def sound_words(size: int, ms: float | None) -> str:
-    """Return sound in words: ``[audio 100 ms, 4,800 bytes]``; without the time where that is not known."""
+def audio_note(size: int, ms: float | None) -> str:
+    """Return what is shown for audio: ``[audio 100 ms, 4,800 bytes]``; without the time if it is unknown."""
     if ms is None or not math.isfinite(ms):
         return f"[audio, {size:,} bytes]"
     long = f"{ms:,.0f} ms" if ms < 10_000 else f"{ms / 1000:,.1f} s"
@@ -65,7 +65,7 @@ def sound_words(size: int, ms: float | None) -> str:
 
 
 def shown(event: Any, type: str, codec: Codec | None, *, whole: bool = False) -> Shown:
-    """Return an event (parsed JSON) with sound in words, and unless ``whole`` long texts cut."""
+    """Return an event (parsed JSON) with notes for its audio, and unless ``whole`` with long texts cut."""
     found = Shown(None)
 
     def walk(value: Any, key: str, place: Place) -> Any:
@@ -75,47 +75,47 @@ def shown(event: Any, type: str, codec: Codec | None, *, whole: bool = False) ->
             return [walk(inner, key, (*place, number)) for number, inner in enumerate(value)]
         if not isinstance(value, str) or len(value) < _LEAST:
             return value
-        if _is_sound(value, key, type):
+        if _is_audio(value, key, type):
             size = decoded_length(value)
             ms = size * 1000 / codec.bytes_per_second if codec is not None else None
-            found.sounds.append((place, ms, size))
-            return sound_words(size, ms)
+            found.audio.append((place, ms, size))
+            return audio_note(size, ms)
         if whole:
             return value
         if (url := _URL.match(value)) is not None:
             return f"[{url[1] or 'data'}, {decoded_length(value[url.end() :]):,} bytes]"
         if len(value) > _LONGEST:
-            return f"{value[:_LONGEST]}… ({len(value) - _LONGEST:,} more letters; a copy has them all)"
+            return f"{value[:_LONGEST]}… ({len(value) - _LONGEST:,} more characters; a copy has them all)"
         return value
 
     try:
         found.value = walk(event, "", ())
-    except RecursionError:  # which JSON may do, and no protocol does
+    except RecursionError:  # valid JSON may be this deep; no event of the protocol is
         found.value = f"[{type}: too deep to be shown; a copy has it all]"
-        found.sounds.clear()
+        found.audio.clear()
     return found
 
 
-def shown_frame(frame: bytes, entry: Entry, formats: Formats) -> bytes:
-    """Return an entry's frame (its keys hidden) with sound in words; as it is where it has none."""
+def shown_frame(frame: bytes, entry: Entry, formats: AudioFormats) -> bytes:
+    """Return an entry's frame (its keys redacted) with notes for its audio; unchanged if it has none."""
     if b'"audio":' not in frame and entry.type not in AUDIO_DELTAS:
         return frame
     try:
         event = orjson.loads(frame)
         response = event.get("response_id") if isinstance(event, dict) else None
         found = shown(event, entry.type, formats.at(entry.index, entry.direction, response), whole=True)
-        return orjson.dumps(found.value) if found.sounds else frame
+        return orjson.dumps(found.value) if found.audio else frame
     except (orjson.JSONDecodeError, orjson.JSONEncodeError):
         return frame
 
 
-def _is_sound(value: str, key: str, type: str) -> bool:
+def _is_audio(value: str, key: str, type: str) -> bool:
     named = key == "audio" or (key == "delta" and type in AUDIO_DELTAS)
     return named and _BASE64.fullmatch(value) is not None
 
 
-def carried(entry: Entry) -> list[bytes]:
-    """Return the sound that an event carries, decoded; what is no base64 is left out."""
+def decoded_audio(entry: Entry) -> list[bytes]:
+    """Return the audio in an event, decoded; what is not base64 is left out."""
     found: list[bytes] = []
 
     def walk(value: Any, key: str) -> None:
@@ -125,7 +125,7 @@ def carried(entry: Entry) -> list[bytes]:
         elif isinstance(value, list):
             for inner in value:
                 walk(inner, key)
-        elif isinstance(value, str) and _is_sound(value, key, entry.type):
+        elif isinstance(value, str) and _is_audio(value, key, entry.type):
             try:
                 found.append(b64decode(value, validate=True))
             except ValueError:
@@ -139,7 +139,7 @@ def carried(entry: Entry) -> list[bytes]:
 
 
 def as_json(entry: Entry) -> str:
-    """Return a whole frame as text on several lines, as it is where it is no JSON. Keys are hidden."""
+    """Return a whole frame as indented JSON; unchanged if it is not JSON. Keys are redacted."""
     frame = clean(entry.frame)
     try:
         return orjson.dumps(orjson.loads(frame), option=orjson.OPT_INDENT_2).decode()
@@ -148,7 +148,7 @@ def as_json(entry: Entry) -> str:
 
 
 def as_python(entry: Entry, session: str = "s") -> str:
-    """Return Python that sends the event again, where the client sent it, else that holds it."""
+    """Return Python code that sends the event again if the client sent it, else that defines it."""
     frame = clean(entry.frame)
     try:
         event = orjson.loads(frame)
@@ -167,23 +167,27 @@ def _indented(text: str, by: int) -> str:
     return text.replace("\n", "\n" + " " * by)
 
 
-# A line that sums an event up.
+# The summary of an event.
 
 
 def summary(event: dict[str, Any], type: str) -> str:
-    """Return what an event says, in a few words; "" where its type says it all."""
+    """Return an event's content in a few words; "" if its type says it all."""
     try:
-        said = _said(event, type)
+        text = _content(event, type)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
-        return ""  # not as the protocol has it: the tree shows what it is
-    said = " ".join(said.split())
-    return said if len(said) <= _SUM else said[: _SUM - 1] + "…"
+        return ""  # not as the protocol has it: the JSON shows what it is
+    return _shortened(text)
 
 
-def _said(event: dict[str, Any], type: str) -> str:
-    teller = _TELLERS.get(type)
-    if teller is not None:
-        return teller(event)
+def _shortened(text: str) -> str:
+    text = " ".join(plain(text).split())
+    return text if len(text) <= _SUMMARY else text[: _SUMMARY - 1] + "…"
+
+
+def _content(event: dict[str, Any], type: str) -> str:
+    summarize = _SUMMARIES.get(type)
+    if summarize is not None:
+        return summarize(event)
     for name in ("delta", "text", "transcript", "arguments"):
         if isinstance(event.get(name), str):
             return str(event[name])
@@ -202,8 +206,8 @@ def _error(event: dict[str, Any]) -> str:
 
 
 def _part(part: dict[str, Any]) -> list[str]:
-    said = part.get("text") or part.get("transcript")
-    return [str(said)] if said else [f"({str(part.get('type', 'part')).rpartition('_')[2]})"]
+    text = part.get("text") or part.get("transcript")
+    return [str(text)] if text else [f"({str(part.get('type', 'part')).rpartition('_')[2]})"]
 
 
 def _item(item: dict[str, Any]) -> str:
@@ -246,15 +250,15 @@ def _done(event: dict[str, Any]) -> str:
 
 
 def _limits(event: dict[str, Any]) -> str:
-    told = (f"{each['name']} {each['remaining']:,} of {each['limit']:,}" for each in event["rate_limits"])
-    return " · ".join(told)
+    limits = (f"{each['name']} {each['remaining']:,} of {each['limit']:,}" for each in event["rate_limits"])
+    return " · ".join(limits)
 
 
 def _milliseconds(*names: str) -> Callable[[dict[str, Any]], str]:
     return lambda event: " ".join(f"at {event[name]:,} ms" for name in names if event.get(name) is not None)
 
 
-_TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
+_SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "conversation.item.truncate": _milliseconds("audio_end_ms"),
     "conversation.item.truncated": _milliseconds("audio_end_ms"),
     "input_audio_buffer.append": lambda event: "",
@@ -272,14 +276,13 @@ _TELLERS: dict[str, Callable[[dict[str, Any]], str]] = {
 
 
 _READ = 60
-"""Deltas of a row that are read, at most, for what they say together."""
-_LETTERS = 160
-_SAYING = ("conversation.item.create", "conversation.item.input_audio_transcription.completed")
+"""Deltas of a row that are read, at most, for the text that they make together."""
+_USER_TEXT = ("conversation.item.create", "conversation.item.input_audio_transcription.completed")
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """One line. ``index`` is the first event's in the log, ``t`` in seconds since the log began."""
+class EventRow:
+    """One row as it is shown. ``index`` is its first event's, ``t`` in seconds since the log began."""
 
     index: int
     t: float
@@ -287,26 +290,25 @@ class Told:
     type: str
     count: int
     turn: int
-    bad: bool
-    words: str
+    failed: bool
+    summary: str
 
 
-class Teller:
-    """Tells the lines of some rows."""
+class EventDescriber:
+    """Describes the lines of some rows in words."""
 
-    def __init__(self, rows: Rows, formats: Formats) -> None:
+    def __init__(self, rows: Rows, formats: AudioFormats) -> None:
         self._rows = rows
         self._log: Log = rows.events.source
         self._formats = formats
-        self._said: dict[int, str] = {}
+        self._user_texts: dict[int, str] = {}
 
-    def tell(self, line: Line) -> Told:
-        """Return a row's line in words, keys hidden."""
+    def describe(self, line: Line) -> EventRow:
+        """Return a row's line in words, keys redacted."""
         rows = self._rows
         entry = rows.events[line.event]
         about = rows.flags(line.event)
-        words = self._words(entry, line, about)
-        return Told(
+        return EventRow(
             entry.index,
             entry.t,
             entry.direction,
@@ -314,35 +316,35 @@ class Teller:
             line.count,
             line.turn,
             bool(about & ERROR),
-            words,
+            self._summary(entry, line, about),
         )
 
-    def asked(self, turn: int) -> str:
-        """Return what the user said in a turn, once that is known."""
-        if turn < 0 or turn in self._said:
-            return self._said.get(turn, "")
-        for entry in self._rows.events.filter(_SAYING, turn=turn):
+    def user_text(self, turn: int) -> str:
+        """Return what the user said in a turn; "" until that is known."""
+        if turn < 0 or turn in self._user_texts:
+            return self._user_texts.get(turn, "")
+        for entry in self._rows.events.filter(_USER_TEXT, turn=turn):
             event = parse_object(clean(entry.frame))
             item = event.get("item")
-            if entry.type == _SAYING[0] and not (isinstance(item, dict) and item.get("role") == "user"):
+            if entry.type == _USER_TEXT[0] and not (isinstance(item, dict) and item.get("role") == "user"):
                 continue
-            said = summary(event, entry.type).removeprefix("user: ")
-            if said and said != "(audio)":
-                self._said[turn] = said
-                return said
+            text = summary(event, entry.type).removeprefix("user: ")
+            if text and text != "(audio)":
+                self._user_texts[turn] = text
+                return text
         return ""
 
-    def _words(self, entry: Entry, line: Line, about: int) -> str:
+    def _summary(self, entry: Entry, line: Line, about: int) -> str:
         event = parse_object(clean(entry.frame))
-        said = event.get("delta") if entry.type.endswith(".delta") else None
-        if about & AUDIO and (sound := self._sound(entry, line)):
-            return sound
-        if line.count > 1 and isinstance(said, str):
+        delta = event.get("delta") if entry.type.endswith(".delta") else None
+        if about & AUDIO and (note := self._audio(entry, line)):
+            return note
+        if line.count > 1 and isinstance(delta, str):
             return self._joined(line)
         return summary(event, entry.type)
 
-    def _sound(self, entry: Entry, line: Line) -> str:
-        """Return how much sound a line's events bring; "" where they bring none."""
+    def _audio(self, entry: Entry, line: Line) -> str:
+        """Return how much audio a line's events bring; "" if they bring none."""
         events = (
             np.array([line.event]) if line.count == 1 else self._rows.members(self._rows.row_at(line.event))
         )
@@ -350,18 +352,17 @@ class Teller:
         sizes = self._log.sound_sizes(index)
         size = int(sizes.sum())
         for whole in events[sizes == 0][:_READ].tolist():  # too short to be cut out, or not the protocol's
-            size += sum(map(len, carried(self._rows.events[whole])))
+            size += sum(map(len, decoded_audio(self._rows.events[whole])))
         if not size:
             return ""
-        return sound_words(size, size * 1000 / self._formats.of(entry).bytes_per_second)
+        return audio_note(size, size * 1000 / self._formats.of(entry).bytes_per_second)
 
     def _joined(self, line: Line) -> str:
-        """Return what deltas say together."""
+        """Return the text that deltas make together."""
         text = ""
         for event in self._rows.members(self._rows.row_at(line.event))[:_READ].tolist():
-            said = parse_object(clean(self._rows.events[event].frame)).get("delta")
-            text += said if isinstance(said, str) else ""
-            if len(text) > _LETTERS:
+            delta = parse_object(clean(self._rows.events[event].frame)).get("delta")
+            text += delta if isinstance(delta, str) else ""
+            if len(text) > _SUMMARY:
                 break
-        text = " ".join(clean_text(text).split())
-        return text if len(text) <= _LETTERS else text[: _LETTERS - 1] + "…"
+        return _shortened(clean_text(text))

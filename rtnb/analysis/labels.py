@@ -1,27 +1,27 @@
-"""What a turn comes to, in words: for the card and for the command line alike."""
+"""A turn in words: how it ended, how long it took, what it cost. For cards and the command line alike."""
 
 from __future__ import annotations
 
 import re
 
 from ..formatting import duration
-from ..protocol.usage import Cost, Usage
+from ..protocol.usage import Usage
 from .turn import TurnView
 
-__all__ = ["dollars", "ending", "honest", "latency", "model", "money", "speaker", "tokens"]
+__all__ = ["answer_note", "ending", "engine_note", "latency", "model", "money", "tokens"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
     "requested": "from the request",
-    "committed": "from the taking of the input",
-    "created": "from the beginning of the response",
+    "committed": "from the commit of the input",
+    "created": "from the start of the response",
 }
 
 
 def ending(turn: TurnView, *, drawn: bool = True) -> str | None:
-    """Return how a turn ended and why, as a sentence or two; None where it ended as it should.
+    """Return how a turn ended and why, as a sentence or two; None if it was completed.
 
-    ``drawn`` is whether its sound is seen beside it, what was not heard of it hatched.
+    ``drawn`` is whether its audio is shown beside it, the part that was not played hatched.
     """
     status, why = turn.status, turn.reason
     if status == "completed":
@@ -29,31 +29,31 @@ def ending(turn: TurnView, *, drawn: bool = True) -> str | None:
     if status == "in_progress":
         return "In progress: this is what has arrived so far."
     if status == "interrupted":
-        return f"Interrupted{_heard(turn, drawn)}"
+        return f"Interrupted{_played(turn, drawn)}"
     if status == "cancelled":
-        return "Cancelled: what had arrived by then is kept." + _heard(turn, drawn, " Of it, ")
+        return "Cancelled: what had arrived by then is kept." + _played(turn, drawn, " Of it, ")
     if status == "incomplete":
         cause = {
             "max_output_tokens": "the answer reached the limit of output tokens",
             "content_filter": "a content filter stopped the answer",
         }
-        return f"Incomplete: {cause.get(why or '', why) or 'the service gave no reason'}."
-    text = str(turn.error or why or "the service gave no reason")
+        return f"Incomplete: {cause.get(why or '', why) or 'the service reported no reason'}."
+    text = str(turn.error or why or "the service reported no reason")
     return f"Failed: {text}" + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _heard(turn: TurnView, drawn: bool, lead: str = ": ") -> str:
-    heard, sound = turn.played, turn.audio_so_far
-    if heard is None or sound is None:
+def _played(turn: TurnView, drawn: bool, lead: str = ": ") -> str:
+    played, audio = turn.played, turn.audio_so_far
+    if played is None or audio is None:
         return "" if lead != ": " else ": the user spoke."
-    made = f"{duration(min(heard, sound.seconds))} of {duration(sound.seconds)}"
-    return f"{lead}{made} were heard." + (" The hatched rest was made and not heard." if drawn else "")
+    share = f"{duration(min(played, audio.seconds))} of {duration(audio.seconds)} played."
+    return f"{lead}{share}" + (" The hatched part was generated but not played." if drawn else "")
 
 
 def latency(turn: TurnView) -> tuple[str, str] | None:
-    """Return how fast the answer came, and from when that is counted; None where nothing came.
+    """Return the latency of the answer and from when it is counted; None if there is none.
 
-    None too for a replay at another speed than life's.
+    None too for a replay that was not in real time.
     """
     seen = turn.latency
     if turn.time_scaled:
@@ -64,27 +64,22 @@ def latency(turn: TurnView) -> tuple[str, str] | None:
 
 
 def tokens(usage: Usage) -> str | None:
-    """Return tokens in and out by kind; None where there are none."""
+    """Return input and output tokens by kind; None if there are none."""
     return str(usage) if usage.total_tokens else None
 
 
 def money(turn: TurnView) -> str | None:
-    """Return what the turn costs. An unknown price is "unpriced", never $0; None where no token was used."""
+    """Return what the turn costs. An unknown price is "unpriced", never $0; None if no token was used."""
     if not turn.usage.total_tokens:
         return None
     cost = turn.cost
     if cost is None:
         return "unpriced"
-    amount = dollars(cost)
+    amount = str(cost)
     if cost.excludes:
-        ears = all(said.startswith("transcription") for said in cost.excludes)
-        amount += ", transcription unpriced" if ears else ", not all of it priced"
+        asr = all(kind.startswith("transcription") for kind in cost.excludes)
+        amount += ", transcription: no price known" if asr else ", not all of it priced"
     return amount if turn.billed else f"would cost {amount}"
-
-
-def dollars(cost: Cost) -> str:
-    """Return an amount: four places, and what is less is not $0."""
-    return "under $0.0001" if 0 < cost < 0.0001 else str(cost)
 
 
 def model(turn: TurnView) -> str:
@@ -92,20 +87,20 @@ def model(turn: TurnView) -> str:
     return "embedded engine" if turn.engine else turn.model or "an unnamed model"
 
 
-def speaker(turn: TurnView) -> str | None:
-    """Return the honest word on who answered a turn, and that nobody pays for it; None for a hosted model."""
+def answer_note(turn: TurnView) -> str | None:
+    """Return a note on what answered a turn, and that it is not billed; None for a billed hosted model."""
     if not turn.items:
         return None
-    said = honest(turn.engine, turn.model)
-    if said is not None or turn.billed or not turn.usage.total_tokens:
-        return said
+    note = engine_note(turn.engine, turn.model)
+    if note is not None or turn.billed or not turn.usage.total_tokens:
+        return note
     return "Not billed." if turn.cost is None else f"Not billed: the price is that of {turn.model}."
 
 
-def honest(engine: str, model: str) -> str | None:
-    """Return the honest word on what an embedded engine said in a model's place; None without one.
+def engine_note(engine: str, model: str) -> str | None:
+    """Return a note that an embedded engine answered in place of a hosted model; None without an engine.
 
-    Of a model's path it tells the file's name alone, since notebooks travel.
+    Of a model's path it contains only the file's name, since notebooks are shared.
     """
     if not engine:
         return None
@@ -115,6 +110,6 @@ def honest(engine: str, model: str) -> str | None:
         return "No model answered: the embedded fake engine quotes its input, and beeps. Not billed."
     place = f"in place of {model or 'a hosted model'}"
     if name == "local" and own is None:
-        who = "The embedded engine's small model"
-        return f"{who} answered {place}: fluent, often silly, and no measure of it. Not billed."
+        what = "a small stand-in model: fluent but unreliable, not representative of the hosted model"
+        return f"The embedded engine answered {place}: {what}. Not billed."
     return f"{own[1] if own else f'The engine “{name}”'} answered {place}. Not billed."

@@ -1,10 +1,9 @@
-"""Where a record comes from: who answered, when, made by what, and the hashes by which it is known."""
+"""Where a session comes from: what answered, when, written by which versions, and the hashes of its file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 from ..formatting import moment
@@ -14,14 +13,14 @@ from . import labels
 __all__ = ["UNKNOWN", "Provenance"]
 
 UNKNOWN = "unknown"
-_BILLED = {"True": "yes", "False": "no: nobody was asked to pay"}
+_BILLED = {"True": "yes", "False": "no"}
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What a recording says of itself, and what was found out of it.
+    """What a recording says of itself, and what was computed from it.
 
-    ``header`` is the recording's (see ``rtnb.recordings.format``). What it does not tell is unknown.
+    ``header`` is the recording's (see ``rtnb.recordings.format``). What it does not contain is unknown.
     """
 
     header: Mapping[str, Any] = field(default_factory=dict)
@@ -30,33 +29,30 @@ class Provenance:
     sha256: str | None = None
     """Of the file's bytes, as hex digits."""
     frames_sha256: str | None = None
-    """Of all frames, as the format defines it; None where sound is lossy or the file was cut."""
+    """Of all frames, as the format defines it; None if audio is lossy or the file was cut."""
     problem: str | None = None
     """What is wrong with the file, as a sentence; None for a whole one."""
 
     @property
-    def honest(self) -> str | None:
-        """The honest word on an embedded engine; None where a server's own model spoke."""
-        return labels.honest(self._text("engine"), self._text("model"))
+    def engine_note(self) -> str | None:
+        """The note on an embedded engine; None if a server's own model answered."""
+        return labels.engine_note(self.text("engine"), self.text("model"))
 
     @property
     def facts(self) -> list[tuple[str, str]]:
         """All of it, as (name, value) in words."""
         head = self.header
         capture = as_object(head.get("capture"))
-        taken = [str(one) for one in head.get("scrubbed") or ()]
-        hidden = head.get("redacted")
-        prices = self._text("prices_as_of")
+        scrubbed = [str(one) for one in head.get("scrubbed") or ()]
+        redacted = head.get("redacted")
+        prices, dialect = self.text("prices_as_of"), self.text("dialect")
         return [
-            ("recorded", moment(self._text("created"))),
-            ("with", self._text("where") or "an unnamed server"),
-            ("model", self._text("model") or UNKNOWN),
+            ("recorded", moment(self.text("created"))),
+            ("with", self.text("where") or "an unnamed server"),
+            ("model", self.text("model") or UNKNOWN),
             ("answered by", self._engine()),
-            (
-                "protocol",
-                f"Realtime, {self._text('dialect').upper()} dialect" if self._text("dialect") else UNKNOWN,
-            ),
-            ("made by", f"rtnb {self._text('rtnb')}" if self._text("rtnb") else UNKNOWN),
+            ("protocol", f"Realtime, {dialect.upper()} dialect" if dialect else UNKNOWN),
+            ("written by", f"rtnb {self.text('rtnb')}" if self.text("rtnb") else UNKNOWN),
             ("libraries", self._libraries()),
             (
                 "clock",
@@ -64,12 +60,9 @@ class Provenance:
             ),
             ("prices", f"as published on {prices}" if prices else "unknown: unpriced"),
             ("billed", _BILLED.get(str(head.get("billed")), UNKNOWN)),
-            ("sound", str(capture.get("audio") or UNKNOWN)),
-            (
-                "keys made unreadable",
-                UNKNOWN if hidden is None else f"{hidden}" if hidden else "none were found",
-            ),
-            ("taken out afterwards", ", ".join(taken) if taken else "nothing"),
+            ("audio", str(capture.get("audio") or UNKNOWN)),
+            ("keys redacted", UNKNOWN if redacted is None else f"{redacted}" if redacted else "none found"),
+            ("scrubbed", ", ".join(scrubbed) if scrubbed else "nothing"),
             ("end", self._end()),
             ("file", self.file or "a session that was not saved to a file"),
             ("format", f"rtnb recording, version {head['format']}" if head.get("format") else UNKNOWN),
@@ -77,35 +70,12 @@ class Provenance:
             ("SHA-256 of all frames", self.frames_sha256 or UNKNOWN),
         ]
 
-    def table(self) -> str:
-        """Return all facts as an HTML table."""
-        rows = "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td>{_value(name, value)}</td></tr>'
-            for name, value in self.facts
-        )
-        return f"<table><tbody>{rows}</tbody></table>"
-
-    def foot(self) -> str:
-        """Return a line for the foot of a saved output, as HTML."""
-        head = self.header
-        parts = [
-            f"rtnb {self._text('rtnb')}" if self._text("rtnb") else "",
-            f"format {head['format']}" if head.get("format") else "",
-            f"prices of {self._text('prices_as_of')}" if self._text("prices_as_of") else "",
-            f"{head['redacted']} keys made unreadable" if head.get("redacted") else "",
-        ]
-        said = escape(" · ".join(filter(None, parts)))
-        if self.sha256:
-            short = f'<span title="SHA-256 of the file: {self.sha256}">SHA-256 {self.sha256[:12]}…</span>'
-            said = f"{said} · {short}" if said else short
-        note = f"<br>{escape(self.honest)}" if self.honest else ""
-        return f'<p class="rtnb-foot"><small>{said}{note}</small></p>'
-
-    def _text(self, name: str) -> str:
+    def text(self, name: str) -> str:
+        """Return a field of the header as text; "" if it is missing."""
         return str(self.header.get(name) or "")
 
     def _engine(self) -> str:
-        engine = self._text("engine").partition(",")[0]
+        engine = self.text("engine").partition(",")[0]
         return (
             f"the embedded engine “{engine}”, on a CPU, in the model's place"
             if engine
@@ -118,16 +88,12 @@ class Provenance:
 
     def _end(self) -> str:
         end = self.header.get("end")
-        said = "the session was closed, or went on" if end is None else _lost(as_object(end))
+        text = "the session was closed, or went on" if end is None else _lost(as_object(end))
         count = self.header.get("open_turns")
-        return f"{said}; {count} turn{'' if count == 1 else 's'} had not ended" if count else said
+        return f"{text}; {count} turn{'' if count == 1 else 's'} not finished" if count else text
 
 
 def _lost(end: Mapping[str, Any]) -> str:
     why = str(end.get("why") or end.get("reason") or "no reason given")
     code = f" (close code {end['code']})" if end.get("code") else ""
     return f"the connection was lost: {why}{code}"
-
-
-def _value(name: str, value: str) -> str:
-    return f"<code>{escape(value)}</code>" if name.startswith("SHA") and value != UNKNOWN else escape(value)

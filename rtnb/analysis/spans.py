@@ -1,7 +1,7 @@
-"""A turn as stretches of time on one clock: who spoke, who waited, what was heard.
+"""A turn as stretches of time on one clock: who spoke, who waited, what was played.
 
-What is drawn comes from marks alone; a stretch whose beginning or end was not observed is left out, and none
-is guessed. What was computed here, and not told by the server, says so.
+Spans come from marks alone. A span whose start or end was not observed is left out, and none is guessed. What
+was computed here and not reported by the server says so in its note.
 """
 
 from __future__ import annotations
@@ -14,32 +14,31 @@ from functools import cached_property
 from ..audio import Clip
 from ..audio.speech_activity import activity
 from ..protocol.timing import MARKS, Latency
-from .turn import TurnView
 
 __all__ = ["KINDS", "Span", "TurnTimes"]
 
 KINDS = {
     "speech": "You speak",
-    "sound": "Your sound, sent faster than it sounds",
-    "pause": "Silence by which the end is known",
-    "waiting": "The server takes the input",
+    "sent": "Your audio, sent faster than real time",
+    "pause": "End-of-turn silence",
+    "waiting": "Input committed, no response yet",
     "thinking": "The model thinks",
     "arriving": "The answer arrives",
     "tools": "Tools run",
-    "speaking": "The answer sounds",
-    "unheard": "Made and not heard",
+    "speaking": "The answer plays",
+    "not_played": "Generated but not played",
 }
-"""The kinds of stretches, and each in words."""
+"""The kinds of spans, and the label of each."""
 
 _PACED = 0.7
-"""Sound that took at least this share of its length to be sent was sent as it was spoken."""
+"""Audio that took at least this share of its length to be sent was sent in real time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
     """A stretch of time, in seconds since the log began.
 
-    ``lane`` is user or model, ``kind`` one of ``KINDS``; ``note`` says by whose word it is.
+    ``lane`` is user or model, ``kind`` one of ``KINDS``; ``note`` says where the times come from.
     """
 
     lane: str
@@ -56,46 +55,26 @@ class Span:
 
 @dataclass(frozen=True)
 class TurnTimes:
-    """What is known of when a turn's parts happened; all but its number may be missing.
+    """When the parts of a turn happened, as far as that is known; all but its number may be missing.
 
-    ``responses`` are the marks of each response with the seconds of sound it made. ``heard`` are the
-    seconds of the answer that were heard where it was cut. ``hurried`` tells of a replay whose times are
-    not the model's. ``said`` and ``answered`` give the sound of both sides when it is asked for.
+    ``responses`` are the marks of each response with the seconds of audio it generated. ``played`` are the
+    seconds of the answer that were played where it was cut. ``time_scaled`` marks a replay whose times are
+    not the model's. ``input_audio`` and ``output_audio`` return the audio of both sides when they are called.
     """
 
     number: int
     status: str = "completed"
     marks: Mapping[str, float] = field(default_factory=dict)
     responses: tuple[tuple[Mapping[str, float], float], ...] = ()
-    heard: float | None = None
-    title: str = ""
+    played: float | None = None
     time_scaled: bool = False
-    said: Callable[[], Clip | None] = lambda: None
-    answered: Callable[[], Clip | None] = lambda: None
+    input_audio: Callable[[], Clip | None] = lambda: None
+    output_audio: Callable[[], Clip | None] = lambda: None
 
     def __post_init__(self) -> None:
         known = {name: float(self.marks[name]) for name in MARKS if name in self.marks}
         known = {name: t for name, t in known.items() if math.isfinite(t)}
         object.__setattr__(self, "marks", known)
-
-    @classmethod
-    def of(cls, turn: TurnView) -> TurnTimes:
-        """Read a turn."""
-        made: dict[str, float] = {}
-        for item in turn.items:
-            id = item.response_id or ""
-            made[id] = made.get(id, 0.0) + item.audio_ms / 1000
-        return cls(
-            number=turn.number,
-            status=turn.status,
-            marks=turn.marks,
-            responses=tuple((dict(one.marks), made.get(one.id, 0.0)) for one in turn.responses),
-            heard=turn.played,
-            title=turn.input.text or turn.text_so_far,
-            time_scaled=turn.time_scaled,
-            said=lambda: turn.input.audio,
-            answered=lambda: turn.audio_so_far,
-        )
 
     @property
     def latency(self) -> Latency:
@@ -104,13 +83,13 @@ class TurnTimes:
 
     @property
     def zero(self) -> float | None:
-        """The end of input, from which latency is counted; else the first moment known; else None."""
+        """The end of input, from which latency is counted; else the first known mark; else None."""
         since = self.latency.since
         return self.marks[since] if since else min(self.marks.values(), default=None)
 
     @property
     def start(self) -> float | None:
-        """The first moment that is known."""
+        """The first moment that is known or was computed."""
         return min((span.start for span in self.spans()), default=min(self.marks.values(), default=None))
 
     @property
@@ -120,10 +99,10 @@ class TurnTimes:
         return max(ends, default=None)
 
     @property
-    def sounded(self) -> list[tuple[float, float]]:
-        """When each response's sound was played, as (start, end), if it was from its first audio on.
+    def playback(self) -> list[tuple[float, float]]:
+        """When the audio of each response played, as (start, end), if playback began with its first audio.
 
-        Responses of one turn are played one after the other.
+        The responses of a turn play one after the other.
         """
         found, free = [], -math.inf
         for marks, seconds in self.responses:
@@ -136,11 +115,11 @@ class TurnTimes:
 
     @property
     def seconds(self) -> float:
-        """How much sound the answer has."""
+        """How much audio the answer has."""
         return sum(seconds for _, seconds in self.responses)
 
     def spans(self) -> list[Span]:
-        """Return all stretches that are known, in order of their beginnings."""
+        """Return all spans that are known, ordered by their start."""
         found = [*self._user(), *self._model()]
         return sorted((span for span in found if span.seconds > 0), key=lambda span: span.start)
 
@@ -153,77 +132,79 @@ class TurnTimes:
         elif self._computed:
             yield from self._computed
         elif {"speech_started", "speech_stopped"} <= set(marks):
-            note = "between the arrivals of the server's word on it"
+            note = "from when the server's events about it arrived"
             yield Span("user", "speech", marks["speech_started"], marks["speech_stopped"], note)
         if {"speech_end", "speech_stopped"} <= set(marks):
             yield Span("user", "pause", marks["speech_end"], marks["speech_stopped"])
 
     @property
     def paced(self) -> tuple[float, float] | None:
-        """From when to when the input's sound was sent, where it was sent as it was spoken."""
+        """From when to when the input's audio was sent, where it was sent in real time."""
         start, end = self.marks.get("input"), self.marks.get("input_end")
         if start is None or end is None or end <= start:
             return None
-        clip = self._said
+        clip = self._input_audio
         if clip is None or end - start < _PACED * clip.seconds:
             return None
         return start, end
 
     @cached_property
-    def _said(self) -> Clip | None:
-        return self.said()
+    def _input_audio(self) -> Clip | None:
+        return self.input_audio()
 
     @cached_property
     def _computed(self) -> list[Span]:
-        """Where speech lies by the sound's own energy, where the server did not say."""
+        """Where the user spoke by the energy of the audio, for when the server did not say."""
         return list(self._measured())
 
     def _measured(self) -> Iterator[Span]:
-        start, end, clip = self.marks.get("input"), self.marks.get("input_end"), self._said
+        start, end, clip = self.marks.get("input"), self.marks.get("input_end"), self._input_audio
         if clip is None or start is None or end is None or end < start or not clip.seconds:
             return
         if self.paced is None:
-            note = f"{clip.seconds:.2f} s of sound, sent at once"
-            yield Span("user", "sound", start, max(end, start + 1e-4), note)
+            note = f"{clip.seconds:.2f} s of audio, sent at once"
+            yield Span("user", "sent", start, max(end, start + 1e-4), note)
             return
         scale = (end - start) / clip.seconds
         for first, last in activity(clip.samples, clip.rate):
-            note = "computed from the sound's energy"
+            note = "computed from the energy of the audio"
             yield Span("user", "speech", start + first * scale, start + last * scale, note)
 
     def _model(self) -> Iterator[Span]:
         marks = self.marks
-        asked = marks.get("requested", marks.get("committed"))
-        if asked is not None and "created" in marks:
-            yield Span("model", "waiting", asked, marks["created"])
+        requested = marks.get("requested", marks.get("committed"))
+        if requested is not None and "created" in marks:
+            yield Span("model", "waiting", requested, marks["created"])
         before: float | None = None
         for own, _ in self.responses:
             if before is not None and "created" in own:
                 yield Span("model", "tools", before, own["created"])
-            came = [own[name] for name in ("first_text", "first_audio") if name in own]
-            ended = own.get("done")
+            arrivals = [own[name] for name in ("first_text", "first_audio") if name in own]
+            done = own.get("done")
             if "created" in own:
-                thought = min(came, default=ended)
-                if thought is not None:
-                    yield Span("model", "thinking", own["created"], thought)
-            last = own.get("last_audio", ended)
-            if came and last is not None:
-                yield Span("model", "arriving", min(came), last)
-            before = ended
-        yield from self._sounding()
+                first = min(arrivals, default=done)
+                if first is not None:
+                    yield Span("model", "thinking", own["created"], first)
+            last = own.get("last_audio", done)
+            if arrivals and last is not None:
+                yield Span("model", "arriving", min(arrivals), last)
+            before = done
+        yield from self._playing()
 
-    def _sounding(self) -> Iterator[Span]:
+    def _playing(self) -> Iterator[Span]:
         marks = self.marks
         if "played" in marks:
             until = marks.get("played_end")
             if until is not None:
-                yield Span("model", "speaking", marks["played"], until, "as the server told")
+                yield Span("model", "speaking", marks["played"], until, "as the server reported")
             return
-        left = self.heard
-        note = "if played as it came; the log does not tell what was played"
-        for start, end in self.sounded:
-            heard = end if left is None else min(end, start + max(left, 0.0))
-            said = note if left is None else f"{self.heard:.2f} s of {self.seconds:.2f} s were heard"
-            yield Span("model", "speaking", start, heard, said)
-            yield Span("model", "unheard", heard, end, said)
+        left = self.played
+        if left is None:
+            note = "if played as it arrived; the log does not say what was played"
+        else:
+            note = f"{left:.2f} s of {self.seconds:.2f} s were played"
+        for start, end in self.playback:
+            until = end if left is None else min(end, start + max(left, 0.0))
+            yield Span("model", "speaking", start, until, note)
+            yield Span("model", "not_played", until, end, note)
             left = None if left is None else left - (end - start)

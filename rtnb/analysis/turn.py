@@ -1,13 +1,14 @@
-"""A turn to look at: everything a record says of it. The same for a live turn and for one from a file."""
+"""A turn: everything that the log says of it. The same for a live turn and for one from a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..audio import Clip
+from ..displayable import Displayable
 from ..errors import RtnbError, ServiceError
 from ..protocol.changes import ErrorData
 from ..protocol.items import Item
@@ -19,6 +20,7 @@ from .events import Events
 
 if TYPE_CHECKING:
     from .latency import LatencyView
+    from .spans import TurnTimes
     from .timeline import Timeline
 
 __all__ = ["TOOL_ERROR", "Call", "Input", "TurnView", "service_error"]
@@ -44,7 +46,7 @@ class Input(str):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One function call of a turn. ``error`` is set where the tool raised; ``output`` is None until then."""
+    """One function call of a turn. ``output`` is None until the tool returns, ``error`` unless it raised."""
 
     id: str
     name: str
@@ -53,8 +55,10 @@ class Call:
     error: str | None
 
 
-class TurnView:
-    """One turn of a record. Nothing here waits: it says what is known now."""
+class TurnView(Displayable):
+    """One turn of a session, as it is known now. Nothing here waits."""
+
+    renderer = "rtnb.render.turn_card:turn_html"
 
     def __init__(
         self, state: SessionState, fold: TurnState, *, billed: bool = True, engine: str = ""
@@ -71,7 +75,7 @@ class TurnView:
 
     @property
     def model(self) -> str:
-        """The model's id, as the server told it."""
+        """The model's id, as the server reported it."""
         return self._state.model
 
     @property
@@ -86,12 +90,12 @@ class TurnView:
 
     @property
     def time_scaled(self) -> bool:
-        """Whether the turn was replayed at another speed than life's, so that its times tell nothing."""
+        """Whether the turn was replayed faster or slower than real time: its times are not the model's."""
         return self._state.time_scaled
 
     @property
     def billed(self) -> bool:
-        """Whether anybody asks money for the turn."""
+        """Whether the turn is billed."""
         return self._billed
 
     @property
@@ -105,18 +109,26 @@ class TurnView:
         return [self._state.conversation.items[id] for id in self._fold.outputs]
 
     @property
+    def item_ids(self) -> list[str]:
+        """The ids of all items of the turn: its input, its answer, and the outputs of its function calls."""
+        calls = {item.call_id for item in self.items if item.call_id}
+        every = self._state.conversation.items.values()
+        outputs = [item.id for item in every if item.type == "function_call_output" and item.call_id in calls]
+        return [*self._fold.inputs, *self._fold.outputs, *outputs]
+
+    @property
     def text_so_far(self) -> str:
         """The answer's text so far."""
         return " ".join(filter(None, (item.text.strip() for item in self.items if item.type == "message")))
 
     @property
     def audio_so_far(self) -> Clip | None:
-        """The answer's sound so far, heard or not; None where there is none."""
+        """The answer's audio so far, played or not; None if there is none."""
         return _clip(self.items)
 
     @property
     def played(self) -> float | None:
-        """Seconds of the answer that were heard before it was cut short; None where it was not cut."""
+        """Seconds of the answer that were played before it was truncated; None if it was not truncated."""
         spoken = [item for item in self.items if item.type == "message"]
         if not any(item.played_ms is not None for item in spoken):
             return None
@@ -134,7 +146,7 @@ class TurnView:
 
     @property
     def awaits_transcript(self) -> bool:
-        """Whether the service was asked for the words of speech it took, and has not told them."""
+        """Whether speech was committed whose requested transcript has not arrived."""
         conversation = self._state.conversation
         items = (conversation.items[id] for id in self._fold.inputs)
         return bool(conversation.input_settings.get("transcription")) and any(
@@ -143,7 +155,7 @@ class TurnView:
 
     @property
     def transcription_error(self) -> str | None:
-        """Why the user's speech has no transcript; None where nothing went wrong."""
+        """Why the user's speech has no transcript; None if nothing went wrong."""
         items = (self._state.conversation.items[id] for id in self._fold.inputs)
         return next((item.transcription_error for item in items if item.transcription_error), None)
 
@@ -170,7 +182,7 @@ class TurnView:
 
     @property
     def error(self) -> RtnbError | None:
-        """What went wrong, as the service told it; None where nothing did."""
+        """What went wrong, as the service reported it; None if nothing did."""
         last = self._fold.responses[-1] if self._fold.responses else None
         if last is not None and last.status == "failed":
             return service_error(last.error)
@@ -185,15 +197,15 @@ class TurnView:
 
     @property
     def cost(self) -> Cost | None:
-        """US dollars at the model's published prices; None where they, or the usage, are unknown.
+        """US dollars at the model's published prices; None if they, or the usage, are unknown.
 
-        What was used and is not in it is in ``cost.excludes``.
+        What has no known price is listed in ``cost.excludes``.
         """
         return self._fold.cost(self._state.row, billed=self._billed)
 
     @property
     def latency(self) -> LatencyView:
-        """How long the parts of the answer took, and by whose clock."""
+        """How long the parts of the answer took, and which clock measured it."""
         from .latency import LatencyView
 
         return LatencyView.of(self._fold.marks)
@@ -205,11 +217,30 @@ class TurnView:
 
     @property
     def timeline(self) -> Timeline:
-        """The turn as a picture on one clock: who spoke, who waited, what was heard. As known now."""
-        from .spans import TurnTimes
+        """The turn as a picture on one clock: who spoke, who waited, what was played. As known now."""
         from .timeline import Timeline
 
-        return Timeline([TurnTimes.of(self)])
+        return Timeline([self.times])
+
+    @property
+    def times(self) -> TurnTimes:
+        """When the turn's parts happened, as far as it is known now."""
+        from .spans import TurnTimes
+
+        seconds: dict[str, float] = {}
+        for item in self.items:
+            id = item.response_id or ""
+            seconds[id] = seconds.get(id, 0.0) + item.audio_ms / 1000
+        return TurnTimes(
+            number=self.number,
+            status=self.status,
+            marks=self.marks,
+            responses=tuple((dict(one.marks), seconds.get(one.id, 0.0)) for one in self.responses),
+            played=self.played,
+            time_scaled=self.time_scaled,
+            input_audio=lambda: self.input.audio,
+            output_audio=lambda: self.audio_so_far,
+        )
 
     @property
     def events(self) -> Events:
@@ -222,18 +253,13 @@ class TurnView:
         )
 
     def _brief(self, note: str = "") -> str:
-        """Return the turn in a line: how it ended, what was said, and why where nothing was."""
-        said = clean_text(self.text_so_far)
-        said = repr(said if len(said) <= 60 else said[:59] + "…")
-        if said == "''" and self.error is not None:
-            said = clean_text(str(self.error))
-        sound = f", {self.audio_so_far.seconds:.1f} s of audio" if self.audio_so_far is not None else ""
-        return f"<Turn {max(self.number, 0)} {self.status}{note}: {said}{sound}>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from ..render.turn_card import turn_html
-
-        return {"text/plain": repr(self), "text/html": turn_html(self)}
+        """Return the turn in a line: how it ended, and what was said, or why nothing was."""
+        text = clean_text(self.text_so_far)
+        text = repr(text if len(text) <= 60 else text[:59] + "…")
+        if text == "''" and self.error is not None:
+            text = clean_text(str(self.error))
+        audio = f", {self.audio_so_far.seconds:.1f} s of audio" if self.audio_so_far is not None else ""
+        return f"<Turn {max(self.number, 0)} {self.status}{note}: {text}{audio}>"
 
 
 def _clip(items: list[Item]) -> Clip | None:
@@ -250,7 +276,7 @@ def service_error(error: ErrorData | None) -> ServiceError:
     """Return the exception for an error that a service reports; None is a failure without any reason."""
     error = error or ErrorData()
     return ServiceError(
-        error.message or error.code or "the service gave no reason",
+        error.message or error.code or "the service reported no reason",
         type=error.type,
         code=error.code,
         param=error.param,
@@ -258,7 +284,7 @@ def service_error(error: ErrorData | None) -> ServiceError:
 
 
 TOOL_ERROR = "error: "
-"""How a tool's failure begins in the text that goes to the model, and by which it is known again."""
+"""The prefix of a tool's failure in the text that goes to the model; it marks a failed call in a log."""
 
 
 def _tool_error(output: str | None) -> str | None:

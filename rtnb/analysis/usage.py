@@ -1,23 +1,36 @@
-"""Tokens and money of a session: by turn and in sum, beside what the model and the service allow.
+"""Tokens and cost of a session: per turn and in total, beside what the model and the service allow.
 
-What the service did not tell is None and is shown as unknown, never as 0; what has no known price is
+What the service did not report is None and is shown as unknown, never as 0; what has no known price is
 "unpriced", never $0.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
+from ..displayable import Displayable
+from ..paths import replacing, user_path
 from ..protocol.models import Model
 from ..protocol.state import SessionState
 from ..protocol.turns import TurnState
 from ..protocol.usage import Cost, Usage
+from ..redaction import clean_text, plain
+from . import labels
 from .dataframe import Column, frame
+from .gauges import Gauge, Limit, Meter
+from .usage_rows import Column as TableColumn
+from .usage_rows import Row, cached_share, columns, transcribed_seconds
 
-__all__ = ["Gauge", "Limit", "Row", "UsageView"]
+__all__ = ["MOST_ROWS", "UsageChart", "UsageView"]
+
+MOST_ROWS = 40
+"""Turns in the table; of a longer session the last ones."""
 
 _COUNTS = (
     "input_tokens",
@@ -36,102 +49,21 @@ _COUNTS = (
     "output_unsorted",
     "transcription",
 )
-_ABOUT_USAGE = ("response.done", "rate_limits.updated", "conversation.item.input_audio_transcription.")
+_ABOUT_USAGE = (
+    "response.done",
+    "usage ",
+    "rate_limits.updated",
+    "conversation.item.input_audio_transcription.",
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """Something used and the most of it that may be; None is unknown. ``unit`` is tokens, $ or minutes."""
-
-    name: str
-    used: float | None
-    most: float | None
-    unit: str = "tokens"
-    note: str = ""
-
-    @property
-    def share(self) -> float | None:
-        """Used of the most: 0 to 1, or above where it was passed; None where one of them is unknown."""
-        if self.used is None or self.most is None:
-            return None
-        return self.used / self.most if self.most else 1.0
-
-    def __str__(self) -> str:
-        if self.most is None:
-            return "unknown" if self.used is None else f"{_said(self.used, self.unit)} of an unknown maximum"
-        share = "" if self.share is None else f" ({percent(self.share)})"
-        used = _said(self.used, self.unit).removesuffix(self.unit).rstrip()
-        return f"{used} of {_said(self.most, self.unit)}{share}"
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A rate limit as the service told it last, ``told_at`` seconds after the log began; None is not told.
-
-    ``remaining`` of ``limit`` requests or tokens were left; ``resets_at`` is when all will be, by that clock.
-    """
-
-    name: str
-    limit: float | None
-    remaining: float | None
-    reset_seconds: float | None
-    told_at: float | None
-
-    @property
-    def resets_at(self) -> float | None:
-        """When the whole limit is free again, in seconds since the log began."""
-        if self.told_at is None or self.reset_seconds is None:
-            return None
-        return self.told_at + self.reset_seconds
-
-    def __str__(self) -> str:
-        if self.limit is None and self.remaining is None:
-            return "unknown"
-        told = "unknown" if self.told_at is None else f"{self.told_at:.1f} s"
-        reset = "at an unknown time" if self.reset_seconds is None else f"{self.reset_seconds:g} s later"
-        left = f"{_said(self.remaining, '')} of {_said(self.limit, '')} left"
-        return f"{left}, told at {told}; full again {reset}"
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What one turn used, in all its responses and its input's transcription."""
-
-    turn: int
-    """The turn's number."""
-    status: str
-    """in_progress, completed, cancelled, interrupted, incomplete or failed."""
-    responses: int
-    """How many responses the turn had; those after function calls count too."""
-    unknown: int
-    """Of how many of them the service has not told the usage."""
-    usage: Usage
-    """The tokens that it told."""
-    cost: Cost | None
-    """US dollars; None where a price or all usage is unknown. What is not in it is in ``cost.excludes``."""
-    context: int | None
-    """Tokens of the conversation with the turn's last answer; None for unknown, and out of band."""
-    longest: int | None
-    """Output tokens of the turn's longest response."""
-    most: int | None
-    """The output tokens that it might have had: as asked for, or the model's maximum where that is less."""
-
-    @property
-    def known(self) -> bool:
-        """Whether the service told any usage of the turn's responses."""
-        return self.responses > self.unknown
-
-    @property
-    def cached_share(self) -> float | None:
-        """Cached of the input tokens, 0 to 1; None where there was no input or it is unknown."""
-        return _share(self.usage)
-
-
-class UsageView:
+class UsageView(Displayable):
     """What a session used. The counts of ``total``, such as ``total_tokens``, can be read from it directly.
 
-    It is a picture of the moment at which it was made. ``budget`` holds the session's allowances, if any.
+    It does not change as the session goes on. ``budget`` has a gauge for each limit of the session's budget.
     """
+
+    renderer = "rtnb.render.usage_card:usage_html"
 
     def __init__(
         self, state: SessionState, *, billed: bool = True, engine: str = "", budget: Sequence[Gauge] = ()
@@ -139,7 +71,7 @@ class UsageView:
         self.model: Model = state.row
         """The row of the model by which tokens are priced and windows known."""
         self.billed = billed
-        """Whether anybody asks money for it."""
+        """Whether anyone pays for it."""
         self.engine = engine
         """The embedded engine that answered in the model's place; "" for other servers."""
         self.budget = tuple(budget)
@@ -147,16 +79,16 @@ class UsageView:
         self.turns: list[Row] = [self._row(state, turn) for turn in list(state.turns.all)]
         """A row for each turn, in order."""
         self.total: Usage = sum((row.usage for row in self.turns), Usage())
-        """The tokens of all turns, as the service told them."""
+        """The tokens of all turns, as the service reported them."""
         self.limits: list[Limit] = [
-            _limit(name, told, state.limits_at.get(name)) for name, told in list(state.limits.items())
+            _limit(name, fields, state.limits_at.get(name)) for name, fields in list(state.limits.items())
         ]
-        """The rate limits as the service told them last."""
-        self._odd = [said for _, said in list(state.problems) if said.startswith(_ABOUT_USAGE)]
+        """The rate limits as the service last reported them."""
+        self._malformed = [text for _, text in list(state.problems) if text.startswith(_ABOUT_USAGE)]
 
     def _row(self, state: SessionState, turn: TurnState) -> Row:
-        told = [r.usage for r in turn.responses if r.usage is not None]
-        last = next((used for used in reversed(told) if used.total_tokens), None)
+        reported = [r.usage for r in turn.responses if r.usage is not None]
+        last = next((used for used in reversed(reported) if used.total_tokens), None)
         longest = max(
             (r for r in turn.responses if r.usage is not None),
             key=lambda response: response.usage.output_tokens if response.usage else 0,
@@ -195,7 +127,7 @@ class UsageView:
     def cost(self) -> Cost | None:
         """US dollars for all turns at the dated prices of ``cost.as_of``; None is unpriced or unknown.
 
-        It is an upper bound where ``cost.at_most``. What was used and is not in it, as a transcription
+        It is an upper bound where ``cost.at_most``. What was used and is not included, as a transcription
         without a known price, is in ``cost.excludes``.
         """
         if not self.known:
@@ -205,18 +137,18 @@ class UsageView:
 
     @property
     def unknown(self) -> int:
-        """Of how many responses the service has not told the usage; one that runs is among them."""
+        """How many responses have no reported usage; one that is running is among them."""
         return sum(row.unknown for row in self.turns)
 
     @property
     def known(self) -> bool:
-        """Whether the service told any usage, or there was no response to tell any of."""
+        """Whether the service reported any usage, or there was no response to report on."""
         return not self.unknown or any(row.known for row in self.turns)
 
     @property
     def cached_share(self) -> float | None:
         """Cached of all input tokens, 0 to 1; None where there was no input, or its kinds are unknown."""
-        return _share(self.total)
+        return cached_share(self.total)
 
     @property
     def context(self) -> Gauge:
@@ -226,19 +158,80 @@ class UsageView:
 
     @property
     def output(self) -> Gauge:
-        """Output tokens of the longest answer, against the most that it might have had: see ``Row.most``."""
-        told = [row for row in self.turns if row.longest is not None]
-        row = max(told, key=lambda row: row.longest or 0, default=None)
+        """Output tokens of the longest answer, against the most that it could have had: see ``Row.most``."""
+        reported = [row for row in self.turns if row.longest is not None]
+        row = max(reported, key=lambda row: row.longest or 0, default=None)
         if row is None:
             return Gauge("longest answer", None, self.model.max_output)
         return Gauge("longest answer", row.longest, row.most)
 
+    @property
+    def meters(self) -> list[Meter]:
+        """What the card shows as bars: context, longest answer, cached input, budget and rate limits."""
+        meters: list[Meter] = []
+        if self.turns:
+            cached: float | None = None if self.cached_share is None else self.total.cached_tokens
+            most = None if cached is None else self.total.input_tokens
+            share = Gauge("cached", cached, most, "input tokens", warns=False)
+            meters = [self.context, self.output, share]
+        return [*meters, *self.budget, *self.limits]
+
+    @property
+    def columns(self) -> list[TableColumn]:
+        """The columns of the table of turns, as text."""
+        return columns(self.total, self.cost, known=self.known, billed=self.billed)
+
     @cached_property
     def problems(self) -> list[str]:
         """Where the service's sums and details disagree, and which of its figures make no sense."""
-        found = [f"turn {row.turn}: {said}" for row in self.turns for said in row.usage.problems]
-        found += [f"turn {row.turn}: {said}" for row in self.turns for said in _impossible(row, self.model)]
-        return found + self._odd
+        found = [f"turn {row.turn}: {text}" for row in self.turns for text in row.usage.problems]
+        found += [f"turn {row.turn}: {text}" for row in self.turns for text in _impossible(row, self.model)]
+        return found + self._malformed
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences on the prices, and on what is not included in them."""
+        cost, notes = self.cost, []
+        if cost is not None:
+            source = f" ({cost.source})" if cost.source else ""
+            notes.append(f"Prices of {cost.model} as of {cost.as_of}{source}.")
+            if cost.at_most:
+                notes.append("Tokens with no reported kind are priced at the highest rate.")
+            if cost.excludes:
+                notes.append(f"Not included: {', '.join(cost.excludes)}.")
+        elif not self.known:
+            notes.append("The service reported no usage, so the cost is unknown.")
+        elif not self.model.known:
+            name = self.model.id or "The model"
+            notes.append(f"{name} has no known price: add one with rtnb.models.load.")
+        else:
+            notes.append(f"Not everything that was used has a known price at {self.model.id}.")
+        if not self.billed:
+            notes.append(labels.engine_note(self.engine, self.model.id) or "Not billed.")
+        if self.unknown:
+            notes.append(f"{self._unreported}: not included in the totals.")
+        return notes
+
+    @property
+    def cost_text(self) -> str:
+        """The cost as text; "unpriced" where a price is unknown."""
+        if self.cost is None:
+            return "unpriced" if self.known else "cost unknown"
+        return str(self.cost) if self.billed else f"would cost {self.cost}"
+
+    @property
+    def tokens_text(self) -> str:
+        """The tokens as text, such as "132 tokens in (59 text, 73 audio), 147 out (147 audio)"."""
+        return str(self.total) if self.known else "no tokens reported"
+
+    @property
+    def turns_text(self) -> str:
+        """The number of turns as text, such as "1 turn"."""
+        return f"{len(self.turns):,} turn{'' if len(self.turns) == 1 else 's'}"
+
+    @property
+    def _unreported(self) -> str:
+        return f"{self.unknown} response{'' if self.unknown == 1 else 's'} reported no usage"
 
     def to_frame(self, kind: str = "pandas") -> Any:
         """Return one row per turn as a ``pandas`` or ``polars`` DataFrame, or an ``arrow`` Table.
@@ -252,44 +245,89 @@ class UsageView:
         Raises ArgumentError for another ``kind``, MissingPackageError where its package is not installed.
         """
         rows = self.turns
-        columns: dict[str, Column] = {
+        table: dict[str, Column] = {
             "turn": (int, [row.turn for row in rows]),
             "status": (str, [row.status for row in rows]),
             "responses": (int, [row.responses for row in rows]),
             "unknown": (int, [row.unknown for row in rows]),
         }
         for name in (*_COUNTS[4:-1], "total_tokens"):
-            columns[name] = int, [_figure(row, name) for row in rows]
-        columns["cached_share"] = float, [row.cached_share for row in rows]
-        columns["context"] = int, [row.context for row in rows]
-        spent = [seconds(row.usage) for row in rows]
-        columns["transcription_seconds"] = float, [sum(each) if each else None for each in spent]
-        columns["cost_usd"] = float, [row.cost for row in rows]
-        columns["at_most"] = bool, [None if row.cost is None else row.cost.at_most for row in rows]
-        columns["billed"] = bool, [self.billed] * len(rows)
-        return frame(columns, kind)
+            table[name] = int, [_figure(row, name) for row in rows]
+        table["cached_share"] = float, [row.cached_share for row in rows]
+        table["context"] = int, [row.context for row in rows]
+        transcribed = [transcribed_seconds(row.usage) for row in rows]
+        table["transcription_seconds"] = float, [sum(each) if each else None for each in transcribed]
+        table["cost_usd"] = float, [row.cost for row in rows]
+        table["at_most"] = bool, [None if row.cost is None else row.cost.at_most for row in rows]
+        table["billed"] = bool, [self.billed] * len(rows)
+        return frame(table, kind)
 
-    def plot(self, kind: str | None = None) -> Any:
-        """Draw tokens by kind, context, cached share and money over the turns.
-
-        ``kind`` "matplotlib" gives a ``Figure``; "svg" a picture that needs no package and goes into a
-        notebook as it is; None the first where it is installed, else the second.
-
-        Raises ArgumentError for another ``kind``, MissingPackageError where matplotlib is not installed.
-        """
-        from ..render.usage_chart import plot
-
-        return plot(self, kind)
+    def plot(self) -> UsageChart:
+        """Return a chart of the turns: tokens by kind and context, the cached share, and the cost so far."""
+        return UsageChart(self)
 
     def __repr__(self) -> str:
-        from ..render.usage_card import line
+        if not self.turns:
+            return "<Usage: no turns yet>"
+        unreported = f"; {self._unreported}" if self.unknown else ""
+        line = f"{self.turns_text}, {self.tokens_text}, {self.cost_text}{unreported}"
+        return f"<Usage: {plain(clean_text(line))}>"
 
-        return f"<Usage {line(self)}>"
+    def __str__(self) -> str:
+        """Return all of it as plain text, with the figures of the turns in columns."""
+        meters = [f"{meter.label}: {meter}" for meter in self.meters]
+        lines = [repr(self).strip("<>"), *meters, *self.problems]
+        if self.turns:
+            lines = [lines[0], "", *self._table(), "", *lines[1:], *self.notes]
+        return plain(clean_text("\n".join(lines)))
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        from ..render.usage_card import usage_html, usage_text
+    def _table(self) -> list[str]:
+        columns, rows = self.columns, self.turns[-MOST_ROWS:]
+        groups = ["", *(column.group for column in columns)]
+        # Each group is named once, over its first column.
+        groups[1:] = ["" if group == before else group for before, group in pairwise(groups)]
+        table = [groups, ["turn", *(column.head for column in columns)]]
+        table += [[str(row.turn), *(column.cell(row) for column in columns)] for row in rows]
+        table.append(["all", *(column.total for column in columns)])
+        widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
+        lines = ["  ".join(map(str.rjust, cells, widths)) for cells in table]
+        if len(self.turns) > len(rows):
+            lines.insert(2, f"… {len(self.turns) - len(rows):,} earlier turns")
+        return lines
 
-        return {"text/plain": usage_text(self), "text/html": usage_html(self)}
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(include, exclude), "text/plain": str(self)}
+
+
+class UsageChart(Displayable):
+    """A chart of a session's usage, drawn as SVG. Shown in a notebook it is the picture."""
+
+    renderer = "rtnb.render.usage_chart:chart_html"
+
+    def __init__(self, usage: UsageView) -> None:
+        self.usage = usage
+        """What is drawn."""
+
+    @cached_property
+    def svg(self) -> str:
+        """The chart as an SVG document."""
+        return str(resolve_name("rtnb.render.usage_chart:chart_svg")(self.usage))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the SVG document to a file and return its path. Raises RecordingError if that fails."""
+        path = user_path(path, "an SVG file")
+        with replacing(path) as file:
+            file.write(self.svg.encode())
+        return path
+
+    @property
+    def description(self) -> str:
+        """What the chart shows, in words."""
+        usage = self.usage
+        return f"Usage over {usage.turns_text}: {usage.total}" if usage.turns else "No turns yet."
+
+    def __repr__(self) -> str:
+        return f"<UsageChart: {self.description}>"
 
 
 _PUBLIC = {name for name in vars(UsageView) if not name.startswith("_")} | {
@@ -300,28 +338,13 @@ _PUBLIC = {name for name in vars(UsageView) if not name.startswith("_")} | {
 }
 
 
-def percent(share: float) -> str:
-    """Return a share in whole percent, rounded down: what is not full is not 100%, nor 0% what has some."""
-    return "under 1%" if 0 < share < 0.01 else f"{int(100 * share)}%"
-
-
-def seconds(usage: Usage) -> list[float]:
-    """Return the seconds of each ASR model that counts in seconds."""
-    return [counts["seconds"] for counts in usage.transcription.values() if "seconds" in counts]
-
-
 def _figure(row: Row, name: str) -> int | None:
-    """Return a row's count; None where the service told none, or where all may lie in what is unsorted."""
+    """Return a row's count; None where none was reported, or where all may be among those of unknown kind."""
     count = int(getattr(row.usage, name))
     side = "output" if name.startswith("output") else "input"
     by_kind = name.endswith(("_text", "_audio", "_image"))
-    untold = by_kind and not count and getattr(row.usage, f"{side}_unsorted")
-    return None if untold or (row.responses and not row.known) else count
-
-
-def _share(usage: Usage) -> float | None:
-    given = usage.input_tokens
-    return usage.cached_tokens / given if given and not usage.input_unsorted else None
+    unsorted = by_kind and not count and getattr(row.usage, f"{side}_unsorted")
+    return None if unsorted or (row.responses and not row.known) else count
 
 
 def _impossible(row: Row, model: Model) -> Iterable[str]:
@@ -329,22 +352,13 @@ def _impossible(row: Row, model: Model) -> Iterable[str]:
     if model.context is not None and row.context is not None and row.context > model.context:
         yield f"a conversation of {row.context:,} tokens is more than {model.id} holds, {model.context:,}"
     if model.max_output is not None and row.longest is not None and row.longest > model.max_output:
-        yield f"an answer of {row.longest:,} tokens is more than {model.id} makes, {model.max_output:,}"
+        yield f"an answer of {row.longest:,} tokens is more than {model.id} generates, {model.max_output:,}"
 
 
-def _limit(name: str, told: dict[str, Any], at: float | None) -> Limit:
-    limit, remaining, reset = (_number(told.get(key)) for key in ("limit", "remaining", "reset_seconds"))
+def _limit(name: str, fields: dict[str, Any], at: float | None) -> Limit:
+    limit, remaining, reset = (_number(fields.get(key)) for key in ("limit", "remaining", "reset_seconds"))
     return Limit(str(name), limit, remaining, reset, at)
 
 
 def _number(value: Any) -> Any:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def _said(value: float | None, unit: str) -> str:
-    if value is None:
-        return "unknown"
-    if unit == "$":
-        return f"${value:,.4f}"
-    count = f"{value:,.1f}" if unit == "minutes" else f"{value:,.0f}"
-    return f"{count} {unit}".rstrip()

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from math import inf
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 from .. import recordings
-from ..endpoints.endpoint import Endpoint, resolve
-from ..errors import ArgumentError, ConnectionLost
-from ..notebook.display import install, progress_line
-from ..protocol import models
 from ..protocol.events import Event
-from ..recordings.autosave import Autosave, autosave_mode
 from ..recordings.recording import Recording
 from ..session import event_loop
-from ..session.async_session import ANSWER_TIMEOUT, AsyncSession
-from ..session.budget import Budget
-from ..session.options import checked
+from ..session.async_session import ANSWER_TIMEOUT
+from ..session.options import check_names, checked
 from ..transports.base import Transport
-from ..transports.websocket import CLOSE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, TIMEOUT, WebSocket
-from .session import Session
+from ..transports.websocket import CLOSE_TIMEOUT, PING_INTERVAL, PING_TIMEOUT, TIMEOUT
+from .plan import plan
+from .session import AsyncSession, Session
 
-__all__ = ["connect", "open"]
+__all__ = ["connect", "connect_async", "open"]
 
 
 def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:
@@ -162,118 +158,67 @@ def connect(
         "response_format": response_format,
         "session": session,
     }
-    saving = autosave_mode(autosave)
-    Budget.allowed(budget)
-    if engine is not None and not isinstance(engine, str):
-        raise ArgumentError(f"engine: expected a str such as 'local', got {type(engine).__name__}")
-    if endpoint is not None and engine is not None:
-        raise ArgumentError("engine= selects the embedded engine: pass either endpoint or engine, not both")
-    if api_key is not None and not isinstance(endpoint, str):
-        raise ArgumentError(
-            "api_key= needs an endpoint: name the model or server first, such as "
-            "rtnb.connect('gpt-realtime-2.1', api_key=…). The embedded engine needs none"
-        )
-    _check_seconds("timeout", timeout)
-    _check_seconds("answer_timeout", answer_timeout, optional=True)
-    _check_seconds("ping_interval", ping_interval, optional=True)
-    _check_seconds("ping_timeout", ping_timeout, optional=True)
-    _check_seconds("close_timeout", close_timeout, most=2.0)
-    if endpoint is not None and not isinstance(endpoint, str):
-        transport = endpoint
-        if not all(hasattr(transport, verb) for verb in ("send", "recv", "close")):
-            raise ArgumentError(
-                "endpoint: expected None, a model id, a URL, or a transport with send, recv and close, "
-                f"got {type(transport).__name__}"
-            )
-        custom = Endpoint(
-            "a custom transport", "", model or models.SEED, billed=False, requested_model=model or ""
-        )
-        return event_loop.run(
-            _open(lambda: _already_open(transport), custom, options, timeout, answer_timeout, saving, budget)
-        )
-    target = _embedded(engine, model) if endpoint is None else resolve(endpoint, model=model, api_key=api_key)
-
-    async def dial() -> Transport:
-        return await WebSocket.connect(
-            target.url,
-            headers=target.headers,
-            timeout=timeout,
-            compression=compression,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-        )
-
-    return event_loop.run(_open(dial, target, options, timeout, answer_timeout, saving, budget))
-
-
-def _check_seconds(name: str, value: Any, *, optional: bool = False, most: float = inf) -> None:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
-        limit = f", at most {most:g}" if most < inf else ", or None" if optional else ""
-        raise ArgumentError(f"{name}: expected a number of seconds above 0{limit}, got {value!r:.80}")
-
-
-async def _already_open(transport: Transport) -> Transport:
-    return transport
-
-
-async def _open(
-    dial: Callable[[], Any],
-    target: Endpoint,
-    options: dict[str, Any],
-    timeout: float,
-    answer_timeout: float | None,
-    saving: str,
-    budget: Any,
-) -> Session:
-    AsyncSession.check(target.model, options)  # before anything is opened or sent
-    core = AsyncSession(
-        await dial(),
-        model=target.model,
-        billed=target.billed,
-        engine=target.engine,
-        explain=target.explain,
+    made = plan(
+        endpoint=endpoint,
+        engine=engine,
+        model=model,
+        api_key=api_key,
+        timeout=timeout,
         answer_timeout=answer_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        compression=compression,
+        autosave=autosave,
+        budget=budget,
+        options=options,
     )
-    core.state.requested_model = target.requested_model
-    await core.open(options, budget=budget, timeout=timeout)
-    autosave = _autosave(core, target, keep=saving == "keep") if saving else None
-    install()
-    return Session(core, target.name, autosave)
+    return event_loop.run(made.open_blocking())
 
 
-def _autosave(core: AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:
-    return Autosave(
-        core.state,
-        core.signal.wait,
-        keep=keep,
-        where=target.name,
-        engine=target.engine,
-        billed=target.billed,
-        model=target.model,
-    )
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def _embedded(engine: str | None, model: str | None) -> Endpoint:
-    from ..server.launcher import ensure, exit_report
+def _keywords_of(function: Callable[P, Any]) -> Callable[[Callable[..., T]], Callable[P, T]]:
+    """Give a function the signature of another, for its callers, type checkers and ``help``."""
 
-    with progress_line("The embedded engine was started") as progress:
-        server = ensure(engine, progress=progress)
+    def give(other: Callable[..., T]) -> Callable[P, T]:
+        other.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+        return cast("Callable[P, T]", other)
 
-    def explain(lost: ConnectionLost) -> ConnectionLost | None:
-        reason = exit_report(server)
-        return None if reason is None else ConnectionLost(reason, code=lost.code, reason=lost.reason)
+    return give
 
-    found = resolve(server.url, model=model, api_key=server.key)
-    return Endpoint(
-        f"the embedded engine ({server.engine})",
-        found.url,
-        found.model,
-        found.headers,
-        billed=False,
-        engine=server.engine,
-        requested_model=model or "",
-        explain=explain,
-    )
+
+_NOT_OPTIONS = tuple(name for name in inspect.signature(plan).parameters if name != "options")
+
+
+def with_defaults(**keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return `connect`'s keywords with its defaults: those of the connection, and the session's options.
+
+    Raises ArgumentError for a keyword that it does not have.
+    """
+    check_names({name: value for name, value in keywords.items() if name != "endpoint"}, connect)
+    given = inspect.signature(connect).bind(**keywords)
+    given.apply_defaults()
+    options = dict(given.arguments)
+    return {name: options.pop(name) for name in _NOT_OPTIONS}, options
+
+
+@_keywords_of(connect)
+async def connect_async(endpoint: str | Transport | None = None, **keywords: Any) -> AsyncSession:
+    """Open a session on the running event loop and return it when the server is ready.
+
+    The keywords, and what is raised, are those of `connect`. The session's verbs are the same too, and those
+    that wait are awaited::
+
+        async with await rtnb.connect_async(engine="fake") as s:
+            turn = await s.send("Describe the sea in one sentence.")
+            print(turn.text)
+    """
+    connection, options = with_defaults(endpoint=endpoint, **keywords)
+    made = await asyncio.to_thread(plan, options=options, **connection)
+    session = AsyncSession(await made.dial(), endpoint=made.target.name, **made.target_options)
+    await made.open(session)
+    session._autosave = made.autosave_of(session)
+    return session

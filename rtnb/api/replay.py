@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from ..endpoints.endpoint import Endpoint
 from ..protocol import models
+from ..protocol.changes import Configure
 from ..protocol.state import TIME_SCALED
 from ..recordings.recording import Recording
 from ..recordings.recording import open as open_recording
+from ..session import event_loop
 from ..session.async_session import AsyncSession
+from ..transports.base import Transport
 from ..transports.replay import Replay
-from .connect import connect
+from .connect import with_defaults
+from .plan import Plan
 from .session import Session, _open
 
 __all__ = ["ReplaySession", "replay"]
@@ -76,25 +81,33 @@ def replay(
     transport = Replay(recording.log, speed=speed, strict=strict, end=_end(recording))
     if not options:
         options = {"turn_detection": None, "transcription": None, "session": _recorded(recording)}
-    model = recording.model or models.SEED
-    session = connect(transport, model=model, timeout=timeout, autosave=False, **options)
-    core = session._core
-    core.billed, core.engine = recording.billed, recording.engine
-    core.state.requested_model = recording.state.requested_model
-    core.state.time_scaled = recording.state.time_scaled or speed != 1
-    core.state.source = (
-        f"A replay of {recording.about}. {TIME_SCALED if core.state.time_scaled else ''}".strip()
+    _, options = with_defaults(**options)
+    model, state = recording.model or models.SEED, recording.state
+    time_scaled = state.time_scaled or speed != 1
+    target = Endpoint(
+        f"a replay of {recording.path.name}",
+        "",
+        model,
+        billed=recording.billed,
+        engine=recording.engine,
+        requested_model=state.requested_model,
     )
-    return ReplaySession(core, recording, transport, strict)
+
+    async def dial() -> Transport:
+        return transport
+
+    source = f"A replay of {recording.about}. {TIME_SCALED if time_scaled else ''}".strip()
+    made = Plan(target, dial, options, timeout, "", source=source, time_scaled=time_scaled)
+    AsyncSession.check(model, made.options)
+    session = event_loop.run(made.open_blocking())
+    return ReplaySession(session._core, recording, transport, strict)
 
 
 def _recorded(recording: Recording) -> dict[str, Any] | None:
-    """Return the session of the ``session.update`` if that is the client's first event."""
+    """Return the configuration that was recorded, if that is the client's first event."""
     first = recording.log.filter(direction="client")[:1]
-    if not len(first) or first[0].type != "session.update":
-        return None
-    session = first[0].data.get("session")
-    return session if isinstance(session, dict) else None
+    changes = recording.state.read_again(first[0].index) if len(first) else []
+    return changes[0].config if changes and isinstance(changes[0], Configure) else None
 
 
 def _end(recording: Recording) -> str | None:

@@ -7,46 +7,44 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.session import SessionView
-from ..analysis.usage import Gauge
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
 from ..protocol.changes import Listener
-from ..protocol.events import Event, as_object
+from ..protocol.events import Event
 from ..protocol.state import SessionState
-from ..redaction import clean_name
+from ..session import async_session as core
 from ..session import event_loop
-from ..session.async_session import AsyncSession
 from ..session.budget import Budget
+from ..session.context import Forgotten
 from ..session.turn import Turn
+from .live_session import LiveSession
 
 if TYPE_CHECKING:
     from ..recordings.autosave import Autosave
+    from ..transports.base import Transport
     from ..widgets.talk import Talk
 
-__all__ = ["Session"]
+__all__ = ["AsyncSession", "Session"]
 
 _open: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-class Session(SessionView):
+class Session(LiveSession):
     """A realtime session. Opened by ``rtnb.connect``; closed by ``close``, ``with`` or ``async with``."""
 
-    __reduce_ex__ = AsyncSession.__reduce_ex__
+    __reduce_ex__ = core.AsyncSession.__reduce_ex__
 
-    def __init__(self, core: AsyncSession, endpoint: str, autosave: Autosave | None = None) -> None:
-        self._core = core
+    def __init__(self, session: core.AsyncSession, endpoint: str, autosave: Autosave | None = None) -> None:
+        self._core = session
         self._autosave = autosave
         self._process = os.getpid()
         self._endpoint = endpoint
         _open.add(self)
 
     @property
-    def _checked_core(self) -> AsyncSession:
+    def _checked_core(self) -> core.AsyncSession:
         """The core. Raises SessionClosed in a forked child, whose parent uses the same connection."""
         if os.getpid() != self._process:
             raise SessionClosed(
@@ -66,6 +64,32 @@ class Session(SessionView):
         Raises ArgumentError (nothing was sent), AudioError, BudgetError, SessionClosed.
         """
         return event_loop.call(self._checked_core.send, *things, **options)
+
+    def ask(self, question: Any, *, about: Any = "conversation", **options: Any) -> Turn:
+        """Ask about the conversation, or a part of it, without changing it: to classify, to summarise.
+
+        ``about`` is "conversation", or a list of turns, items and their ids; [] means none. The answer is
+        in text unless ``modalities`` says otherwise::
+
+            s.ask("Is the user satisfied? Answer yes or no.").text
+            s.ask("Summarise this in one sentence.", about=s.turns[-3:]).text
+
+        Raises as ``send`` does, and ArgumentError for items that are not in the conversation.
+        """
+        return event_loop.call(self._checked_core.ask, question, about=about, **options)
+
+    def forget(self, *, before: Turn | int) -> Forgotten:
+        """Delete the items of all turns before a turn, or its number, and return what that saves.
+
+        The turns stay readable here; the model no longer reads them, so that each further response costs
+        less::
+
+            s.forget(before=s.turns[-2])   # <Forgot 6 items: about 420 tokens less in each further response
+            …>
+
+        Raises ArgumentError, ServiceError if the server refuses, ConnectionLost if it does not answer.
+        """
+        return event_loop.run(self._checked_core.forget(before=before))
 
     def add(self, *things: Any) -> None:
         """Add input without requesting a response; it belongs to the next turn."""
@@ -149,54 +173,11 @@ class Session(SessionView):
         return event_loop.call(self._checked_core.send_event, event)
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener(event, turn number)`` for each frame, on the session's thread.
+        """Call ``listener(change, turn number)`` for each change and command, on the session's thread.
 
         Returns a function that ends the subscription.
         """
         return event_loop.call(self._checked_core.subscribe, listener)
-
-    def save(self, path: str | os.PathLike[str], *, audio: str = "lossless") -> Path:
-        """Save all frames so far as a recording (``.rtnb``) and return its path; the session continues.
-
-        Every frame is stored byte for byte; keys in frames are redacted. With ``audio="opus"`` the file is
-        several times smaller, and its audio is similar but not identical. ``rtnb.open`` opens it,
-        ``rtnb.replay`` answers from it.
-
-        Raises ArgumentError for another ``audio`` or file name extension, RecordingError if the file
-        cannot be written.
-        """
-        from ..recordings.writer import header, pieces, recording_path, save
-
-        path = recording_path(path)
-        core = self._core
-        head = header(
-            core.state,
-            where=self.endpoint,
-            engine=core.engine,
-            billed=core.billed,
-            problem=core.problem,
-        )
-        save(pieces(core.state.log), head, path, audio=audio)
-        return path
-
-    def report(
-        self, out: str | os.PathLike[str], *, title: str = "", audio: bool = True, max_mb: float = 25.0
-    ) -> Path:
-        """Write one HTML page that holds all so far and works offline, and return its path.
-
-        Timeline, turns with players, transcript, tokens and money, configuration, provenance, event log.
-        ``audio`` False leaves the sound out; else up to ``max_mb`` megabytes of it are kept, as Opus. The
-        hashes in it are those of what ``save`` writes at this moment.
-
-        Raises RecordingError where it cannot be written, ArgumentError for another ``max_mb`` or a name that
-        does not end in .html.
-        """
-        from ..recordings import open as open_recording
-        from ..recordings.export import write_report
-
-        with TemporaryDirectory(prefix="rtnb-") as folder:
-            recording = open_recording(self.save(Path(folder) / "session.rtnb"))
-            return write_report(recording, out, title=title, audio=audio, max_mb=max_mb, saved=False)
 
     @property
     def turns(self) -> list[Turn]:
@@ -207,11 +188,6 @@ class Session(SessionView):
     def state(self) -> SessionState:
         """The log and everything folded from it."""
         return self._core.state
-
-    @property
-    def endpoint(self) -> str:
-        """The server that it is connected to, in words."""
-        return self._endpoint
 
     @property
     def engine(self) -> str:
@@ -235,10 +211,6 @@ class Session(SessionView):
     @budget.setter
     def budget(self, value: float | str | Mapping[str, float] | None) -> None:
         event_loop.call(self._checked_core.set_budget, value)
-
-    @property
-    def _allowances(self) -> list[Gauge]:
-        return [] if self._core.budget is None else self._core.budget.gauges
 
     @property
     def problem(self) -> RtnbError | None:
@@ -275,30 +247,33 @@ class Session(SessionView):
     async def __aexit__(self, *exc: object) -> None:
         self.close()
 
-    def __repr__(self) -> str:
-        state = "closed" if self.closed else "open"
-        count = len(self._core.turns)
-        turns = f"{count} turn{'' if count == 1 else 's'}"
-        return f"<Session with {clean_name(self.endpoint)}, {state}: {turns}, {len(self.log):,} events>"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._html()}
+class AsyncSession(core.AsyncSession, LiveSession):
+    """A realtime session on the running event loop. Opened by ``rtnb.connect_async``.
 
-    def _html(self) -> str:
-        from ..render.turn_card import overview_html
+    Its verbs are those of `Session`; those that wait are awaited::
 
-        conversation = self.state.conversation
-        output = as_object(as_object(conversation.session.get("audio")).get("output"))
-        detection = (conversation.turn_detection or {}).get("type", "none (each send is a turn)")
-        facts = (
-            f"model {self.model}" if self.model else "",
-            f"voice {voice}" if (voice := output.get("voice")) else "",
-            f"turn detection {detection}",
-            f"{len(self.log):,} events",
-            "closed" if self.closed else "open",
-        )
-        problem = str(self.problem) if self.problem else None
-        return overview_html(self, f"Session with {self.endpoint}", facts, problem=problem)
+        async with await rtnb.connect_async() as s:
+            turn = await s.send("Describe the sea in one sentence.")
+            async for chunk in s.audio():
+                play(chunk)
+    """
+
+    def __init__(self, transport: Transport, *, endpoint: str, **options: Any) -> None:
+        super().__init__(transport, **options)
+        self._endpoint = endpoint
+        self._autosave: Autosave | None = None
+
+    @property
+    def _core(self) -> core.AsyncSession:  # type: ignore[override]
+        return self
+
+    async def close(self) -> None:
+        """Close the session; the autosave file is removed. ``save`` works before and after."""
+        await super().close()
+        if self._autosave is not None:
+            self._autosave.close(discard=True)
+            self._autosave = None
 
 
 @atexit.register

@@ -1,9 +1,8 @@
-"""Audio: clips, PCM16 and G.711, files, resampling, peaks, and the static view of a clip."""
+"""Audio: clips, PCM16 and G.711, files, resampling and peaks."""
 
 from rtnb.audio.clip import Clip
 from rtnb.audio.codecs import Codec, wire_format
 from rtnb.audio.peaks import Peaks
 from rtnb.audio.samples import Resampler
-from rtnb.render.audio_player import clip_html, waveform_svg
 
-__all__ = ["Clip", "Codec", "Peaks", "Resampler", "clip_html", "waveform_svg", "wire_format"]
+__all__ = ["Clip", "Codec", "Peaks", "Resampler", "wire_format"]

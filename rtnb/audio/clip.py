@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from rtnb.audio import codecs, files
 from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_pair, as_rate, resample, short
+from rtnb.displayable import Displayable
 from rtnb.errors import AudioError
 from rtnb.formatting import duration, peak_level
 from rtnb.paths import replacing, user_path
-from rtnb.render.audio_player import clip_html
 
 __all__ = ["Clip"]
 
@@ -25,7 +25,7 @@ _FULL_SCALE = 32_766 / 32_768  # the second largest value of 16 bits: some conve
 _CLIPPED_RUN = 3
 
 
-class Clip:
+class Clip(Displayable):
     """A piece of audio: mono samples and their rate. It is immutable; every method returns a new clip.
 
     Parameters
@@ -57,6 +57,7 @@ class Clip:
     """
 
     __slots__ = ("_hash", "_info", "_rate", "_samples")
+    renderer = "rtnb.render.audio_player:clip_html"
 
     def __init__(self, samples: Any, rate: int, *, info: Mapping[str, Any] | None = None) -> None:
         self._samples: Samples = as_mono(samples)
@@ -419,9 +420,6 @@ class Clip:
         if not len(self._samples):
             return f"Clip(empty, {rate})"
         return f"Clip({duration(self.seconds)}, {rate}, {peak_level(self.peak_db)})"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": clip_html(self)}
 
 
 def _restore(samples: Samples, rate: int, info: Mapping[str, Any]) -> Clip:

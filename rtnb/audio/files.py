@@ -159,10 +159,10 @@ class _UnnamedFile(io.RawIOBase):
         buffer[: len(data)] = data
         return len(data)
 
-    def seek(self, offset: int, whence: int = 0, /) -> int:
+    def seek(self, offset: int, start: int = 0, /) -> int:
         # libsndfile seeks before the start of some damaged files, and its callbacks must not raise.
         with suppress(OSError, ValueError, OverflowError):
-            self._file.seek(offset, whence)
+            self._file.seek(offset, start)
         return self._file.tell()
 
     def tell(self) -> int:

@@ -82,7 +82,7 @@ def as_pair(value: Any) -> tuple[Any, int] | None:
 
 
 def _is_number(value: Any) -> bool:
-    """Tell whether a value is one number: of Python, of numpy, or an array or tensor without dimensions."""
+    """Return whether a value is one number: of Python, of numpy, or an array or tensor without dimensions."""
     return isinstance(value, (int, float, np.number)) or getattr(value, "shape", None) == ()
 
 

@@ -226,7 +226,7 @@ def _summary(turns: list[Turn], turn: Turn, silence: float, pace: float) -> Iter
             f"First audio {turn.latency.first_audio:.0f} ms after the end of speech, including "
             f"{silence * 1000 / pace:.0f} ms of end-of-turn silence."
         )
-    for words in (labels.tokens(turn.usage), labels.money(turn), labels.speaker(turn)):
+    for words in (labels.tokens(turn.usage), labels.money(turn), labels.answer_note(turn)):
         if words:
             yield words[0].upper() + words[1:]
 

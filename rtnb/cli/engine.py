@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ..errors import ArgumentError, MissingPackageError
+from ..paths import user_path
 from .output import Subparsers, echo, echo_json, safe
 
 if TYPE_CHECKING:
@@ -309,8 +310,8 @@ def _lab(args: argparse.Namespace) -> int:
 
 def _notebook(name: str | None, folder: str | None) -> Path:
     """Return the notebook to open: a user's own, or one of ours in a folder that may be written to."""
-    if name is not None and Path(name).exists():
-        return Path(name)
+    if name is not None and os.path.exists(own := user_path(name, "a notebook")):
+        return own
     home, packaged = _notebooks_folder()
     ours = sorted(home.glob("*.ipynb"))
     name = name or _START
@@ -320,7 +321,7 @@ def _notebook(name: str | None, folder: str | None) -> Path:
         raise ArgumentError(f"there is no notebook {name!r}. Give a file or one of these: {names}")
     if folder is None and not packaged:
         return chosen[0]
-    into = Path(folder or _FOLDER)
+    into = user_path(folder or _FOLDER, "--folder")
     try:
         into.mkdir(parents=True, exist_ok=True)
         for path in ours:

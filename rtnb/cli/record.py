@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, RecordingError
+from ..paths import user_path
 from .output import Subparsers, Transcript, add_connection_options, add_force, connection, echo, new_file
 
 if TYPE_CHECKING:
@@ -77,7 +79,11 @@ def _script(args: argparse.Namespace) -> list[Content]:
     given = list(args.say)
     if args.script:
         try:
-            text = sys.stdin.read() if args.script == "-" else Path(args.script).read_text("utf-8")
+            text = (
+                sys.stdin.read()
+                if args.script == "-"
+                else user_path(args.script, "--script").read_text("utf-8")
+            )
         except (OSError, UnicodeDecodeError) as error:
             raise ArgumentError(f"the script {args.script!r} cannot be read: {error}") from None
         given += [line for line in text.splitlines() if line.strip()]
@@ -204,7 +210,7 @@ def _single_output(out: str, *, force: bool) -> Path:
     try:
         return new_file(out, force=force)
     except RecordingError as error:
-        if Path(out).is_file():
+        if os.path.isfile(user_path(out)):
             raise RecordingError(f"{error}. To repair that file:  rtnb recover {out} REPAIRED.rtnb") from None
         raise
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -67,7 +68,6 @@ def _info(args: argparse.Namespace) -> int:
 def _rows(recording: Recording) -> list[tuple[str, str]]:
     """Return the contents as (name, value), for people; the provenance is added to it."""
     from ..formatting import duration
-    from ..render.usage_card import money
 
     used, log, count = recording.usage, recording.log, len(recording.turns)
     turns = f"{count:,} turn{'' if count == 1 else 's'}"
@@ -79,7 +79,7 @@ def _rows(recording: Recording) -> list[tuple[str, str]]:
         ("most frequent", most),
         ("tokens", str(used.total) if used.known else "unknown"),
         ("context", str(used.context)),
-        ("cost", money(used)),
+        ("cost", used.cost_text),
         ("not in the cost", ", ".join(used.cost.excludes) if used.cost is not None else ""),
         ("inconsistent usage", "; ".join(used.problems)),
     ]
@@ -222,7 +222,7 @@ def _export(args: argparse.Namespace) -> int:
     from ..recordings.export import export
 
     recording = open(args.file)
-    check = new_file if Path(args.other).suffix and not Path(args.other).is_dir() else new_folder
+    check = new_file if Path(args.other).suffix and not os.path.isdir(args.other) else new_folder
     written = export(recording, check(args.other, force=args.force) if args.other else "")
     if recording.problem:
         echo(f"rtnb: {recording.problem}", file=sys.stderr)
@@ -233,7 +233,7 @@ def _export(args: argparse.Namespace) -> int:
 
 def add_report(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     """Add ``rtnb report``."""
-    from ..recordings.export import MAX_MB
+    from ..render.report import MAX_MB
 
     parser = _add(
         subparsers,
@@ -260,11 +260,13 @@ def add_report(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 def _write_report(args: argparse.Namespace) -> int:
     from ..recordings import open
-    from ..recordings.export import write_report
+    from ..render.report import write_report
 
+    recording = open(args.file)
     page = write_report(
-        open(args.file),
+        recording,
         new_file(args.other, force=args.force),
+        origin=recording.provenance,
         title=args.title,
         audio=not args.no_audio,
         max_mb=args.max_mb,

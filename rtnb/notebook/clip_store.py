@@ -9,16 +9,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from ..audio import Clip
+from ..displayable import Displayable
 from ..errors import ArgumentError, AudioError
 from ..formatting import duration, peak_level
 from ..paths import user_path
-from ..render.audio_player import player_html, waveform_html
-from ..render.style import STYLE
 
 __all__ = ["ClipStore", "StoredClip", "notebook_path"]
 
@@ -40,8 +38,10 @@ def notebook_path(namespace: Mapping[str, Any]) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
-class StoredClip:
+class StoredClip(Displayable):
     """A clip stored next to the notebook. ``text`` is the cell's text when the clip was made."""
+
+    renderer = "rtnb.render.audio_player:stored_clip_html"
 
     name: str
     path: Path
@@ -55,28 +55,14 @@ class StoredClip:
     def __repr__(self) -> str:
         return f"{self.name} = {self.clip!r}, stored in {self.link}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._html()}
+    @property
+    def note(self) -> str:
+        """A sentence if the cell's text has changed since the clip was stored; else ""."""
+        return "The cell's text has changed; --again makes a new clip." if self.changed_text else ""
 
-    def _html(self) -> str:
-        clip = self.clip
-        said = f'<p class="rtnb-said" dir="auto">{escape(self.text)}</p>' if self.text else ""
-        if self.changed_text:
-            said += '<p class="rtnb-none">The cell\'s text has changed; --again makes a new clip.</p>'
-        picture = waveform_html(clip.samples, clip.rate, width=480, height=48)
-        label = f"Play {self.name}, {duration(clip.seconds)}"
-        player = player_html(clip.samples, clip.rate, label=label, file=self.link)
-        foot = " · ".join(f"<span>{escape(word)}</span>" for word in self._facts())
-        return (
-            f'{STYLE}<div class="rtnb-turn" role="group" aria-label="Clip {escape(self.name)}">'
-            f'<div class="rtnb-sides"><div class="rtnb-side rtnb-user">'
-            f'<p class="rtnb-who"><b>{escape(self.name)}</b></p>'
-            f'<div class="rtnb-sound">{picture}{player}</div>{said}</div></div>'
-            f'<p class="rtnb-foot"><small>{foot}</small></p></div>'
-        )
-
-    def _facts(self) -> list[str]:
-        """Return the labels of the foot line."""
+    @property
+    def facts(self) -> list[str]:
+        """Length, rate, level and origin, in a few words each."""
         clip, info = self.clip, self.clip.info
         facts = [duration(clip.seconds), f"{clip.rate / 1000:g} kHz", peak_level(clip.peak_db)]
         if clipped := info.get("clipped_samples"):

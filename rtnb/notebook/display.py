@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from html import escape
 from importlib.util import find_spec
 from pkgutil import resolve_name
 from typing import Any
 
 from ..analysis.events import Events
 from ..errors import TurnTimeout
-from ..redaction import plain
+from ..redaction import clean_text
+from ..render.html import line_html
 from ..session.turn import Turn
 from .environment import kernel_shell, unattended
 
@@ -76,8 +76,7 @@ def progress_line(done: str) -> Iterator[Callable[[str], None] | None]:
 
 
 def _line(text: str) -> dict[str, Any]:
-    style = "color:var(--jp-ui-font-color2,#767676)"
-    return {"text/plain": plain(text), "text/html": f'<small style="{style}">{escape(text)}</small>'}
+    return {"text/plain": clean_text(text), "text/html": line_html(text)}
 
 
 def install() -> None:

@@ -76,7 +76,7 @@ def unattended(shell: Any = None) -> bool:
 
 
 def front_end() -> str:
-    """Return the front end that shows this process's results, as far as the kernel can tell."""
+    """Return the front end that shows this process's results, as far as the kernel knows."""
     if _shell() is None:
         return "plain Python"
     if kernel_shell() is None:

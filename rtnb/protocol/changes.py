@@ -82,10 +82,13 @@ UNSTATED = "\0unstated"
 
 
 class Content(Struct):
-    """One content part of an item: ``text`` is what it says, of audio its transcript."""
+    """One content part of an item: ``text`` is what it says, of audio its transcript.
+
+    It is None for audio whose transcript was deleted.
+    """
 
     kind: str
-    text: str = ""
+    text: str | None = ""
     audio: Sound | None = None
     encoded: str = ""
     """The base64 that ``audio`` was decoded from."""
@@ -142,21 +145,21 @@ class ConversationStarted(Change, frozen=True):
 
 
 class SpeechStarted(Change, frozen=True):
-    """The server heard speech begin, ``ms`` milliseconds into all input; None where it does not say."""
+    """The server detected the start of speech, ``ms`` into all input; None where it does not say."""
 
     item_id: str
     ms: float | None = None
 
 
 class SpeechStopped(Change, frozen=True):
-    """The server heard speech end, ``ms`` milliseconds into all input."""
+    """The server detected the end of speech, ``ms`` milliseconds into all input."""
 
     item_id: str
     ms: float | None = None
 
 
 class InputTimedOut(Change, frozen=True):
-    """Nobody spoke for as long as the session allows; the server goes on without input."""
+    """The user was silent for as long as the session allows; the server goes on without input."""
 
     item_id: str
     start_ms: float | None = None
@@ -196,6 +199,7 @@ class InputTranscriptFailed(Change, frozen=True):
 
     item_id: str
     error: ErrorData
+    content_index: int = 0
 
 
 class ItemAdded(Change, frozen=True):

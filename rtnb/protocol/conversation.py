@@ -56,7 +56,7 @@ class Conversation:
         self._codecs: dict[str, Codec] = {}  # response id → its own output format
         self._current: dict[str, str] = {}  # response id → the item that it wrote last; "" → any
         self._unnamed = 0  # counts responses that named no items
-        self._aside: set[str] = set()  # ids of out-of-band responses
+        self._out_of_band: set[str] = set()  # ids of out-of-band responses
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items in order."""
@@ -64,6 +64,9 @@ class Conversation:
 
     def __len__(self) -> int:
         return len(self.order)
+
+    def __contains__(self, id: object) -> bool:
+        return id in self._placed
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Conversation):
@@ -231,7 +234,7 @@ class Conversation:
             item.output = data.output
         for index, content in enumerate(data.contents):
             part = item.part(index, content.kind)
-            part.merge_text(content.text)
+            part.merge_text(content.text or "")
             if content.image_url:
                 part.image_url = content.image_url
         item.raw = data.raw
@@ -239,7 +242,7 @@ class Conversation:
     def _on_part(self, change: changes.PartAdded | changes.PartDone) -> None:
         part = self._part(change, change.content.kind)
         if isinstance(change, changes.PartDone):
-            part.merge_text(change.content.text)
+            part.merge_text(change.content.text or "")
         elif change.content.text:
             part.text = part.text or change.content.text
 
@@ -247,7 +250,7 @@ class Conversation:
         if change.format:
             self._codecs[change.id] = wire_format(change.format)
         if change.raw.get("conversation_id", "") is None:
-            self._aside.add(change.id)
+            self._out_of_band.add(change.id)
 
     def _on_response_ended(self, change: changes.ResponseEnded) -> None:
         self._codecs.pop(change.id, None)
@@ -261,7 +264,7 @@ class Conversation:
             elif data.id and data.type:  # nothing announced it
                 item = self._output(change.id, data.id)
                 self._merge(item, data)
-                if change.id not in self._aside:
+                if change.id not in self._out_of_band:
                     self._place(item, UNSTATED)
 
     def _on_text(self, change: changes.TextDelta) -> None:
@@ -317,6 +320,20 @@ class Conversation:
         """
         written = item_id or self._current.get(response_id)
         return written or f"{response_id or f'response_{self._unnamed}'}/item"
+
+    def media_target(self) -> tuple[str, str]:
+        """Return the response and the item that audio beside the frames belongs to: the latest answer."""
+        if item_id := self._current.get(""):
+            return self.items[item_id].response_id or "", item_id
+        spoken = (item for item in reversed(self.items.values()) if item.role == "assistant")
+        item = next(spoken, None)
+        return ("", self.output_id("", "")) if item is None else (item.response_id or "", item.id)
+
+    def set_codec(self, item_id: str, codec: Codec) -> None:
+        """Set the format of an item's audio, before any of it has arrived."""
+        part = self._item(item_id).part(0, "audio")
+        if not part.chunks:
+            part.codec = codec
 
     def _output(self, response_id: str, item_id: str) -> Item:
         id = self.output_id(response_id, item_id)

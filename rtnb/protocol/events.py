@@ -47,7 +47,7 @@ Event = dict[str, Any]
 Direction = Literal["client", "server"]
 
 BINARY = "(binary)"
-"""What the log calls a frame that is no JSON object with a ``type``."""
+"""What the log calls a frame that is not a JSON object with a ``type``."""
 
 
 def as_object(value: Any) -> Event:

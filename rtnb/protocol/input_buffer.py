@@ -83,7 +83,7 @@ class InputBuffer:
     def change_codec(self, before: Codec, after: Codec) -> None:
         """Continue in another format from where the client asked for it; what was not committed is dropped.
 
-        Positions are bytes in the present format, so that they still tell the time since the session began.
+        Positions are bytes in the new format, so that they still measure the time since the session began.
         """
         mark = self.pop_mark("update")
         if before == after:

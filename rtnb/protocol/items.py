@@ -102,8 +102,8 @@ class Part:
 class Item:
     """One item of a conversation: a message, a function call or its output.
 
-    ``played_ms`` is set when the item was truncated, or removed because nothing of it was played: what came
-    after that was generated but not played. The text is kept as generated; the service deletes its own.
+    ``played_ms`` is set when the item was truncated, or removed because nothing of it was played: the
+    rest was generated but not played. The text is kept as generated; the service deletes its own.
     """
 
     id: str

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import orjson
 
+from ..audio.codecs import Codec
 from ..redaction import clean_name, clean_text
 from . import dialects
 from .changes import AddItem, AppendAudio, AudioDelta, Change, Command, Limits, ResponseEnded, Unknown
@@ -16,9 +17,10 @@ from .dialects import GA, Dialect, Unreadable
 from .dialects.fast import read_fast
 from .events import BINARY, Direction, Event
 from .log import NO_TURN, Log
-from .log_storage import Cut, find_cut
+from .log_storage import Cut, Sound, find_cut
 from .models import Model, resolve
 from .read_only_log import ReadOnlyLog
+from .tracks import Piece, Track
 from .turns import Turns
 from .usage import Usage
 
@@ -64,6 +66,8 @@ class SessionState:
         """Whether it is a replay at another speed than recorded: its times say nothing of the model."""
         self.requested_model = ""
         """The model's name as the caller stated it; a server may report another, or only a deployment's."""
+        self.tracks = {"input": Track("input"), "output": Track("output")}
+        """The audio of both sides in time, including audio that is in no frame."""
         self._began = 0
         self._shown = False  # whether a frame has shown the dialect
         self._repeated: set[int] = set()  # rows of frames that repeat others
@@ -173,7 +177,42 @@ class SessionState:
         self._seen[event_id] = -1
         return False
 
-    def _fold(self, changes: list[Any], t: float) -> tuple[int, str | None]:
+    def append_media(self, side: str, data: bytes, codec: Codec, *, mono_ns: int) -> Applied:
+        """Add audio that came in no frame, such as over WebRTC, and fold it in as if it had.
+
+        ``side`` is input or output. Output belongs to the answer that the server speaks,
+        input to the input buffer. Raises ValueError for another side.
+        """
+        if side not in self.tracks:
+            raise ValueError(f"side: expected 'input' or 'output', got {side!r}")
+        if not len(self.log):
+            self._began = mono_ns
+        audio = Sound(data)
+        change: AudioDelta | AppendAudio
+        if side == "input":
+            self.conversation.input_codec = codec
+            change = AppendAudio(audio)
+        else:
+            response_id, item_id = self.conversation.media_target()
+            self.conversation.set_codec(item_id, codec)
+            change = AudioDelta(response_id, item_id, audio)
+        turn, problem = self._fold([change], (mono_ns - self._began) / 1e9, framed=False)
+        self._note(len(self.log) - 1, problem)
+        return Applied(-1, turn, cast("list[Change]", [change]))
+
+    def _add_to_track(self, change: AudioDelta | AppendAudio, t: float, *, framed: bool) -> None:
+        conversation = self.conversation
+        if isinstance(change, AppendAudio):
+            piece = Piece(t, "", change.audio, conversation.input_codec, framed)
+            self.tracks["input"].append(piece)
+            return
+        id = conversation.output_id(change.response_id, change.item_id)
+        item = conversation.items.get(id)
+        codec = item.parts[change.content_index].codec if item is not None else None
+        piece = Piece(t, id, change.audio, codec or conversation.output_codec, framed)
+        self.tracks["output"].append(piece)
+
+    def _fold(self, changes: list[Any], t: float, *, framed: bool = True) -> tuple[int, str | None]:
         """Fold changes in; return the number of their turn, and what is wrong with them."""
         turn, problem = NO_TURN, None
         for change in changes:
@@ -187,6 +226,8 @@ class SessionState:
             except (LookupError, TypeError, ValueError) as error:
                 found, problem = NO_TURN, f"{type(change).__name__} cannot be used: {error!r:.200}"
             turn = found if turn == NO_TURN else turn
+            if isinstance(change, (AudioDelta, AppendAudio)):
+                self._add_to_track(change, t, framed=framed)
             if isinstance(change, Limits):
                 self.limits.update(change.limits)
                 self.limits_at.update(dict.fromkeys(change.limits, t))

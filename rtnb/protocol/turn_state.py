@@ -47,7 +47,7 @@ class Request:
     event_id: str
     metadata: dict[str, Any] | None
     cancelled: float | None = None
-    """When the client gave it up, in seconds since the log began."""
+    """When the client cancelled it, in seconds since the log began."""
 
 
 @dataclass(slots=True, repr=False)

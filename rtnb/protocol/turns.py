@@ -12,7 +12,7 @@ A response that starts is matched to its turn in this order:
 1. the turn of a response with the same id, where a server announces it twice;
 2. the oldest open request whose metadata the response repeats (gateways may add some of their own);
 3. the oldest open request, before all one without metadata if the response has none; one that the client
-   has given up counts until it is answered, an error names it, or five seconds have passed;
+   has cancelled counts until it is answered, an error names it, or five seconds have passed;
 4. where the server answers by itself, the input that it committed last, or else a turn of its own.
 
 An error ends what it names with its ``event_id``. One that names nothing ends the only open request.
@@ -55,7 +55,7 @@ class Turns:
         self._conversation = conversation
         self._open: TurnState | None = None  # takes input now
         self._speaking: TurnState | None = None  # detected speech goes on
-        self._committed: TurnState | None = None  # committed last: a response nobody requested is its
+        self._committed: TurnState | None = None  # committed last: gets a response that was not requested
         self._continued: TurnState | None = None  # got function call outputs
         self._latest: TurnState | None = None  # had a response last
         self._requests: deque[Request] = deque()
@@ -376,9 +376,10 @@ class Turns:
             self._of_call[change.item.call_id] = turn
         return turn
 
-    def _add_output(self, turn: TurnState, response: Response, id: str) -> Item:
-        item = self._conversation.items[id]
-        if id not in response.items:
+    def _add_output(self, turn: TurnState, response: Response, id: str) -> Item | None:
+        """Note an item of a response; None for one that the conversation does not have."""
+        item = self._conversation.items.get(id)
+        if item is not None and id not in response.items:
             response.items.append(id)
         self._of_item[id] = turn
         return item
@@ -392,6 +393,8 @@ class Turns:
         item = self._add_output(
             turn, response, self._conversation.output_id(change.response_id, change.item_id)
         )
+        if item is None:
+            return turn
         if isinstance(change, changes.ToolCall) and item.call_id:
             self._of_call[item.call_id] = turn
         elif isinstance(change, changes.TextDelta):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from ..formatting import dollars
 from ..redaction import clean_name
 from . import models
 
@@ -289,7 +290,8 @@ class Cost(float):
         return (self.parts,), {name: getattr(self, name) for name in names}
 
     def __str__(self) -> str:
-        return f"{'at most ' if self.at_most else ''}${float(self):.4f}"
+        amount = dollars(self)
+        return f"at most {amount}" if self.at_most and not amount.startswith("under") else amount
 
     def __repr__(self) -> str:
         bill = "" if self.billed else ", not billed"

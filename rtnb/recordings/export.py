@@ -1,87 +1,29 @@
-"""A recording in formats that other programs read: JSON Lines, a transcript, audio files, an HTML report."""
+"""A recording in formats that other programs read: JSON Lines, a transcript, audio files."""
 
 from __future__ import annotations
 
 import io
-import math
 import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from pybase64 import b64decode
 
-from ..analysis.turn import TurnView
 from ..audio import Clip
-from ..audio.codecs import wire_format
-from ..errors import ArgumentError, AudioError, RecordingError
+from ..errors import AudioError, RecordingError
 from ..formatting import clock
 from ..paths import replacing, short, unwritable, user_path
+from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from ..protocol.entries import Entry
 from ..protocol.items import Item
-from ..redaction import known_keys, plain, secrets
-from ..render.report import Report, Sound
-from .reader import Reader
+from ..redaction import plain
 from .scrub_rules import Kind, changed
 from .view import RecordingView
-from .writer import FORMAT_EVENTS, AudioFormats, pieces, save
 
-__all__ = ["MAX_MB", "export", "mix", "transcript", "write_report"]
-
-MAX_MB = 25.0
-"""The default limit of a report's audio in megabytes: about an hour and a half of Opus."""
-
-Progress = Callable[[Iterable[TurnView]], Iterable[TurnView]]
-
-
-def write_report(
-    recording: RecordingView,
-    out: str | os.PathLike[str],
-    *,
-    title: str = "",
-    audio: bool = True,
-    max_mb: float = MAX_MB,
-    progress: Progress = iter,
-    saved: bool = True,
-) -> Path:
-    """Write a recording as one HTML page and return its path.
-
-    The page holds timeline, turns with players, transcript, usage, configuration, provenance and event log,
-    and loads nothing from any network. ``audio=False`` leaves the audio out; otherwise up to ``max_mb``
-    megabytes of it are included as Opus, and the page says what is missing. ``saved=False`` is for a
-    temporary file: the page does not name it.
-
-    Raises RecordingError if the page cannot be written, ArgumentError for a name that does not end in .html,
-    and for a ``max_mb`` that is not a number of 0 or more.
-    """
-    out = user_path(out, "a report")
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise ArgumentError(f"the name of a report must end in .html; got {short(out.name)}")
-    if isinstance(max_mb, bool) or not isinstance(max_mb, (int, float)) or not 0 <= max_mb < math.inf:
-        raise ArgumentError(f"max_mb must be a number of megabytes, 0 or more; got {max_mb!r:.40}")
-    most = int(max_mb * 1e6) if audio else 0
-    provenance = recording.provenance if saved else replace(recording.provenance, file="")
-    with tempfile.TemporaryDirectory(prefix="rtnb-") as folder:
-        shown = _without_keys(recording, Path(folder))
-        page = Report(shown, provenance, title=title, sound=Sound(most), progress=progress).html()
-    with replacing(out) as file:
-        file.write(page.encode())
-    return out
-
-
-def _without_keys(recording: RecordingView, folder: Path) -> RecordingView:
-    """Return the recording, or a copy without keys if there are any in its frames."""
-    keys = known_keys()
-    if not any(secrets(piece.frames, keys) for piece in pieces(recording.state.log)):
-        return recording
-    clean = folder / "clean.rtnb"
-    save(pieces(recording.state.log), dict(recording.header), clean)
-    return RecordingView(Reader(clean))
-
+__all__ = ["export", "mix", "transcript"]
 
 _RATE = 24_000
 
@@ -156,8 +98,7 @@ def mix(log: Iterable[Entry]) -> NDArray[np.float32]:
 
         changed(entry.direction, entry.data, collect)
         side = 0 if entry.direction == "client" else 1
-        lane = formats.lane(entry.direction)
-        codec = wire_format({"type": lane.type, "rate": lane.rate if lane.type == "audio/pcm" else None})
+        codec = formats.now(entry.direction)
         for text in found:
             try:
                 data = b64decode(text, validate=True)

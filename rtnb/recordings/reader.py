@@ -33,7 +33,7 @@ _FIELDS = {"where": str, "engine": str, "billed": bool, "model": str, "requested
 
 
 def is_jsonl(path: Path) -> bool:
-    """Tell by its name whether a file is JSON Lines."""
+    """Return whether a file is JSON Lines, by its name."""
     return path.suffix.lower() in _SUFFIXES
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..analysis.session import Overview
 from ..formatting import duration, moment
 from ..protocol.events import as_object
-from ..render.turn_card import overview_html
+from ..redaction import clean_text
 from .reader import open_reader
 from .view import RecordingView
 
@@ -59,9 +60,9 @@ class Recording(RecordingView):
         Opus. Raises RecordingError if the page cannot be written, ArgumentError for a name that does not end
         in .html.
         """
-        from .export import write_report
+        from ..render.report import write_report
 
-        return write_report(self, out, title=title, audio=audio, max_mb=max_mb)
+        return write_report(self, out, origin=self.provenance, title=title, audio=audio, max_mb=max_mb)
 
     def scrub(
         self,
@@ -86,12 +87,11 @@ class Recording(RecordingView):
         parts = [f"{len(self.log):,} events", duration(self.seconds), f"with {self.endpoint}"]
         parts += [f"of {date}"] if date else []
         parts += [self.problem] if self.problem else []
-        return f"<Recording {self.path.name}: {', '.join(parts)}>"
+        return clean_text(f"<Recording {self.path.name}: {', '.join(parts)}>")
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        return {"text/plain": repr(self), "text/html": self._html()}
-
-    def _html(self) -> str:
+    @property
+    def overview(self) -> Overview:
+        """What a notebook shows of it above the turns."""
         head = self.header
         removed = head.get("scrubbed")
         facts = (
@@ -103,8 +103,7 @@ class Recording(RecordingView):
             f"audio {as_object(head.get('capture')).get('audio', 'lossless')}",
             f"removed: {', '.join(map(str, removed))}" if removed else "",
         )
-        foot = self.provenance.foot()
-        return overview_html(self, self.path.name, facts, problem=self.problem, rest=foot)
+        return Overview(self.path.name, facts, self.problem, self.provenance)
 
 
 def open(path: str | os.PathLike[str], *, repair: bool = False) -> Recording:

@@ -22,6 +22,7 @@ from pybase64 import b64decode, b64encode
 
 from ..audio.codecs import decoded_length
 from ..errors import ArgumentError
+from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from ..protocol.dialects.names import AUDIO_DELTAS
 from ..protocol.entries import Columns, Entry
 from ..protocol.events import Direction, Event, as_object
@@ -39,7 +40,7 @@ from .scrub_rules import (
     speaker_of,
 )
 from .view import RecordingView
-from .writer import FORMAT_EVENTS, AudioFormats, header, pieces, recording_path, save, whole_frames
+from .writer import header, pieces, recording_path, save, whole_frames
 
 __all__ = ["ScrubReport", "ScrubRule", "scrub"]
 
@@ -199,11 +200,11 @@ class _Work:
         if not value or not self._covers(value, kind, whose, ids):
             return value
         if kind == "audio":
-            lane = self._formats.lane(direction)
+            codec = self._formats.now(direction)
             size = decoded_length(value)
             self.audio_parts += 1
-            self.seconds += size / lane.rate / (2 if lane.type == "audio/pcm" else 1)
-            return b64encode(silence(lane.type, size)).decode()
+            self.seconds += size / codec.bytes_per_second
+            return b64encode(silence(codec.type, size)).decode()
         self.texts += 1
         if kind == "text":
             self._removed.add(value)
@@ -258,7 +259,7 @@ class _Work:
         return event_of(frame)
 
     def _suspects(self, frame: bytes) -> bool:
-        """Tell whether a frame that is not an event may contain what the rule removes."""
+        """Return whether a frame that is not an event may contain what the rule removes."""
         if not frame.strip(_BLANK):
             return False
         if self._rule.voice or self._rule.text or self._pattern is None:
@@ -328,12 +329,12 @@ class _Work:
     def _gone(self, direction: Direction, value: str, kind: Kind) -> bool:
         if kind != "audio":
             return masked(value) == value
-        lane = self._formats.lane(direction)
+        codec = self._formats.now(direction)
         try:
             data = b64decode(value, validate=True)
         except ValueError:
             return False
-        return data == silence(lane.type, len(data))
+        return data == silence(codec.type, len(data))
 
 
 def _texts(recording: RecordingView) -> Iterator[tuple[str, str]]:

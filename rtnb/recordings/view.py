@@ -74,7 +74,7 @@ class RecordingView(SessionView):
         """Every frame, both directions: to filter, search, count, and look at."""
         names = ("where", "engine", "billed", "model", "requested_model")
         about = {name: self.header[name] for name in names if name in self.header}
-        return Events(self._reader.log, state=lambda: self.state, about=about, over=True)
+        return Events(self._reader.log, state=lambda: self.state, about=about, finished=True)
 
     @cached_property
     def state(self) -> SessionState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 import sys
@@ -17,12 +18,12 @@ import orjson
 from pybase64 import b64decode, b64encode
 
 from .._version import __version__
-from ..audio.codecs import Codec, wire_format
-from ..errors import ArgumentError, AudioError, RtnbError
+from ..errors import ArgumentError, RtnbError
 from ..paths import replacing, short, user_path
 from ..protocol import models
+from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from ..protocol.entries import SERVER, Columns
-from ..protocol.events import Direction, as_object, parse_object
+from ..protocol.events import Direction
 from ..protocol.log import Log
 from ..protocol.state import SessionState
 from ..redaction import known_keys, redact
@@ -30,9 +31,8 @@ from . import format
 from .format import Lane
 
 __all__ = [
-    "FORMAT_EVENTS",
-    "AudioFormats",
     "Writer",
+    "digests",
     "header",
     "pieces",
     "recording_path",
@@ -40,44 +40,6 @@ __all__ = [
     "split",
     "whole_frames",
 ]
-
-FORMAT_EVENTS = frozenset({"session.created", "session.updated", "response.created"})
-"""The server events that declare an audio format."""
-
-
-class AudioFormats:
-    """The audio format of each direction, as the server last declared it. A wrong guess only costs size."""
-
-    def __init__(self) -> None:
-        pcm = wire_format({"type": "audio/pcm", "rate": 24000})
-        self._session = {"client": pcm, "server": pcm}
-        self._current = dict(self._session)
-
-    def lane(self, direction: str) -> Lane:
-        """Return the lane of the audio in this direction."""
-        codec = self._current[direction]
-        return Lane(direction, codec.type, codec.rate)
-
-    def update(self, type: str, frame: bytes) -> None:
-        """Apply an event of the types in ``FORMAT_EVENTS``."""
-        event = parse_object(frame)
-        if type == "response.created":
-            self._current["server"] = _declared(event.get("response"), "output") or self._session["server"]
-            return
-        for direction, name in (("client", "input"), ("server", "output")):
-            codec = _declared(event.get("session"), name)
-            if codec is not None:
-                self._current[direction] = self._session[direction] = codec
-
-
-def _declared(owner: Any, name: str) -> Codec | None:
-    """Return the format that a session or a response declares; None if there is no valid one."""
-    format: Any = as_object(as_object(as_object(owner).get("audio")).get(name)).get("format")
-    try:
-        return wire_format(format)
-    except AudioError:
-        return None
-
 
 _LIBRARIES = ("numpy", "orjson", "soundfile", "av", "websockets", "hibari-tts", "onnxruntime", "xllamacpp")
 
@@ -280,8 +242,9 @@ class Writer:
         name = piece.names[int(piece.kinds[row]) & (SERVER - 1)]
         self._formats.update(name, piece.frames[end - int(piece.lengths[row]) : end])
 
-    def _number(self, direction: str) -> int:
-        lane = self._formats.lane(direction)
+    def _number(self, direction: Direction) -> int:
+        codec = self._formats.now(direction)
+        lane = Lane(direction, codec.type, codec.rate)
         if lane not in self._lanes and len(self._lanes) >= _LANES:
             lane = next(iter(self._lanes))  # nothing but abuse has 256 formats: larger, not lost
         return self._lanes.setdefault(lane, len(self._lanes))
@@ -314,6 +277,16 @@ class Writer:
         self._file.write(self._head_chunk())
         self._file.seek(0, os.SEEK_END)
         return tail
+
+
+def digests(groups: Iterable[Columns], head: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the SHA-256 of the recording that ``save`` would write, and of all its frames, as hex digits."""
+    file = io.BytesIO()
+    writer = Writer(file, head, keys=known_keys())
+    for piece in groups:
+        writer.write(piece)
+    tail = writer.end()
+    return hashlib.sha256(file.getbuffer()).hexdigest(), str(tail["sha256"])
 
 
 def split(piece: Columns) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:

@@ -1,60 +1,57 @@
 """The static view of a clip: its waveform as an image and a player, right without a kernel.
 
 A saved notebook that is not trusted loses inline ``<svg>`` but keeps ``<img>`` and ``<audio>`` whose data is
-in their own ``src``; so that is how both are written. The sound is kept once, as Opus in Ogg at 24 kHz or
+in their own ``src``; so that is how both are written. The audio is kept once, as Opus in Ogg at 24 kHz or
 less: about 180 kB a minute of speech.
 """
 
 from __future__ import annotations
 
-import html
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Protocol
 from urllib.parse import quote
 
 import numpy as np
+from htpy import Element, VoidElement, a, audio, b, code, div, img, p, small, span
+from markupsafe import Markup
 
-from rtnb.audio.files import encode
-from rtnb.audio.peaks import peaks
-from rtnb.audio.samples import Samples, as_number, resample
-from rtnb.errors import AudioError
-from rtnb.formatting import duration, peak_level
-from rtnb.render.html import data_uri
-
-if TYPE_CHECKING:
-    from rtnb.audio.clip import Clip
+from ..audio import Clip
+from ..audio.files import encode
+from ..audio.peaks import peaks
+from ..audio.samples import Samples, as_number, resample
+from ..errors import AudioError
+from ..formatting import duration, peak_level
+from ..redaction import clean_text
+from .html import data_uri, joined, markup, stylesheet
 
 __all__ = [
     "MAX_INLINE_SECONDS",
+    "StoredClip",
     "clip_html",
     "opus",
     "player_html",
+    "stored_clip_html",
     "waveform_html",
     "waveform_svg",
 ]
 
 MAX_INLINE_SECONDS = 300.0
-"""Longer sound (about 0.9 MB of Opus) is not put into a notebook, only its waveform."""
+"""Longer audio (about 0.9 MB of Opus) is not put into a notebook, only its waveform."""
 
 _RATE = 24_000
-# Styles of their own elements: no class of a sheet reaches a clip that is shown alone.
-_FRAME = (
-    "box-sizing:border-box;max-width:840px;margin:2px 0 6px;padding:10px 14px;border-radius:6px;"
-    "border:1px solid var(--jp-border-color2,rgba(128,128,128,.4))"
-)
-_SOFT = "margin-top:4px;font-size:.84em;color:var(--jp-ui-font-color2,#767676)"
 # Mid-tones: at least 3:1 against white and against #111, since an image cannot know the notebook's theme.
-_SOUND = "#2a7ab8"
-_GREY = "#858a93"
+_PLAYED = "#2a7ab8"
+_NOT_PLAYED = "#858a93"
 
 
 def waveform_svg(
-    samples: Samples, rate: int, *, width: int = 480, height: int = 64, heard_seconds: float | None = None
+    samples: Samples, rate: int, *, width: int = 480, height: int = 64, played_seconds: float | None = None
 ) -> str:
-    """Draw sound as an SVG document of ``width`` × ``height`` pixels.
+    """Draw audio as an SVG document of ``width`` × ``height`` pixels.
 
     One column for every 2 pixels, from the smallest to the largest sample in it; full scale is the full
-    height. What lies after ``heard_seconds`` is drawn grey and hatched: it was made and not heard. None
-    means that all was heard, or that it is not known.
+    height. What comes after ``played_seconds`` is drawn grey and hatched: it was generated but not played.
+    None means that all was played, or that it is not known.
 
     Parameters
     ----------
@@ -66,25 +63,25 @@ def waveform_svg(
     Raises
     ------
     AudioError
-        No room to draw in, or a negative ``heard_seconds``.
+        No room to draw in, or a negative ``played_seconds``.
     """
     if width < 2 or height < 2:
         raise AudioError(f"a waveform needs at least 2 × 2 pixels; got {width} × {height}")
-    if heard_seconds is not None:
-        heard_seconds = as_number(heard_seconds, "heard_seconds", 0)
+    if played_seconds is not None:
+        played_seconds = as_number(played_seconds, "played_seconds", 0)
     seconds = len(samples) / rate
     edge = float(width)
-    if heard_seconds is not None and heard_seconds < seconds:
-        edge = round(width * heard_seconds / seconds, 1)
+    if played_seconds is not None and played_seconds < seconds:
+        edge = round(width * played_seconds / seconds, 1)
     columns = width // 2
     middle = height / 2
-    heard: list[str] = []
-    unheard: list[str] = []
+    played: list[str] = []
+    rest: list[str] = []
     for number, (low, high) in enumerate(np.clip(peaks(samples, columns), -1.0, 1.0).tolist()):
         top, bottom = middle * (1 - high), middle * (1 - low)
         tall = max(bottom - top, 1.0)
         top = min(top, height - tall)
-        (heard if 2 * number < edge else unheard).append(f"M{2 * number} {_n(top)}h1.4v{_n(tall)}h-1.4z")
+        (played if 2 * number < edge else rest).append(f"M{2 * number} {_n(top)}h1.4v{_n(tall)}h-1.4z")
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
@@ -92,14 +89,14 @@ def waveform_svg(
     if edge < width:
         parts.append(
             '<defs><pattern id="p" width="6" height="6" patternUnits="userSpaceOnUse" '
-            f'patternTransform="rotate(45)"><path stroke="{_GREY}" d="M0 0v6" opacity=".6"/></pattern></defs>'
-            f'<rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
+            f'patternTransform="rotate(45)"><path stroke="{_NOT_PLAYED}" d="M0 0v6" opacity=".6"/></pattern>'
+            f'</defs><rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
         )
-    parts.append(f'<path fill="{_SOUND}" d="{"".join(heard)}"/>')
-    if unheard:
-        parts.append(f'<path fill="{_GREY}" d="{"".join(unheard)}"/>')
+    parts.append(f'<path fill="{_PLAYED}" d="{"".join(played)}"/>')
+    if rest:
+        parts.append(f'<path fill="{_NOT_PLAYED}" d="{"".join(rest)}"/>')
     if edge < width:
-        parts.append(f'<rect fill="{_GREY}" x="{_n(max(0.0, edge - 1))}" width="1" height="{height}"/>')
+        parts.append(f'<rect fill="{_NOT_PLAYED}" x="{_n(max(0.0, edge - 1))}" width="1" height="{height}"/>')
     parts.append("</svg>")
     return "".join(parts)
 
@@ -109,58 +106,123 @@ def _n(value: float) -> str:
 
 
 def waveform_html(
-    samples: Samples, rate: int, *, width: int = 480, height: int = 64, heard_seconds: float | None = None
-) -> str:
-    """Return `waveform_svg` as an ``<img>`` that has its words too."""
-    svg = waveform_svg(samples, rate, width=width, height=height, heard_seconds=heard_seconds)
+    samples: Samples, rate: int, *, width: int = 480, height: int = 64, played_seconds: float | None = None
+) -> VoidElement:
+    """Return `waveform_svg` as an ``<img>`` with a text that describes it."""
+    svg = waveform_svg(samples, rate, width=width, height=height, played_seconds=played_seconds)
     seconds = len(samples) / rate
-    words = f"Waveform of {duration(seconds)} of sound"
-    if heard_seconds is not None and heard_seconds < seconds:
-        words += f", of which the first {duration(heard_seconds)} was heard"
-    source = data_uri(svg.encode(), "image/svg+xml")
-    return (
-        f'<img src="{source}" alt="{html.escape(words)}" width="{width}" height="{height}" '
-        f'style="display:block;width:100%;max-width:100%;height:{height}px">'
+    alt = f"Waveform of {duration(seconds)} of audio"
+    if played_seconds is not None and played_seconds < seconds:
+        alt += f", of which the first {duration(played_seconds)} was played"
+    return img(
+        src=data_uri(svg.encode(), "image/svg+xml"),
+        alt=alt,
+        width=width,
+        height=height,
+        style=f"display:block;width:100%;max-width:100%;height:{height}px",
     )
 
 
-def player_html(samples: Samples, rate: int, *, label: str = "Play", file: str | None = None) -> str:
-    """Return an ``<audio>`` that holds the sound, or a sentence where it is too long to be kept in a page.
+def player_html(samples: Samples, rate: int, *, label: str = "Play", file: str | None = None) -> Element:
+    """Return an ``<audio>`` that holds the audio, or a sentence if it is too long to be kept in a page.
 
-    ``file`` is where the sound lies, seen from the notebook: then the sentence is a link to it.
+    ``file`` is the audio file's path as seen from the notebook: then the sentence links to it.
     """
     seconds = len(samples) / rate
     if not len(samples):
-        return "<div>No sound.</div>"
-    if seconds > MAX_INLINE_SECONDS and file is not None:
-        return (
-            f'<div><a href="{html.escape(quote(file))}">{html.escape(file)}</a> has the sound: '
-            f"{duration(seconds)} is too long to be kept in the notebook "
-            f"(the limit is {duration(MAX_INLINE_SECONDS)}).</div>"
-        )
+        return p["No audio."]
     if seconds > MAX_INLINE_SECONDS:
-        return (
-            f"<div>{duration(seconds)} is too long to be kept in the notebook "
-            f"(the limit is {duration(MAX_INLINE_SECONDS)}): write it to a file with "
-            "<code>clip.write(&quot;sound.ogg&quot;)</code>, listen to it in "
-            "<code>rtnb.Waveform(clip)</code>, or show a piece, such as <code>clip[0:60]</code>.</div>"
+        why = (
+            f"{duration(seconds)} is too long to be kept in the notebook "
+            f"(the limit is {duration(MAX_INLINE_SECONDS)})"
         )
-    source = data_uri(opus(samples, rate), "audio/ogg")
-    return (
-        f'<audio controls preload="metadata" src="{source}" aria-label="{html.escape(label)}" '
-        f'style="display:block;width:100%;height:34px;margin-top:4px"></audio>'
+        if file is not None:
+            return p[a(href=quote(file))[file], " has the audio: ", why, "."]
+        return p[
+            f"{why}: write it to a file with ",
+            code['clip.write("audio.ogg")'],
+            ", listen to it in ",
+            code["rtnb.Waveform(clip)"],
+            ", or show a piece, such as ",
+            code["clip[0:60]"],
+            ".",
+        ]
+    return audio(
+        controls=True,
+        preload="metadata",
+        src=data_uri(opus(samples, rate), "audio/ogg"),
+        aria_label=label,
+        style="display:block;width:100%;height:34px;margin-top:4px",
     )
 
 
 def opus(samples: Samples, rate: int) -> bytes:
-    """Return sound as pages keep it: Opus in Ogg, at 24 kHz or less."""
-    sound = resample(samples, rate, _RATE) if rate > _RATE else samples
-    return encode(sound, min(rate, _RATE), "opus")
+    """Return audio as pages keep it: Opus in Ogg, at 24 kHz or less."""
+    kept = resample(samples, rate, _RATE) if rate > _RATE else samples
+    return encode(kept, min(rate, _RATE), "opus")
 
 
-def clip_html(clip: Clip, *, heard_seconds: float | None = None) -> str:
-    """Return a clip as static HTML: waveform, player, and a line on what it is."""
-    picture = waveform_html(clip.samples, clip.rate, heard_seconds=heard_seconds)
-    player = player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}")
-    words = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {peak_level(clip.peak_db)}"
-    return f'<div style="{_FRAME}">{picture}{player}<div style="{_SOFT}">{words}</div></div>'
+def clip_html(clip: Clip) -> Markup:
+    """Return a clip as static HTML: waveform, player, and a line with its length, rate and level."""
+    facts = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {peak_level(clip.peak_db)}"
+    card = div(".rtnb-tokens.rtnb-clip")[
+        waveform_html(clip.samples, clip.rate),
+        player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}"),
+        p[facts],
+    ]
+    return markup([stylesheet("clip.css"), card])
+
+
+class StoredClip(Protocol):
+    """A clip that is stored as a file beside the notebook."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the notebook."""
+        ...
+
+    @property
+    def clip(self) -> Clip:
+        """The audio."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """What is said in it, as far as it is known."""
+        ...
+
+    @property
+    def link(self) -> str:
+        """The file's path as seen from the notebook."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """A sentence on what is wrong with it; "" if nothing is."""
+        ...
+
+    @property
+    def facts(self) -> Iterable[str]:
+        """Length, rate, level and origin, in a few words each."""
+        ...
+
+
+def stored_clip_html(stored: StoredClip) -> Markup:
+    """Return a stored clip as static HTML: its name, waveform, player, text and facts."""
+    clip = stored.clip
+    label = f"Play {stored.name}, {duration(clip.seconds)}"
+    card = div(".rtnb-tokens.rtnb-turn", role="group", aria_label=f"Clip {stored.name}")[
+        div(".rtnb-sides")[
+            div(".rtnb-side.rtnb-user")[
+                p(".rtnb-who")[b[stored.name]],
+                div(".rtnb-audio")[
+                    waveform_html(clip.samples, clip.rate, height=48),
+                    player_html(clip.samples, clip.rate, label=label, file=stored.link),
+                ],
+                stored.text and p(".rtnb-text", dir="auto")[clean_text(stored.text)],
+                stored.note and p(".rtnb-none")[stored.note],
+            ]
+        ],
+        p(".rtnb-foot")[small[joined([span[clean_text(fact)] for fact in stored.facts])]],
+    ]
+    return markup([stylesheet("turn_card.css"), card])

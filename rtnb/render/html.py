@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
+from htpy import Node, fragment, small
 from markupsafe import Markup
 
-__all__ = ["data_uri", "read_css", "stylesheet"]
+from ..redaction import clean_text
+
+__all__ = ["data_uri", "joined", "line_html", "markup", "read_static", "stylesheet"]
 
 _STATIC = resources.files("rtnb.render").joinpath("static")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -24,8 +28,8 @@ _EMPTY = re.compile(r"[^{}]+\{\}")
 
 
 @cache
-def read_css(name: str) -> str:
-    """Return a style sheet of this package, such as ``"tokens.css"``, as it is written."""
+def read_static(name: str) -> str:
+    """Return a file of the folder ``static``, such as ``"tokens.css"``, as it is written."""
     return _STATIC.joinpath(name).read_text(encoding="utf-8")
 
 
@@ -35,8 +39,8 @@ def stylesheet(*names: str) -> Markup:
 
     A saved notebook holds the element once per output, so tokens that nothing uses are left out.
     """
-    rules = "".join(map(read_css, names))
-    tokens = _COMMENT.sub("", read_css("tokens.css"))
+    rules = "".join(map(read_static, names))
+    tokens = _COMMENT.sub("", read_static("tokens.css"))
     values = dict(_TOKEN.findall(tokens))
     used: set[str] = set()
     more = set(_USED.findall(rules))
@@ -45,7 +49,23 @@ def stylesheet(*names: str) -> Markup:
         more = {name for token in more for name in _USED.findall(values.get(token, ""))} - used
     tokens = _TOKEN.sub(lambda found: found[0] if found[1] in used else "", tokens)
     css = _SPACE.sub(r"\1", _COMMENT.sub("", tokens + rules)).strip()
-    return Markup(f"<style>{_EMPTY.sub('', css)}</style>".replace("\n", " "))
+    css = re.sub(r"\s+", " ", _EMPTY.sub("", css)).replace(": ", ":").replace(";}", "}")
+    return Markup(f"<style>{css}</style>")
+
+
+def markup(node: Node) -> Markup:
+    """Return elements and texts as HTML that is a string and can be put into other elements."""
+    return Markup(fragment[node])
+
+
+def joined(parts: Iterable[Node]) -> list[Node]:
+    """Return elements or texts with a dot between them."""
+    return [node for number, part in enumerate(parts) for node in ((" · ", part) if number else (part,))]
+
+
+def line_html(text: str) -> Markup:
+    """Return one line of text for an output that is replaced soon, such as progress."""
+    return markup([stylesheet("line.css"), small(".rtnb-line")[clean_text(text)]])
 
 
 def data_uri(data: bytes, kind: str) -> str:

@@ -1,7 +1,7 @@
-"""The kinds of tokens in the order in which pictures stack them, and how each is drawn.
+"""The colours of pictures: their ink, and the kinds of tokens in the order in which pictures stack them.
 
-Hue tells text from sound, tone input from output, and hatching what was cached. All are mid-tones, at least
-3:1 against white and against #111, since an image cannot know the notebook's theme.
+Hue distinguishes text from audio, tone input from output, and hatching marks what was cached. All are
+mid-tones, at least 3:1 against white and against #111, since an image cannot know the notebook's theme.
 """
 
 from __future__ import annotations
@@ -9,9 +9,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import htpy
+from htpy import Element
+
 from ..protocol.usage import Usage
 
-__all__ = ["BAD", "GREY", "SHADES", "WARN", "Shade", "gauge_colour", "hatching", "used"]
+__all__ = [
+    "BAD",
+    "DARK",
+    "GREY",
+    "INK",
+    "LIGHT",
+    "SHADES",
+    "WARN",
+    "Shade",
+    "gauge_colour",
+    "hatching",
+    "used",
+]
+
+INK = "#747a83"
+"""The letters of an image: as easy to read on white as on black, since it cannot know what is behind it."""
+
+LIGHT, DARK = 0.9, 1.25
+"""How bright ``picture.css`` makes an image in each theme: its letters have a contrast of 4.5:1 and more."""
 
 GREY = "#858a93"
 WARN = "#b9770e"
@@ -52,21 +73,27 @@ SHADES = (
 
 
 def used(usages: Iterable[Usage]) -> list[Shade]:
-    """Return the kinds of which there are any."""
+    """Return the kinds that any of these usages has."""
     every = list(usages)
     return [shade for shade in SHADES if any(shade.count(usage) for usage in every)]
 
 
-def hatching(shades: Iterable[Shade]) -> str:
-    """Return the patterns with which the cached ones of these are filled, for the head of an SVG document."""
-    made = "".join(
-        f'<pattern id="{shade.colour[1:]}" width="4" height="4" patternUnits="userSpaceOnUse" '
-        f'patternTransform="rotate(45)"><path fill="{shade.colour}" opacity=".25" d="M0 0h4v4H0z"/>'
-        f'<path stroke="{shade.colour}" stroke-width="2.4" d="M0 0v4"/></pattern>'
+def hatching(shades: Iterable[Shade]) -> Element | None:
+    """Return the patterns that fill the cached ones of these, for the head of an SVG document."""
+    patterns = [
+        htpy.pattern(
+            {"patternUnits": "userSpaceOnUse", "patternTransform": "rotate(45)"},
+            id=shade.colour[1:],
+            width="4",
+            height="4",
+        )[
+            htpy.path(fill=shade.colour, opacity=".25", d="M0 0h4v4H0z"),
+            htpy.path(stroke=shade.colour, stroke_width="2.4", d="M0 0v4"),
+        ]
         for shade in shades
         if shade.cached
-    )
-    return f"<defs>{made}</defs>" if made else ""
+    ]
+    return htpy.defs[patterns] if patterns else None
 
 
 def gauge_colour(share: float) -> str:

@@ -1,38 +1,106 @@
-"""A session as one page that needs nothing else: no network, no kernel, no script.
+"""A session as one HTML page that needs no network, no kernel and no script.
 
-Everything that a model, a user or a service wrote is escaped, and keys are made unreadable.
+Text of a model, a user or a service is escaped, and keys are redacted.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import math
+import os
 import re
-from collections.abc import Callable, Iterable
+import secrets
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from html import escape
+from pathlib import Path
 from typing import Any
 
 import orjson
+from htpy import (
+    Element,
+    Node,
+    a,
+    article,
+    audio,
+    b,
+    body,
+    code,
+    dd,
+    details,
+    div,
+    dl,
+    dt,
+    em,
+    footer,
+    h1,
+    h2,
+    h3,
+    header,
+    html,
+    li,
+    main,
+    meta,
+    nav,
+    p,
+    pre,
+    script,
+    section,
+    small,
+    span,
+    strong,
+    summary,
+    table,
+    tbody,
+    td,
+    th,
+    title,
+    tr,
+    ul,
+)
+from htpy import head as html_head
+from markupsafe import Markup
 
+from .. import redaction
 from ..analysis import labels
 from ..analysis.latency import CLOCK_MEANINGS, CLOCK_WORDS
 from ..analysis.provenance import Provenance
-from ..analysis.session import SessionView
-from ..analysis.spans import TurnTimes
-from ..analysis.timeline import TIMELINE_STYLE, Timeline
+from ..analysis.session import SessionView, Snapshot
+from ..analysis.timeline import Timeline
 from ..analysis.turn import TurnView
 from ..audio import Clip
+from ..errors import ArgumentError
 from ..formatting import clock, duration, milliseconds
+from ..paths import replacing, short, user_path
 from ..protocol.events import as_object
 from ..protocol.usage import Cost
-from ..redaction import clean, clean_html
+from ..redaction import clean, clean_html, clean_text, plain
 from .audio_player import opus, waveform_html
 from .event_table import events_html
-from .html import data_uri
-from .report_style import CSS, POLICY, SCRIPT
-from .style import STYLE
-from .turn_card import card_html
+from .html import data_uri, markup, read_static, stylesheet
+from .overview import provenance_foot, provenance_table
+from .timeline_card import timeline_section
+from .turn_card import turn_card
+from .usage_card import usage_html
 
-__all__ = ["Report", "Sound"]
+__all__ = ["MAX_MB", "POLICY", "SCRIPT", "EmbeddedAudio", "Progress", "Report", "write_report"]
+
+MAX_MB = 25.0
+"""Megabytes of audio that a page holds at most, as data URIs: about an hour and a half of Opus."""
+
+Progress = Callable[[Iterable[TurnView]], Iterable[TurnView]]
+"""Is given the turns and yields them again, as tqdm does."""
+
+SCRIPT = read_static("report.js")
+"""Plays one recording at a time, shows its position, and seeks; the page is whole without it."""
+
+_HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
+
+POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    f"script-src 'sha256-{_HASH}'; base-uri 'none'; form-action 'none'"
+)
+"""The content security policy: no request leaves the page, and no script but its own is run."""
 
 _PARTS = (
     ("timeline", "Timeline"),
@@ -44,76 +112,109 @@ _PARTS = (
     ("log", "Event log"),
 )
 _ROWS = 2000
-_LETTERS = 1_500_000
-"""Of the event log, what is in the page: rows, and letters of JSON. Most sessions have fewer."""
-_LEAD = re.compile("\0(\\d+)\0")
+_CHARACTERS = 1_500_000
+"""Of the event log, what is in the page: rows, and characters of JSON. Most sessions have fewer."""
+_MOST_LINKS = 400
+"""Turns that the table of contents lists, at most."""
+
+
+def write_report(
+    view: SessionView,
+    out: str | os.PathLike[str],
+    *,
+    origin: Provenance,
+    title: str = "",
+    audio: bool = True,
+    max_mb: float = MAX_MB,
+    progress: Progress = iter,
+) -> Path:
+    """Write a session as one HTML page and return its path.
+
+    The page holds timeline, turns with players, transcript, usage, configuration, event log, and ``origin``,
+    where the session comes from. It makes no network requests. ``audio`` False leaves the audio out; else up
+    to ``max_mb`` megabytes of it are kept as Opus, and the page says what is not.
+
+    Raises RecordingError if it cannot be written, ArgumentError for a name that does not end in .html or for
+    an invalid ``max_mb``.
+    """
+    out = user_path(out, "a report")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ArgumentError(f"the name of a report must end in .html; got {short(out.name)}")
+    if isinstance(max_mb, bool) or not isinstance(max_mb, (int, float)) or not 0 <= max_mb < math.inf:
+        raise ArgumentError(f"max_mb must be a number of megabytes, 0 or more; got {max_mb!r:.40}")
+    shown = view if view.closed and not _has_keys(view) else Snapshot(view)
+    embedded = EmbeddedAudio(int(max_mb * 1e6) if audio else 0)
+    page = Report(shown, origin, title=title, audio=embedded, progress=progress).html()
+    with replacing(out) as file:
+        file.write(page.encode())
+    return out
+
+
+def _has_keys(view: SessionView) -> bool:
+    """Return whether keys are in a log's frames, as in a file that another program wrote."""
+    known = redaction.known_keys()
+    return any(redaction.secrets(entry.frame, known) for entry in view.state.log)
 
 
 @dataclass(slots=True)
-class Sound:
-    """What becomes of the sound: Opus within the page, up to ``most`` bytes of the page in all.
+class EmbeddedAudio:
+    """What becomes of the audio: Opus within the page, up to ``most`` bytes of the page in all.
 
-    ``most`` 0 keeps none; the pictures stay. The sound stands apart from the page until the end, so that
-    the page can be searched for keys without it.
+    ``most`` 0 keeps none; the pictures stay. The audio is put into the page at the end, so that the page is
+    searched for keys without it.
     """
 
     most: int
     used: int = 0
     kept: float = 0.0
-    """Seconds of sound in the page."""
+    """Seconds of audio in the page."""
     left_out: float = 0.0
-    """Seconds of sound that are not."""
-    pieces: list[str] = field(default_factory=list)
+    """Seconds of audio that are not."""
+    sources: dict[str, str] = field(default_factory=dict)
+    _mark: str = field(default_factory=lambda: f"rtnb-{secrets.token_hex(8)}")
 
-    def sound(self, clip: Clip, width: int, what: str, write: str, heard: float | None = None) -> str:
-        """Return a clip's picture and its player, or a sentence where the page has no room for the sound."""
+    def player(self, clip: Clip, width: int, label: str, code: str, played: float | None = None) -> Node:
+        """Return a clip's waveform and player, or a sentence if the page has no room for the audio."""
         if not len(clip.samples):
-            return ""
-        picture = waveform_html(clip.samples, clip.rate, width=width, height=48, heard_seconds=heard)
+            return None
+        picture = waveform_html(clip.samples, clip.rate, width=width, height=48, played_seconds=played)
         long = duration(clip.seconds)
         source = data_uri(opus(clip.samples, clip.rate), "audio/ogg") if self.used < self.most else ""
         if not source or self.used + len(source) > self.most:
             self.left_out += clip.seconds
-            why = (
-                "This page holds no sound" if not self.most else "Not in this page, which has a limit of size"
-            )
-            player = f'<p class="rtnb-none">{long} of sound. {why}; the recording has it.</p>'
-            return f'<div class="rtnb-sound">{picture}{player}</div>'
+            why = "Not in this page, which has a limit of size" if self.most else "This page holds no audio"
+            return div(".rtnb-audio")[
+                picture, p(".rtnb-none")[f"{long} of audio. {why}; the recording has it."]
+            ]
         self.used += len(source)
         self.kept += clip.seconds
-        self.pieces.append(source)
-        player = (
-            f'<audio controls preload="metadata" src="\0{len(self.pieces) - 1}\0" '
-            f'aria-label="{escape(f"Play {what}, {long}")}"></audio>'
-        )
-        return f'<div class="rtnb-sound">{picture}{player}</div>'
+        name = f"{self._mark}-{len(self.sources)}-"
+        self.sources[name] = source
+        player = audio(controls=True, preload="metadata", src=name, aria_label=f"Play {label}, {long}")
+        return div(".rtnb-audio")[picture, player]
+
+    def put_into(self, page: str) -> str:
+        """Return the page with the audio in it."""
+        return re.sub(rf"{self._mark}-\d+-", lambda found: self.sources[found[0]], page)
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         """What was kept, as a sentence."""
         limit = f"the limit is {self.most / 1e6:g} MB"
         if not self.most:
-            return "Sound is not in this page, as was asked; the recording has it."
+            return "Audio is not in this page, as requested; the recording has it."
         if not self.kept and not self.left_out:
-            return "The session has no sound."
+            return "The session has no audio."
         if not self.left_out:
-            return f"All sound is in this page: {duration(self.kept)}, as Opus ({limit})."
+            return f"All audio is in this page: {duration(self.kept)}, as Opus ({limit})."
         return (
-            f"Of the sound, {duration(self.kept)} are in this page as Opus, and "
+            f"Of the audio, {duration(self.kept)} are in this page as Opus, and "
             f"{duration(self.left_out)} are not: {limit}. The recording has all of it."
         )
 
 
-class _Turn(TurnView):
-    """A turn whose card does not say where it comes from: the page says it once."""
-
-    @property
-    def origin(self) -> str:
-        return ""
-
-
 class Report:
-    """Makes the page. ``progress`` is given the turns and yields them again, as tqdm does."""
+    """Makes the page."""
 
     def __init__(
         self,
@@ -121,65 +222,65 @@ class Report:
         provenance: Provenance,
         *,
         title: str = "",
-        sound: Sound,
-        progress: Callable[[Iterable[TurnView]], Iterable[TurnView]] = iter,
+        audio: EmbeddedAudio,
+        progress: Progress = iter,
     ) -> None:
         self.view = view
         self.provenance = provenance
-        self.sound = sound
+        self.audio = audio
         self.progress = progress
-        state = view.state
-        folds = state.turns.all
-        self.turns = [_Turn(state, fold, billed=view.billed, engine=view.engine) for fold in folds]
-        self.title = title or f"A conversation with {view.model or 'an unnamed model'}"
+        self.turns = [turn for turn in view.turns if turn.number >= 0]
+        self.title = clean_text(title or f"A conversation with {view.model or 'an unnamed model'}")
 
     def html(self) -> str:
         """Return the page."""
-        timeline = Timeline([TurnTimes.of(turn) for turn in self.turns], whole=True)
-        turns = self._turns()
-        sections = {
-            "timeline": timeline.html(link=lambda turn: f"#turn-{turn.number}"),
-            "turns": turns,
+        timeline = Timeline([turn.times for turn in self.turns], whole=True)
+        parts: dict[str, Node] = {
+            "timeline": timeline_section(timeline, link=lambda turn: f"#turn-{turn.number}"),
+            "turns": self._turns(),
             "transcript": self._transcript(),
-            "usage": self._usage(),
+            "usage": usage_html(self.view.usage),
             "session": self._session(),
             "provenance": self._provenance(),
-            "log": events_html(self.view.log, most=_ROWS, letters=_LETTERS, folded=True),
+            "log": events_html(self.view.log, most=_ROWS, characters=_CHARACTERS, folded=True),
         }
-        main = "".join(
-            f'<section id="{id}" aria-labelledby="{id}-head"><h2 id="{id}-head">{head}</h2>'
-            f"{sections[id]}</section>"
-            for id, head in _PARTS
-        )
-        body = (
-            '<a class="skip" href="#main">To the content</a><div class="page">'
-            f"{self._top(timeline)}{self._toc()}"
-            f'<main id="main">{main}</main>{self._foot()}</div>'
-        )
-        page = (
-            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-            f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            '<meta name="referrer" content="no-referrer">'
-            '<meta name="generator" content="rtnb">'
-            f"<title>{clean_html(escape(self.title))}</title>{STYLE}{TIMELINE_STYLE}<style>{CSS}</style></head>"
-            f"<body>{clean_html(body)}<script>{SCRIPT}</script></body></html>\n"
-        )
-        return _LEAD.sub(lambda found: self.sound.pieces[int(found[1])], page)
+        content = [
+            a(".skip", href="#main")["To the content"],
+            div(".page")[
+                self._top(timeline),
+                self._contents(),
+                main("#main")[
+                    (
+                        section(f"#{id}", aria_labelledby=f"{id}-head")[h2(f"#{id}-head")[name], parts[id]]
+                        for id, name in _PARTS
+                    )
+                ],
+                self._foot(),
+            ],
+        ]
+        page = html(lang="en")[
+            html_head[
+                meta(charset="utf-8"),
+                meta(http_equiv="Content-Security-Policy", content=POLICY),
+                meta(name="viewport", content="width=device-width, initial-scale=1"),
+                meta(name="referrer", content="no-referrer"),
+                meta(name="generator", content="rtnb"),
+                title[Markup(clean_html(str(markup(self.title))))],
+                stylesheet("turn_card.css", "table.css", "picture.css", "timeline.css"),
+                stylesheet("report.css"),
+            ],
+            body(".rtnb-tokens")[Markup(clean_html(str(markup(content)))), script[Markup(SCRIPT)]],
+        ]
+        return self.audio.put_into(str(markup(page)) + "\n")
 
-    def _top(self, timeline: Timeline) -> str:
+    def _top(self, timeline: Timeline) -> Element:
         view, log = self.view, self.view.state.log
         seconds = log[len(log) - 1].t if len(log) else 0.0
-        made = dict(self.provenance.facts)["recorded"]
-        sub = f"Recorded {made} · {self.provenance.header.get('where') or view.endpoint}"
-        notes = ""
-        if self.provenance.honest:
-            notes += f'<p class="note">{escape(self.provenance.honest)}</p>'
-        if self.provenance.problem:
-            notes += f'<p class="note bad"><strong>The file:</strong> {escape(self.provenance.problem)}.</p>'
+        recorded = dict(self.provenance.facts)["recorded"]
+        note, problem = self.provenance.engine_note, self.provenance.problem
         median = timeline.percentiles()["first_sound"]
         used, time_scaled = view.usage, view.state.time_scaled
-        untold = f"; of {used.unknown:,} responses unknown" if used.known and used.unknown else ""
+        unknown = f"; of {used.unknown:,} responses unknown" if used.known and used.unknown else ""
         figures = [
             (f"{len(self.turns):,}", "turn" if len(self.turns) == 1 else "turns"),
             (duration(seconds), "first frame to last"),
@@ -187,175 +288,175 @@ class Report:
                 "unknown" if median.p50 is None or time_scaled else f"{milliseconds(median.p50)} ms",
                 f"to first sound, median of {median.n:,}",
             ),
-            (f"{used.total_tokens:,}" if used.known else "unknown", f"tokens{untold}"),
+            (f"{used.total_tokens:,}" if used.known else "unknown", f"tokens{unknown}"),
             (
                 _money(used.cost) if used.known else "unknown",
-                ("at published prices" if view.billed else "would have been the price; not billed") + untold,
+                ("at published prices" if view.billed else "would have been the price; not billed") + unknown,
             ),
             (f"{len(log):,}", "events"),
         ]
-        shown = "".join(
-            f"<li><b>{escape(value)}</b><span>{escape(name)}</span></li>" for value, name in figures
-        )
-        return (
-            f'<header class="top"><h1>{escape(self.title)}</h1><p class="sub">{escape(sub)}</p>{notes}'
-            f'<ul class="figures" aria-label="Key figures">{shown}</ul></header>'
-        )
+        return header(".top")[
+            h1[self.title],
+            p(".sub")[clean_text(f"Recorded {recorded} · {self.provenance.text('where') or view.endpoint}")],
+            note and p(".note")[clean_text(note)],
+            problem and p(".note.bad")[strong["The file:"], f" {clean_text(problem)}."],
+            ul(".figures", aria_label="Key figures")[(li[b[value], span[name]] for value, name in figures)],
+        ]
 
-    def _toc(self) -> str:
-        items = []
-        for id, head in _PARTS:
-            inner = ""
-            if id == "turns" and len(self.turns) <= 400:
-                links = (
-                    f'<li><a href="#turn-{turn.number}"{_bad(turn)}>{turn.number}'
-                    f"{'' if turn.status == 'completed' else ' ' + _plain(turn.status)}</a></li>"
+    def _contents(self) -> Element:
+        def inner(id: str) -> Node:
+            if id != "turns" or not 0 < len(self.turns) <= _MOST_LINKS:
+                return None
+            return ul[
+                (
+                    li[a(href=f"#turn-{turn.number}", class_=_bad(turn))[turn.number, _unless_done(turn)]]
                     for turn in self.turns
                 )
-                inner = f"<ul>{''.join(links)}</ul>"
-            items.append(f'<li><a href="#{id}">{head}</a>{inner}</li>')
-        return f'<nav class="toc" aria-label="Contents"><h2>Contents</h2><ul>{"".join(items)}</ul></nav>'
+            ]
 
-    def _turns(self) -> str:
+        links = (li[a(href=f"#{id}")[name], inner(id)] for id, name in _PARTS)
+        return nav(".toc", aria_label="Contents")[h2["Contents"], ul[links]]
+
+    def _turns(self) -> Node:
         if not self.turns:
-            return '<p class="lede">No turn was taken.</p>'
+            return p(".lede")["The session has no turns."]
         cards = []
         for turn in self.progress(self.turns):
-            began = min(turn.marks.values(), default=None)
-            at = "at an unknown time" if began is None else f"at {clock(began)}"
-            status = f"<span{_bad(turn)}>{_plain(turn.status)}</span>"
-            marks = Timeline([TurnTimes.of(turn)]).html()
+            start = min(turn.marks.values(), default=None)
+            at = "at an unknown time" if start is None else f"at {clock(start)}"
+            status = span(class_=_bad(turn))[_status(turn)]
             cards.append(
-                f'<article class="turn" id="turn-{turn.number}"><h3>Turn {turn.number} '
-                f"<small>{status} · {at}</small></h3>{card_html(turn, self.sound, notes=False)}"
-                f"<details><summary>Timeline of the turn</summary>{marks}</details></article>"
+                article(f"#turn-{turn.number}.turn")[
+                    h3[f"Turn {turn.number} ", small[status, f" · {at}"]],
+                    turn_card(turn, self.audio, notes=False),
+                    details[summary["Timeline of the turn"], timeline_section(turn.timeline)],
+                ]
             )
-        return f'<p class="lede">{self.sound.said}</p>{"".join(cards)}'
+        return [p(".lede")[self.audio.summary], cards]
 
-    def _transcript(self) -> str:
-        rows = []
-        for turn in self.turns:
-            marks = turn.marks
-            begins = [marks[name] for name in ("speech_begin", "input", "requested") if name in marks]
-            answers = [marks[name] for name in ("first_text", "first_audio") if name in marks]
-            given = turn.input
-            if given.text or given.audio is not None:
-                said = escape(given.text) if given.text else "<em>speech without a transcript</em>"
-                rows.append(_line(turn, min(begins, default=None), "You", said))
-            for call in turn.calls:
-                gave = "" if call.output is None else f" → {call.output}"
-                said = f"<code>{escape(f'{call.name}({call.arguments}){gave}')}</code>"
-                rows.append(_line(turn, None, "Call", said))
-            if turn.text_so_far:
-                rows.append(_line(turn, min(answers, default=None), "Assistant", escape(turn.text_so_far)))
-            ending = labels.ending(turn, drawn=False)
-            if ending:
-                rows.append(_line(turn, None, "", f"<em>{escape(ending)}</em>"))
-        if not rows:
-            return '<p class="lede">Nothing was said or written.</p>'
-        return f'<dl class="transcript">{"".join(rows)}</dl>'
+    def _transcript(self) -> Node:
+        lines = [line for turn in self.turns for line in _lines(turn)]
+        return dl(".transcript")[lines] if lines else p(".lede")["Nothing was said or written."]
 
-    def _usage(self) -> str:
-        return str(self.view.usage._repr_mimebundle_()["text/html"])
-
-    def _session(self) -> str:
+    def _session(self) -> Node:
         session = self.view.state.session
         if not session:
-            return '<p class="lede">The server never told its configuration: unknown.</p>'
-        rows = "".join(
-            f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in _settings(session)
-        )
+            return p(".lede")["Unknown: the server never reported its configuration."]
         whole = clean(orjson.dumps(session, option=orjson.OPT_INDENT_2)).decode("utf-8", "replace")
-        return (
-            '<p class="lede">As the server told it last.</p>'
-            f'<div class="report-table"><table><tbody>{rows}</tbody></table></div>'
-            f"<details><summary>The whole configuration as JSON</summary><pre>{escape(whole)}</pre></details>"
-        )
+        return [
+            p(".lede")["As the server last reported it."],
+            div(".facts")[
+                table[tbody[(tr[th(scope="row")[name], td[value]] for name, value in _settings(session))]]
+            ],
+            details[summary["The whole configuration as JSON"], pre[plain(whole)]],
+        ]
 
-    def _provenance(self) -> str:
-        clocks = "".join(
-            f"<li><b>{escape(said)}</b>: {escape(CLOCK_MEANINGS[clock])}</li>"
-            for clock, said in CLOCK_WORDS.items()
-        )
-        return (
-            f'<div class="report-table">{self.provenance.table()}</div>'
-            "<details><summary>How to read the times</summary>"
-            "<p>Moments are counted from the first frame on. Each mark says by whose clock it is:</p>"
-            f"<ul>{clocks}</ul>"
-            "<p>What was not observed is unknown, and nothing is guessed in its place.</p></details>"
-        )
+    def _provenance(self) -> Node:
+        clocks = (li[b[name], f": {CLOCK_MEANINGS[clock]}"] for clock, name in CLOCK_WORDS.items())
+        return [
+            div(".facts")[provenance_table(self.provenance)],
+            details[
+                summary["How to read the times"],
+                p["Moments are counted from the first frame. Each mark says which clock measured it:"],
+                ul[clocks],
+                p["What was not observed is unknown; nothing is guessed."],
+            ],
+        ]
 
-    def _foot(self) -> str:
+    def _foot(self) -> Element:
         name = self.provenance.file or "the saved session"
-        return (
-            f"<footer>Made from {escape(name)} by <code>rtnb report</code>. This page holds all that it "
-            f"shows; it asks nothing of any network. {self.provenance.foot()}</footer>"
-        )
+        return footer[
+            p[
+                f"Generated from {clean_text(name)} by ",
+                code["rtnb report"],
+                ". This page is complete: it makes no network requests.",
+            ],
+            provenance_foot(self.provenance),
+        ]
 
 
-def _bad(turn: TurnView) -> str:
-    return ' class="bad"' if turn.status in ("failed", "interrupted") else ""
+def _bad(turn: TurnView) -> str | None:
+    return "bad" if turn.status in ("failed", "interrupted") else None
 
 
-def _plain(status: str) -> str:
-    return escape(status.replace("_", " "))
+def _status(turn: TurnView) -> str:
+    return turn.status.replace("_", " ")
+
+
+def _unless_done(turn: TurnView) -> str:
+    return "" if turn.status == "completed" else f" {_status(turn)}"
 
 
 def _money(cost: Cost | None) -> str:
-    return "unpriced" if cost is None else labels.dollars(cost) if cost else "$0"
+    return "unpriced" if cost is None else str(cost)
 
 
-def _line(turn: TurnView, t: float | None, who: str, said: str) -> str:
-    at = "" if t is None else clock(t)[:-2]
-    when = f'<dt><a href="#turn-{turn.number}">{at or "·"}</a></dt>'
-    return f'{when}<dd class="who">{who}</dd><dd dir="auto">{said}</dd>'
+def _lines(turn: TurnView) -> Iterator[Node]:
+    """Yield who said what in a turn, and when."""
+    marks = turn.marks
+    starts = [marks[name] for name in ("speech_begin", "input", "requested") if name in marks]
+    answers = [marks[name] for name in ("first_text", "first_audio") if name in marks]
+    given = turn.input
+    if given.text or given.audio is not None:
+        text = clean_text(given.text) if given.text else em["speech without a transcript"]
+        yield _line(turn, min(starts, default=None), "You", text)
+    for call in turn.calls:
+        output = "" if call.output is None else f" → {call.output}"
+        yield _line(turn, None, "Call", code[clean_text(f"{call.name}({call.arguments}){output}")])
+    if turn.text_so_far:
+        yield _line(turn, min(answers, default=None), "Assistant", clean_text(turn.text_so_far))
+    ending = labels.ending(turn, drawn=False)
+    if ending:
+        yield _line(turn, None, "", em[clean_text(ending)])
 
 
-def _settings(session: dict[str, Any]) -> Iterable[tuple[str, str]]:
-    """Yield what a reader asks first of a configuration, as (name, HTML)."""
-    audio = as_object(session.get("audio"))
-    given, made = as_object(audio.get("input")), as_object(audio.get("output"))
-    asr = as_object(given.get("transcription"))
-    tools, modalities = _list(session.get("tools")), _list(session.get("output_modalities"))
-    yield "instructions", _said(session.get("instructions"), "none")
-    yield "answers in", _said(", ".join(map(str, modalities)), "unknown")
-    yield "voice", _said(made.get("voice"), "unknown")
-    yield "turn detection", _pairs(given.get("turn_detection"), "none: the client ends each turn")
-    yield "transcription of speech", _pairs(asr, "none")
-    yield "sound in", _pairs(given.get("format"), "unknown")
-    yield "sound out", _pairs(made.get("format"), "unknown")
-    yield "noise reduction", _pairs(given.get("noise_reduction"), "none")
-    yield "tools", _tools(tools)
-    yield "tool choice", _said(session.get("tool_choice"), "unknown")
-    yield "most output tokens", _said(session.get("max_output_tokens"), "unknown")
-    yield "truncation", _pairs(session.get("truncation"), "unknown")
+def _line(turn: TurnView, t: float | None, who: str, text: Node) -> Node:
+    at = "·" if t is None else clock(t)[:-2]
+    return [dt[a(href=f"#turn-{turn.number}")[at]], dd(".who")[who], dd(dir="auto")[text]]
+
+
+def _settings(session: dict[str, Any]) -> Iterator[tuple[str, Node]]:
+    """Yield the settings that a reader looks for first, as (name, value)."""
+    sides = as_object(session.get("audio"))
+    given, answer = as_object(sides.get("input")), as_object(sides.get("output"))
+    yield "instructions", _value(session.get("instructions"), "none")
+    yield "answers in", _value(", ".join(map(str, _list(session.get("output_modalities")))), "unknown")
+    yield "voice", _value(answer.get("voice"), "unknown")
+    yield "turn detection", _members(given.get("turn_detection"), "none: the client ends each turn")
+    yield "transcription of speech", _members(as_object(given.get("transcription")), "none")
+    yield "audio in", _members(given.get("format"), "unknown")
+    yield "audio out", _members(answer.get("format"), "unknown")
+    yield "noise reduction", _members(given.get("noise_reduction"), "none")
+    yield "tools", _tools(_list(session.get("tools")))
+    yield "tool choice", _value(session.get("tool_choice"), "unknown")
+    yield "most output tokens", _value(session.get("max_output_tokens"), "unknown")
+    yield "truncation", _members(session.get("truncation"), "unknown")
 
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _said(value: Any, otherwise: str) -> str:
+def _value(value: Any, otherwise: str) -> Node:
     if value in (None, ""):
-        return f"<em>{otherwise}</em>"
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return escape(clean(text.encode("utf-8", "replace")).decode())
+        return em[otherwise]
+    return clean_text(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
-def _pairs(value: Any, otherwise: str) -> str:
+def _members(value: Any, otherwise: str) -> Node:
     if not isinstance(value, dict):
-        return _said(value, otherwise)
+        return _value(value, otherwise)
     shown = ", ".join(f"{name} {_bare(inner)}" for name, inner in value.items() if inner is not None)
-    return _said(shown, otherwise)
+    return _value(shown, otherwise)
 
 
 def _bare(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def _tools(tools: list[Any]) -> str:
+def _tools(tools: list[Any]) -> Node:
     lines = []
     for tool in map(as_object, tools):
         about = tool.get("description")
         lines.append(f"{tool.get('name') or tool.get('type')}{f': {about}' if about else ''}")
-    return _said("\n".join(lines), "none")
+    return _value("\n".join(lines), "none")

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import htpy
+from htpy import Node
+from markupsafe import Markup
+
 from ..analysis.spans import KINDS, Span, TurnTimes
 from ..formatting import milliseconds
-from .svg import BAD, band, n, svg, text, ticks
+from ..redaction import clean_text
+from .svg import BAD, LETTER, Drawing, n, ticks
 
-__all__ = ["FOLD", "bars_svg", "scales", "seen", "strip_svg"]
+__all__ = ["COMPACT", "Link", "bars_svg", "fold", "scales", "seen", "strip_svg"]
 
-FOLD = 25
-"""Turns in one picture of bars; a longer session has several, folded away but for the first."""
+COMPACT = 50
+"""As images, the pictures of a session with more turns are compact: see `Drawing`."""
 
 _WIDTH = 760
 _LEFT, _RIGHT = 66, 12
@@ -31,30 +37,39 @@ _BROKEN = 10  # what is drawn of a bar beyond its break
 _ROWS = (30, 60, 120, 300, 600, 1200, 1800, 3600)
 _MOST_ROWS = 12
 _SEEN = 2.0
-"""Pixels from which on a stretch is seen, and its kind explained."""
+"""Pixels from which on a span is seen, and its kind explained."""
+_FAINT = 0.5
+"""Pixels below which a compact strip leaves out a span."""
 
 Link = Callable[[TurnTimes], str]
 
 
-def strip_svg(turns: Sequence[TurnTimes], link: Link | None = None, ink: str = "currentColor") -> str:
-    """Draw both lanes on the session's clock, in as many rows as its length needs; "" without any moment.
+def fold(turns: int) -> int:
+    """Return how many turns of a session there are in one picture of bars; all but the first are folded."""
+    return 25 if turns <= 400 else 100
 
-    ``link`` gives the address of a turn, to which its stretch then leads.
+
+def strip_svg(turns: Sequence[TurnTimes], link: Link | None = None, *, as_image: bool = False) -> Markup:
+    """Draw both lanes on the session's clock, in as many rows as it needs; nothing where no moment is known.
+
+    ``link`` gives the address of a turn, to which its spans then lead.
     """
     known = [turn for turn in turns if turn.end is not None]
-    return _Strip(known, link).drawn(ink) if known else ""
+    if not known:
+        return Markup()
+    return _Strip(known).drawn(Drawing(as_image=as_image, compact=as_image and len(turns) > COMPACT), link)
 
 
 def seen(turns: Sequence[TurnTimes]) -> set[str]:
-    """Return the kinds of stretches that the pictures of a session show."""
+    """Return the kinds of spans that the pictures of a session show."""
     known = [turn for turn in turns if turn.end is not None]
-    kinds = {part.span.kind for part in _Strip(known, None).parts if part.width >= _SEEN} if known else set()
+    kinds = {part.span.kind for part in _Strip(known).parts if part.width >= _SEEN} if known else set()
     return kinds | {kind for turn in turns for pieces in _parts(turn) for kind, s in pieces if s > 0}
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A piece of a stretch within a row of the strip; ``x`` and ``width`` are pixels."""
+    """A piece of a span within a row of the strip; ``x`` and ``width`` are pixels."""
 
     turn: TurnTimes
     span: Span
@@ -64,40 +79,40 @@ class _Part:
 
 
 class _Strip:
-    def __init__(self, turns: Sequence[TurnTimes], link: Link | None) -> None:
+    def __init__(self, turns: Sequence[TurnTimes]) -> None:
         self.turns = turns
-        self.link = link
         self.spans = _spans(turns)
         last = max(max(turn.marks.values(), default=0.0) for turn in turns)
-        self.total = max([last, *(span.end for _, span in self.spans if span.kind != "unheard")])
+        self.total = max([last, *(span.end for _, span in self.spans if span.kind != "not_played")])
         hours = math.ceil(self.total / _MOST_ROWS / 3600)
         length = float(next((row for row in _ROWS if self.total <= row * _MOST_ROWS), hours * 3600))
         self.length = max(self.total, 1.0) if self.total <= 1.5 * length else length
         self.count = max(1, math.ceil(self.total / self.length - 1e-9))
 
-    def drawn(self, ink: str) -> str:
-        inner = [self._row(row) for row in range(self.count)]
+    def drawn(self, drawing: Drawing, link: Link | None) -> Markup:
+        bars = []
         for part in self.parts:
+            if drawing.compact and part.width < _FAINT:
+                continue
             span = part.span
             title = f"Turn {part.turn.number}. {KINDS[span.kind]}: {span.seconds:.2f} s"
             title += f" ({span.note})" if span.note else ""
             y = self._y(part.row) + (0 if span.lane == "user" else _LANE + _GAP)
-            shape = band(part.x, y, part.width, _LANE, span.kind, title)
-            inner.append(_linked(shape, part.turn, self.link))
+            bar = drawing.bar(part.x, y, part.width, _LANE, span.kind, title)
+            bars.append(_linked(bar, part.turn, link))
         label = "The whole session: you above, the assistant below, on one clock."
-        drawn = "".join([*inner, *self._numbers()])
-        return svg(_WIDTH, self.count * _TALL, label, drawn, ink)
+        rows = [self._row(drawing, row) for row in range(self.count)]
+        return drawing.finish(_WIDTH, self.count * _TALL, label, [rows, bars, self._numbers(drawing, link)])
 
     @cached_property
     def parts(self) -> list[_Part]:
-        """The stretches, broken where their rows end. What you said is never too thin to be seen."""
+        """The spans, broken where their rows end. What the user said is never too thin to be seen."""
         found = []
         for turn, span in self.spans:
             end = min(span.end, self.total)
             least = _SEEN if span.lane == "user" else 0.0
-            for row in range(
-                int(span.start // self.length), min(int(end // self.length), self.count - 1) + 1
-            ):
+            first, last = int(span.start // self.length), int(end // self.length)
+            for row in range(first, min(last, self.count - 1) + 1):
                 start, stop = max(span.start, row * self.length), min(end, (row + 1) * self.length)
                 if stop > start:
                     width = max((stop - start) / self.length * _WIDE, least)
@@ -110,55 +125,59 @@ class _Strip:
     def _y(self, row: int) -> float:
         return row * _TALL + 18
 
-    def _row(self, row: int) -> str:
+    def _row(self, drawing: Drawing, row: int) -> list[Node]:
         """Draw the empty lanes of a row, and its clock."""
         y, model = self._y(row), self._y(row) + _LANE + _GAP
         seconds = min(self.length, self.total - row * self.length)
         width = n(seconds / self.length * _WIDE)
-        parts = [
-            f'<rect x="{_LEFT}" y="{n(lane)}" width="{width}" height="{_LANE}" opacity=".06"/>'
+        parts: list[Node] = [
+            htpy.rect(x=n(_LEFT), y=n(lane), width=width, height=n(_LANE), opacity=".06")
             for lane in (y, model)
         ]
-        parts += [text(0, y + 14, "You", soft=True), text(0, model + 14, "Assistant", soft=True)]
+        parts += [
+            drawing.text(0, y + 14, "You", soft=True),
+            drawing.text(0, model + 14, "Assistant", soft=True),
+        ]
         step = ticks(min(self.length, self.total), 8)
         for k in range(int(seconds / step + 1e-9) + 1):
             t = row * self.length + k * step
             x = self._x(t, row)
-            anchor = "start" if k == 0 else "end" if x > _WIDTH - 40 else "middle"
-            parts.append(text(x, model + _LANE + 15, _minutes(t), anchor=anchor, soft=True))
-        return "".join(parts)
+            anchor = "" if k == 0 else "end" if x > _WIDTH - 40 else "middle"
+            parts.append(drawing.text(x, model + _LANE + 15, _minutes(t), anchor=anchor, soft=True))
+        return parts
 
-    def _numbers(self) -> list[str]:
-        """Return the turns' numbers above their beginnings, where there is room."""
+    def _numbers(self, drawing: Drawing, link: Link | None) -> list[Node]:
+        """Return the turns' numbers above where they start, where there is room."""
         parts, free = [], (-1, 0.0)
         for turn in self.turns:
             start = turn.start
             if start is None:
                 continue
             row = int(start // self.length)
-            x, said = self._x(start, row), f"turn {turn.number}"
-            if (row, x) >= free:
-                ink = f' fill="{BAD}"' if turn.status in ("failed", "interrupted") else ""
-                parts.append(_linked(text(x, row * _TALL + 13, said, more=ink), turn, self.link))
-                free = (row, x + 6.4 * len(said) + 6)
+            x, label = self._x(start, row), f"turn {turn.number}"
+            end = x + LETTER * len(label)
+            if (row, x) >= free and end <= _WIDTH:
+                number = drawing.text(x, row * _TALL + 13, label, fill=_bad(turn))
+                parts.append(_linked(number, turn, link))
+                free = (row, end + 6)
         return parts
 
 
 def _spans(turns: Sequence[TurnTimes]) -> list[tuple[TurnTimes, Span]]:
-    """Return what is drawn, with its turn. An answer gives way to the next turn: it may have waited."""
+    """Return what is drawn, with its turn. An answer ends where the next turn starts: it may have waited."""
     found = []
     starts = sorted(turn.start for turn in turns if turn.start is not None)
     for turn in turns:
-        begins = turn.start
-        following = next((start for start in starts if begins is not None and start > begins), math.inf)
+        place = len(starts) if turn.start is None else bisect_right(starts, turn.start)
+        following = starts[place] if place < len(starts) else math.inf
         for span in turn.spans():
-            end = min(span.end, following) if span.kind in ("speaking", "unheard") else span.end
+            end = min(span.end, following) if span.kind in ("speaking", "not_played") else span.end
             if span.kind in _DRAWN and end > span.start:
                 found.append((turn, replace(span, end=end)))
     return found
 
 
-_DRAWN = ("speech", "sound", "pause", "waiting", "thinking", "tools", "speaking", "unheard")
+_DRAWN = ("speech", "sent", "pause", "waiting", "thinking", "tools", "speaking", "not_played")
 
 
 def scales(turns: Sequence[TurnTimes]) -> tuple[float, float]:
@@ -189,86 +208,131 @@ def _parts(turn: TurnTimes) -> tuple[list[tuple[str, float]], list[tuple[str, fl
     """Return a turn's waiting and its answer, each as (kind, seconds) one after the other."""
     marks, waiting = turn.marks, []
     zero = marks.get(turn.latency.since)
-    taken = marks.get("committed", marks.get("requested"))
-    heard_from = next(
+    committed = marks.get("committed", marks.get("requested"))
+    first = next(
         (marks[name] for name in ("first_sound", "first_audio", "first_text") if name in marks), None
     )
-    if zero is not None and heard_from is not None:
-        if turn.latency.since == "speech_end" and taken is not None and zero < taken < heard_from:
-            waiting = [("pause", taken - zero), ("thinking", heard_from - taken)]
+    if zero is not None and first is not None:
+        if turn.latency.since == "speech_end" and committed is not None and zero < committed < first:
+            waiting = [("pause", committed - zero), ("thinking", first - committed)]
         else:
-            waiting = [("thinking", max(heard_from - zero, 0.0))]
-    answer = [(span.kind, span.seconds) for span in turn.spans() if span.kind in ("speaking", "unheard")]
+            waiting = [("thinking", max(first - zero, 0.0))]
+    answer = [(span.kind, span.seconds) for span in turn.spans() if span.kind in ("speaking", "not_played")]
     if not answer and "first_text" in marks and "done" in marks:
         answer = [("arriving", max(marks["done"] - marks["first_text"], 0.0))]
     return waiting, answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """One of the two panels of bars: where it is, and how many seconds it has room for."""
+
+    x: float
+    width: float
+    seconds: float
+    head: str
 
 
 def bars_svg(
     turns: Sequence[TurnTimes],
     room: tuple[float, float],
     link: Link | None = None,
-    ink: str = "currentColor",
-) -> str:
+    *,
+    as_image: bool = False,
+    compact: bool = False,
+) -> Markup:
     """Draw a row per turn: how long it took to the first sound, and how long the answer lasted.
 
-    ``room`` is what ``scales`` gave for the whole session, so that all its pictures compare.
+    ``room`` is what ``scales`` returns for the whole session, so that all its pictures compare. The figures
+    of a ``compact`` picture stand in two columns, and only every fifth turn has a number.
     """
-    panels = ((_LEFT, _WAITING, room[0]), (_ANSWER, _WIDTH - _FIGURE - _ANSWER, room[1]))
+    panels = (
+        _Panel(_LEFT, _WAITING, room[0], "from the end of input to the first sound"),
+        _Panel(_ANSWER, _WIDTH - _FIGURE - _ANSWER, room[1], "the answer"),
+    )
     height = len(turns) * _STEP + 36
-    heads = ("from the end of input to the first sound", "the answer")
-    parts = [text(44, 11, "turn", anchor="end", soft=True)]
-    parts += [text(x, 11, head, soft=True) for (x, _, _), head in zip(panels, heads, strict=True)]
-    for x, wide, most in panels:
-        step = ticks(most, 5)
-        for k in range(int(most / step + 1e-9) + 1):
-            at = x + k * step / most * wide
-            parts.append(f'<path d="M{n(at)} 16V{height - 16}" stroke="{ink}" stroke-opacity=".16"/>')
-            parts.append(text(at, height - 4, f"{k * step:g} s", anchor="middle", soft=True))
+    drawing = Drawing(as_image=as_image, compact=compact)
+    parts: list[Node] = [drawing.text(44, 11, "turn", anchor="end", soft=True)]
+    for panel in panels:
+        parts.append(drawing.text(panel.x, 11, panel.head, soft=True))
+        step = ticks(panel.seconds, 5)
+        for k in range(int(panel.seconds / step + 1e-9) + 1):
+            x = panel.x + k * step / panel.seconds * panel.width
+            line = f"M{n(x)} 16V{height - 16}"
+            parts.append(htpy.path(d=line, stroke="currentColor", stroke_opacity=".16"))
+            parts.append(drawing.text(x, height - 4, f"{k * step:g} s", anchor="middle", soft=True))
+    columns: tuple[list[tuple[float, str]], ...] = ([], [], [])
     for k, turn in enumerate(turns):
-        parts.append(_row(turn, 18 + k * _STEP, panels, link))
-    label = "A row per turn: waiting for the first sound, then the answer. The table below tells the same."
-    return svg(_WIDTH, height, label, "".join(parts), ink)
+        y = 18 + k * _STEP
+        baseline = y + _BAR / 2 + 4
+        bars, ends = _bars(drawing, turn, y, panels)
+        figures = _figures(turn)
+        if compact:
+            texts = ("" if k % 5 else str(turn.number), *figures)
+            for column, text in zip(columns, texts, strict=True):
+                if text:
+                    column.append((baseline, text))
+            continue
+        number = drawing.text(44, baseline, str(turn.number), anchor="end", fill=_bad(turn))
+        labels = [
+            drawing.text(x, baseline, figure, soft=figure == "unknown")
+            for x, figure in zip(ends, figures, strict=True)
+        ]
+        parts.append(_linked(htpy.g[number, bars, labels], turn, link))
+    if compact:
+        places = (44, _ANSWER - 14, _WIDTH)
+        parts += [drawing.column(x, column) for x, column in zip(places, columns, strict=True)]
+    label = "A row per turn: waiting for the first sound, then the answer. The table below has the same data."
+    return drawing.finish(_WIDTH, height, label, parts)
 
 
-def _row(turn: TurnTimes, y: float, panels: Sequence[tuple[float, float, float]], link: Link | None) -> str:
-    middle = y + _BAR / 2 + 4
-    bad = f' fill="{BAD}"' if turn.status in ("failed", "interrupted") else ""
-    parts = [text(44, middle, str(turn.number), anchor="end", more=bad)]
-    for (left, wide, most), pieces in zip(panels, _parts(turn), strict=True):
-        x, total = float(left), sum(seconds for _, seconds in pieces)
-        broken = total > most * 1.001
-        end = left + wide - (_BROKEN + 4 if broken else 0)
+def _bars(
+    drawing: Drawing, turn: TurnTimes, y: float, panels: Sequence[_Panel]
+) -> tuple[list[Node], list[float]]:
+    """Return the bars of a turn in both panels, and where the figures after them begin."""
+    bars: list[Node] = []
+    ends: list[float] = []
+    for panel, pieces in zip(panels, _parts(turn), strict=True):
+        x, total = panel.x, sum(seconds for _, seconds in pieces)
+        broken = total > panel.seconds * 1.001
+        end = panel.x + panel.width - (_BROKEN + 4 if broken else 0)
+        title = kind = ""
         for kind, seconds in pieces:
             title = f"Turn {turn.number}. {_ROW_WORDS[kind]}: {seconds:.3f} s"
-            width = max(min(seconds / most * wide, end - x), 0.0)
+            width = max(min(seconds / panel.seconds * panel.width, end - x), 0.0)
             if width:
-                parts.append(band(x, y, width, _BAR, kind, title))
+                bars.append(drawing.bar(x, y, width, _BAR, kind, title))
             x += width
         if broken:
-            parts.append(band(x + 4, y, _BROKEN, _BAR, kind, f"{title}; longer than is drawn"))
-            x = left + wide
-        said = _figure(turn, pieces, total, waiting=left == _LEFT)
-        parts.append(text(x + 5, middle, said, soft=not pieces))
-    return _linked(f"<g>{''.join(parts)}</g>", turn, link)
+            bars.append(drawing.bar(x + 4, y, _BROKEN, _BAR, kind, f"{title}; longer than is drawn"))
+            x = panel.x + panel.width
+        ends.append(x + 5)
+    return bars, ends
 
 
-def _figure(turn: TurnTimes, pieces: Sequence[tuple[str, float]], total: float, *, waiting: bool) -> str:
-    if waiting:
-        return f"{milliseconds(total * 1000)} ms" if pieces else "unknown"
-    if not pieces:
-        return turn.status.replace("_", " ") if turn.status != "completed" else "unknown"
-    heard = turn.heard
-    if any(kind == "unheard" for kind, _ in pieces) and heard is not None:
-        return f"{heard:.1f} of {total:.1f} s heard"
-    return f"{total:.1f} s" + ("" if turn.status == "completed" else f", {turn.status.replace('_', ' ')}")
+def _figures(turn: TurnTimes) -> tuple[str, str]:
+    """Return how long a turn waited and how long its answer is, as text."""
+    waiting, answer = _parts(turn)
+    waited, total = (sum(seconds for _, seconds in pieces) for pieces in (waiting, answer))
+    status = "" if turn.status == "completed" else clean_text(turn.status.replace("_", " "))
+    if not answer:
+        figure = status or "unknown"
+    elif any(kind == "not_played" for kind, _ in answer) and turn.played is not None:
+        figure = f"{turn.played:.1f} of {total:.1f} s played"
+    else:
+        figure = f"{total:.1f} s" + (f", {status}" if status else "")
+    return f"{milliseconds(waited * 1000)} ms" if waiting else "unknown", figure
 
 
 _ROW_WORDS = {**KINDS, "thinking": "Until the first sound", "arriving": "The answer was written"}
 
 
-def _linked(shape: str, turn: TurnTimes, link: Link | None) -> str:
-    return shape if link is None else f'<a href="{link(turn)}">{shape}</a>'
+def _bad(turn: TurnTimes) -> str:
+    return BAD if turn.status in ("failed", "interrupted") else ""
+
+
+def _linked(shape: Node, turn: TurnTimes, link: Link | None) -> Node:
+    return shape if link is None else htpy.a(href=link(turn))[shape]
 
 
 def _minutes(t: float) -> str:

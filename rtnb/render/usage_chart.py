@@ -1,63 +1,36 @@
-"""Tokens, cached share and money over the turns of a session: as SVG, or by matplotlib if that is there."""
+"""Tokens, cached share and cost over the turns of a session, as an SVG chart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
-from importlib.util import find_spec
 from math import floor, log10
-from typing import Any
 
-from ..analysis.usage import UsageView
-from ..errors import ArgumentError, MissingPackageError
-from .html import data_uri
-from .palette import GREY, SHADES, hatching, used
-from .style import INK, SCROLLED, STYLE, sheet
+from htpy import Element, Node, circle, div, g, path, rect, text, title
+from markupsafe import Markup
 
-__all__ = ["Picture", "plot"]
+from ..analysis.usage import UsageChart, UsageView
+from ..analysis.usage_rows import Row
+from .html import markup, stylesheet
+from .palette import GREY, INK, SHADES, Shade, hatching, used
+from .svg import document, image, n
+
+__all__ = ["chart_html", "chart_svg"]
 
 _MOST = 400
-"""Turns in the SVG; of a longer session the last ones."""
+"""Turns in the chart; of a longer session the last ones."""
 
-_MONEY = "#8a63c9"
+_COST = "#8a63c9"
 _CONTEXT = "#c2456f"
+_CACHED = next(shade.colour for shade in SHADES if shade.name == "audio cached")
 _WIDTH, _LEFT, _RIGHT = 640, 64, 12
-_FONT = "font-family='system-ui,sans-serif' font-size='12'"
-_RULES = f"""
-.rtnb-turn .rtnb-plot{{margin:10px 14px;{SCROLLED}}}
-.rtnb-turn .rtnb-plot img{{display:block;max-width:100%;height:auto;margin:0}}
-"""
-_NONE = "No turns yet."
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An SVG document, shown by notebooks; ``alt`` says in words what it shows.
-
-    Below ``least`` pixels of width it scrolls, where its letters would grow too small.
-    """
-
-    svg: str
-    alt: str
-    least: int = 540
-
-    def _repr_svg_(self) -> str:
-        return self.svg
-
-    def _repr_html_(self) -> str:
-        source = data_uri(self.svg.encode(), "image/svg+xml")
-        style = f"min-width:{self.least}px"
-        image = f'<img class="rtnb-drawn" src="{source}" alt="{escape(self.alt)}" style="{style}">'
-        return f'{STYLE}{sheet(_RULES)}<div class="rtnb-turn"><div class="rtnb-plot">{image}</div></div>'
-
-    def __repr__(self) -> str:
-        return f"<Picture: {self.alt}>"
+_LEAST = 540
+"""Pixels of width below which the chart scrolls, where its letters would be too small."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """One of the panels above each other: where it lies, and what its height stands for."""
+    """One of the panels above each other: where it is, and what its height stands for."""
 
     top: float
     height: float
@@ -67,82 +40,72 @@ class _Panel:
         return self.top + self.height * (1 - value / self.most)
 
 
-def plot(view: UsageView, kind: str | None = None) -> Any:
-    """Draw a session's usage; see ``UsageView.plot``."""
-    if kind not in (None, "matplotlib", "svg"):
-        raise ArgumentError(f"a plot's kind is 'matplotlib', 'svg' or None, not {kind!r:.80}")
-    if kind == "svg" or (kind is None and find_spec("matplotlib") is None):
-        return Picture(_svg(view), _alt(view)) if view.turns else _empty()
-    try:
-        return _figure(view)
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "matplotlib":
-            raise
-        raise MissingPackageError("matplotlib", "a plot of the kind 'matplotlib'", "plot") from None
+def chart_html(chart: UsageChart) -> Markup:
+    """Return the chart as static HTML."""
+    style = f"min-width:{_LEAST}px" if chart.usage.turns else ""
+    picture = image(_document(chart.usage), chart.description, style=style)
+    card = div(".rtnb-tokens.rtnb-table.rtnb-framed.rtnb-usage")[div(".rtnb-chart.rtnb-scrolled")[picture]]
+    return markup([stylesheet("table.css", "picture.css", "usage.css"), card])
 
 
-def _alt(view: UsageView) -> str:
-    count = len(view.turns)
-    return f"Usage over {count} turn{'' if count == 1 else 's'}: {view.total}"
+def chart_svg(view: UsageView) -> str:
+    """Return the chart of a session's usage as an SVG document."""
+    return str(_document(view))
 
 
-def _money(view: UsageView) -> tuple[list[float | None], str]:
-    """Return the money spent up to each turn (None from the first unknown price on), and its name."""
-    spent: list[float | None] = []
-    so_far: float | None = 0.0
-    for row in view.turns:
-        so_far = None if so_far is None or row.cost is None else so_far + row.cost
-        spent.append(so_far)
-    bound = "at most, " if any(row.cost is not None and row.cost.at_most for row in view.turns) else ""
-    return spent, f"{'cost' if view.billed else 'would cost'} so far, {bound}$"
-
-
-def _share(view: UsageView) -> list[float | None]:
-    return [None if row.cached_share is None else 100 * row.cached_share for row in view.turns]
-
-
-def _empty() -> Picture:
-    head = "<svg xmlns='http://www.w3.org/2000/svg' width='100' height='20' viewBox='0 0 100 20'>"
-    return Picture(f"{head}{_text(0, 14, _NONE, 'start')}</svg>", _NONE, least=0)
-
-
-def _svg(view: UsageView) -> str:
+def _document(view: UsageView) -> Element:
+    font = {"fill": INK, "font_family": "system-ui,sans-serif", "font_size": "12"}
+    about = title[UsageChart(view).description]
+    if not view.turns:
+        return document(100, 20, [about, _text(0, 14, "No turns yet.")], role="img", **font)
     rows = view.turns[-_MOST:]
     first = len(view.turns) - len(rows)
     shades = used([view.total])
-    money, money_name = _money(view)
-    shares = _share(view)[first:]
-    peak = max((max(row.usage.total_tokens, row.context or 0) for row in rows), default=0)
-    key, lines = _key([*((s.fill, s.name) for s in shades), (_CONTEXT, "context")])
+    cost, cost_name = _cost(view)
+    cost, shares = cost[first:], [_percent(row) for row in rows]
+    peak = max(max(row.usage.total_tokens, row.context or 0) for row in rows)
+    keys, lines = _keys([*((shade.fill, shade.name) for shade in shades), (_CONTEXT, "context")])
     top = 26 + 18 * lines
     tokens = _Panel(top, 180, _above(peak))
     cached = _Panel(top + 220, 50, 100)
-    spent = _Panel(top + 310, 50, _above(max((m for m in money[first:] if m is not None), default=0)))
-    step = (_WIDTH - _LEFT - _RIGHT) / max(len(rows), 1)
+    spent = _Panel(top + 310, 50, _above(max((amount for amount in cost if amount is not None), default=0)))
+    step = (_WIDTH - _LEFT - _RIGHT) / len(rows)
     middles = [_LEFT + step * (place + 0.5) for place in range(len(rows))]
     parts = [
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{_WIDTH}' height='{top + 388}' "
-        f"viewBox='0 0 {_WIDTH} {top + 388}' role='img'>"
-        f"<title>{escape(_alt(view))}</title>{hatching(shades)}",
+        about,
+        hatching(shades),
         _axis(tokens, "tokens", "{:,.0f}"),
         _axis(cached, "cached, % of input", "{:.0f}"),
-        _axis(spent, money_name, "{:.3g}"),
+        _axis(spent, cost_name, "{:.3g}"),
         _bars(rows, shades, tokens, step),
         _line([row.context for row in rows], middles, tokens, _CONTEXT, step),
-        _line(shares, middles, cached, "#4f98d3", step),
-        _line(money[first:], middles, spent, _MONEY, step),
-        key,
+        _line(shares, middles, cached, _CACHED, step),
+        _line(cost, middles, spent, _COST, step),
+        keys,
         _numbers([row.turn for row in rows], middles, top + 377),
+        _absent(cached, "unknown") if all(share is None for share in shares) else None,
+        _absent(spent, "unpriced") if all(amount is None for amount in cost) else None,
     ]
-    if all(share is None for share in shares):
-        parts.append(_absent(cached, "unknown"))
-    if all(amount is None for amount in money[first:]):
-        parts.append(_absent(spent, "unpriced"))
-    return "".join(parts) + "</svg>"
+    return document(_WIDTH, top + 388, parts, role="img", **font)
+
+
+def _cost(view: UsageView) -> tuple[list[float | None], str]:
+    """Return the cost up to each turn (None from the first unknown price on), and its name."""
+    costs: list[float | None] = []
+    so_far: float | None = 0.0
+    for row in view.turns:
+        so_far = None if so_far is None or row.cost is None else so_far + row.cost
+        costs.append(so_far)
+    bound = "at most, " if any(row.cost is not None and row.cost.at_most for row in view.turns) else ""
+    return costs, f"{'cost' if view.billed else 'would cost'} so far, {bound}$"
+
+
+def _percent(row: Row) -> float | None:
+    return None if row.cached_share is None else 100 * row.cached_share
 
 
 def _above(value: float) -> float:
-    """Return the next of 1, 2, 2.5, 5 and 10 times a power of ten; 1 for 0."""
+    """Return the next round number: 1, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten; 1 for 0."""
     if value <= 0:
         return 1.0
     power = 10.0 ** floor(log10(value))
@@ -151,22 +114,22 @@ def _above(value: float) -> float:
     )
 
 
-def _axis(panel: _Panel, name: str, form: str) -> str:
-    made = _text(_LEFT, panel.top - 9, name, "start")
+def _axis(panel: _Panel, name: str, form: str) -> list[Node]:
+    parts: list[Node] = [_text(_LEFT, panel.top - 9, name)]
     for share in (0.0, 0.5, 1.0):
         y = panel.y(panel.most * share)
-        faint = "" if share == 0 else " opacity='.35'"
-        made += f"<path d='M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}' stroke='{GREY}'{faint}/>"
-        made += _text(_LEFT - 7, y + 4, form.format(panel.most * share), "end")
-    return made
+        faint = ".35" if share else None
+        parts.append(path(d=f"M{_LEFT} {n(y)}H{_WIDTH - _RIGHT}", stroke=GREY, opacity=faint))
+        parts.append(_text(_LEFT - 7, y + 4, form.format(panel.most * share), "end"))
+    return parts
 
 
-def _bars(rows: Sequence[Any], shades: Sequence[Any], panel: _Panel, step: float) -> str:
+def _bars(rows: Sequence[Row], shades: Sequence[Shade], panel: _Panel, step: float) -> list[Node]:
     wide = max(min(step * 0.7, 46), min(step, 1.0))
-    made = ""
+    parts: list[Node] = []
     heights = [0.0] * len(rows)
     for shade in shades:
-        path = ""
+        line = ""
         for place, row in enumerate(rows):
             count = shade.count(row.usage)
             if not count:
@@ -174,93 +137,51 @@ def _bars(rows: Sequence[Any], shades: Sequence[Any], panel: _Panel, step: float
             low, heights[place] = heights[place], heights[place] + count
             top, bottom = panel.y(heights[place]), panel.y(low)
             left = _LEFT + step * (place + 0.5) - wide / 2
-            path += f"M{left:.1f} {top:.1f}h{wide:.1f}V{bottom:.1f}h-{wide:.1f}z"
-        made += f"<path fill='{shade.fill}' d='{path}'/>"
-    return made
+            line += f"M{n(left)} {n(top)}h{n(wide)}V{n(bottom)}h-{n(wide)}z"
+        parts.append(path(fill=shade.fill, d=line))
+    return parts
 
 
 def _line(
     values: Sequence[float | None], middles: Sequence[float], panel: _Panel, colour: str, step: float
-) -> str:
+) -> Element:
     """Draw a line through the known values, and a dot for each where there is room."""
-    path, dots, pen = "", "", "M"
+    line, pen, dots = "", "M", []
     for x, value in zip(middles, values, strict=True):
         if value is None:
             pen = "M"
             continue
         y = panel.y(min(value, panel.most))
-        path, pen = f"{path}{pen}{x:.1f} {y:.1f}", "L"
-        dots += f"<circle cx='{x:.1f}' cy='{y:.1f}' r='2.6'/>" if step > 8 else ""
-    return f"<g fill='{colour}'><path d='{path}' fill='none' stroke='{colour}' stroke-width='1.8'/>{dots}</g>"
+        line, pen = f"{line}{pen}{n(x)} {n(y)}", "L"
+        if step > 8:
+            dots.append(circle(cx=n(x), cy=n(y), r="2.6"))
+    return g(fill=colour)[path(d=line, fill="none", stroke=colour, stroke_width="1.8"), dots]
 
 
-def _key(entries: Sequence[tuple[str, str]]) -> tuple[str, int]:
+def _keys(entries: Sequence[tuple[str, str]]) -> tuple[list[Node], int]:
     """Return what each fill means, and how many lines that takes."""
-    made, x, lines = "", float(_LEFT), 1
+    parts: list[Node] = []
+    x, lines = float(_LEFT), 1
     for fill, name in entries:
         wide = 15 + 6.6 * len(name) + 16
         if x + wide > _WIDTH:
             x, lines = float(_LEFT), lines + 1
         y = 18 * lines - 12
-        made += f"<rect x='{x:.0f}' y='{y}' width='10' height='10' rx='2' fill='{fill}'/>"
-        made += _text(x + 15, y + 9, name, "start")
+        parts.append(rect(x=n(x), y=n(y), width="10", height="10", rx="2", fill=fill))
+        parts.append(_text(x + 15, y + 9, name))
         x += wide
-    return made, lines
+    return parts, lines
 
 
-def _numbers(turns: Sequence[int], middles: Sequence[float], y: float) -> str:
+def _numbers(turns: Sequence[int], middles: Sequence[float], y: float) -> list[Node]:
     every = max(1, -(-len(turns) // 16))
-    said = [_text(middles[at], y, str(turns[at]), "middle") for at in range(0, len(turns), every)]
-    return "".join(said) + _text(_LEFT - 7, y, "turn", "end")
+    numbers = [_text(middles[at], y, str(turns[at]), "middle") for at in range(0, len(turns), every)]
+    return [*numbers, _text(_LEFT - 7, y, "turn", "end")]
 
 
-def _absent(panel: _Panel, said: str) -> str:
-    return _text((_LEFT + _WIDTH - _RIGHT) / 2, panel.y(panel.most / 4) + 4, said, "middle")
+def _absent(panel: _Panel, why: str) -> Element:
+    return _text((_LEFT + _WIDTH - _RIGHT) / 2, panel.y(panel.most / 4) + 4, why, "middle")
 
 
-def _text(x: float, y: float, said: str, anchor: str) -> str:
-    place = f"x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}'"
-    return f"<text {place} fill='{INK}' {_FONT}>{escape(said)}</text>"
-
-
-def _figure(view: UsageView) -> Any:
-    from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator
-
-    if not view.turns:
-        blank = pyplot.figure(figsize=(8, 0.5))
-        pyplot.close(blank)
-        blank.text(0.02, 0.4, _NONE)
-        return blank
-    figure, (tokens, cached, spent) = pyplot.subplots(
-        3, sharex=True, figsize=(8, 5.4), layout="constrained", height_ratios=(3, 1, 1)
-    )
-    pyplot.close(figure)  # what a cell returns is shown once, not again at the cell's end
-    turns = [row.turn for row in view.turns]
-    heights = [0] * len(turns)
-    for shade in SHADES:
-        counts = [shade.count(row.usage) for row in view.turns]
-        if any(counts):
-            style: dict[str, Any] = {"color": shade.colour}
-            if shade.cached:
-                style = {"facecolor": "none", "edgecolor": shade.colour, "hatch": "////", "linewidth": 0.8}
-            tokens.bar(turns, counts, bottom=heights, width=0.7, label=shade.name, **style)
-            heights = [low + count for low, count in zip(heights, counts, strict=True)]
-    known = [float("nan") if row.context is None else row.context for row in view.turns]
-    tokens.plot(turns, known, color=_CONTEXT, marker=".", label="context")
-    figure.legend(*tokens.get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
-    tokens.set_ylabel("tokens")
-    for axes, values, colour, name in (
-        (cached, _share(view), "#4f98d3", "cached, %"),
-        (spent, _money(view)[0], _MONEY, "$ so far" if view.billed else "would cost, $"),
-    ):
-        axes.plot(turns, [float("nan") if v is None else v for v in values], color=colour, marker=".")
-        axes.set_ylabel(name)
-        axes.set_ylim(bottom=0)
-    tokens.margins(y=0.08)
-    cached.set_ylim(0, 108)
-    spent.set_xlabel("turn")
-    spent.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if view.cost is not None:
-        spent.set_title(f"prices of {view.cost.model} as of {view.cost.as_of}", fontsize="small", loc="right")
-    return figure
+def _text(x: float, y: float, words: str, anchor: str | None = None) -> Element:
+    return text(x=n(x), y=n(y), text_anchor=anchor)[words]

@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import orjson
 from websockets.asyncio.server import Server, ServerConnection
 from websockets.asyncio.server import serve as listen
 from websockets.datastructures import Headers
@@ -24,20 +23,32 @@ from websockets.typing import Subprotocol
 from .._version import __version__
 from ..engines.base import Engine
 from ..errors import ArgumentError, ConnectionLost, EngineError, RemoteProtocolError
-from ..protocol.events import server_id
+from ..protocol.changes import Failed
+from ..protocol.dialects import BETA, GA, Dialect
 from ..protocol.models import SEED, catalogue, find
+from .prompt import system_messages
 from .schema import DEFAULT_INSTRUCTIONS, VOICES
 from .session import serve
-from .session_context import system_messages
+from .session_context import frames
 from .usage_meter import TokenWindow, tokens_per_minute
 from .validation import InvalidRequest, quoted
 
-__all__ = ["App", "Refusal", "chosen_subprotocol", "is_loopback", "model_of", "refused_over_http", "warm"]
+__all__ = [
+    "App",
+    "Refusal",
+    "chosen_subprotocol",
+    "dialect_of",
+    "is_loopback",
+    "model_of",
+    "refused_over_http",
+    "warm",
+]
 
 HEALTH = "/health"
 _PATHS = ("/v1/realtime", "/realtime")
 _KEY_PROTOCOL = "openai-insecure-api-key."
 _BETA_PROTOCOL = "openai-beta.realtime-v1"
+_BETA_FEATURE = "realtime=v1"
 _OWN_MODELS = ("rtnb-local", "rtnb-fake")
 
 
@@ -80,7 +91,13 @@ def refused_over_http(path: str, host: str | None, origins: Sequence[str]) -> tu
 
 def chosen_subprotocol(offered: Sequence[str]) -> str | None:
     """Return the subprotocol to answer with, never one that contains a key."""
-    return "realtime" if "realtime" in offered else None
+    return next((name for name in ("realtime", _BETA_PROTOCOL) if name in offered), None)
+
+
+def dialect_of(headers: Mapping[str, str], subprotocols: Sequence[str]) -> Dialect:
+    """Return the dialect that a client asks for; ``headers`` has lower-case names."""
+    features = [feature.strip() for feature in headers.get("openai-beta", "").split(",")]
+    return BETA if _BETA_FEATURE in features or _BETA_PROTOCOL in subprotocols else GA
 
 
 def model_of(path: str, headers: Mapping[str, str], subprotocols: Sequence[str], key: str | None) -> str:
@@ -89,17 +106,10 @@ def model_of(path: str, headers: Mapping[str, str], subprotocols: Sequence[str],
     ``headers`` has lower-case names; ``key`` is the server's key, or None if it needs none.
 
     Raises:
-        Refusal: The key, the dialect or the model is not accepted.
+        Refusal: The key or the model is not accepted.
     """
     if key is not None:
         _check_key(key, headers.get("authorization"), subprotocols)
-    # The beta dialect would be chosen here, per connection.
-    if "openai-beta" in headers or _BETA_PROTOCOL in subprotocols:
-        raise _refusal(
-            "beta_api_shape_disabled",
-            "The Realtime Beta API is no longer supported. Please use /v1/realtime for the GA API.",
-            4000,
-        )
     model = next(iter(parse_qs(urlsplit(path).query).get("model", ())), SEED)
     if model in _OWN_MODELS or (find(model).known and find(model).kind == "realtime"):
         return model
@@ -249,16 +259,18 @@ class App:
         request = connection.request
         assert request is not None  # the handshake is done
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        offered = _offered(request.headers)
+        dialect = dialect_of(headers, offered)
         try:
-            model = model_of(request.path, headers, _offered(request.headers), self._key)
+            model = model_of(request.path, headers, offered, self._key)
         except Refusal as refusal:
-            await _refuse(connection, refusal)
+            await _refuse(connection, refusal, dialect)
             return
         self.sessions += 1
         self.idle_since = None
         limits = self._limits.setdefault(model, TokenWindow(tokens_per_minute(model)))
         try:
-            await serve(_Socket(connection), self._engine, model=model, limits=limits)
+            await serve(_Socket(connection), self._engine, model=model, limits=limits, dialect=dialect)
         finally:
             self.sessions -= 1
             if not self.sessions:
@@ -284,10 +296,10 @@ def warm(engine: Engine) -> None:
         raise EngineError(f"the engine {engine.name!r} failed: {error}") from error
 
 
-async def _refuse(connection: ServerConnection, refusal: Refusal) -> None:
-    event = {"type": "error", "event_id": server_id("event"), "error": refusal.error.wire()}
+async def _refuse(connection: ServerConnection, refusal: Refusal, dialect: Dialect) -> None:
     try:
-        await connection.send(orjson.dumps(event), text=True)
+        for frame in frames(dialect, Failed(refusal.error.data())):
+            await connection.send(frame, text=True)
         await connection.close(refusal.close_code, refusal.reason)
     except ConnectionClosed:
         return

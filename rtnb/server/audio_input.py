@@ -15,11 +15,25 @@ import numpy as np
 from ..audio.codecs import Codec
 from ..audio.samples import Resampler
 from ..engines.base import Samples
-from ..protocol.events import Event, server_id
-from .conversation import decode_audio
+from ..protocol.changes import (
+    AppendAudio,
+    Clear,
+    Commit,
+    Content,
+    InputCleared,
+    InputCommitted,
+    ItemAdded,
+    ItemData,
+    ItemDone,
+    SpeechStarted,
+    SpeechStopped,
+)
+from ..protocol.events import server_id
+from .conversation import checked_audio
 from .generation import SpeculativeResponse, warm_cache
+from .prompt import ItemExtras
 from .schema import SILENCE_BY_EAGERNESS
-from .session_context import ItemExtras, SessionContext, apply_event
+from .session_context import SessionContext
 from .validation import InvalidRequest
 
 __all__ = ["AudioInput", "TurnDetector"]
@@ -185,14 +199,14 @@ class AudioInput:
         elif self._turn_detector is not None:
             self._turn_detector.configure(settings)
 
-    async def append(self, event: Event) -> None:
+    async def append(self, command: AppendAudio) -> None:
         """Append encoded audio.
 
         Raises:
-            InvalidRequest: It is not base64, ends within a sample, or is too long.
+            InvalidRequest: It ends within a sample, or is too long.
         """
-        data = decode_audio(event["audio"], "audio", self._codec)
-        apply_event(self._context.conversation, "client", event)
+        data = checked_audio(command.audio, "audio", self._codec)
+        self._context.conversation.apply(command)
         size = _SLICE_SECONDS * self._codec.bytes_per_second
         for start in range(0, len(data), size):
             if start:
@@ -219,27 +233,24 @@ class AudioInput:
         if edge.kind == "started":
             self._item_id = server_id("item")
             self._start = max(self._consumed, self._position(edge.ms - detector.padding_ms))
-            self._context.emit(
-                "input_audio_buffer.speech_started",
-                audio_start_ms=round(self._ms(self._start)),
-                item_id=self._item_id,
-            )
+            self._context.emit(SpeechStarted(self._item_id, round(self._ms(self._start))))
             self._on_speech()
-            self._cache_task = asyncio.create_task(warm_cache(self._context))
+            if not self._context.transcribes_only:
+                self._cache_task = asyncio.create_task(warm_cache(self._context))
         elif edge.kind == "paused":
             self._speculate(edge)
         elif edge.kind == "resumed":
             self._drop_early_work()
         elif self._item_id is not None:
             id, end = self._item_id, round(edge.ms)
-            self._context.emit("input_audio_buffer.speech_stopped", audio_end_ms=end, item_id=id)
+            self._context.emit(SpeechStopped(id, end))
             self._consumed = self._position(end)
             self._item_id = None
             self._create_item(id, by_turn=True)
 
     def _speculate(self, pause: Edge) -> None:
         """Recognize, and start to answer, the turn as it will be unless speech resumes: ending in silence."""
-        context, settings = self._context, self._settings
+        context = self._context
         self._stop_warming()
         until = self._position(pause.ms)
         speech = bytes(self._data[self._start - self._first : until - self._first])
@@ -247,14 +258,14 @@ class AudioInput:
         silence = self._codec.encode(np.zeros(max(0, missing) // self._codec.width, np.float32))
         turn = speech + silence
         self._early_transcript = context.transcribe(turn, self._codec)
-        due = settings is not None and settings["create_response"] and self._item_id is not None
-        if due and getattr(context.engine.llm, "eager", False):
+        due = context.answers_turns and getattr(context.engine.llm, "eager", False)
+        if due and self._item_id is not None:
             self._speculative = SpeculativeResponse(
-                context, str(self._item_id), self._ms(len(turn)), self._early_transcript
+                context, self._item_id, self._ms(len(turn)), self._early_transcript
             )
 
-    def commit(self, event: Event) -> None:
-        """Create an item of all buffered audio. ``event`` is applied to the conversation once it is accepted.
+    def commit(self, command: Commit) -> None:
+        """Create an item of all buffered audio. ``command`` is folded in once it is accepted.
 
         Raises:
             InvalidRequest: The buffer has less than 100 ms of audio.
@@ -266,19 +277,19 @@ class AudioInput:
                 "Error committing input audio buffer: buffer too small. Expected at least 100ms of audio, but"
                 f" buffer only has {ms:.2f}ms of audio.",
             )
-        apply_event(self._context.conversation, "client", event)
+        self._context.conversation.apply(command)
         id = self._item_id or server_id("item")
         self._abandon_turn()
         self._consumed = self._end
         self._create_item(id, by_turn=False)
 
-    def clear(self, event: Event) -> None:
+    def clear(self, command: Clear) -> None:
         """Discard all buffered audio."""
-        apply_event(self._context.conversation, "client", event)
+        self._context.conversation.apply(command)
         self._abandon_turn()
         self._consumed = self._end
         self._discard_before(self._end)
-        self._context.emit("input_audio_buffer.cleared")
+        self._context.emit(InputCleared())
 
     def end(self) -> None:
         """Abandon a turn in progress, as the session ends."""
@@ -288,15 +299,14 @@ class AudioInput:
     def _create_item(self, id: str, *, by_turn: bool) -> None:
         context = self._context
         previous = context.last_item()
-        context.emit("input_audio_buffer.committed", previous_item_id=previous, item_id=id)
+        context.emit(InputCommitted(id, previous))
         part = context.conversation.items[id].parts[0]
         transcript = self._early_transcript or context.transcribe(part.data, self._codec)
         self._early_transcript = None
         context.item_extras[id] = ItemExtras(transcripts={0: transcript})
-        content = [{"type": "input_audio", "transcript": None}]
-        item = {"id": id, "type": "message", "status": "completed", "role": "user", "content": content}
-        context.emit("conversation.item.added", previous_item_id=previous, item=item)
-        context.emit("conversation.item.done", previous_item_id=previous, item=item)
+        item = ItemData(id, "message", "user", "completed", contents=[Content("audio")])
+        context.emit(ItemAdded(item, previous))
+        context.emit(ItemDone(item, previous))
         self._discard_before(self._consumed)
         speculative, self._speculative = self._speculative, None
         self._on_item(id, part.ms, transcript, by_turn, speculative)

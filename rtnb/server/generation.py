@@ -13,7 +13,7 @@ from ..engines.base import Call, TextPiece
 from ..errors import EngineError
 from ..protocol.models import find
 from .clauses import ClauseSplitter
-from .prompt import Prompt, entries, retention_ratio, spoken
+from .prompt import Prompt, retention_ratio, spoken
 from .schema import plan_response
 from .session_context import SessionContext
 from .usage_meter import Segment
@@ -157,10 +157,10 @@ class SpeculativeResponse:
         text = await asyncio.shield(transcript)
         voices = context.engine.tts.voices
         plan = plan_response(context.session, None, voices=voices, voice_fixed=context.has_spoken)
-        before = await entries(context, context.prompt_items())
+        before = await context.prompt_entries.read()
         prompt = Prompt(plan["instructions"], plan["tools"], [*before, spoken(item_id, text, ms)])
         limit = token_limit(context, plan["max_output_tokens"])
-        keep = retention_ratio(context.session["truncation"])
+        keep = retention_ratio(context.session.get("truncation"))
         self._generation = Generation(context, Request(prompt, plan["tool_choice"], limit, keep))
         if plan["output_modalities"] != ["audio"]:
             return
@@ -181,11 +181,11 @@ async def warm_cache(context: SessionContext) -> None:
     """Put the conversation so far into the model's cache, where another prompt may have replaced it."""
     session = context.session
     try:
-        before = await entries(context, context.prompt_items())
+        before = await context.prompt_entries.read()
     except EngineError:  # the recognizer failed; the response will report it
         return
     prompt = Prompt(session["instructions"], session["tools"], before)
-    llm, keep = context.engine.llm, retention_ratio(session["truncation"])
+    llm, keep = context.engine.llm, retention_ratio(session.get("truncation"))
 
     def messages() -> list[dict[str, Any]]:
         prompt.fit(llm.count, llm.context, keep)

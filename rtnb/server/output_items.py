@@ -1,22 +1,39 @@
 """The items of one response while they are generated: written and spoken messages, and function calls.
 
-Each item sends its opening events, streams, and ends with all its closing events, in the order of the hosted
-service (Realtime API reference and public wire logs).
+Each item reports its opening changes, streams, and ends with all its closing changes, in the order of the
+hosted service (Realtime API reference and public wire logs).
 """
 
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from typing import Any
 
 from ..audio.codecs import Codec
 from ..audio.samples import Resampler
 from ..engines.base import Call
+from ..protocol.changes import (
+    ArgumentsDelta,
+    AudioDelta,
+    AudioDone,
+    Content,
+    ItemAdded,
+    ItemData,
+    ItemDone,
+    OutputItemAdded,
+    OutputItemDone,
+    PartAdded,
+    PartDone,
+    TextDelta,
+    TextDone,
+    ToolCall,
+)
 from ..protocol.events import server_id
+from ..protocol.log_storage import Sound
 from .clauses import Clause, ClauseSplitter, audio_deltas, played_text
-from .conversation import wire_item
-from .session_context import ItemExtras, SessionContext
+from .conversation import item_data
+from .prompt import ItemExtras
+from .session_context import SessionContext
 from .usage_meter import assistant_audio
 
 __all__ = ["FunctionCall", "Output", "SpokenMessage", "WrittenMessage"]
@@ -32,23 +49,23 @@ class Output:
         self.text_tokens = 0
         self.audio_tokens = 0
         self._in_conversation = in_conversation
-        self._place = {"response_id": response_id, "output_index": index}
+        self._place: dict[str, Any] = {"response_id": response_id, "output_index": index}
         context.item_extras[self.id] = ItemExtras()
 
-    def _announce(self, item: dict[str, Any]) -> None:
-        wire = {"id": self.id, **item, "status": "in_progress"}
+    def _announce(self, item: ItemData) -> None:
         previous = self.context.last_item()
-        self.context.emit("response.output_item.added", **self._place, item=wire)
+        self.context.emit(OutputItemAdded(item=item, **self._place))
         if self._in_conversation:
-            self.context.emit("conversation.item.added", previous_item_id=previous, item=wire)
+            self.context.emit(ItemAdded(item, previous))
         self._previous = previous
 
     def _end(self, status: str) -> None:
         self.open = False
-        wire = {**wire_item(self.context.conversation.items[self.id]), "status": status}
-        if self._in_conversation and self.id in self.context.conversation.order:
-            self.context.emit("conversation.item.done", previous_item_id=self._previous, item=wire)
-        self.context.emit("response.output_item.done", **self._place, item=wire)
+        conversation = self.context.conversation
+        item = item_data(conversation.items[self.id], status=status)
+        if self._in_conversation and self.id in conversation:
+            self.context.emit(ItemDone(item, self._previous))
+        self.context.emit(OutputItemDone(item=item, **self._place))
 
     def close(self, status: str) -> None:
         """End the item with its present content; ``status`` is completed or incomplete."""
@@ -61,15 +78,13 @@ class _Message(Output):
     def __init__(self, context: SessionContext, response_id: str, index: int, in_conversation: bool) -> None:
         super().__init__(context, response_id, index, in_conversation)
         self.text = ""
-        self._announce({"type": "message", "role": "assistant", "content": []})
-        self._at = {**self._place, "item_id": self.id, "content_index": 0}
-        context.emit("response.content_part.added", **self._at, part=self._part())
-
-    def _part(self) -> dict[str, Any]:
-        return {"type": self.kind, "text" if self.kind == "text" else "transcript": self.text}
+        self._announce(ItemData(self.id, "message", "assistant", "in_progress"))
+        self._at: dict[str, Any] = {**self._place, "item_id": self.id}
+        context.emit(PartAdded(content=Content(self.kind), **self._at))
 
     def _end(self, status: str) -> None:
-        self.context.emit("response.content_part.done", **self._at, part=self._part())
+        self.context.emit(TextDone(text=self.text, kind=self.kind, **self._at))
+        self.context.emit(PartDone(content=Content(self.kind, self.text), **self._at))
         super()._end(status)
 
 
@@ -83,11 +98,10 @@ class WrittenMessage(_Message):
         self.text += text
         self.text_tokens += tokens
         if text:
-            self.context.emit("response.output_text.delta", **self._at, delta=text)
+            self.context.emit(TextDelta(text=text, kind=self.kind, **self._at))
 
     def close(self, status: str) -> None:
         """End the message."""
-        self.context.emit("response.output_text.done", **self._at, text=self.text)
         self._end(status)
 
 
@@ -151,7 +165,7 @@ class SpokenMessage(_Message):
         self.text_tokens += tokens
         self.text += clause
         if clause:
-            self.context.emit("response.output_audio_transcript.delta", **self._at, delta=clause)
+            self.context.emit(TextDelta(text=clause, kind=self.kind, **self._at))
         self._send(samples)
         self.context.item_extras[self.id].clauses.append(Clause(clause, start, self._ms()))
         await self.context.outbox.room()
@@ -160,7 +174,7 @@ class SpokenMessage(_Message):
         data = self._codec.encode(samples)
         for delta in audio_deltas(data, self._codec.width, self._codec.bytes_per_second):
             self.context.has_spoken = True
-            self.context.emit("response.output_audio.delta", **self._at, delta=b64encode(delta).decode())
+            self.context.emit(AudioDelta(audio=Sound(delta), **self._at))
         self._bytes += len(data)
         self.audio_tokens = assistant_audio(self._ms())
 
@@ -169,8 +183,7 @@ class SpokenMessage(_Message):
 
     def close(self, status: str) -> None:
         """End the message."""
-        self.context.emit("response.output_audio.done", **self._at)
-        self.context.emit("response.output_audio_transcript.done", **self._at, transcript=self.text)
+        self.context.emit(AudioDone(**self._at))
         self._end(status)
 
 
@@ -184,21 +197,16 @@ class FunctionCall(Output):
         self.text_tokens = call.tokens
         self._call_id, self._call = server_id("call"), call
         self._announce(
-            {"type": "function_call", "call_id": self._call_id, "name": call.name, "arguments": ""}
+            ItemData(self.id, "function_call", status="in_progress", call_id=self._call_id, name=call.name)
         )
 
     def close(self, status: str) -> None:
         """Stream the arguments and end the item."""
-        place = {**self._place, "item_id": self.id, "call_id": self._call_id}
-        emit = self.context.emit
-        for delta in re.findall(r"\s*\S{1,16}|\s+", self._call.arguments):
-            emit("response.function_call_arguments.delta", **place, delta=delta)
-        emit(
-            "response.function_call_arguments.done",
-            **place,
-            name=self._call.name,
-            arguments=self._call.arguments,
-        )
+        place: dict[str, Any] = {**self._place, "item_id": self.id, "call_id": self._call_id}
+        emit, call = self.context.emit, self._call
+        for delta in re.findall(r"\s*\S{1,16}|\s+", call.arguments):
+            emit(ArgumentsDelta(text=delta, **place))
+        emit(ToolCall(arguments=call.arguments, name=call.name, **place))
         self._end(status)
 
 

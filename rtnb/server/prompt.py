@@ -9,32 +9,69 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import orjson
 
 from ..errors import EngineError
 from ..protocol.items import Item
-from .clauses import played_text
-from .session_context import ItemExtras, SessionContext, system_messages
+from .clauses import Clause, played_text
 from .usage_meter import Segment, assistant_audio, user_audio
 
-__all__ = ["Entry", "Prompt", "entries", "retention_ratio", "spoken"]
+__all__ = [
+    "Entry",
+    "ItemExtras",
+    "Prompt",
+    "entries",
+    "read_entry",
+    "require_transcripts",
+    "retention_ratio",
+    "spoken",
+    "system_messages",
+]
 
 _IMAGE = "(an image, which you cannot see)"
 _RETENTION_RATIO = 0.8
 _LEAST_OUTPUT = 256
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class ItemExtras:
+    """What only the server knows of an item.
+
+    ``transcripts`` has a future for each content part with audio of the user. ``clauses`` say when the words
+    of a spoken answer are played.
+    """
+
+    transcripts: dict[int, asyncio.Future[str]] = field(default_factory=dict)
+    clauses: list[Clause] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Entry:
-    """One item of a prompt: its message, and the texts and ``ms`` milliseconds of audio that are billed."""
+    """One item of a prompt: its message, and the texts and ``ms`` milliseconds of audio that are billed.
+
+    It does not change. Its tokens are counted once, when a prompt first needs them: ``size`` of the message,
+    and ``segments`` of what is billed.
+    """
 
     id: str
     message: dict[str, Any]
     texts: tuple[str, ...] = ()
     audio_tokens: int = 0
     ms: int = 0
+    size: int = field(default=-1, compare=False)
+    segments: tuple[Segment, ...] = field(default=(), compare=False)
+
+    def measure(self, count: Callable[[str], int]) -> None:
+        """Count the tokens; ``count`` counts those of a text."""
+        found = [Segment("text", (self.id, text), count(text)) for text in self.texts if text]
+        if self.audio_tokens:
+            found.append(Segment("audio", (self.id, self.ms), self.audio_tokens))
+        self.segments = tuple(found)
+        self.size = sum(count(text) for text in _read(self.message)) + 4
 
 
 @dataclass(slots=True)
@@ -44,6 +81,7 @@ class Prompt:
     instructions: str
     tools: Sequence[dict[str, Any]]
     entries: list[Entry] = field(default_factory=list)
+    _measured: bool = field(default=False, init=False, compare=False, repr=False)
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the chat messages; consecutive function calls are one message."""
@@ -60,11 +98,16 @@ class Prompt:
         """Return the billed tokens of the prompt, in order; ``count`` counts those of a text."""
         texts = [self.instructions, *(_dump(tool) for tool in self.tools)]
         found = [Segment("text", text, count(text)) for text in texts if text]
-        for entry in self.entries:
-            found += [Segment("text", (entry.id, text), count(text)) for text in entry.texts if text]
-            if entry.audio_tokens:
-                found.append(Segment("audio", (entry.id, entry.ms), entry.audio_tokens))
+        self._measure(count)
+        found.extend(chain.from_iterable(map(attrgetter("segments"), self.entries)))
         return found
+
+    def _measure(self, count: Callable[[str], int]) -> None:
+        if not self._measured:
+            for entry in self.entries:
+                if entry.size < 0:
+                    entry.measure(count)
+            self._measured = True
 
     def fit(self, count: Callable[[str], int], context: int, keep: float | None) -> list[str]:
         """Drop the oldest entries if the prompt is too long for ``context`` tokens; return their ids.
@@ -77,20 +120,22 @@ class Prompt:
         """
         room = context - min(_LEAST_OUTPUT, context // 4)
         fixed = sum(count(text) for text in (self.instructions, *(_dump(tool) for tool in self.tools)))
-        sizes = [sum(count(text) for text in _read(entry.message)) + 4 for entry in self.entries]
-        if fixed + sum(sizes) <= room:
+        self._measure(count)
+        size = sum(map(attrgetter("size"), self.entries))
+        if fixed + size <= room:
             return []
         if keep is None:
             raise EngineError(
-                f"the conversation has {fixed + sum(sizes):,} tokens, but the language model accepts {room:,}"
+                f"the conversation has {fixed + size:,} tokens, but the language model accepts {room:,}"
                 " and truncation is disabled"
             )
         target = max(0, int((room - fixed) * keep))
-        dropped = 0
-        while dropped < len(sizes) - 1 and sum(sizes[dropped:]) > target:
+        dropped, last = 0, len(self.entries) - 1
+        while dropped < last and size > target:
+            size -= self.entries[dropped].size
             dropped += 1
         # A function's output is meaningless without its call.
-        while dropped < len(sizes) - 1 and self.entries[dropped].message["role"] == "tool":
+        while dropped < last and self.entries[dropped].message["role"] == "tool":
             dropped += 1
         ids = [entry.id for entry in self.entries[:dropped]]
         del self.entries[:dropped]
@@ -106,24 +151,34 @@ def retention_ratio(truncation: Any) -> float | None:
     return _RETENTION_RATIO
 
 
-async def entries(context: SessionContext, items: Sequence[tuple[Item, ItemExtras]]) -> list[Entry]:
+async def entries(items: Sequence[tuple[Item, ItemExtras]]) -> list[Entry]:
     """Return the prompt's entries of ``items``, once all transcripts are available.
 
     Raises:
         EngineError: The recognizer failed on the last item.
     """
-    found: list[Entry] = []
-    for index, (item, extras) in enumerate(items):
-        transcripts: dict[int, str] = {}
-        for part, future in extras.transcripts.items():
-            try:
-                transcripts[part] = await asyncio.shield(future)  # other tasks wait for it as well
-            except Exception as error:
-                if index == len(items) - 1:
-                    raise EngineError(f"the recognizer failed: {error}") from error
-                transcripts[part] = ""
-        found.append(_entry(item, extras, transcripts))
+    found = [await read_entry(item, extras) for item, extras in items]
+    if items:
+        require_transcripts(items[-1][1])
     return found
+
+
+async def read_entry(item: Item, extras: ItemExtras) -> Entry:
+    """Return the entry of an item once its transcripts are available; one that failed is empty."""
+    transcripts: dict[int, str] = {}
+    for part, future in extras.transcripts.items():
+        try:
+            transcripts[part] = await asyncio.shield(future)  # other tasks wait for it as well
+        except Exception:
+            transcripts[part] = ""
+    return _entry(item, extras, transcripts)
+
+
+def require_transcripts(extras: ItemExtras) -> None:
+    """Raise EngineError if the recognizer failed on an item; its transcripts are available."""
+    for future in extras.transcripts.values():
+        if error := future.exception():
+            raise EngineError(f"the recognizer failed: {error}") from error
 
 
 def spoken(id: str, transcript: str, ms: float) -> Entry:
@@ -165,6 +220,11 @@ def _entry(item: Item, extras: ItemExtras, transcripts: dict[int, str]) -> Entry
     content = "\n".join(text for text in texts if text)
     message = {"role": item.role or "user", "content": content}
     return Entry(item.id, message, tuple(written), user_audio(item.audio_ms), round(item.audio_ms))
+
+
+def system_messages(instructions: str) -> list[dict[str, Any]]:
+    """Return the messages that a prompt with these instructions starts with."""
+    return [{"role": "system", "content": instructions}] if instructions else []
 
 
 def _read(message: dict[str, Any]) -> list[str]:

@@ -1,7 +1,7 @@
 """Responses: at most one in the conversation at a time, and any number out of band.
 
 Each response runs in one task. Whatever ends it (its last word, a limit, a cancellation, speech, a failure),
-all closing events are sent at once: those of its open item, ``response.done`` and the rate limits.
+all closing changes are sent at once: those of its open item, its end and the rate limits.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from typing import Any
 from ..audio.codecs import wire_format
 from ..engines.base import Call, TextPiece
 from ..errors import RtnbError
-from ..protocol.events import server_id
+from ..protocol.changes import ErrorData, Limits, ResponseEnded, ResponseStarted
+from ..protocol.events import Event, server_id
 from ..protocol.items import Item
+from ..protocol.usage import Usage
 from . import usage_meter
-from .conversation import wire_item
+from .conversation import item_data
 from .generation import Generation, GenerationStarted, Request, SpeculativeResponse, token_limit
 from .output_items import FunctionCall, Output, SpokenMessage, WrittenMessage
-from .prompt import Prompt, entries, retention_ratio
-from .session_context import ItemExtras, SessionContext
+from .prompt import ItemExtras, Prompt, entries, retention_ratio
+from .session_context import SessionContext
 from .validation import InvalidRequest
 
 __all__ = ["Response", "Responses"]
@@ -53,17 +55,26 @@ class Response:
         self._outputs: list[Output] = []
         self._speculative = speculative
         self._generation: Generation | None = None
-        self._segments: list[usage_meter.Segment] | None = None
-        self._cached: dict[usage_meter.Kind, int] = {"text": 0, "audio": 0}
+        self._tokens: usage_meter.Tokens | None = None
+        self._cached: usage_meter.Tokens = {"text": 0, "audio": 0}
         self._task: asyncio.Task[None] | None = None
         self._limit = token_limit(context, plan["max_output_tokens"])
 
     def start(self) -> None:
         """Announce the response and start its task."""
-        self._context.emit("response.created", response=self._wire("in_progress", None, None))
+        limit = self._plan["max_output_tokens"]
+        self._context.emit(
+            ResponseStarted(
+                self.id,
+                self._plan["metadata"],
+                limit if isinstance(limit, int) else None,
+                self._plan["format"],
+                self._raw("in_progress", None, None),
+            )
+        )
         self._task = asyncio.create_task(self._run())
 
-    def finish(self, status: str, details: dict[str, Any] | None = None) -> None:
+    def finish(self, status: str, reason: str | None = None, error: ErrorData | None = None) -> None:
         """End the response now and drop unfinished work. Later calls have no effect."""
         if not self.running:
             return
@@ -72,14 +83,26 @@ class Response:
             if output.open:
                 output.close("completed" if status == "completed" else "incomplete")
         usage = self._usage(status)
-        self._context.emit("response.done", response=self._wire(status, details, usage))
+        items = self._context.conversation.items
+        self._context.emit(
+            ResponseEnded(
+                self.id,
+                status,
+                reason,
+                error,
+                Usage.from_wire(usage),
+                [item_data(items[output.id]) for output in self._outputs],
+                self._plan["metadata"],
+                raw=self._raw(status, _details(status, reason, error), usage),
+            )
+        )
         now = time.monotonic()
         self._context.limits.spend(usage["total_tokens"], now)
-        self._context.emit("rate_limits.updated", rate_limits=self._context.limits.report(now))
+        self._context.emit(Limits({limit["name"]: limit for limit in self._context.limits.report(now)}))
 
     def cancel(self, reason: str) -> None:
         """End the response; ``reason`` is ``client_cancelled`` or ``turn_detected``."""
-        self.finish("cancelled", {"type": "cancelled", "reason": reason})
+        self.finish("cancelled", reason)
 
     def abandon(self) -> None:
         """Stop all work without sending events, as after the connection was lost."""
@@ -94,30 +117,30 @@ class Response:
         if self._generation is not None:
             self._generation.stop()
 
-    def _wire(
-        self, status: str, details: dict[str, Any] | None, usage: dict[str, Any] | None
-    ) -> dict[str, Any]:
-        items = self._context.conversation.items
+    def _raw(self, status: str, details: Event | None, usage: Event | None) -> Event:
+        """Return the response in GA's shape, without its items."""
+        own = {name: self._plan[name] for name in ("temperature",) if name in self._plan}
         return {
             "object": "realtime.response",
             "id": self.id,
             "status": status,
             "status_details": details,
-            "output": [wire_item(items[output.id]) for output in self._outputs],
+            "output": [],
             "conversation_id": self._context.conversation_id if self.in_conversation else None,
             "output_modalities": self._plan["output_modalities"],
             "max_output_tokens": self._plan["max_output_tokens"],
             "audio": {"output": {"format": self._plan["format"], "voice": self._plan["voice"]}},
             "usage": usage,
             "metadata": self._plan["metadata"],
+            **own,
         }
 
     def _usage(self, status: str) -> dict[str, Any]:
-        if status == "failed" or self._segments is None:
+        if status == "failed" or self._tokens is None:
             return usage_meter.zero()
         text = sum(output.text_tokens for output in self._outputs)
         audio = sum(output.audio_tokens for output in self._outputs)
-        return usage_meter.usage(self._segments, self._cached, text, audio)
+        return usage_meter.usage(self._tokens, self._cached, text, audio)
 
     async def _run(self) -> None:
         try:
@@ -129,31 +152,29 @@ class Response:
             if not isinstance(error, RtnbError):
                 _log.exception("a response failed")
             message = str(error) or type(error).__name__
-            details = {"type": "server_error", "code": "server_error", "message": message}
-            self.finish("failed", {"type": "failed", "error": details})
+            self.finish("failed", error=ErrorData(message, "server_error", "server_error"))
         else:
             if cut:
-                self.finish("incomplete", {"type": "incomplete", "reason": "max_output_tokens"})
+                self.finish("incomplete", "max_output_tokens")
             else:
                 self.finish("completed")
 
     async def _answer(self) -> bool:
         """Generate all items; return whether a limit cut them off."""
         context = self._context
-        items = context.prompt_items() if self._items is None else self._items
-        prompt = Prompt(self._plan["instructions"], self._plan["tools"], await entries(context, items))
-        keep = retention_ratio(context.session["truncation"])
+        found = await (context.prompt_entries.read() if self._items is None else entries(self._items))
+        prompt = Prompt(self._plan["instructions"], self._plan["tools"], found)
+        keep = retention_ratio(context.session.get("truncation"))
         request = Request(prompt, self._plan["tool_choice"], self._limit, keep)
         started = self._speculative.adopt(request) if self._speculative is not None else None
         self._generation = started or Generation(context, request)
         used = 0
         async for piece in self._generation.pieces():
             if isinstance(piece, GenerationStarted):
-                self._segments = piece.segments
                 context.usage_meter.remember(piece.prefilled)
                 self._cached = context.usage_meter.cached(piece.segments)
-                context.usage_meter.remember(piece.segments)
-                context.dropped_items.update(piece.dropped_items)
+                self._tokens = context.usage_meter.remember(piece.segments)
+                context.prompt_entries.drop(piece.dropped_items)
                 continue
             used += piece.tokens
             if isinstance(piece, TextPiece) and not piece.text:  # the tokens of a call that a limit cut off
@@ -207,6 +228,14 @@ class Response:
         output = FunctionCall(self._context, self.id, len(self._outputs), self.in_conversation, call)
         self._outputs.append(output)
         output.close("completed")
+
+
+def _details(status: str, reason: str | None, error: ErrorData | None) -> Event | None:
+    """Return a response's ``status_details``."""
+    if error is not None:
+        shown = {"type": error.type, "code": error.code, "message": error.message}
+        return {"type": status, "error": shown}
+    return None if reason is None else {"type": status, "reason": reason}
 
 
 class Responses:

@@ -1,9 +1,12 @@
 """The session's configuration on the server: its defaults, its updates, and what a response may override.
 
-A configuration is the protocol's complete ``session`` object, so that ``session.updated`` is a copy of it. An
+A configuration is the protocol's complete ``session`` object, so that what is reported of it is a copy. An
 update is validated completely before any of it takes effect. Fields without an effect here
 (``noise_reduction``, ``idle_timeout_ms``, ``tracing``, ``include``, ``reasoning``) are stored and reported,
 so that a session written for the hosted service runs here unchanged.
+
+It has GA's shape, whichever dialect the client speaks. That of a beta client has a ``temperature`` (reported
+and without an effect), lacks what the beta does not know, and may become one that only transcribes.
 """
 
 from __future__ import annotations
@@ -15,16 +18,19 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from ..protocol.dialects.client_schema import BetaResponse, BetaSession, BetaTranscription, client_events
 from ..protocol.session_config import FORMATS, FunctionTool, Response, Session
-from .validation import InvalidRequest, check, invalid_value, missing
+from .validation import InvalidRequest, check, invalid_value
 
 __all__ = [
+    "CLIENT_EVENTS",
     "DEFAULT_INSTRUCTIONS",
     "SILENCE_BY_EAGERNESS",
     "VOICES",
     "checked_response",
     "defaults",
     "plan_response",
+    "reported",
     "update",
 ]
 
@@ -53,9 +59,22 @@ _NARROWED = [
 ]
 """The fields for which this server accepts fewer values than the protocol."""
 
-_SESSION, _RESPONSE = (
-    msgspec.defstruct(base.__name__, _NARROWED, bases=(base,), kw_only=True) for base in (Session, Response)
-)
+_Realtime = Annotated[
+    Literal["realtime"],
+    Meta(
+        description="This server does not support transcription sessions: set 'audio.input.transcription'"
+        " in a realtime session."
+    ),
+]
+_SESSION = msgspec.defstruct("Session", [("type", _Realtime), *_NARROWED], bases=(Session,), kw_only=True)
+_RESPONSE = msgspec.defstruct("Response", _NARROWED, bases=(Response,), kw_only=True)
+
+CLIENT_EVENTS = {
+    "ga": client_events(_SESSION, _RESPONSE),
+    "beta": client_events(BetaSession, BetaResponse, BetaTranscription),
+}
+"""The structs of the client events that are accepted, by dialect and type."""
+
 _EMPTY: dict[str, Any] = {"instructions": "", "tools": [], "max_output_tokens": "inf"}
 """The values that null stands for in fields that are never null in the configuration."""
 
@@ -94,7 +113,7 @@ def _checked(type: type[msgspec.Struct], value: Any, path: str, voices: Iterable
 
 
 def checked_response(overrides: Any, voices: Iterable[str]) -> dict[str, Any]:
-    """Return the valid ``response`` of a ``response.create``; ``voices`` are those of the engine.
+    """Return the valid options of a response; ``voices`` are those of the engine.
 
     Raises:
         InvalidRequest: A field is unknown or invalid.
@@ -102,7 +121,7 @@ def checked_response(overrides: Any, voices: Iterable[str]) -> dict[str, Any]:
     return _checked(_RESPONSE, {} if overrides is None else overrides, "response", voices)
 
 
-# The default of the hosted service (example of session.created, Realtime API reference).
+# The default of the hosted service (Realtime API reference).
 DEFAULT_INSTRUCTIONS = (
     "Your knowledge cutoff is 2023-10. You are a helpful, witty, and friendly AI. Act like a human, but "
     "remember that you aren't a human and that you can't do human things in the real world. Your voice and "
@@ -129,9 +148,13 @@ _SEMANTIC_VAD: dict[str, Any] = {
 }
 
 
-def defaults(session_id: str, model: str, expires_at: int) -> dict[str, Any]:
+_NOT_IN_BETA = ("truncation", "prompt", "include")
+_BETA_TEMPERATURE = 0.8
+
+
+def defaults(session_id: str, model: str, expires_at: int, *, beta: bool = False) -> dict[str, Any]:
     """Return the configuration of a new session; ``expires_at`` is in seconds since 1970."""
-    return {
+    session: dict[str, Any] = {
         "type": "realtime",
         "object": "realtime.session",
         "id": session_id,
@@ -156,31 +179,39 @@ def defaults(session_id: str, model: str, expires_at: int) -> dict[str, Any]:
         },
         "include": None,
     }
+    if beta:
+        session = {name: value for name, value in session.items() if name not in _NOT_IN_BETA}
+        session["temperature"] = _BETA_TEMPERATURE
+    return session
+
+
+def reported(session: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the server reports of a configuration: of a session that transcribes, only its input."""
+    if session["type"] != "transcription":
+        return dict(session)
+    found = {name: session[name] for name in ("type", "id", "expires_at", "include") if name in session}
+    audio = {"input": session["audio"]["input"]}
+    return {**found, "object": "realtime.transcription_session", "audio": audio}
 
 
 def update(
     session: Mapping[str, Any], change: Any, *, voices: Iterable[str], voice_fixed: bool
 ) -> dict[str, Any]:
-    """Return the configuration after a ``session.update``, as a new object.
+    """Return the configuration after a change, as a new object.
 
     Fields that the change leaves out stay; ``""``, ``[]`` and null clear a field. ``model`` is accepted and
-    ignored. ``voices`` are those of the engine, in addition to the hosted ones.
+    ignored. ``voices`` are those of the engine, in addition to the hosted ones. Both are in GA's shape.
 
     Raises:
         InvalidRequest: A field is unknown or invalid, or cannot be changed.
     """
-    if change is None:
-        raise missing("session")
-    if isinstance(change, dict) and "type" not in change:
-        raise missing("session.type")
-    if isinstance(change, dict) and change["type"] == "transcription":
-        raise InvalidRequest(
-            "invalid_value",
-            "Invalid value: 'transcription'. Supported values are: 'realtime'. This server does not support"
-            " transcription sessions: set 'audio.input.transcription' in a realtime session.",
-            "session.type",
-        )
-    given = _checked(_SESSION, change, "session", voices)
+    kind, own = "realtime", {}
+    if "temperature" in session:  # the beta's, which its own structs have checked
+        kind = change.get("type", kind)
+        own = {name: value for name, value in change.items() if name == "temperature"}
+        skipped = ("temperature", *(("output_modalities",) if kind == "transcription" else ()))
+        change = {name: value for name, value in change.items() if name not in skipped} | {"type": "realtime"}
+    given = {**_checked(_SESSION, change, "session", voices), **own, "type": kind}
     given.pop("model", None)
     after = deepcopy(dict(session))
     audio = given.pop("audio", {})
@@ -211,15 +242,20 @@ def _merge_input(into: dict[str, Any], given: dict[str, Any]) -> None:
 def plan_response(
     session: Mapping[str, Any], overrides: Any, *, voices: Iterable[str], voice_fixed: bool
 ) -> dict[str, Any]:
-    """Return the settings of one response: those of the session, overridden by those of ``response.create``.
+    """Return the settings of one response: those of the session, overridden by its own.
 
     The keys are output_modalities, instructions, tools, tool_choice, max_output_tokens, format, voice, speed,
-    conversation ("auto" or "none"), metadata and input (items as on the wire, or None for the conversation).
+    conversation ("auto" or "none"), metadata and input (items as on the wire, or None for the conversation),
+    and of a beta client temperature.
 
     Raises:
         InvalidRequest: An override is unknown or invalid.
     """
     output = session["audio"]["output"]
+    own = {}
+    if "temperature" in session:  # the beta's, which its own structs have checked
+        overrides = dict(overrides or {})
+        own["temperature"] = overrides.pop("temperature", session["temperature"])
     given = checked_response(overrides, voices)
     spoken = given.get("audio", {}).get("output", {})
     conversation = given.get("conversation", "auto")
@@ -234,6 +270,7 @@ def plan_response(
         "speed": output["speed"],
         **{key: value for key, value in given.items() if key not in ("audio", "prompt")},
         **spoken,
+        **own,
         "conversation": conversation,
     }
     if voice_fixed and conversation == "auto" and plan["voice"] != output["voice"]:

@@ -1,7 +1,8 @@
-"""One connection of the local protocol server: it receives client events and sends server events.
+"""One connection of the local protocol server: it takes a client's commands and sends changes.
 
-The conversation is the same fold of the same frames as on the client, so both sides agree. What only the
-server knows of an item is in :class:`rtnb.server.session_context.ItemExtras`.
+A frame is checked against the dialect of the connection and then read into a command; changes are written in
+that dialect. The conversation is the same fold of the same frames as on the client, so both sides agree. What
+only the server knows of an item is in :class:`rtnb.server.prompt.ItemExtras`.
 
 What :meth:`ServerSession.run` closes when the connection ends:
 
@@ -22,27 +23,42 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Coroutine
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import orjson
-from msgspec import UNSET, Meta, UnsetType
 
 from ..engines.base import Engine
 from ..errors import ConnectionLost, RemoteProtocolError
-from ..protocol.dialects.names import CLIENT_EVENTS
+from ..protocol.changes import (
+    AddItem,
+    AppendAudio,
+    Cancel,
+    Clear,
+    ClearOutput,
+    Command,
+    Commit,
+    Configure,
+    DeleteItem,
+    Failed,
+    Respond,
+    RetrieveItem,
+    SessionChanged,
+    SessionStarted,
+    Truncate,
+)
+from ..protocol.dialects import BETA, GA, Dialect, Unreadable, read
+from ..protocol.dialects.client_schema import LONGEST_EVENT_ID
 from ..protocol.events import Event, server_id
-from ..protocol.items import Item
 from ..protocol.models import SEED, find
 from ..transports.base import Transport
 from .audio_input import AudioInput
 from .conversation import ConversationItems
 from .generation import SpeculativeResponse
 from .responses import Responses
-from .schema import defaults, plan_response, update
-from .session_context import SessionContext, apply_event, send_transcript
+from .schema import CLIENT_EVENTS, defaults, plan_response, reported, update
+from .session_context import SessionContext, send_transcript
 from .usage_meter import TokenWindow, tokens_per_minute
-from .validation import InvalidRequest, check, invalid_type, invalid_value
+from .validation import InvalidRequest, check_event
 from .workers import Workers, lease
 
 __all__ = ["CAP_SECONDS", "ServerSession", "serve"]
@@ -53,41 +69,7 @@ CAP_SECONDS = 3_600
 """How long a session may last (Realtime API guide: 60 minutes)."""
 
 _CAP_REASON = "Your session hit the maximum duration of 60 minutes."
-_LONGEST_EVENT_ID = 512
 _FLUSH_SECONDS = 5.0
-
-_TEXT_OR_NULL = str | None | UnsetType
-_Index = Annotated[int, Meta(ge=0)]
-_EventId = Annotated[str, Meta(max_length=_LONGEST_EVENT_ID)]
-_EVENTS: dict[str, type[msgspec.Struct]] = {
-    type: msgspec.defstruct(
-        "ClientEvent",
-        [("event_id", _EventId | None | UnsetType, UNSET), *fields],
-        tag_field="type",
-        tag=type,
-        kw_only=True,
-        forbid_unknown_fields=True,
-    )
-    for type, fields in (
-        ("session.update", [("session", Any)]),
-        ("input_audio_buffer.append", [("audio", str)]),
-        ("input_audio_buffer.commit", []),
-        ("input_audio_buffer.clear", []),
-        (
-            "conversation.item.create",
-            [("item", dict[str, Any]), ("previous_item_id", _TEXT_OR_NULL, UNSET)],
-        ),
-        ("conversation.item.retrieve", [("item_id", str)]),
-        (
-            "conversation.item.truncate",
-            [("item_id", str), ("content_index", _Index), ("audio_end_ms", _Index)],
-        ),
-        ("conversation.item.delete", [("item_id", str)]),
-        ("response.create", [("response", dict[str, Any] | None | UnsetType, UNSET)]),
-        ("response.cancel", [("response_id", _TEXT_OR_NULL, UNSET)]),
-        ("output_audio_buffer.clear", []),
-    )
-}
 
 
 async def serve(
@@ -97,19 +79,20 @@ async def serve(
     model: str = SEED,
     limits: TokenWindow | None = None,
     cap_seconds: float = CAP_SECONDS,
+    dialect: Dialect = GA,
 ) -> None:
     """Serve one client over ``transport`` until either side closes it; the engine stays open.
 
     ``model`` is the model that the session reports and whose limits apply; ``limits`` is a window to share
-    between sessions. Invalid client events are answered with error events.
+    between sessions; ``dialect`` is what the client speaks. Invalid client events are answered with errors.
     """
     with lease(engine) as workers:
         window = limits or TokenWindow(tokens_per_minute(model))
-        await ServerSession(transport, engine, workers, model, window, cap_seconds).run()
+        await ServerSession(transport, engine, workers, model, window, cap_seconds, dialect).run()
 
 
 class ServerSession:
-    """One session. Its event handlers run one at a time, in the order of the client's events."""
+    """One session. Its handlers run one at a time, in the order of the client's commands."""
 
     def __init__(
         self,
@@ -119,27 +102,30 @@ class ServerSession:
         model: str,
         limits: TokenWindow,
         cap_seconds: float,
+        dialect: Dialect = GA,
     ) -> None:
         self._transport = transport
         self._cap_seconds = cap_seconds
-        session = defaults(server_id("sess"), model, int(time.time() + cap_seconds))
-        self.context = SessionContext(engine, workers, session, limits)
+        self._schemas = CLIENT_EVENTS[dialect.name]
+        expires_at = int(time.time() + cap_seconds)
+        session = defaults(server_id("sess"), model, expires_at, beta=dialect is BETA)
+        self.context = SessionContext(engine, workers, session, limits, dialect)
         self.responses = Responses(self.context)
         self.items = ConversationItems(self.context, model=model, images=bool(find(model).supports("image")))
         self.input = AudioInput(self.context, on_speech=self._on_speech, on_item=self._on_item)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._handlers: dict[str, Callable[[Event], Coroutine[Any, Any, None] | None]] = {
-            "session.update": self._update,
-            "input_audio_buffer.append": self.input.append,
-            "input_audio_buffer.commit": self.input.commit,
-            "input_audio_buffer.clear": self.input.clear,
-            "conversation.item.create": self._create_item,
-            "conversation.item.retrieve": self.items.retrieve,
-            "conversation.item.truncate": self.items.truncate,
-            "conversation.item.delete": self.items.delete,
-            "response.create": self._respond,
-            "response.cancel": self._cancel,
-            "output_audio_buffer.clear": self._clear_output,
+        self._handlers: dict[type, Callable[[Any], Coroutine[Any, Any, None] | None]] = {
+            Configure: self._configure,
+            AppendAudio: self.input.append,
+            Commit: self.input.commit,
+            Clear: self.input.clear,
+            AddItem: self._add_item,
+            RetrieveItem: self.items.retrieve,
+            Truncate: self.items.truncate,
+            DeleteItem: self.items.delete,
+            Respond: self._respond,
+            Cancel: self._cancel,
+            ClearOutput: self._clear_output,
         }
 
     async def run(self) -> None:
@@ -148,7 +134,7 @@ class ServerSession:
         sender = asyncio.create_task(context.outbox.send_all(self._transport.send))
         code, reason = 1000, ""
         try:
-            context.emit("session.created", session=context.session)
+            context.emit(SessionStarted(reported(context.session)))
             context.prefill()
             async with asyncio.timeout(self._cap_seconds):
                 await self._receive()
@@ -187,14 +173,9 @@ class ServerSession:
         try:
             event = _parse(frame)
             id = event.get("event_id")
-            if isinstance(id, str) and len(id) <= _LONGEST_EVENT_ID:
+            if isinstance(id, str) and len(id) <= LONGEST_EVENT_ID:
                 event_id = id
-            type = event["type"]
-            if type not in CLIENT_EVENTS:
-                raise invalid_value("type", type, sorted(CLIENT_EVENTS))
-            check(_EVENTS[type], event)
-            if (pending := self._handlers[type](event)) is not None:
-                await pending
+            await self._carry_out(self._read(event))
         except InvalidRequest as error:
             self._refuse(error, event_id)
         except Exception:
@@ -202,29 +183,47 @@ class ServerSession:
             message = "The server had an error while processing your request."
             self._refuse(InvalidRequest(None, message, type="server_error"), event_id)
 
+    def _read(self, event: Event) -> Command:
+        check_event(self._schemas, event)
+        try:
+            (command,) = read(event, "client")
+        except Unreadable as error:
+            where = f"'{error.field}'" if error.field else "event"
+            message = f"Invalid {where}: {error}."
+            raise InvalidRequest("invalid_value", message, error.field or None) from None
+        assert isinstance(command, Command)
+        return command
+
+    async def _carry_out(self, command: Command) -> None:
+        try:
+            if (pending := self._handlers[type(command)](command)) is not None:
+                await pending
+        except InvalidRequest as error:  # of a field of the command, which has GA's shape
+            raise error.written(self.context.dialect) from None
+
     def _refuse(self, error: InvalidRequest, event_id: str | None) -> None:
-        self.context.emit("error", error=error.wire(event_id))
+        self.context.emit(Failed(error.data(event_id)))
 
     # Settings
 
-    def _update(self, event: Event) -> None:
+    def _configure(self, command: Configure) -> None:
         context, before = self.context, self.context.session
         context.session = update(
-            before, event["session"], voices=context.engine.tts.voices, voice_fixed=context.has_spoken
+            before, command.config, voices=context.engine.tts.voices, voice_fixed=context.has_spoken
         )
-        apply_event(context.conversation, "client", event)
-        context.emit("session.updated", session=context.session)
+        context.conversation.apply(command)
+        context.emit(SessionChanged(reported(context.session)))
         self.input.configure()
         if any(before[key] != context.session[key] for key in ("instructions", "tools")):
             context.prefill()
 
     # Audio
 
-    def _clear_output(self, event: Event) -> None:
+    def _clear_output(self, command: ClearOutput) -> None:
         raise InvalidRequest(
             "invalid_value",
-            "output_audio_buffer.clear is only for WebRTC and SIP. Over a WebSocket the client buffers the"
-            " audio: stop its playback there and send conversation.item.truncate.",
+            "The server buffers output audio only for WebRTC and SIP. Over a WebSocket the client buffers it:"
+            " stop its playback there and truncate the item.",
             "type",
         )
 
@@ -242,10 +241,9 @@ class ServerSession:
         speculative: SpeculativeResponse | None,
     ) -> None:
         self._send_transcript(id, 0, ms, transcript)
-        detection = self.context.session["audio"]["input"]["turn_detection"]
-        if by_turn and detection and detection["create_response"]:
+        if by_turn and self.context.answers_turns:
             try:
-                self._respond({"type": "response.create"}, speculative)
+                self._respond(Respond(), speculative)
                 return
             except InvalidRequest as error:
                 self._refuse(error, None)
@@ -261,24 +259,26 @@ class ServerSession:
 
     # Items and responses
 
-    def _create_item(self, event: Event) -> None:
-        item: Item = self.items.create(event)
+    def _add_item(self, command: AddItem) -> None:
+        item = self.items.add(command)
         for index, transcript in self.context.item_extras[item.id].transcripts.items():
             self._send_transcript(item.id, index, item.parts[index].ms, transcript)
 
-    def _respond(self, event: Event, speculative: SpeculativeResponse | None = None) -> None:
+    def _respond(self, command: Respond, speculative: SpeculativeResponse | None = None) -> None:
         context = self.context
+        if context.transcribes_only:
+            raise InvalidRequest("invalid_value", "A transcription session has no responses.", "type")
         plan = plan_response(
             context.session,
-            event.get("response"),
+            command.options,
             voices=context.engine.tts.voices,
             voice_fixed=context.has_spoken,
         )
-        items = None if plan["input"] is None else self.items.input_items(plan["input"])
+        items = None if plan["input"] is None else self.items.input_items(command.input or [])
         self.responses.create(plan, items, speculative)
 
-    def _cancel(self, event: Event) -> None:
-        self.responses.cancel(event.get("response_id"))
+    def _cancel(self, command: Cancel) -> None:
+        self.responses.cancel(command.response_id or None)
 
 
 def _parse(frame: bytes) -> Event:
@@ -290,8 +290,4 @@ def _parse(frame: bytes) -> Event:
         ) from None
     if not isinstance(event, dict):
         raise InvalidRequest("invalid_event", "An event must be a JSON object with a 'type'.")
-    if event.get("type") is None:
-        raise InvalidRequest("invalid_event", "The 'type' field is missing.")
-    if not isinstance(event["type"], str):
-        raise invalid_type("type", "a string", event["type"])
     return event

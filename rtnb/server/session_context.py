@@ -6,9 +6,8 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,15 +16,22 @@ import orjson
 from ..audio.codecs import Codec
 from ..audio.samples import resample
 from ..engines.base import Engine, Samples
+from ..protocol.changes import (
+    Change,
+    ErrorData,
+    InputTranscript,
+    InputTranscriptDelta,
+    InputTranscriptFailed,
+)
 from ..protocol.conversation import Conversation
-from ..protocol.dialects import read
-from ..protocol.events import Direction, Event, server_id
-from ..protocol.items import Item
-from .clauses import Clause
+from ..protocol.dialects import Dialect
+from ..protocol.events import server_id
+from .prompt import ItemExtras, system_messages
+from .prompt_entries import PromptEntries
 from .usage_meter import TokenWindow, UsageMeter, transcription_usage
 from .workers import Workers
 
-__all__ = ["ItemExtras", "SessionContext", "send_transcript", "system_messages"]
+__all__ = ["SessionContext", "frames", "send_transcript"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,22 +39,10 @@ _HIGH_WATER = 64
 """Queued frames above which responses wait for the client to read."""
 
 
-def apply_event(conversation: Conversation, direction: Direction, event: Event) -> None:
-    """Fold an event into the conversation."""
-    for change in read(event, direction):
-        conversation.apply(change)
-
-
-@dataclass(slots=True)
-class ItemExtras:
-    """What only the server knows of an item.
-
-    ``transcripts`` has a future for each content part with audio of the user. ``clauses`` say when the words
-    of a spoken answer are played.
-    """
-
-    transcripts: dict[int, asyncio.Future[str]] = field(default_factory=dict)
-    clauses: list[Clause] = field(default_factory=list)
+def frames(dialect: Dialect, change: Change) -> Iterator[bytes]:
+    """Yield the frames that report a change in a dialect, each with a new event id."""
+    for event in dialect.events(change):
+        yield orjson.dumps({"type": event["type"], "event_id": server_id("event"), **event})
 
 
 class Outbox:
@@ -96,17 +90,22 @@ class SessionContext:
     """What one session shares, used only on its event loop."""
 
     def __init__(
-        self, engine: Engine, workers: Workers, session: dict[str, Any], limits: TokenWindow
+        self,
+        engine: Engine,
+        workers: Workers,
+        session: dict[str, Any],
+        limits: TokenWindow,
+        dialect: Dialect,
     ) -> None:
         self.engine = engine
         self.workers = workers
         self.session = session
         self.limits = limits
+        self.dialect = dialect
         self.conversation_id = server_id("conv")
         self.conversation = Conversation()
         self.item_extras: dict[str, ItemExtras] = {}
-        self.dropped_items: set[str] = set()
-        """Items that no longer fit into the model's context: in the conversation, but not in prompts."""
+        self.prompt_entries = PromptEntries(self.conversation, self.item_extras)
         self.usage_meter = UsageMeter()
         self.outbox = Outbox()
         self._prefill: Future[None] | None = None
@@ -114,21 +113,28 @@ class SessionContext:
         self.has_spoken = False
         """Whether audio was sent in this session: from then on the voice is fixed."""
 
-    def emit(self, type: str, **fields: Any) -> None:
-        """Send an event, and apply it to the conversation as the client will."""
-        event: Event = {"type": type, "event_id": server_id("event"), **fields}
-        apply_event(self.conversation, "server", event)
-        self.outbox.put(orjson.dumps(event))
+    def emit(self, change: Change) -> None:
+        """Report a change to the client, and fold it into the conversation as the client will."""
+        self.conversation.apply(change)
+        self.prompt_entries.note(change)
+        for frame in frames(self.dialect, change):
+            self.outbox.put(frame)
+
+    @property
+    def transcribes_only(self) -> bool:
+        """Whether the session has transcripts of what the user says, and no responses."""
+        return bool(self.session["type"] == "transcription")
+
+    @property
+    def answers_turns(self) -> bool:
+        """Whether a user's turn that has ended is answered without a request."""
+        detection = self.session["audio"]["input"]["turn_detection"]
+        return bool(detection and detection["create_response"]) and not self.transcribes_only
 
     def last_item(self) -> str | None:
         """Return the id of the conversation's last item."""
         order = self.conversation.order
         return order[-1] if order else None
-
-    def prompt_items(self) -> list[tuple[Item, ItemExtras]]:
-        """Return the items of the conversation that are in prompts, in order."""
-        order = [id for id in self.conversation.order if id not in self.dropped_items]
-        return [(self.conversation.items[id], self.item_extras[id]) for id in order]
 
     def transcribe(self, data: bytes, codec: Codec) -> asyncio.Future[str]:
         """Recognize encoded audio, on the recognizer's thread."""
@@ -187,18 +193,12 @@ class SessionContext:
                 transcript.cancel()
 
 
-def system_messages(instructions: str) -> list[dict[str, Any]]:
-    """Return the messages that a prompt with these instructions starts with."""
-    return [{"role": "system", "content": instructions}] if instructions else []
-
-
 def _mark_retrieved(future: asyncio.Future[Any]) -> None:
     if not future.cancelled():
         future.exception()  # asyncio would warn about an error that no one awaits
 
 
 _DEFAULT_TRANSCRIPTION_MODEL = "gpt-4o-mini-transcribe"
-_EVENT = "conversation.item.input_audio_transcription"
 
 
 async def send_transcript(
@@ -213,7 +213,6 @@ async def send_transcript(
 
     ``settings`` are the session's ``transcription`` settings when the audio was committed.
     """
-    at = {"item_id": item_id, "content_index": content_index}
     model = settings.get("model") or _DEFAULT_TRANSCRIPTION_MODEL
     requested = [code for code in (settings.get("language"), *settings.get("languages", ())) if code]
     supported = context.engine.asr.languages
@@ -221,32 +220,28 @@ async def send_transcript(
         text = await asyncio.shield(transcript)
     except Exception as error:
         _log.exception("the recognizer failed")
-        _fail(context, at, "server_error", None, f"The recognizer failed: {error}")
+        failure = ErrorData(f"The recognizer failed: {error}", "server_error")
+        context.emit(InputTranscriptFailed(item_id, failure, content_index))
         return
     if requested and not any(_primary(code) in supported for code in requested):
-        _fail(
-            context,
-            at,
+        failure = ErrorData(
+            f"The engine's recognizer supports {_list(supported)}; the session requests {_list(requested)}.",
             "invalid_request_error",
             "unsupported_language",
-            f"The engine's recognizer supports {_list(supported)}; the session requests {_list(requested)}.",
         )
+        context.emit(InputTranscriptFailed(item_id, failure, content_index))
         return
     if not text:
         message = "The audio could not be transcribed: no words were recognized in it."
-        _fail(context, at, "transcription_error", "audio_unintelligible", message)
+        failure = ErrorData(message, "transcription_error", "audio_unintelligible")
+        context.emit(InputTranscriptFailed(item_id, failure, content_index))
         return
     # On the wire, whisper-1 sends its text in one delta, the other models word by word.
     deltas = [text] if model == "whisper-1" else re.findall(r"\s*\S+", text)
     for delta in deltas:
-        context.emit(f"{_EVENT}.delta", **at, delta=delta)
+        context.emit(InputTranscriptDelta(item_id, delta, content_index))
     usage = transcription_usage(model, ms, text, settings.get("prompt") or "")
-    context.emit(f"{_EVENT}.completed", **at, transcript=text, usage=usage)
-
-
-def _fail(context: SessionContext, at: Mapping[str, Any], type: str, code: str | None, message: str) -> None:
-    error = {"type": type, "code": code, "message": message, "param": None}
-    context.emit(f"{_EVENT}.failed", **at, error=error)
+    context.emit(InputTranscript(item_id, text, content_index, usage))
 
 
 def _primary(code: str) -> str:

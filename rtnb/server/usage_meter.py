@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from ..protocol.models import SEED, find
 __all__ = [
     "Segment",
     "TokenWindow",
+    "Tokens",
     "UsageMeter",
     "assistant_audio",
     "tokens_per_minute",
@@ -72,6 +73,7 @@ class TokenWindow:
 
 
 Kind = Literal["text", "audio"]
+Tokens = dict[Kind, int]
 _CACHE_STEP = 64
 _KEPT_PROMPTS = 32
 
@@ -96,43 +98,78 @@ class Segment:
 
 
 class UsageMeter:
-    """The prompts of a session so far, as in a prefix cache."""
+    """The prompts of a session so far, as in a prefix cache.
+
+    A prompt is compared with the latest first. It is nearly always a continuation of that one, so that only
+    what is new is looked at one by one.
+    """
 
     def __init__(self) -> None:
-        self._prompts: list[list[Segment]] = []
+        self._prompts: list[tuple[list[Segment], Tokens]] = []
 
-    def cached(self, prompt: Sequence[Segment]) -> dict[Kind, int]:
+    def cached(self, prompt: Sequence[Segment]) -> Tokens:
         """Return how many tokens of ``prompt`` are cached, by kind; their sum is a multiple of 64."""
-        common = max((self._common(old, prompt) for old in self._prompts), default=0)
-        left = common // _CACHE_STEP * _CACHE_STEP
-        cached: dict[Kind, int] = {"text": 0, "audio": 0}
-        for segment in prompt:
-            tokens = min(left, segment.tokens)
-            cached[segment.kind] += tokens
-            left -= tokens
+        length, cached = self._match(list(prompt))
+        surplus = _total(cached) % _CACHE_STEP
+        for segment in reversed(prompt[:length]):
+            tokens = min(surplus, segment.tokens)
+            cached[segment.kind] -= tokens
+            surplus -= tokens
+            if not surplus:
+                break
         return cached
 
-    @staticmethod
-    def _common(old: Sequence[Segment], new: Sequence[Segment]) -> int:
-        tokens = 0
-        for ours, theirs in zip(old, new, strict=False):
-            if ours != theirs:
-                break
-            tokens += ours.tokens
+    def remember(self, prompt: Sequence[Segment]) -> Tokens:
+        """Add a prompt that the model has processed; return its tokens by kind."""
+        segments = list(prompt)
+        length, tokens = self._match(segments)
+        for kind, more in _by_kind(segments[length:]).items():
+            tokens[kind] += more
+        self._prompts.append((segments, dict(tokens)))
+        del self._prompts[:-_KEPT_PROMPTS]
         return tokens
 
-    def remember(self, prompt: Sequence[Segment]) -> None:
-        """Add a prompt that the model has processed."""
-        self._prompts.append(list(prompt))
-        del self._prompts[:-_KEPT_PROMPTS]
+    def _match(self, prompt: list[Segment]) -> tuple[int, Tokens]:
+        """Return the longest beginning shared with an earlier prompt: its segments and its tokens."""
+        length, best = 0, _by_kind(())
+        for old, tokens in reversed(self._prompts):
+            if _total(tokens) <= _total(best):
+                continue
+            common = _common(old, prompt)
+            found = dict(tokens) if common == len(old) else _by_kind(old[:common])
+            if _total(found) > _total(best):
+                length, best = common, found
+        return length, best
 
 
-def usage(
-    prompt: Sequence[Segment], cached: dict[Kind, int], text_out: int, audio_out: int
-) -> dict[str, Any]:
+def _common(old: list[Segment], new: list[Segment]) -> int:
+    """Return how many segments two prompts share from the beginning."""
+    low, high = 0, min(len(old), len(new))
+    if old[:high] == new[:high]:
+        return high
+    while low + 1 < high:  # the first ``low`` are equal, the first ``high`` are not
+        middle = (low + high) // 2
+        if old[low:middle] == new[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _by_kind(segments: Iterable[Segment]) -> Tokens:
+    tokens: Tokens = {"text": 0, "audio": 0}
+    for segment in segments:
+        tokens[segment.kind] += segment.tokens
+    return tokens
+
+
+def _total(tokens: Mapping[Kind, int]) -> int:
+    return tokens["text"] + tokens["audio"]
+
+
+def usage(prompt: Tokens, cached: Tokens, text_out: int, audio_out: int) -> dict[str, Any]:
     """Return the ``usage`` of a response, with consistent sums."""
-    text = sum(segment.tokens for segment in prompt if segment.kind == "text")
-    audio = sum(segment.tokens for segment in prompt if segment.kind == "audio")
+    text, audio = prompt["text"], prompt["audio"]
     return {
         "total_tokens": text + audio + text_out + audio_out,
         "input_tokens": text + audio,
@@ -154,7 +191,7 @@ def usage(
 
 def zero() -> dict[str, Any]:
     """Return the usage of a response that failed."""
-    return usage([], {"text": 0, "audio": 0}, 0, 0)
+    return usage(_by_kind(()), _by_kind(()), 0, 0)
 
 
 def transcription_usage(model: str, ms: float, transcript: str, prompt: str) -> dict[str, Any]:

@@ -1,16 +1,19 @@
-"""Validate a client's JSON against structs; the errors have the codes and messages of the hosted service."""
+"""Check a client's events against structs; the errors have the codes and messages of the hosted service."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
 from .. import structs
+from ..protocol.changes import ErrorData
+from ..protocol.dialects import Dialect
+from ..protocol.events import Event
 from ..structs import FieldError
 
-__all__ = ["InvalidRequest", "check", "invalid_type", "invalid_value", "missing", "quoted"]
+__all__ = ["InvalidRequest", "check", "check_event", "invalid_type", "invalid_value", "missing", "quoted"]
 
 
 class InvalidRequest(Exception):
@@ -30,15 +33,17 @@ class InvalidRequest(Exception):
         self.param = param
         self.type = type
 
-    def wire(self, event_id: str | None = None) -> dict[str, Any]:
-        """Return the ``error`` object of an error event; ``event_id`` is that of the invalid event."""
-        return {
-            "type": self.type,
-            "code": self.code,
-            "message": self.message,
-            "param": self.param,
-            "event_id": event_id,
-        }
+    def data(self, event_id: str | None = None) -> ErrorData:
+        """Return the error as it is reported; ``event_id`` is that of the invalid event."""
+        return ErrorData(self.message, self.type, self.code, self.param, event_id)
+
+    def written(self, dialect: Dialect) -> InvalidRequest:
+        """Return an error about a field of GA's shape as one about that field in ``dialect``."""
+        if self.param is None:
+            return self
+        param = dialect.path(self.param)
+        message = self.message.replace(f"'{self.param}'", f"'{param}'")
+        return InvalidRequest(self.code, message, param, type=self.type)
 
 
 def quoted(values: Iterable[str]) -> str:
@@ -81,6 +86,29 @@ def invalid_value(path: str, value: Any, allowed: Iterable[str], note: str = "")
         f"Invalid value: {shown}. Supported values are: {quoted(allowed)}. {note}".rstrip(),
         path,
     )
+
+
+def check_event(schemas: Mapping[str, type[msgspec.Struct]], event: Event) -> None:
+    """Check a client event against the struct of its type.
+
+    Raises:
+        InvalidRequest: It has no type or one that is not among ``schemas``, or does not match it.
+    """
+    if event.get("type") is None:
+        raise InvalidRequest("invalid_event", "The 'type' field is missing.")
+    if not isinstance(event["type"], str):
+        raise invalid_type("type", "a string", event["type"])
+    schema = schemas.get(event["type"])
+    if schema is None:
+        raise invalid_value("type", event["type"], sorted(schemas))
+    if session := structs.fields(schema).get("session"):
+        given = event.get("session")
+        if given is None:
+            raise missing("session")
+        for field in msgspec.structs.fields(session):  # before unknown ones: they show the other dialect
+            if field.required and isinstance(given, dict) and field.name not in given:
+                raise missing(f"session.{field.name}")
+    check(schema, event)
 
 
 def check(type: type[msgspec.Struct], value: Any, path: str = "") -> dict[str, Any]:

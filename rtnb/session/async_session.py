@@ -17,16 +17,21 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
+from ..analysis.turn import Call
 from ..audio import Clip
 from ..errors import ArgumentError, ConnectionLost, RtnbError, SessionClosed, not_copyable
 from ..protocol import models
 from ..protocol.changes import (
+    AudioDelta,
     Change,
+    Command,
     Configure,
     ConversationStarted,
+    DeleteItem,
+    ItemDeleted,
     Listener,
     SessionChanged,
     SessionStarted,
@@ -34,10 +39,12 @@ from ..protocol.changes import (
 from ..protocol.events import Event
 from ..protocol.state import SessionState
 from ..transports.base import Transport
+from . import event_loop
 from . import options as config
 from .budget import Budget, BudgetEnforcer
 from .connection import Connection, Explain
-from .content import Content, check_json, parse_content
+from .content import Content, check_json, message, parse_content
+from .context import Forgotten, item_ids, references
 from .event_loop import Notifier
 from .input_buffer import MIN_SECONDS, InputAudioBuffer
 from .options import check_names
@@ -75,9 +82,8 @@ class AsyncSession:
         explain: Explain | None = None,
         answer_timeout: float | None = ANSWER_TIMEOUT,
     ) -> None:
-        self.billed = billed
-        self.engine = engine
-        """The embedded engine at the other end, such as "local"; "" for any other server."""
+        self._billed = billed
+        self._engine = engine
         self._connection = Connection(transport, react=self._react, ended=self._on_lost, explain=explain)
         self._model = models.find(model)
         self._loop = asyncio.get_running_loop()
@@ -93,12 +99,23 @@ class AsyncSession:
             self._input_buffer,
             answer_timeout,
         )
+        self._audio_readers: list[asyncio.Queue[Clip | None]] = []
         self._opened_at = self._loop.time()
 
     @property
     def state(self) -> SessionState:
         """The log and everything folded from it. It outlives the session."""
         return self._connection.state
+
+    @property
+    def billed(self) -> bool:
+        """Whether its use is charged."""
+        return self._billed
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine at the other end, such as "local"; "" for any other server."""
+        return self._engine
 
     @property
     def turns(self) -> list[Turn]:
@@ -169,7 +186,7 @@ class AsyncSession:
     def _options(self, options: dict[str, Any]) -> Event:
         update, tools = _session_update(self._model, options)
         if tools is not None:
-            self._flow.tools.tools.replace(tools)
+            self._flow.tools.replace(tools)
         return update
 
     async def close(self) -> None:
@@ -269,6 +286,75 @@ class AsyncSession:
         content = self._parse(things)
         return self._flow.send(content, self._response(options))
 
+    def ask(self, question: Any, *, about: Any = "conversation", **options: Any) -> Turn:
+        """Ask about the conversation, or a part of it, without changing it: to classify, to summarise.
+
+        The response is out of band: it reads the items that ``about`` names and the question, and neither
+        joins the conversation. ``about`` is "conversation", or a list of items, their ids, and turns; [] is
+        no context. The answer is in text unless ``modalities`` says otherwise. Raises as ``send`` does, and
+        ArgumentError for items that are not in the conversation.
+        """
+        self._check_open()
+        self._budget_enforcer.check()
+        content = self._parse((question,))
+        given = references(item_ids(about, self.state.conversation))
+        response = self._response({"modalities": "text", **options, "conversation": "none"})
+        item = message(content, self._input_buffer.codec)
+        return self._flow.send(content, {**response, "input": [*given, item]})
+
+    async def forget(self, *, before: Turn | int, timeout: float = 15.0) -> Forgotten:
+        """Delete the items of all turns before a turn, and return about how many tokens that saves.
+
+        ``before`` is a turn or its number. The turns stay readable here; the model no longer reads them.
+        Raises ArgumentError for anything else, ServiceError if the server refuses, ConnectionLost if it does
+        not answer.
+        """
+        self._check_open()
+        number = before.number if isinstance(before, Turn) else before
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise ArgumentError(f"before: expected a turn or its number, got {before!r:.80}")
+        conversation = self.state.conversation
+        ids = {id for turn in self.turns if 0 <= turn.number < number for id in turn.item_ids}
+        items = [conversation.items[id] for id in conversation.order if id in ids]
+        deletions = [self._flow.emit(DeleteItem(item.id)) for item in items]
+        answers = (
+            self._pending.wait((ItemDeleted,), timeout, "delete an item", getattr(deletion, "event_id", ""))
+            for deletion in deletions
+        )
+        await asyncio.gather(*answers)
+        return Forgotten.of(items, self.state.row, billed=self.billed)
+
+    async def audio(self) -> AsyncIterator[Clip]:
+        """Yield the audio of all answers as it arrives, from now on, until the session ends.
+
+        Each piece is a `Clip`; what a consumer is too slow for waits in memory.
+        """
+        pieces: asyncio.Queue[Clip | None] = asyncio.Queue()
+        partial: dict[str, bytes] = {}
+        conversation = self.state.conversation
+
+        def listen(change: Change | Command, number: int) -> None:
+            if isinstance(change, AudioDelta):
+                id = conversation.output_id(change.response_id, change.item_id)
+                codec = conversation.items[id].parts[change.content_index].codec or conversation.output_codec
+                data = partial.pop(id, b"") + bytes(change.audio)
+                whole = len(data) // codec.width * codec.width
+                partial[id] = data[whole:]
+                if whole:
+                    pieces.put_nowait(Clip.from_wire(data[:whole], codec))
+
+        stop = self.subscribe(listen)
+        self._audio_readers.append(pieces)
+        try:
+            while not self.closed or not pieces.empty():
+                piece = await pieces.get()
+                if piece is None:
+                    return
+                yield piece
+        finally:
+            stop()
+            self._audio_readers.remove(pieces)
+
     def add(self, *things: Any) -> None:
         """Add input to the conversation without requesting a response; it belongs to the next turn."""
         self._check_open()
@@ -309,7 +395,7 @@ class AsyncSession:
         wire = None if tools is None else [tool.wire for tool in tools]
         response = config.response_options(self._model, tools=wire, **options)
         check_json(response, "an option of this response")
-        self._flow.tools.tools.add(tools or ())
+        self._flow.tools.add(tools or ())
         return response
 
     def append(self, audio: Clip | bytes) -> None:
@@ -350,6 +436,7 @@ class AsyncSession:
                 self._model = self.state.row
             self._pending.answer(change)
         else:
+            self._pending.answer(change)
             self._flow.react(change, number)
 
     # Ending turns early.
@@ -362,6 +449,19 @@ class AsyncSession:
         """Stop a turn's answer and truncate it to what was played; see ``truncate_turn``."""
         self._flow.cancel(turn)
         return self._flow.truncate(turn, played)
+
+    def waiting_calls(self, turn: Turn) -> list[Call]:
+        """Return the calls of a turn that wait for the caller."""
+        return self._flow.tools.waiting(turn)
+
+    def can_run(self, call: Call) -> bool:
+        """Return whether a call has a function here, which its approval runs."""
+        return self._flow.tools.can_run(call)
+
+    def on_call(self, turn: Turn, verb: str, *args: Any) -> None:
+        """Answer, approve or refuse a call of a turn; see ``Turn.answer``. From any thread."""
+        self._check_open()
+        event_loop.on(self._loop, getattr(self._flow.tools, verb), turn, *args)
 
     def truncate_turn(self, turn: Turn, played: float) -> bool:
         """Truncate a turn's answer to the ``played`` seconds, without stopping it.
@@ -378,6 +478,8 @@ class AsyncSession:
 
     def _fail_all(self, why: RtnbError) -> None:
         """Fail all pending requests and turns."""
+        for pieces in self._audio_readers:
+            pieces.put_nowait(None)
         self._pending.fail(why)
         self._flow.fail_all(why)
         self.signal.fire()

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from ..analysis.usage import Gauge
+from ..analysis.gauges import Gauge
 from ..errors import ArgumentError, BudgetError, BudgetWarning, RtnbError, not_copyable
 from ..protocol.events import Event
 from ..protocol.models import Model

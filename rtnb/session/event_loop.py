@@ -167,6 +167,20 @@ def call(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return run(called())
 
 
+def on(loop: asyncio.AbstractEventLoop, function: Callable[..., T], *args: Any) -> T:
+    """Call a plain function on a loop, which runs in this thread or another, and return its result."""
+    try:
+        if asyncio.get_running_loop() is loop:
+            return function(*args)
+    except RuntimeError:  # no loop runs in this thread
+        pass
+
+    async def called() -> T:
+        return function(*args)
+
+    return _result(asyncio.run_coroutine_threadsafe(called(), loop))
+
+
 def _result(future: Future[T]) -> T:
     while True:
         try:

@@ -16,24 +16,23 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from types import MethodType
-from typing import Any
+from typing import Any, overload
 
 import orjson
 
-from ..analysis.turn import TOOL_ERROR, Call
-from ..errors import ArgumentError, RemoteProtocolError
-from ..protocol.changes import ItemData
-from ..redaction import clean_name, clean_text
-from .turn import Turn, tool_session
+from ..errors import ArgumentError
 
-__all__ = ["Tool", "ToolRunner", "tool", "tools_of"]
+__all__ = ["Tool", "as_text", "tool", "tools_of"]
+
+_MOST_RESULTS = 10_000
+"""How many results of a generator are taken."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -42,14 +41,16 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class Tool:
     """A function that the model may call.
 
-    ``parameters`` is the JSON schema of its arguments. Without a ``function``, a call ends the turn and the
-    caller answers it.
+    ``parameters`` is the JSON schema of its arguments. A call of a tool without a ``function`` waits for
+    ``turn.answer``, one with ``approve`` for the user's approval.
     """
 
     name: str
     description: str
     parameters: Mapping[str, Any]
     function: Callable[..., Any] | None = None
+    approve: bool = False
+    """Whether each call needs the user's approval: ``turn.approve``, or a button in the cell."""
     _validate: Callable[[Any], dict[str, Any]] | None = field(default=None, repr=False)
     _unbound: bool = field(default=False, repr=False)
     """Whether the function is a method without its object; see ``__get__``."""
@@ -127,10 +128,10 @@ class Tool:
                 result = await result
         if inspect.isasyncgen(result):
             result = await _taken(result)
-        return _as_text(result)
+        return as_text(result)
 
 
-async def _taken(results: AsyncGenerator[Any, None]) -> list[Any]:
+async def _taken(results: AsyncGenerator[Any, Any]) -> list[Any]:
     """Return the results of an asynchronous generator, which may have no end."""
     found: list[Any] = []
     async with aclosing(results):
@@ -157,13 +158,28 @@ def _called(function: Callable[..., Any], values: dict[str, Any]) -> Any:
         raise _Raised(error) from None
 
 
-def tool(function: Callable[..., Any]) -> Tool:
+@overload
+def tool(function: Callable[..., Any], *, approve: bool = False) -> Tool: ...
+@overload
+def tool(function: None = None, *, approve: bool = False) -> Callable[[Callable[..., Any]], Tool]: ...
+def tool(
+    function: Callable[..., Any] | None = None, *, approve: bool = False
+) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make a typed function a tool; its docstring describes it and its arguments to the model.
+
+    With ``approve=True`` no call runs before the user has approved it, with ``turn.approve`` or a button in
+    the cell::
+
+        @rtnb.tool(approve=True)
+        def pay(dollars: float) -> str:
+            '''Pay a sum.'''
 
     Raises ArgumentError for ``*args``, ``**kwargs``, positional-only parameters, and types without a JSON
     schema.
     """
-    return Tool.of(function)
+    if function is None:
+        return partial(tool, approve=approve)
+    return replace(Tool.of(function), approve=approve)
 
 
 def tools_of(given: Any) -> list[Tool]:
@@ -229,7 +245,7 @@ def _from_function(function: Callable[..., Any]) -> Tool:
         return {name: getattr(validated, field) for name, field in names.items()}
 
     text = "\n\n".join(filter(None, (documented.short_description, documented.long_description)))
-    return Tool(name, text, schema, function, validate, _is_unbound(function))
+    return Tool(name, text, schema, function, _validate=validate, _unbound=_is_unbound(function))
 
 
 def _is_unbound(function: Callable[..., Any]) -> bool:
@@ -271,7 +287,8 @@ def _drop_titles(schema: Any) -> None:
             _drop_titles(value)
 
 
-def _as_text(result: Any) -> str:
+def as_text(result: Any) -> str:
+    """Return a function's result as the text that the model reads: a str as it is, all else as JSON."""
     if isinstance(result, str):
         return result.encode("utf-8", "replace").decode()  # a lone surrogate cannot be sent
     options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
@@ -287,111 +304,5 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, (set, frozenset)) else str(value)
 
 
-_log = logging.getLogger("rtnb")
-
-
-class Toolbox:
-    """Tools by name. A call to a tool without a function is the caller's to answer."""
-
-    def __init__(self) -> None:
-        self._tools: dict[str, Tool] = {}
-
-    def replace(self, tools: Iterable[Tool]) -> None:
-        """Replace all tools."""
-        self._tools = {tool.name: tool for tool in tools}
-
-    def add(self, tools: Iterable[Tool]) -> None:
-        """Add tools, such as those of one response."""
-        self._tools.update((tool.name, tool) for tool in tools)
-
-    def can_run(self, calls: Iterable[Call]) -> bool:
-        """Return whether all calls can be answered here; a call of an unknown name can, with an error."""
-        known = (self._tools.get(call.name) for call in calls)
-        return bool(self._tools) and all(tool is None or tool.function is not None for tool in known)
-
-    async def run(self, calls: Iterable[Call]) -> list[str]:
-        """Run all calls at once and return their outputs; an exception becomes a text for the model."""
-        return list(await asyncio.gather(*(self._run(call) for call in calls)))
-
-    async def _run(self, call: Call) -> str:
-        try:
-            tool = self._tools.get(call.name)
-            if tool is None:
-                raise ArgumentError(f"unknown tool {call.name!r}: expected one of {', '.join(self._tools)}")
-            return await tool.run(call.arguments)
-        except BaseException as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
-                raise  # this side stops the tools; otherwise the tool has raised it
-            reason = _reason(error)
-            _log.warning("the tool %s failed: %s", clean_name(call.name), clean_text(reason))
-            return _as_text(f"{TOOL_ERROR}{reason}")
-
-
-def _reason(error: BaseException) -> str:
-    name = type(error).__name__
-    try:
-        return f"{name}: {error}"
-    except BaseException:  # an exception's own text is the tool's code as well
-        return name
-
-
 _MOST_RESULTS = 10_000
 """How many results of a generator are taken."""
-
-_MOST = 8
-"""How often the model may call tools in one turn before the turn fails."""
-
-
-class ToolRunner:
-    """Runs the tools of a session's turns and calls ``done(turn, outputs)`` with the items to create."""
-
-    def __init__(self, done: Callable[[Turn, list[ItemData]], None]) -> None:
-        self.tools = Toolbox()
-        self._done = done
-        self._tasks: dict[Turn, asyncio.Task[None]] = {}
-        self._counts: dict[Turn, int] = {}
-
-    def start(self, turn: Turn) -> bool:
-        """Run the calls of a turn without an output if all can be answered here; return whether they can."""
-        pending = [call for call in turn.calls if call.output is None]
-        if not pending or not self.tools.can_run(pending):
-            return False
-        self._counts[turn] = self._counts.get(turn, 0) + 1
-        self._tasks[turn] = asyncio.ensure_future(self._run(turn))
-        return True
-
-    async def _run(self, turn: Turn) -> None:
-        pending = [call for call in turn.calls if call.output is None]
-        tool_session.set(turn.session)
-        outputs = await self.tools.run(pending)
-        self._tasks.pop(turn, None)
-        items = [
-            ItemData(type="function_call_output", call_id=call.id, output=output)
-            for call, output in zip(pending, outputs, strict=True)
-        ]
-        self._done(turn, items)
-
-    def cancel(self, turn: Turn) -> bool:
-        """Stop the tools of a turn; return whether any was running."""
-        task = self._tasks.pop(turn, None)
-        if task is not None:
-            task.cancel()
-        return task is not None
-
-    def too_many(self, turn: Turn) -> RemoteProtocolError | None:
-        """Return why the turn may not call tools again; None if it may."""
-        if self._counts.get(turn, 0) < _MOST:
-            return None
-        return RemoteProtocolError(f"the model called tools {_MOST} times in one turn")
-
-    def forget(self, turn: Turn) -> None:
-        """Forget the turn, which is done."""
-        self._counts.pop(turn, None)
-
-    async def close(self) -> None:
-        """Stop all tools."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

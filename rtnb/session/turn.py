@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..analysis.turn import Input, TurnView
+from ..analysis.turn import Call, Input, TurnView
 from ..audio import Clip
 from ..errors import ArgumentError, RtnbError, TurnTimeout, not_copyable
 from ..protocol.changes import AudioDelta, DeleteItem, ItemData, TextDelta, Truncate
@@ -30,8 +30,15 @@ __all__ = ["Turn", "TurnOwner", "tool_session", "truncations"]
 class TurnOwner(Protocol):
     """The session that a turn belongs to, as far as a turn needs it."""
 
-    billed: bool
-    engine: str
+    @property
+    def billed(self) -> bool:
+        """Whether its use is charged."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """The embedded engine that answers; "" for another server."""
+        ...
 
     @property
     def state(self) -> SessionState:
@@ -65,6 +72,14 @@ class TurnOwner(Protocol):
         """Stop a turn's answer and truncate it to the ``played`` seconds."""
         ...
 
+    def waiting_calls(self, turn: Turn) -> list[Call]:
+        """Return the calls of a turn that wait for the caller."""
+        ...
+
+    def on_call(self, turn: Turn, verb: str, *args: Any) -> None:
+        """Answer, approve or refuse a call of a turn."""
+        ...
+
 
 def truncations(turn: TurnView, played: float, ids: Callable[[str], str]) -> list[Truncate | DeleteItem]:
     """Return the commands that truncate a turn's answer to ``played`` seconds.
@@ -87,6 +102,12 @@ def truncations(turn: TurnView, played: float, ids: Callable[[str], str]) -> lis
 
 tool_session: ContextVar[TurnOwner | None] = ContextVar("tool_session", default=None)
 """The session whose tool runs here. It waits for the tool, so that the tool must not wait for it."""
+
+
+def _call_id(call: Call | str) -> str:
+    if isinstance(call, (Call, str)):
+        return call if isinstance(call, str) else call.id
+    raise ArgumentError(f"call: expected one of turn.waiting_calls, or its id, got {type(call).__name__}")
 
 
 _AFTER_INTERRUPT = 2.0
@@ -130,6 +151,8 @@ class Turn(TurnView):
         """The options of its response, which every further response of the turn has too."""
         self.request_input: list[ItemData] | None = None
         """The input of an out-of-band response, as it was sent."""
+        self.waiting = False
+        """Whether calls wait for ``answer``, ``approve`` or ``refuse``, and nothing else goes on."""
         self._finished = Notifier()
         self._failure: RtnbError | None = None
         self._ended_by = ""
@@ -164,12 +187,18 @@ class Turn(TurnView):
         if not self.advance(event) or self.phase is not Phase.DONE:
             return False
         self._failure = failure
+        self.waiting = False
         self._finished.fire()
         return True
 
+    def on_waiting(self) -> None:
+        """Wake all who wait for the turn: it goes on when the caller has answered its calls."""
+        self.waiting = True
+        self._finished.fire()
+
     @property
     def abandoned(self) -> bool:
-        """Whether this side gave it up: a response that starts for it now has to be cancelled."""
+        """Whether this side abandoned it: a response that starts for it now has to be cancelled."""
         return self._ended_by in ("cancel", "expire", "fail")
 
     @property
@@ -191,9 +220,9 @@ class Turn(TurnView):
 
     @property
     def status(self) -> str:
-        """in_progress, completed, cancelled, interrupted, incomplete or failed."""
+        """in_progress, waiting (for ``answer`` or ``approve``), or as of a turn that is done."""
         if not self.done:
-            return "in_progress"
+            return "waiting" if self.waiting else "in_progress"
         if self._failure is not None:
             return "failed"
         return "cancelled" if self._ended_by in ("cancel", "expire") else super().status
@@ -245,25 +274,43 @@ class Turn(TurnView):
             self.cancel()
             self._block(_AFTER_INTERRUPT)
             raise
-        if not self.done:
+        if not self._settled:
             raise TurnTimeout(f"the turn is not done after {timeout:g} s; it continues")
         return self
 
+    @property
+    def _settled(self) -> bool:
+        """Whether there is nothing to wait for: it is done, or waits for the caller itself."""
+        return self.done or self.waiting
+
     def _block(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.done:
+        while not self._settled:
+            seen = self._finished.count
+            if self._settled:
+                return
             left = POLL if deadline is None else min(POLL, deadline - time.monotonic())
             if left <= 0:
                 return
-            self._finished.wait(0, left)
+            self._finished.wait(seen, left)
 
     def __await__(self) -> Generator[Any, None, Turn]:
         return self._wait_async().__await__()
 
     async def _wait_async(self) -> Turn:
         self._check_tool()
-        if not self.done:
-            await self._finished.changed(0)
+        while not self._settled:
+            seen = self._finished.count
+            if not self._settled:
+                await self._finished.changed(seen)
+        return self
+
+    async def finished(self) -> Turn:
+        """Wait until the turn is done, also while its calls wait for the caller."""
+        while not self.done:
+            seen = self._finished.count
+            if not self.done:
+                await self._finished.changed(seen)
         return self
 
     def _check_tool(self) -> None:
@@ -273,6 +320,35 @@ class Turn(TurnView):
                 "a tool cannot wait for a turn of its own session, which waits for the tool: "
                 'send it with conversation="none", or use another session'
             )
+
+    @property
+    def waiting_calls(self) -> list[Call]:
+        """The function calls that wait for ``answer``, ``approve`` or ``refuse``."""
+        return self._session.waiting_calls(self)
+
+    def answer(self, call: Call | str, output: Any) -> None:
+        """Give the output of a function call that waits; the turn goes on when none waits any more.
+
+        ``call`` is one of ``waiting_calls``, or its id; ``output`` is a text, or anything that has a JSON
+        form::
+
+            turn = s.send("What is the weather in Rome?").wait()
+            turn.answer(turn.waiting_calls[0], "sunny")
+            turn.text
+
+        Raises ArgumentError for a call that does not wait.
+        """
+        self._session.on_call(self, "answer", _call_id(call), output)
+
+    def approve(self, call: Call | str | None = None) -> None:
+        """Run a call that waits for approval; without ``call`` all of them. Raises as ``answer``."""
+        for one in self.waiting_calls if call is None else [call]:
+            self._session.on_call(self, "approve", _call_id(one))
+
+    def refuse(self, call: Call | str | None = None) -> None:
+        """Answer a call with the error that it was refused; without ``call`` all of them."""
+        for one in self.waiting_calls if call is None else [call]:
+            self._session.on_call(self, "refuse", _call_id(one))
 
     def cancel(self) -> None:
         """End the turn early; what has arrived stays. A turn that is done does not change."""
@@ -301,7 +377,7 @@ class Turn(TurnView):
         signal, row = self._session.signal, 0
         partial: dict[str, bytes] = {}
         while True:
-            seen, done = signal.count, self.done
+            seen, done = signal.count, self._settled
             deltas, row = self._deltas(row, partial)
             yield from deltas
             if done:
@@ -318,7 +394,7 @@ class Turn(TurnView):
         signal, row = self._session.signal, 0
         partial: dict[str, bytes] = {}
         while True:
-            seen, done = signal.count, self.done
+            seen, done = signal.count, self._settled
             deltas, row = self._deltas(row, partial)
             for delta in deltas:
                 yield delta

@@ -18,7 +18,7 @@ from .connection import Connection
 from .content import Content, grouped, message
 from .input_buffer import InputAudioBuffer
 from .pending import PendingRequests
-from .tools import ToolRunner
+from .tool_runner import ToolRunner
 from .turn import Turn, TurnOwner, truncations
 from .turn_phases import Phase
 from .turn_queue import TurnQueue
@@ -62,7 +62,7 @@ class TurnFlow:
         self._input = input_buffer
         self._loop = asyncio.get_running_loop()
         self.queue = TurnQueue(self._create)
-        self.tools = ToolRunner(self._on_outputs)
+        self.tools = ToolRunner(self._on_outputs, self._on_waiting)
         self._cancels: set[str] = set()  # event ids
         self.timeout = AnswerTimeout(answer_timeout, self._on_silence)
 
@@ -85,6 +85,9 @@ class TurnFlow:
         else:
             self.queue.all.append(turn)
             self.queue.enqueue(turn, content, options)
+            current = self.queue.current
+            if current is not None and current.waiting:
+                self.finish(current, "leave")  # the conversation goes on without the outputs of its calls
             self.send_next()
         return turn
 
@@ -127,7 +130,7 @@ class TurnFlow:
     def _request(self, turn: Turn) -> None:
         options = turn.options
         if self._state.turns.cancelled_requests:
-            # The server may still answer one of those: its echo of this tells the responses apart.
+            # The server may still answer one of those: its echo of this identifies the response.
             metadata = {**(options.get("metadata") or {}), "rtnb_request": self._connection.ids("request")}
             options = {**options, "metadata": metadata}
         self.emit(Respond(options, turn.request_input), turn)
@@ -192,6 +195,9 @@ class TurnFlow:
             turn.input_error = spent
         late = turn.abandoned
         if not late:
+            if turn.phase is Phase.TOOLS:  # the caller has answered its calls with raw events
+                self.tools.cancel(turn)
+                turn.waiting = False
             turn.advance("start")
             self.timeout.start(turn)
             if not fold.out_of_band:
@@ -208,7 +214,7 @@ class TurnFlow:
     def _on_failed(self, change: changes.Failed, number: int) -> None:
         error, culprit = service_error(change.error), change.error.event_id or ""
         if culprit in self._cancels or self._pending.refuse(culprit, error):
-            return  # that there was nothing to cancel is no failure: the response may be yet to start
+            return  # nothing to cancel is not a failure: the response may be yet to start
         turn = self.queue.by_input_event(culprit)
         if turn is not None:  # without this input the answer would be to something else
             turn.input_error = error
@@ -233,9 +239,10 @@ class TurnFlow:
         if fold.active or turn.done:
             return
         completed = fold.responses[-1].status == "completed" and turn.phase is not Phase.CANCELLING
-        if completed and turn.input_error is None and self.tools.start(turn):
-            turn.advance("call")
+        called = any(call.output is None for call in turn.calls)
+        if called and completed and turn.input_error is None and turn.advance("call"):
             self.timeout.stop(turn)
+            self.tools.start(turn)
         elif turn.awaits_transcript and turn.advance("transcribe"):
             self.timeout.stop(turn)
             self._loop.call_later(_TRANSCRIPT_SECONDS, self.finish, turn, "end")
@@ -275,6 +282,14 @@ class TurnFlow:
 
     # Tools.
 
+    def _on_waiting(self, turn: Turn) -> None:
+        """Calls wait for the caller: so do those who wait for the turn, unless other turns wait behind it."""
+        if self.queue.has_queued:
+            self.finish(turn, "leave")  # the conversation goes on without their outputs
+        else:
+            turn.on_waiting()
+            self._connection.signal.fire()
+
     def _on_outputs(self, turn: Turn, outputs: list[ItemData]) -> None:
         """Send all outputs of a turn's calls, then request exactly one new response."""
         if self._closed or turn.done:
@@ -295,6 +310,7 @@ class TurnFlow:
         if failure is not None:
             self.finish(turn, "fail", failure)
             return
+        turn.waiting = False
         turn.options = _follow_up(turn.options)
         turn.advance("send")
         self._request(turn)

@@ -12,8 +12,8 @@ A turn always ends. Whatever its phase: the connection may be lost (``lose``), t
 (``fail``), and the limit on silence may pass (``expire``). Cancelling ends a turn at once where no response
 runs for it; else the server has two seconds to end the response, and then the turn ends without it.
 
-An event that is not listed for a phase changes nothing: a server may repeat itself, be late, or end what was
-never begun.
+An event that is not listed for a phase changes nothing: a server may repeat itself, be late, or end what
+never started.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Phase(StrEnum):
     RESPONDING = "responding"
     """The rest of a response."""
     TOOLS = "tools"
-    """Functions of this side, or the user who answers or approves a call."""
+    """Functions of this side, or a caller who answers or approves a call; ``leave`` goes on without."""
     TRANSCRIBING = "transcribing"
     """The transcript of the user's speech, which some services send late or never."""
     CANCELLING = "cancelling"
@@ -54,7 +54,9 @@ TRANSITIONS: dict[tuple[Phase, str], Phase] = {
     (Phase.RESPONDING, "transcribe"): Phase.TRANSCRIBING,
     (Phase.RESPONDING, "cancel"): Phase.CANCELLING,
     (Phase.TOOLS, "send"): Phase.REQUESTED,
+    (Phase.TOOLS, "start"): Phase.RESPONDING,
     (Phase.TOOLS, "cancel"): Phase.DONE,
+    (Phase.TOOLS, "leave"): Phase.DONE,
     (Phase.TRANSCRIBING, "end"): Phase.DONE,
     (Phase.TRANSCRIBING, "start"): Phase.RESPONDING,
     (Phase.TRANSCRIBING, "cancel"): Phase.DONE,

@@ -52,6 +52,11 @@ class TurnQueue:
         return not turn.done and any(queued.turn is turn for queued in self._queue)
 
     @property
+    def has_queued(self) -> bool:
+        """Whether a turn waits for the one in progress."""
+        return any(not queued.turn.done for queued in self._queue)
+
+    @property
     def has_committed_input(self) -> bool:
         """Whether committed input waits for its answer; a response would also answer any later input."""
         return any(not queued.content and not queued.turn.done for queued in self._queue)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from ..errors import MissingPackageError
 from ..notebook.environment import front_end, kernel_shell
-from ..render.html import read_css
+from ..render.html import read_static
 
 # All widgets import these from here, so that one error names the install command if they are missing.
 try:
@@ -111,7 +111,7 @@ def css() -> str:
     widgets = sorted(file.name for file in _STATIC.iterdir() if file.name != "shared")
     own = [f"{name}/{name}.css" for name in widgets]
     own.insert(0, "shared/shared.css")
-    return "\n".join([read_css("tokens.css"), *map(source, own)])
+    return "\n".join([read_static("tokens.css"), *map(source, own)])
 
 
 class MessageHandler(Protocol):

@@ -32,7 +32,8 @@ def lines(turn: Turn, state: SessionState) -> list[dict[str, Any]]:
         note = "No transcript yet." if awaits and not turn.done else "No transcript."
     final = turn.done or (bool(question) and not awaits)
     user = {"who": "user", "text": clean_text(question), "final": final, "note": clean_text(note)}
-    calls = [f"Calling {call.name} …" for call in turn.calls if call.output is None and not turn.done]
+    verb = "Waiting for an answer to" if turn.waiting else "Calling"
+    calls = [f"{verb} {call.name} …" for call in turn.calls if call.output is None and not turn.done]
     note = _ending(turn) if turn.done else " ".join(calls)
     assistant = {
         "who": "assistant",
@@ -52,7 +53,7 @@ def _ending(turn: Turn) -> str:
         played, output = turn.played, sum(item.audio_ms for item in turn.items) / 1000
         if played is None:
             return "Interrupted."
-        return f"Interrupted: {duration(played)} of {duration(output)} were played."
+        return f"Interrupted: {duration(played)} of {duration(output)} played."
     return labels.ending(turn) or ""
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import cached_property
-from html import escape
 from typing import Any
 
+from ..displayable import Displayable
 from ..notebook.display import live_pages
 from ..notebook.environment import Check, front_end, kernel_checks, page_checks
+from ..render.check_table import STATES
 
 __all__ = ["Doctor", "doctor"]
 
-_STATE_LABELS = {"ok": "ok", "note": "note", "problem": "PROBLEM", "unknown": "…"}
 _WITHOUT_PAGE = ("plain Python", "IPython in a terminal", "a notebook run unattended")
 
 
@@ -35,11 +35,13 @@ def doctor() -> Doctor:
     return report
 
 
-class Doctor:
+class Doctor(Displayable):
     """A report: `checks`, and among them the `problems` that need fixing.
 
-    ``front_end`` is the front end as far as the kernel can tell.
+    ``front_end`` is the front end as far as the kernel knows.
     """
+
+    renderer = "rtnb.render.check_table:checks_html"
 
     def __init__(self) -> None:
         self.front_end = front_end()
@@ -74,7 +76,7 @@ class Doctor:
         width = max(len(check.name) for check in checks)
         lines = []
         for check in checks:
-            lines.append(f"{_STATE_LABELS[check.state]:>7}  {check.name:<{width}}  {check.found}")
+            lines.append(f"{STATES[check.state]:>7}  {check.name:<{width}}  {check.found}")
             if check.advice:
                 lines.append(f"{'':>7}  {'':<{width}}  → {check.advice}")
         return "\n".join(lines)
@@ -82,7 +84,7 @@ class Doctor:
     __repr__ = __str__
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"text/plain": str(self), "text/html": self._html()}
+        bundle: dict[str, Any] = super()._repr_mimebundle_(include, exclude)
         if self.front_end not in _WITHOUT_PAGE and live_pages():
             bundle["application/vnd.jupyter.widget-view+json"] = self._widget.view
         return bundle
@@ -92,17 +94,3 @@ class Doctor:
         from .doctor_widget import DoctorWidget
 
         return DoctorWidget(lambda: (self.checks, str(self)), self.add_page_facts)
-
-    def _html(self) -> str:
-        style = 'style="text-align:left;vertical-align:top"'
-        head = "".join(f"<th {style}>{name}</th>" for name in ("", "Check", "Result", "Advice"))
-        rows = "".join(
-            "<tr>"
-            + "".join(
-                f"<td {style}>{escape(text)}</td>"
-                for text in (_STATE_LABELS[check.state], check.name, check.found, check.advice)
-            )
-            + "</tr>"
-            for check in self.checks
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"

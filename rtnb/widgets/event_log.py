@@ -14,14 +14,14 @@ import numpy as np
 import orjson
 
 from ..analysis.event_audio import Track, Tracks
-from ..analysis.event_codecs import Formats
 from ..analysis.event_filter import Line, Selection, Wanted
 from ..analysis.event_rows import CHIPS, ERROR, Rows
-from ..analysis.event_text import Teller, as_json, as_python, shown
+from ..analysis.event_text import EventDescriber, as_json, as_python, shown
 from ..analysis.events import Events
 from ..audio.files import encode
 from ..errors import ArgumentError, AudioError
 from ..formatting import clock
+from ..protocol.audio_formats import AudioFormats
 from ..redaction import clean
 from ..render.event_table import events_html
 from ..session import event_loop
@@ -47,8 +47,8 @@ class EventQueries:
     def __init__(self, events: Events) -> None:
         self.events = events
         self._rows = Rows(events)
-        self._formats = Formats(events.source)
-        self._teller = Teller(self._rows, self._formats)
+        self._formats = AudioFormats(events.source)
+        self._describer = EventDescriber(self._rows, self._formats)
         self._tracks = Tracks(self._rows, self._formats, lambda: events.state.conversation)
         self._selections: OrderedDict[Wanted, Selection] = OrderedDict()
         self._encoded: OrderedDict[str, bytes] = OrderedDict()
@@ -126,10 +126,10 @@ class EventQueries:
 
     def _line(self, line: Line) -> list[Any]:
         if line.kind == "turn":
-            return [line.turn, self.events[line.event].t, self._teller.asked(line.turn)]
-        row = self._teller.tell(line)
+            return [line.turn, self.events[line.event].t, self._describer.user_text(line.turn)]
+        row = self._describer.describe(line)
         side = 1 if row.direction == "server" else 0
-        return [line.event, line.count, row.t, side, row.type, row.bad, row.turn, row.words]
+        return [line.event, line.count, row.t, side, row.type, row.failed, row.turn, row.summary]
 
     # One event.
 
@@ -163,7 +163,7 @@ class EventQueries:
             "turn": entry.turn,
             "bytes": len(entry.frame),
             "json": text,
-            "audio_paths": [] if found is None else [list(path) for path, _, _ in found.sounds],
+            "audio_paths": [] if found is None else [list(path) for path, _, _ in found.audio],
             "at": at,
             "count": len(members),
             "before": int(members[at - 1]) if at else -1,

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from ..audio.codecs import from_pcm16
 from ..audio.peaks import Peaks
+from ..errors import ArgumentError
 from ..notebook.display import OutputCell
 from ..protocol import changes
 from ..protocol.changes import Change, Command
 from ..protocol.conversation import Conversation
+from ..redaction import clean_name
 from ..render.turn_card import turn_html
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
@@ -203,7 +206,9 @@ class LiveTurn:
             else:
                 self.widget.post({"kind": "owner", "owner": self.widget.owner})
             self._update()
-        if kind == "take_over":
+        if kind in ("approve", "refuse"):
+            self._on_decision(kind, str(message.get("call")))
+        elif kind == "take_over":
             self._set_owner(page)
         elif kind in ("played", "flushed"):
             self._on_report(message)
@@ -216,6 +221,12 @@ class LiveTurn:
             self._player.flush(lambda played: self._changed.set(), stop_id)
             self._release_playback()
         self._changed.set()
+
+    def _on_decision(self, verb: str, call_id: str) -> None:
+        """The user approves or refuses a call in the page; another page may have been faster."""
+        with suppress(ArgumentError):
+            self._core.on_call(self.turn, verb, call_id)
+        self._schedule_update()
 
     def _on_report(self, message: dict[str, Any]) -> None:
         self._player.on_report(message)
@@ -258,6 +269,14 @@ class LiveTurn:
                 "seconds": seconds,
                 "scale": scale,
                 "silent": self._silent,
+                "calls": [
+                    {
+                        "id": call.id,
+                        "text": clean_name(f"{call.name}({call.arguments})"),
+                        "runs": self._core.can_run(call),
+                    }
+                    for call in self._core.waiting_calls(self.turn)
+                ],
             },
             columns,
         )
@@ -272,7 +291,7 @@ class LiveTurn:
         if self.turn.queued:
             return "queued"
         if any(call.output is None for call in self.turn.calls):
-            return "tools"
+            return "approval" if self.turn.waiting else "tools"
         return "answering" if self.turn.text_so_far or self._peaks.samples else "waiting"
 
     # The end.
@@ -280,7 +299,7 @@ class LiveTurn:
     async def _follow(self) -> None:
         started = self._loop.time()
         self._update()
-        await self.turn
+        await self.turn.finished()
         self._player.end_all()
         self._update()
         done = self._loop.time()

@@ -17,6 +17,7 @@ from ..audio.peaks import BASE, FACTOR
 from ..audio.sample_clips import names as sample_names
 from ..audio.sample_clips import read as read_sample
 from ..errors import ArgumentError, AudioError, MicrophoneError, RtnbError
+from ..render.html import line_html
 from ..session.event_loop import POLL, Notifier
 from .base import anywidget, css, esm, pin_to_subshell, why_delayed
 from .base import traitlets as t
@@ -245,7 +246,7 @@ class Recorder(anywidget.AnyWidget):
         bundle: Any = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         # Shown without a kernel, or without support for widgets.
-        data["text/html"] = "<i>A recorder: run the cell in JupyterLab or Notebook 7 to record.</i>"
+        data["text/html"] = line_html("A recorder: run the cell in JupyterLab or Notebook 7 to record.")
         data["text/plain"] = repr(self)
         return data, metadata
 

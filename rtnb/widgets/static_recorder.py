@@ -10,21 +10,24 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ..audio import Clip, clip_html
+from htpy import div
+
+from ..audio import Clip
 from ..errors import RtnbError
+from ..render.audio_player import clip_html
+from ..render.html import markup
 
 __all__ = ["StaticRecorder"]
 
 _DELAY_SECONDS = 0.3
 """Time without another change after which the output is written: compressing a long clip takes a while."""
-_HTML = '<div class="rtnb-recorder-static">{}</div>'
 
 
 class StaticRecorder:
     """The static outputs of one recorder. ``read`` returns its clip or raises RtnbError."""
 
     def __init__(self, read: Callable[[], Clip]) -> None:
-        self.bundle: dict[str, Any] = {"text/html": _HTML.format("")}
+        self.bundle: dict[str, Any] = {"text/html": markup(div(".rtnb-recorder-static"))}
         """What the outputs hold now."""
         self._read = read
         self._lock = threading.Lock()
@@ -54,7 +57,10 @@ class StaticRecorder:
             clip = self._read()
         except RtnbError:
             return
-        bundle = {"text/html": _HTML.format(clip_html(clip)), "text/plain": repr(clip)}
+        bundle = {
+            "text/html": markup(div(".rtnb-recorder-static")[clip_html(clip)]),
+            "text/plain": repr(clip),
+        }
         with self._lock:
             if self._timer is timer:
                 self.bundle = bundle

@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping
 from functools import partial
-from html import escape
 from typing import Any
+
+from htpy import code, p, strong
+from markupsafe import Markup
 
 from ..audio import Clip
 from ..errors import RtnbError
 from ..protocol import changes
 from ..protocol.changes import Change, Command
+from ..redaction import clean_text
+from ..render.html import markup
 from ..render.turn_card import turns_html
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
@@ -42,10 +46,16 @@ _ALREADY_LIVE = (
     "The session already talks in another panel, so each utterance would be sent and answered twice. "
     "Stop that talk, then press Start here."
 )
-_INTRODUCTION = (
-    "<p><strong>Talk</strong>: a conversation by voice, in this cell. Run the cell in JupyterLab or "
-    "Notebook 7 and press Start. Without a microphone or a live page, <code>s.speak(clip)</code> speaks a "
-    "clip to the session, and <code>s.send(clip)</code> sends it as one turn.</p>"
+_INTRODUCTION = markup(
+    p[
+        strong["Talk"],
+        ": a conversation by voice, in this cell. Run the cell in JupyterLab or Notebook 7 and press Start. "
+        "Without a microphone or a live page, ",
+        code["s.speak(clip)"],
+        " speaks a clip to the session, and ",
+        code["s.send(clip)"],
+        " sends it as one turn.",
+    ]
 )
 """The static form of a talk that has not started, as HTML."""
 
@@ -463,19 +473,19 @@ def _stop_id(message: Mapping[str, Any]) -> str:
 
 
 async def _wait_for(turn: Turn) -> None:
-    await turn
+    await turn.finished()
 
 
-def _card_html(core: AsyncSession, turns: Mapping[int, Turn]) -> str:
+def _card_html(core: AsyncSession, turns: Mapping[int, Turn]) -> Markup:
     """Return the static form of a talk: its turns by their place, the usage, and why it ended by itself."""
     turns = {
         place: turn for place, turn in turns.items() if turn.items or turn.input.audio or turn.input.text
     }
     used = captions.usage(core.state, core.billed)
     count = "Nothing was said." if not turns else f"{len(turns)} turn{'' if len(turns) == 1 else 's'}"
-    head = f"<p><strong>Talk</strong>: {count} · {escape(used)}</p>"
+    end = None
     if core.problem is not None:
-        head += f"<p>The session ended: {escape(str(core.problem))}</p>"
+        end = f"The session ended: {clean_text(str(core.problem))}"
     elif core.spent:
-        head += f"<p>The talk ended: {escape(core.spent)}.</p>"
-    return head + turns_html(turns)
+        end = f"The talk ended: {clean_text(core.spent)}."
+    return markup([p[strong["Talk"], f": {count} · {used}"], end and p[end], turns_html(turns)])

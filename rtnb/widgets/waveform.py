@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from htpy import div, img, small
 
 from ..audio import Clip
 from ..audio.peaks import BASE, FACTOR, Peaks, peaks
 from ..audio.samples import as_number
 from ..formatting import duration, peak_level
 from ..render.audio_player import clip_html, waveform_svg
-from ..render.html import data_uri
+from ..render.html import data_uri, markup
 from .base import anywidget, css, esm, pin_to_subshell, traitlets
 
 __all__ = ["SEGMENT_SECONDS", "AudioSegments", "Waveform", "clip_overview"]
@@ -168,10 +169,9 @@ class Waveform(anywidget.AnyWidget):
             return clip_html(self.clip)
         columns = self._pyramid.draw(_STATIC_COLUMNS, 0, len(self.clip))
         picture = data_uri(waveform_svg(columns.ravel(), self.clip.rate).encode(), "image/svg+xml")
-        return (
-            f'<div><div><img src="{picture}" alt="Waveform of {duration(self.clip.seconds)} of audio" '
-            f'style="max-width:100%"></div><div><small>{self.description}</small></div></div>'
-        )
+        alt = f"Waveform of {duration(self.clip.seconds)} of audio"
+        image = div[img(src=picture, alt=alt, style="max-width:100%")]
+        return markup(div[image, div[small[self.description]]])
 
     # Requests of the page.
 

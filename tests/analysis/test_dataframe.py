@@ -12,7 +12,7 @@ COLUMNS = {
     "turn": (int, [0, 1, None]),
     "type": (str, ["a", "b", None]),
     "t": (float, [0.5, None, 2.0]),
-    "heard": (bool, [True, None, False]),
+    "played": (bool, [True, None, False]),
     "bytes": np.array([1, 2, 3], np.uint32),
 }
 

@@ -17,16 +17,24 @@ from hypothesis import strategies as st
 
 import rtnb
 from rtnb.analysis.event_audio import MOST_SECONDS, Tracks
-from rtnb.analysis.event_codecs import Formats
 from rtnb.analysis.event_filter import Selection, Wanted
 from rtnb.analysis.event_jsonl import lines, read
 from rtnb.analysis.event_rows import Rows
 from rtnb.analysis.event_search import Search, pattern_finder, text_finder
-from rtnb.analysis.event_text import Teller, as_json, as_python, carried, shown, sound_words, summary
+from rtnb.analysis.event_text import (
+    EventDescriber,
+    as_json,
+    as_python,
+    audio_note,
+    decoded_audio,
+    shown,
+    summary,
+)
 from rtnb.analysis.events import Events
 from rtnb.analysis.turn import TurnView
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
 from rtnb.formatting import clock
+from rtnb.protocol.audio_formats import AudioFormats
 from rtnb.protocol.dialects.names import is_delta
 from rtnb.protocol.entries import NO_TURN
 from rtnb.protocol.log import Log
@@ -276,11 +284,11 @@ def test_a_text_is_found_in_every_spelling_of_json():
 
 
 def test_a_bad_pattern_is_a_sentence():
-    with pytest.raises(ArgumentError, match=r"'\(' is no regular expression: missing \)"):
+    with pytest.raises(ArgumentError, match=r"'\(' is not a regular expression: missing \)"):
         pattern_finder("(")
-    with pytest.raises(ArgumentError, match="at most 1,000 letters"):
+    with pytest.raises(ArgumentError, match="at most 1,000 characters"):
         pattern_finder("x" * 1001)
-    with pytest.raises(ArgumentError, match="at most 1,000 letters"):
+    with pytest.raises(ArgumentError, match="at most 1,000 characters"):
         text_finder("x" * 1001)
 
 
@@ -365,7 +373,7 @@ def test_data_frames_of_every_kind(kind):
             assert orjson.loads(row["event"])["type"] == entry.type
             assert len(row["event"]) < 800
     assert "[audio 200 ms, 9,600 bytes]" in str(events.filter("*.append").to_frame("pandas").event[0])
-    whole = events.filter("*.append").to_frame("pandas", sound=True).event[0]
+    whole = events.filter("*.append").to_frame("pandas", audio=True).event[0]
     assert whole == events.filter("*.append")[0].raw
 
 
@@ -434,7 +442,7 @@ def test_what_is_no_direction_is_refused(wrong):
 
 @pytest.mark.parametrize("wrong", [5, None, b"x", ["x"], 0.5])
 def test_what_is_no_text_and_no_pattern_is_not_looked_for(wrong):
-    with pytest.raises(ArgumentError, match="a text or a compiled pattern, not"):
+    with pytest.raises(ArgumentError, match="expects a str or a compiled pattern, got"):
         events_of(full().state).find(wrong)
 
 
@@ -572,15 +580,15 @@ def test_keys_never_leave(tmp_path, monkeypatch):
     events = events_of(wire.state)
     rows = Rows(events)
     rows.extend()
-    teller = Teller(rows, Formats(rows.events.source))
+    describer = EventDescriber(rows, AudioFormats(rows.events.source))
     selection = seen(events)
-    words = [teller.tell(line).words for line in selection.lines(0, 9) if line.kind == "row"]
+    words = [describer.describe(line).summary for line in selection.lines(0, 9) if line.kind == "row"]
     assert any("bad key ***" in said for said in words)
     everything = [
         events_html(events),
         events.to_jsonl(tmp_path / "x.jsonl").read_text(),
         str(events.to_frame("arrow").to_pylist()),
-        str(events.to_frame("arrow", sound=True).to_pylist()),
+        str(events.to_frame("arrow", audio=True).to_pylist()),
         *words,
         *map(as_json, events),
         *map(as_python, events),
@@ -614,18 +622,18 @@ def test_a_key_in_pieces_or_in_an_address_never_leaves(tmp_path, monkeypatch):
 
 
 def test_sound_in_words():
-    assert sound_words(4800, 100.0) == "[audio 100 ms, 4,800 bytes]"
-    assert sound_words(1_440_000, 30_000.0) == "[audio 30.0 s, 1,440,000 bytes]"
-    assert sound_words(5, None) == sound_words(5, float("nan")) == "[audio, 5 bytes]"
+    assert audio_note(4800, 100.0) == "[audio 100 ms, 4,800 bytes]"
+    assert audio_note(1_440_000, 30_000.0) == "[audio 30.0 s, 1,440,000 bytes]"
+    assert audio_note(5, None) == audio_note(5, float("nan")) == "[audio, 5 bytes]"
     event = {"type": "x", "item": {"content": [{"audio": b64(tone(100))}, {"audio": "not base64!! at all"}]}}
     found = shown(event, "x", rtnb.protocol.conversation.wire_format({"type": "audio/pcmu"}))
     assert found.value["item"]["content"][0]["audio"] == "[audio 600 ms, 4,800 bytes]"
     assert found.value["item"]["content"][1]["audio"] == "not base64!! at all"
-    assert found.sounds == [(("item", "content", 0, "audio"), 600.0, 4800)]
+    assert found.audio == [(("item", "content", 0, "audio"), 600.0, 4800)]
     picture = {"image_url": "data:image/png;base64," + "A" * 400, "text": "y" * 30_000}
     told = shown(picture, "x", None).value
     assert told["image_url"] == "[image/png, 300 bytes]"
-    assert told["text"].endswith("… (10,000 more letters; a copy has them all)")
+    assert told["text"].endswith("… (10,000 more characters; a copy has them all)")
     deep = orjson.loads(b"[" * 900 + b"]" * 900)
     assert shown(deep, "x", None).value is not None
 
@@ -645,15 +653,17 @@ def test_formats_are_those_of_the_moment():
     wire.server("session.updated", session=7)
     rows = Rows(events_of(wire.state))
     rows.extend()
-    teller = Teller(rows, Formats(rows.events.source))
-    words = [teller.tell(line).words for line in seen(rows.events).lines(0, 99) if line.kind == "row"]
+    describer = EventDescriber(rows, AudioFormats(rows.events.source))
+    words = [
+        describer.describe(line).summary for line in seen(rows.events).lines(0, 99) if line.kind == "row"
+    ]
     assert [said for said in words if "audio" in said] == [
         "[audio 100 ms, 4,800 bytes]",
         "[audio 100 ms, 800 bytes]",
         "[audio 100 ms, 800 bytes]",
         "[audio 100 ms, 4,800 bytes]",
     ]
-    assert Formats(Log()).at(0, "client").rate == 24_000
+    assert AudioFormats(Log()).at(0, "client").rate == 24_000
 
 
 @pytest.mark.parametrize(
@@ -705,7 +715,7 @@ def test_a_copy_as_python_runs():
     assert as_python(log[0]) == "frame = b'\\xff{'\n"
     assert as_json(log[0]) == "\ufffd{"
     assert as_python(log[1]).startswith(("event = ", "frame = "))
-    assert carried(log[1]) == []
+    assert decoded_audio(log[1]) == []
 
 
 # The sound around an event.
@@ -714,7 +724,7 @@ def test_a_copy_as_python_runs():
 def tracks_of(record):
     rows = Rows(events_of(record))
     rows.extend()
-    return rows, Tracks(rows, Formats(rows.events.source), lambda: record.conversation)
+    return rows, Tracks(rows, AudioFormats(rows.events.source), lambda: record.conversation)
 
 
 def test_an_event_stands_in_the_sound_of_its_item():
@@ -753,7 +763,7 @@ def test_appended_sound_is_that_of_its_turn():
     part = events_of(wire.state)[3:]
     some = Rows(part)
     some.extend()
-    assert Tracks(some, Formats(some.events.source), lambda: wire.state.conversation).of(0).events == [0]
+    assert Tracks(some, AudioFormats(some.events.source), lambda: wire.state.conversation).of(0).events == [0]
 
 
 def test_a_long_track_is_cut_around_its_event():
@@ -797,7 +807,7 @@ class Text(HTMLParser):
         super().__init__()
         self.text, self.tags = "", []
         self._style = False
-        self.feed(page)
+        self.feed(str(page))
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
@@ -861,14 +871,14 @@ def test_published_examples_are_shown():
             record.append(orjson.dumps(event), side, mono_ns=now, wall_ns=WALL + now)
     events = events_of(record)
     rows, tracks = tracks_of(record)
-    teller = Teller(rows, Formats(rows.events.source))
+    describer = EventDescriber(rows, AudioFormats(rows.events.source))
     said = {}
     for line in seen(events).lines(0, 9999):
         if line.kind == "row":
-            told = teller.tell(line)
-            said[told.type] = told.words
+            row = describer.describe(line)
+            said[row.type] = row.summary
             tracks.of(line.event)
-            shown(events[line.event].data, told.type, None)
+            shown(events[line.event].data, row.type, None)
     assert len(said) > 30
     assert said["error"]
     assert said["response.done"].startswith(("completed", "in_progress", "cancelled", "failed", "incomplete"))

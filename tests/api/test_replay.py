@@ -7,6 +7,7 @@ import pytest
 import rtnb
 from rtnb.errors import RecordingError, ReplayError, ServiceError
 from rtnb.server import launcher
+from rtnb.session.async_session import AsyncSession
 from rtnb.transports import Replay
 
 
@@ -177,7 +178,7 @@ async def test_it_is_a_transport(recorded):
     log = rtnb.open(recorded["text"][0]).log
     async with rtnb.connect(Replay(log)) as session:
         assert (await session.send("hello there")).text == "You said: hello there"
-    core = await rtnb.AsyncSession(Replay(log)).open({"turn_detection": False, "transcription": True})
+    core = await AsyncSession(Replay(log)).open({"turn_detection": False, "transcription": True})
     assert (await asyncio.wait_for(core.send("hello there"), 30)).text == "You said: hello there"
     await core.close()
 
@@ -228,7 +229,7 @@ def test_with_the_real_engine(tmp_path, server_home):
         assert told([session.send("Say hello."), session.send("And good bye.")]) == turns
 
 
-def test_times_of_a_hurried_replay_are_not_passed_off_as_the_models(recorded, tmp_path):
+def test_times_of_a_time_scaled_replay_are_not_passed_off_as_the_models(recorded, tmp_path):
     path = recorded["text"][0]
     with rtnb.replay(path, speed=1) as session:
         paced = session.send("hello there").wait()

@@ -21,7 +21,7 @@ for k in range(100_000):
     frame = orjson.dumps({"type": kind, "item_id": f"item_{k}", "text": f"word {k}.", "limits": [k]})
     side = "client" if k % 10 == 0 else "server"
     log.append(frame, side, kind, mono_ns=k * 10**6, wall_ns=k * 10**6, turn=k // 50)
-events = Events(log, over=True)
+events = Events(log, finished=True)
 install()
 events
 """
@@ -93,7 +93,7 @@ async def test_a_hundred_thousand_rows_scroll_search_open_and_copy(lab):
     await log.get_by_label("Search the events").fill(r"word \d{3}77\.")
     await log.locator(".rtnb-ev-row", has_text="word 10077.").wait_for()
     await log.get_by_label("Search the events").fill("word (")
-    await log.get_by_text("is no regular expression: missing )").wait_for()
+    await log.get_by_text("is not a regular expression: missing )").wait_for()
     await log.get_by_label("Search the events").fill(r"word 4242\d\.")
     await log.locator(".rtnb-ev-row", has_text="word 42425.").click()
     pane = log.get_by_role("region", name="Event")

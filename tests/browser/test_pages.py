@@ -57,7 +57,7 @@ MEDIA = """async () => {
     node.addEventListener(bad, done, { once: true });
     setTimeout(done, 3000);
   });
-  const images = [...document.querySelectorAll(".rtnb-turn img, .rtnb-sound img, img[alt^='Waveform']")];
+  const images = [...document.querySelectorAll(".rtnb-turn img, .rtnb-audio img, img[alt^='Waveform']")];
   const sounds = [...document.querySelectorAll("audio")];
   for (const sound of sounds) {
     if (sound.readyState === 0) { sound.load(); await settle(sound, "loadedmetadata", "error"); }
@@ -134,7 +134,7 @@ async def test_cards_follow_the_theme(lab):
     page = await lab.open([CONNECT, "s.send('hello').wait()"])
     await page.run_all()
     looks = """() => { const style = getComputedStyle(document.querySelector(".rtnb-turn .rtnb-side"));
-        const said = getComputedStyle(document.querySelector(".rtnb-turn .rtnb-said"));
+        const said = getComputedStyle(document.querySelector(".rtnb-turn .rtnb-text"));
         return [style.backgroundColor, said.color].map((text) => text.match(/[0-9.]+/g).slice(0, 3)
             .reduce((sum, each) => sum + Number(each), 0) / 765); }"""
     paper, ink = await page.js(looks)

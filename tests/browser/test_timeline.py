@@ -8,7 +8,6 @@ import nbformat
 import pytest
 from frames import full
 
-from rtnb.analysis.spans import TurnTimes
 from rtnb.analysis.timeline import Timeline
 from rtnb.analysis.turn import TurnView
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.browser
 async def test_a_saved_timeline_is_seen(lab: Any, trusted: bool) -> None:
     wire = full()
     views = [TurnView(wire.state, fold) for fold in wire.turns]
-    timelines = [views[1].timeline, Timeline([TurnTimes.of(view) for view in views], whole=True)]
+    timelines = [views[1].timeline, Timeline([view.times for view in views], whole=True)]
     cells = []
     for timeline in timelines:
         data = timeline._repr_mimebundle_()
@@ -39,8 +38,8 @@ async def test_a_saved_timeline_is_seen(lab: Any, trusted: bool) -> None:
         )
         assert all(natural > 500 and shown > 300 for natural, shown in widths)
         text = await output.inner_text()
-        assert "0.2 s not heard" not in text  # that is in the picture
-        assert "Made and not heard" in text
+        assert "0.2 s not played" not in text  # that is in the picture
+        assert "Generated but not played" in text
         spots = await output.locator("[title*='since the session began']").count()
         assert spots > 5 or k
     await page.portraits(f"timeline-{'trusted' if trusted else 'untrusted'}", page.cell(0))

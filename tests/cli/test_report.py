@@ -38,7 +38,7 @@ def test_without_audio(folder, capsys):
     [
         (["none.rtnb", "x.html"], "none.rtnb"),
         (["x.rtnb", "no/x.html"], "cannot be written"),
-        (["x.rtnb", "x.pdf"], "end in .html"),
+        (["x.rtnb", "x.pdf"], "must end in .html"),
         (["x.rtnb", "x.html", "--max-mb", "-1"], "max_mb"),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_clip_too_long_to_embed_is_a_link_to_its_file(tmp_path):
     store = ClipStore(tmp_path / "a talk.ipynb", tmp_path)
     store.store("lecture", Clip.silence(301.0, 8_000), "")
     page = store.find("lecture", rate=8_000)._repr_mimebundle_()["text/html"]
-    assert '<a href="a%20talk-audio/lecture.ogg">a talk-audio/lecture.ogg</a> has the sound' in page
+    assert '<a href="a%20talk-audio/lecture.ogg">a talk-audio/lecture.ogg</a> has the audio' in page
     assert "<audio" not in page
 
 

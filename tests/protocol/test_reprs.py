@@ -21,7 +21,7 @@ from rtnb.redaction import clean_name, clean_text, plain
 from rtnb.session.connection import close_error
 from rtnb.structs import FieldError
 
-BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 CONTROLS = "".join(map(chr, [*range(32), *range(127, 160)]))
 HOSTILE = st.text(st.sampled_from(BIDI + CONTROLS + "\ud800\udfffaé漢 "), min_size=1, max_size=12)
 

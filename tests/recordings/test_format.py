@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 import rtnb
 from rtnb.errors import ArgumentError, RecordingError
+from rtnb.protocol.audio_formats import FORMAT_EVENTS, AudioFormats
 from rtnb.protocol.log import Log
 from rtnb.protocol.state import SessionState
 from rtnb.recordings import format, save
-from rtnb.recordings.format import Lane
 from rtnb.recordings.reader import Reader
-from rtnb.recordings.writer import FORMAT_EVENTS, AudioFormats, header, pieces
+from rtnb.recordings.writer import header, pieces
 
 
 def write(path, log, head=None, **options):
@@ -96,7 +96,7 @@ def test_a_whole_session_comes_back_with_all_that_is_folded_from_it(tmp_path):
     assert "It is sunny." in recording._repr_mimebundle_()["text/html"]
     assert "66 events" in repr(recording)
     assert "recorded: 'It is sunny.'" in repr(spoken)
-    assert "small model answered" in spoken._repr_mimebundle_()["text/html"]
+    assert "a small stand-in model" in spoken._repr_mimebundle_()["text/html"]
 
 
 def test_groups_are_asked_for_one_by_one(tmp_path):
@@ -149,10 +149,10 @@ def test_a_session_that_tells_no_format_changes_none_and_its_file_is_written(tmp
         wire.state.log.append(frame, "server", type, mono_ns=wire.now * MS, wall_ns=WALL)
     recording = rtnb.open(write(tmp_path / "x.rtnb", wire.state.log))
     assert rows(recording.log) == rows(wire.state.log)
-    forms = AudioFormats()
+    formats = AudioFormats()
     for entry in recording.log.filter([*FORMAT_EVENTS]):
-        forms.update(entry.type, entry.frame)
-    assert forms.lane("client") == Lane("client", "audio/pcmu", 8000)
+        formats.update(entry.type, entry.frame)
+    assert (formats.now("client").type, formats.now("client").rate) == ("audio/pcmu", 8000)
     recording.export(tmp_path / "x.wav")
     recording.scrub(tmp_path / "y.rtnb", voice="all")
 

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtnb.audio import Clip, clip_html, waveform_svg
+from rtnb.audio import Clip
 from rtnb.errors import AudioError
-from rtnb.render.audio_player import MAX_INLINE_SECONDS, player_html, waveform_html
+from rtnb.render.audio_player import (
+    MAX_INLINE_SECONDS,
+    clip_html,
+    player_html,
+    waveform_html,
+    waveform_svg,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -25,9 +31,9 @@ def inside(page, kind):
 
 @settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(2, 300), st.integers(2, 100), st.none() | st.floats(0, 3))
-def test_any_sound_can_be_drawn(count, width, height, heard):
+def test_any_sound_can_be_drawn(count, width, height, played):
     sound = np.random.default_rng(0).uniform(-2, 2, count).astype(np.float32)
-    root, counts = parts(waveform_svg(sound, 1000, width=width, height=height, heard_seconds=heard))
+    root, counts = parts(waveform_svg(sound, 1000, width=width, height=height, played_seconds=played))
     assert (root.get("width"), root.get("height")) == (str(width), str(height))
     assert sum(counts) == width // 2
     for path in root.findall(f"{SVG}path"):
@@ -35,26 +41,26 @@ def test_any_sound_can_be_drawn(count, width, height, heard):
             assert -0.1 <= float(top) <= float(top) + float(tall) <= height + 0.2
 
 
-def test_what_was_not_heard_is_hatched():
+def test_what_was_not_played_is_hatched():
     sound = Clip.tone(440, 2).samples
-    root, counts = parts(waveform_svg(sound, 24_000, width=400, heard_seconds=0.5))
+    root, counts = parts(waveform_svg(sound, 24_000, width=400, played_seconds=0.5))
     assert counts == [50, 150]
     hatched = root.find(f"{SVG}rect[@fill='url(#p)']")
     assert (hatched.get("x"), hatched.get("width")) == ("100", "300")
-    for heard in (None, 2, 5):
-        root, counts = parts(waveform_svg(sound, 24_000, width=400, heard_seconds=heard))
+    for played in (None, 2, 5):
+        root, counts = parts(waveform_svg(sound, 24_000, width=400, played_seconds=played))
         assert counts == [200]
         assert root.find(f"{SVG}rect") is None
-    assert parts(waveform_svg(sound, 24_000, width=400, heard_seconds=0))[1] == [0, 200]
+    assert parts(waveform_svg(sound, 24_000, width=400, played_seconds=0))[1] == [0, 200]
 
 
 def test_the_picture_has_words():
     sound = Clip.tone(440, 2).samples
-    page = waveform_html(sound, 24_000)
-    assert 'alt="Waveform of 2.00 s of sound"' in page
+    page = str(waveform_html(sound, 24_000))
+    assert 'alt="Waveform of 2.00 s of audio"' in page
     assert inside(page, "image/svg+xml").decode() == waveform_svg(sound, 24_000)
-    page = waveform_html(sound, 24_000, heard_seconds=0.5)
-    assert 'alt="Waveform of 2.00 s of sound, of which the first 0.50 s was heard"' in page
+    page = str(waveform_html(sound, 24_000, played_seconds=0.5))
+    assert 'alt="Waveform of 2.00 s of audio, of which the first 0.50 s was played"' in page
 
 
 def test_colours_stand_out_on_light_and_on_dark():
@@ -64,7 +70,7 @@ def test_colours_stand_out_on_light_and_on_dark():
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
     colours = set(
-        re.findall(r"#[0-9a-f]{6}", waveform_svg(Clip.tone(440, 1).samples, 24_000, heard_seconds=0.5))
+        re.findall(r"#[0-9a-f]{6}", waveform_svg(Clip.tone(440, 1).samples, 24_000, played_seconds=0.5))
     )
     assert len(colours) == 2
     for colour in colours:
@@ -98,19 +104,20 @@ def test_a_long_clip_shows_its_waveform_and_a_sentence():
     assert "<img" in page
 
 
-def test_an_empty_clip_shows_that_there_is_no_sound():
+def test_an_empty_clip_shows_that_there_is_no_audio():
     page = clip_html(Clip([], 8_000))
-    assert "No sound." in page
+    assert "No audio." in page
     assert "<audio" not in page
 
 
 def test_labels_are_escaped():
-    assert 'aria-label="&lt;b&gt;&quot;"' in player_html(Clip.tone(440, 0.1).samples, 24_000, label='<b>"')
+    player = player_html(Clip.tone(440, 0.1).samples, 24_000, label='<b>"')
+    assert 'aria-label="&lt;b&gt;&#34;"' in str(player)
 
 
 def test_bad_questions_are_refused():
     with pytest.raises(AudioError, match="at least 2 × 2 pixels; got 1 × 64"):
         waveform_svg(np.zeros(3, np.float32), 100, width=1)
     for bad in (-1, float("nan"), "1"):
-        with pytest.raises(AudioError, match="heard_seconds must be a number"):
-            waveform_svg(np.zeros(3, np.float32), 100, heard_seconds=bad)
+        with pytest.raises(AudioError, match="played_seconds must be a number"):
+            waveform_svg(np.zeros(3, np.float32), 100, played_seconds=bad)

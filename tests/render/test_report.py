@@ -12,13 +12,14 @@ from frames import MS, WALL, Wire, b64, full, tone, usage
 
 import rtnb
 from rtnb.analysis.provenance import Provenance
+from rtnb.analysis.session import Snapshot
 from rtnb.cli import main
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.protocol.state import SessionState
 from rtnb.recordings import save
-from rtnb.recordings.export import write_report
 from rtnb.recordings.writer import Writer, header, pieces
-from rtnb.render.report_style import POLICY, SCRIPT
+from rtnb.render.overview import provenance_foot, provenance_table
+from rtnb.render.report import POLICY, SCRIPT, write_report
 
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>"
 
@@ -90,7 +91,7 @@ def test_a_page_holds_everything(recording, tmp_path):
         "How is the weather?",
         "It is sunny.",
         "weather",
-        "0.30 s of 0.50 s were heard",
+        "0.30 s of 0.50 s played",
         "Be short.",
         "a test",
         "gpt-4o-realtime-preview",
@@ -98,7 +99,7 @@ def test_a_page_holds_everything(recording, tmp_path):
         "p95",
         "rtnb recording, version 1",
         "Tokens and money",
-        "All sound is in this page",
+        "All audio is in this page",
     ):
         assert word in page.said or word in text, word
     digest = hashlib.sha256(recording.path.read_bytes()).hexdigest()
@@ -144,8 +145,8 @@ def test_who_cannot_see_finds_the_way(recording, tmp_path):
 def test_sound_can_be_left_out_or_limited(recording, tmp_path):
     text, _ = report(recording, tmp_path, audio=False)
     assert "<audio" not in text
-    assert "Sound is not in this page, as was asked" in text
-    assert "This page holds no sound" in text
+    assert "Audio is not in this page, as requested" in text
+    assert "This page holds no audio" in text
     small, _ = report(recording, tmp_path, max_mb=0.004)
     assert 0 < small.count("<audio") < 3
     assert "The recording has all of it." in small
@@ -264,7 +265,12 @@ def test_a_session_reports_what_it_would_save(tmp_path, server_home):
 def test_of_nothing_and_of_what_was_cut(tmp_path):
     empty = Wire()
     text, _ = report(saved(tmp_path / "empty.rtnb", empty), tmp_path)
-    for word in ("No turn was taken.", "Nothing was said", "never told its configuration", "No turns yet."):
+    for word in (
+        "The session has no turns.",
+        "Nothing was said",
+        "never reported its configuration",
+        "No turns yet.",
+    ):
         assert word in text
     whole = saved(tmp_path / "whole.rtnb", full()).path.read_bytes()
     (tmp_path / "cut.rtnb").write_bytes(whole[:-40])
@@ -272,8 +278,9 @@ def test_of_nothing_and_of_what_was_cut(tmp_path):
     text, page = report(cut, tmp_path)
     assert "was cut" in page.said
     assert dict(cut.provenance.facts)["SHA-256 of all frames"] == "unknown"
+    gone = rtnb.open(cut.path)
     cut.path.unlink()
-    assert rtnb.Recording(cut._reader).provenance.sha256 is None
+    assert gone.provenance.sha256 is None
 
 
 def test_progress_sees_each_turn(recording, tmp_path):
@@ -284,7 +291,7 @@ def test_progress_sees_each_turn(recording, tmp_path):
             seen.append(turn.number)
             yield turn
 
-    write_report(recording, tmp_path / "x.html", progress=progress)
+    write_report(recording, tmp_path / "x.html", origin=recording.provenance, progress=progress)
     assert seen == [turn.number for turn in recording.turns]
 
 
@@ -297,11 +304,11 @@ def test_a_saved_recording_says_where_it_comes_from(recording):
 
 def test_provenance_of_nothing_is_unknown():
     facts = dict(Provenance().facts)
-    for name in ("model", "made by", "libraries", "protocol", "format", "SHA-256 of the file", "sound"):
+    for name in ("model", "written by", "libraries", "protocol", "format", "SHA-256 of the file", "audio"):
         assert facts[name] == "unknown"
     assert facts["prices"] == "unknown: unpriced"
-    assert Provenance().honest is None
-    assert Provenance().foot().startswith('<p class="rtnb-foot">')
+    assert Provenance().engine_note is None
+    assert str(provenance_foot(Provenance())).startswith('<p class="rtnb-foot">')
 
 
 def test_provenance_in_words():
@@ -319,13 +326,14 @@ def test_provenance_in_words():
     facts = dict(made.facts)
     assert facts["recorded"] == "2026-01-02 03:04:05 UTC"
     assert (
-        facts["end"] == "the connection was lost: the line went dead (close code 1006); 1 turn had not ended"
+        facts["end"] == "the connection was lost: the line went dead (close code 1006); 1 turn not finished"
     )
-    assert facts["taken out afterwards"] == "voice of user"
-    assert facts["keys made unreadable"] == "2"
-    assert "secret-project" not in made.table() + made.foot()
-    assert "2 keys made unreadable" in made.foot()
-    assert "model.gguf answered in place of m" in made.honest
+    assert facts["scrubbed"] == "voice of user"
+    assert facts["keys redacted"] == "2"
+    foot = str(provenance_foot(made))
+    assert "secret-project" not in str(provenance_table(made)) + foot
+    assert "2 keys redacted" in foot
+    assert "model.gguf answered in place of m" in made.engine_note
 
 
 def test_a_log_that_makes_no_sense_is_reported_too(tmp_path):
@@ -350,11 +358,11 @@ def test_a_header_of_odd_kinds_opens_and_is_shown(tmp_path, odd):
         writer.end()
     recording = rtnb.open(tmp_path / "odd.rtnb")
     assert recording._repr_mimebundle_()
-    assert recording.provenance.table()
+    assert str(provenance_table(recording.provenance))
     assert main(["info", str(recording.path)]) == 0
 
 
-def test_responses_of_unknown_usage_are_told_beside_the_sums(tmp_path):
+def test_responses_of_unknown_usage_are_counted_beside_the_sums(tmp_path):
     untold = {"model": "gpt-realtime", "rtnb": "1"}
     for usages, tokens, note in (((None,), "unknown", ""), ((usage(12, 4), None), "16", "of 2")):
         wire = Wire()
@@ -379,3 +387,37 @@ def test_a_configuration_of_any_shape_is_shown(tmp_path, odd):
     save(pieces(wire.state.log), header(wire.state), tmp_path / "x.rtnb")
     page = rtnb.open(tmp_path / "x.rtnb").report(tmp_path / "x.html").read_text("utf-8")
     assert "answers in" in Page(page).text
+
+
+def test_a_report_of_a_session_needs_no_file_and_is_of_one_moment(tmp_path, monkeypatch, server_home):
+    monkeypatch.setattr("tempfile.mkdtemp", lambda *args, **options: pytest.fail("a temporary folder"))
+    with rtnb.connect(engine="fake") as s:
+        s.send("hello").wait(60)
+        shot = Snapshot(s)
+        count = len(shot.log)
+        s.send("again").wait(60)
+        assert len(shot.log) == len(shot.state.log) == count < len(s.log)
+        assert [turn.text_so_far for turn in shot.turns] == [s.turns[0].text]
+        assert shot.usage.total_tokens == s.turns[0].usage.total_tokens
+        assert shot.closed
+        assert (shot.model, shot.endpoint, shot.engine, shot.billed) == (
+            s.model,
+            s.endpoint,
+            s.engine,
+            s.billed,
+        )
+        page = s.report(tmp_path / "live.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["live.html"]
+    assert "again" in page.read_text("utf-8")
+
+
+def test_text_cannot_stand_in_for_audio(tmp_path):
+    wire = Wire()
+    wire.session()
+    wire.text("u", "\0000\0 rtnb-0-")
+    wire.ask()
+    wire.begin()
+    wire.delta("output_audio", tone(200))
+    wire.end()
+    text, _ = report(saved(tmp_path / "odd.rtnb", wire), tmp_path)
+    assert text.count("data:audio/ogg") == 1

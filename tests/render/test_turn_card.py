@@ -140,7 +140,7 @@ class Page(HTMLParser):
     def __init__(self, html):
         super().__init__()
         self.tags, self.text, self.open, self._mute = [], "", [], False
-        self.feed(html)
+        self.feed(str(html))
         self.close()
         assert self.open == [], "an element is not closed"
 
@@ -167,8 +167,8 @@ def page(turn):
 def test_a_spoken_turn_has_two_waveforms_two_players_and_all_that_was_said():
     seen = page(spoken())
     assert [image["alt"] for image in seen.all("img")] == [
-        "Waveform of 1.00 s of sound",
-        "Waveform of 2.00 s of sound",
+        "Waveform of 1.00 s of audio",
+        "Waveform of 2.00 s of audio",
     ]
     assert all(image["src"].startswith("data:image/svg+xml;base64,") for image in seen.all("img"))
     players = seen.all("audio")
@@ -236,17 +236,21 @@ def test_a_transcription_without_a_price_is_named():
     )
     turn = script.begin().message("Yes.", Clip.tone(200, 1.0)).done().turn()
     assert turn.cost.excludes
-    assert "transcription unpriced" in page(turn).text
+    assert "transcription: no price known" in page(turn).text
 
 
-def test_the_embedded_engine_bills_nothing_and_tells_who_speaks():
+def test_the_embedded_engine_bills_nothing_and_says_what_answered():
     seen = page(written(model="gpt-4o-realtime-preview", billed=False, engine="local"))
     assert "would cost $" in seen.text
-    assert "The embedded engine's small model answered in place of gpt-4o-realtime-preview" in seen.text
+    assert (
+        "The embedded engine answered in place of gpt-4o-realtime-preview: a small stand-in model"
+        in seen.text
+    )
+    assert "fluent but unreliable, not representative of the hosted model" in seen.text
     assert "Not billed." in seen.text
     fake = page(written(billed=False, engine="fake"))
     assert "No model answered" in fake.text
-    assert labels.speaker(written()) is None
+    assert labels.answer_note(written()) is None
 
 
 @pytest.mark.parametrize(
@@ -277,7 +281,7 @@ def test_function_calls_show_arguments_and_output_in_the_order_of_the_answer():
     script.client(type="response.create").begin("r2")
     turn = script.message("It is mild.", id="m2", response="r2").done(id="r2").turn()
     text = page(turn).text
-    order = ["Let me look.", "weather(city='Sète', warm=True)", "gave 18 °C", "It is mild."]
+    order = ["Let me look.", "weather(city='Sète', warm=True)", "returned 18 °C", "It is mild."]
     assert [text.index(part) for part in order] == sorted(text.index(part) for part in order)
 
 
@@ -303,13 +307,13 @@ def test_a_long_output_is_folded_away_and_whole():
     assert output in seen.text
 
 
-def test_an_interrupted_turn_says_how_much_was_heard():
+def test_an_interrupted_turn_says_how_much_was_played():
     script = Script(detection=DETECTION).speak(Clip.tone(300, 1.0), "Hi").begin()
     script.message("A long story.", Clip.tone(200, 3.0))
     turn = script.done("cancelled", {"reason": "turn_detected"}).truncate(1200).turn()
     seen = page(turn)
-    assert "Interrupted: 1.20 s of 3.00 s were heard. The hatched rest was made and not heard." in seen.text
-    assert seen.all("img")[1]["alt"].endswith("of which the first 1.20 s was heard")
+    assert "Interrupted: 1.20 s of 3.00 s played. The hatched part was generated but not played." in seen.text
+    assert seen.all("img")[1]["alt"].endswith("of which the first 1.20 s was played")
     turn = Script().write("?").begin().message("Yes").done("cancelled", {"reason": "turn_detected"}).turn()
     assert "Interrupted: the user spoke." in page(turn).text
 
@@ -323,16 +327,16 @@ def test_other_early_ends_say_why():
     limit = {"reason": "max_output_tokens"}
     assert "Incomplete: the answer reached the limit of output tokens." in ended("incomplete", limit)
     assert "Incomplete: something new." in ended("incomplete", {"reason": "something new"})
-    assert "Incomplete: the service gave no reason." in ended("incomplete")
+    assert "Incomplete: the service reported no reason." in ended("incomplete")
     error = {"error": {"type": "server_error", "message": "The <server> had an error."}}
     assert "Failed: The <server> had an error." in ended("failed", error)
-    assert "Failed: the service gave no reason." in ended("failed")
+    assert "Failed: the service reported no reason." in ended("failed")
 
 
-def test_a_turn_cut_by_the_client_says_what_was_heard():
+def test_a_turn_cut_by_the_client_says_what_was_played():
     script = Script().write("?").begin().message("So it is", Clip.tone(200, 2.0))
     text = page(script.done("cancelled", {"reason": "client_cancelled"}).truncate(500).turn()).text
-    assert "Of it, 0.50 s of 2.00 s were heard." in text
+    assert "Of it, 0.50 s of 2.00 s played." in text
 
 
 def test_a_turn_in_progress_shows_what_there_is():
@@ -373,7 +377,7 @@ def test_many_turns_keep_sound_up_to_a_total(monkeypatch):
     ]
     assert len(seen.all("img")) == 3
     assert seen.text.count("Very deep.") == 3
-    assert seen.text.count("2.00 s of sound is not kept") == 2
+    assert seen.text.count("2.00 s of audio is not kept") == 2
     assert "the notebook keeps 4.50 s" in seen.text
     for said in ('5].audio.write("answer-5', '7].input.audio.write("question-7', '7].audio.write("answer-7'):
         assert f's.turns[{said}.ogg")' in seen.text
@@ -414,10 +418,10 @@ def test_the_bundle_of_a_turn_holds_the_card():
 
 
 def test_nothing_in_the_style_reaches_outside_the_card():
-    html = turn_html(written())
+    html = str(turn_html(written()))
     rules = html[html.index("<style>") + 7 : html.index("</style>")]
     for rule in rules.split("}")[:-1]:
         selectors, _, body = rule.partition("{")
-        assert all(".rtnb-turn" in selector for selector in selectors.split(","))
+        assert all(".rtnb" in selector for selector in selectors.split(","))
         assert body
     assert "<" not in unescape(rules)

@@ -111,10 +111,10 @@ async def test_a_turn_with_a_key_from_a_browser():
             (4000, "invalid_request_error.invalid_model"),
         ),
         (
-            "",
+            "?model=gpt-9",
             {"Authorization": "Bearer sk-1", "OpenAI-Beta": "realtime=v1"},
-            "beta_api_shape_disabled",
-            (4000, "invalid_request_error.beta_api_shape_disabled"),
+            "invalid_model",
+            (4000, "invalid_request_error.invalid_model"),
         ),
     ],
 )

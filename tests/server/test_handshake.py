@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from rtnb.server.app import Refusal, chosen_subprotocol, is_loopback, model_of, refused_over_http
+from rtnb.protocol.dialects import BETA, GA
+from rtnb.server.app import (
+    Refusal,
+    chosen_subprotocol,
+    dialect_of,
+    is_loopback,
+    model_of,
+    refused_over_http,
+)
 
 PATH = "/v1/realtime?model=gpt-realtime"
 
@@ -49,6 +57,9 @@ def test_a_key_is_never_sent_back():
     assert chosen_subprotocol(["openai-insecure-api-key.sk-1", "realtime"]) == "realtime"
     assert chosen_subprotocol(["openai-insecure-api-key.sk-1"]) is None
     assert chosen_subprotocol([]) is None
+    beta = ["openai-insecure-api-key.sk-1", "openai-beta.realtime-v1"]
+    assert chosen_subprotocol(beta) == "openai-beta.realtime-v1"
+    assert chosen_subprotocol([*beta, "realtime"]) == "realtime"
 
 
 @pytest.mark.parametrize(
@@ -101,11 +112,24 @@ def test_models(path, model):
     [
         ("/v1/realtime?model=gpt-9", {}, [], "invalid_model"),
         ("/v1/realtime?model=gpt-realtime-translate", {}, [], "invalid_model"),
-        (PATH, {"openai-beta": "realtime=v1"}, [], "beta_api_shape_disabled"),
-        (PATH, {}, ["realtime", "openai-beta.realtime-v1"], "beta_api_shape_disabled"),
     ],
 )
 def test_what_is_closed_with_4000(path, headers, subprotocols, code):
     with pytest.raises(Refusal) as refused:
         model_of(path, headers, subprotocols, None)
     assert (refused.value.close_code, refused.value.reason) == (4000, f"invalid_request_error.{code}")
+
+
+@pytest.mark.parametrize(
+    ("headers", "subprotocols", "dialect"),
+    [
+        ({}, [], GA),
+        ({}, ["realtime"], GA),
+        ({"openai-beta": "assistants=v2"}, ["realtime"], GA),
+        ({"openai-beta": "realtime=v1"}, [], BETA),
+        ({"openai-beta": "assistants=v2, realtime=v1"}, [], BETA),
+        ({}, ["realtime", "openai-beta.realtime-v1"], BETA),
+    ],
+)
+def test_the_dialect_is_the_one_that_the_client_asks_for(headers, subprotocols, dialect):
+    assert dialect_of(headers, subprotocols) is dialect

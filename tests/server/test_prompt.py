@@ -64,22 +64,23 @@ def test_truncation():
 
 async def test_the_order_of_words_is_that_of_items():
     from rtnb.engines.fake import fake
+    from rtnb.protocol.dialects import GA
     from rtnb.protocol.items import Item, Part
-    from rtnb.server.prompt import entries
+    from rtnb.server.prompt import ItemExtras, entries
     from rtnb.server.schema import defaults
-    from rtnb.server.session_context import ItemExtras, SessionContext
+    from rtnb.server.session_context import SessionContext
     from rtnb.server.usage_meter import TokenWindow
     from rtnb.server.workers import lease
 
     engine = fake({})
     with lease(engine) as workers:
-        context = SessionContext(engine, workers, defaults("s", "m", 0), TokenWindow(1))
+        context = SessionContext(engine, workers, defaults("s", "m", 0), TokenWindow(1), GA)
         late: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         parts = [Part("text", "see"), Part("audio", codec=context.conversation.input_codec)]
         spoken = Item("i1", role="user", parts=parts)
         written = Item("i2", role="user", parts=[Part("text", "second")])
         reading = asyncio.create_task(
-            entries(context, [(spoken, ItemExtras(transcripts={1: late})), (written, ItemExtras())])
+            entries([(spoken, ItemExtras(transcripts={1: late})), (written, ItemExtras())])
         )
         await asyncio.sleep(0)
         late.set_result("what I said")

@@ -34,7 +34,8 @@ def test_all_sums_agree(earlier, prompt, text_out, audio_out):
     ledger = UsageMeter()
     for old in earlier:
         ledger.remember(old)
-    made = usage(prompt, ledger.cached(prompt), text_out, audio_out)
+    cached_before = ledger.cached(prompt)
+    made = usage(ledger.remember(prompt), cached_before, text_out, audio_out)
     into, out = made["input_token_details"], made["output_token_details"]
     assert made["total_tokens"] == made["input_tokens"] + made["output_tokens"]
     assert made["input_tokens"] == into["text_tokens"] + into["audio_tokens"] == sum(s.tokens for s in prompt)

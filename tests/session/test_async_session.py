@@ -377,8 +377,9 @@ async def test_a_tool_without_a_function_is_the_callers_to_answer(bench: Bench) 
     lookup = {"type": "function", "name": "lookup", "parameters": {"type": "object", "properties": {}}}
     session = await bench.open(tools=[lookup])
     turn = await session.send("please lookup")
-    assert turn.status == "completed"
+    assert turn.status == "waiting"
     assert turn.calls[0].output is None
+    assert [call.id for call in turn.waiting_calls] == [turn.calls[0].id]
     item = {"type": "function_call_output", "call_id": turn.calls[0].id, "output": "found"}
     session.send_event({"type": "conversation.item.create", "item": item})
     session.send_event({"type": "response.create"})

@@ -404,7 +404,7 @@ def test_the_blocking_face() -> None:
     with pytest.raises(ArgumentError, match="budget: expected"):
         rtnb.connect(engine="fake", budget="plenty")
     with rtnb.connect(engine="fake", budget="$0.001") as s:
-        told = "<Budget $0.0000 of $0.0010 (0%), at the prices of gpt-4o-realtime-preview"
+        told = "<Budget $0 of $0.0010 (0%), at the prices of gpt-4o-realtime-preview"
         assert repr(s.budget).startswith(told)
         with pytest.warns(BudgetWarning, match=r"of \$0\.0010"):
             s.send("hello there").wait()

@@ -63,7 +63,7 @@ def test_many_threads_start_one_loop() -> None:
 def test_a_forked_child_has_a_loop_of_its_own_and_leaves_its_parents_sessions_alone() -> None:
     assert ran(FORKED) == [
         "You said: parent",
-        "the session belongs to the process that opened it: connect again in this one",
+        "the session belongs to the process that opened it: connect again in this process",
         "You said: child",
         "5",
         "You said: still here",

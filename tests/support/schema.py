@@ -30,9 +30,9 @@ def _validators(union: str) -> dict[str, Any]:
     return found
 
 
-def check_server_event(event: dict[str, Any]) -> None:
+def check_server_event(event: dict[str, Any], dialect: str = "ga") -> None:
     """Assert that an event of the server fits the published schema of its type."""
-    validators = _validators("GAServerEvent")
+    validators = _validators("GAServerEvent" if dialect == "ga" else "BetaServerEvent")
     if not validators:
         return
     assert event["type"] in validators, f"the protocol has no {event['type']}"

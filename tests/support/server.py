@@ -16,8 +16,9 @@ from rtnb.audio.codecs import Codec, pcm16
 from rtnb.engines.base import Engine
 from rtnb.engines.fake import fake
 from rtnb.protocol.conversation import Conversation
+from rtnb.protocol.dialects import BETA, GA, Dialect, read
+from rtnb.protocol.events import Direction
 from rtnb.server.session import ServerSession
-from rtnb.server.session_context import apply_event
 from rtnb.server.usage_meter import TokenWindow
 from rtnb.server.workers import lease
 from rtnb.transports.memory import MemoryEnd, pair
@@ -28,6 +29,12 @@ Event = dict[str, Any]
 PATIENCE = 30.0  # seconds after which a test that hangs fails
 
 
+def fold(conversation: Conversation, event: Event, direction: Direction) -> None:
+    """Fold an event into a conversation."""
+    for change in read(event, direction):
+        conversation.apply(change)
+
+
 class Wire:
     """The client's end. ``seen`` has all events that came, ``conversation`` what they fold to."""
 
@@ -36,12 +43,13 @@ class Wire:
         self.server = server
         self.seen: list[Event] = []
         self.conversation = Conversation()
+        self.beta = server.context.dialect is BETA
         self._count = count(1)
 
     async def send(self, type: str, **fields: Any) -> str:
         """Send an event and return its id."""
         event = {"type": type, "event_id": f"event_t{next(self._count)}", **fields}
-        apply_event(self.conversation, "client", event)
+        fold(self.conversation, event, "client")
         await self.end.send(json.dumps(event).encode())
         return str(event["event_id"])
 
@@ -53,8 +61,8 @@ class Wire:
         """Return the next event."""
         async with asyncio.timeout(PATIENCE):
             event: Event = json.loads(await self.end.recv())
-        check_server_event(event)
-        apply_event(self.conversation, "server", event)
+        check_server_event(event, self.server.context.dialect.name)
+        fold(self.conversation, event, "server")
         self.seen.append(event)
         return event
 
@@ -74,7 +82,7 @@ class Wire:
 
     async def configure(self, **session: Any) -> Event:
         """Update the session and return it as the server has it now."""
-        await self.send("session.update", session={"type": "realtime", **session})
+        await self.send("session.update", session=session if self.beta else {"type": "realtime", **session})
         event = await self.next()
         assert event["type"] == "session.updated", event
         result: Event = event["session"]
@@ -89,9 +97,10 @@ class Wire:
         """Create an item and return its id."""
         place = {} if previous is None else {"previous_item_id": previous}
         await self.send("conversation.item.create", item=item, **place)
-        added, done = await self.next(), await self.next()
-        assert (added["type"], done["type"]) == ("conversation.item.added", "conversation.item.done"), added
-        return str(added["item"]["id"])
+        events = [await self.next() for _ in range(1 if self.beta else 2)]
+        names = ["conversation.item.added", "conversation.item.done"]
+        assert [event["type"] for event in events] == (["conversation.item.created"] if self.beta else names)
+        return str(events[0]["item"]["id"])
 
     async def respond(self, **response: Any) -> list[Event]:
         """Ask for a response and return its events, up to the rate limits."""
@@ -147,16 +156,17 @@ async def connected(
     *,
     model: str = "gpt-4o-realtime-preview",
     cap: float = 3600.0,
+    dialect: Dialect = GA,
     **session: Any,
 ) -> AsyncIterator[Wire]:
     """Connect a client to a server; at the end both sides' conversations must be equal.
 
-    ``session`` is configured at once, if anything is given.
+    ``session`` is configured at once, if anything is given, in the shape of the client's dialect.
     """
     engine = engine or fake({})
     client, server_end = pair()
     with lease(engine) as workers:
-        server = ServerSession(server_end, engine, workers, model, TokenWindow(40_000), cap)
+        server = ServerSession(server_end, engine, workers, model, TokenWindow(40_000), cap, dialect)
         running = asyncio.create_task(server.run())
         wire = Wire(client, server)
         try:

@@ -86,7 +86,7 @@ def test_a_search_continues_from_query_to_query():
 def test_a_bad_pattern_is_reported_and_others_still_work():
     queries = queries_of(full().state)
     answer = lines(queries, filter={"query": "(", "regex": True})
-    assert "is no regular expression" in answer["error"]
+    assert "is not a regular expression" in answer["error"]
     assert answer["lines"] == []
     slow = lines(queries_of(evil().state), filter={"query": "(x+x+)+y", "regex": True})
     assert "takes too long" in slow["error"]
@@ -204,7 +204,7 @@ from rtnb.widgets.event_log import EventLog  # noqa: E402
 
 def test_the_widget_is_sent_with_its_first_lines():
     state = full().state
-    widget = EventLog(Events(state.log, state=lambda: state, over=True))
+    widget = EventLog(Events(state.log, state=lambda: state, finished=True))
     assert not widget.follows
     assert widget.first["lines"][1][4] == "session.created"
     data, _ = widget._repr_mimebundle_()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtnb.render.html import read_css
+from rtnb.render.html import read_static
 from rtnb.widgets import base
 
 HERE = Path(__file__).parents[1] / "js"
@@ -42,7 +42,7 @@ def test_each_widget_has_an_entry_module_named_after_its_folder(folder: str) -> 
 
 
 def test_style_sheets_take_colours_and_fonts_from_the_tokens() -> None:
-    tokens = set(re.findall(r"(--rtnb-[\w-]+):", read_css("tokens.css")))
+    tokens = set(re.findall(r"(--rtnb-[\w-]+):", read_static("tokens.css")))
     for path in STATIC.glob("*/*.css"):
         text = path.read_text("utf-8")
         assert set(re.findall(r"var\((--rtnb-[\w-]+)", text)) <= tokens, path

@@ -15,6 +15,7 @@ from typing import Any
 import nbformat
 import pytest
 
+import rtnb
 from rtnb.audio import Clip
 from rtnb.audio.codecs import pcm16
 from rtnb.engines.fake import fake
@@ -132,6 +133,31 @@ async def test_a_turn_is_played_and_then_replaced_by_its_card(session: AsyncSess
     assert len(page.received) == count
 
 
+async def test_a_call_is_approved_in_the_page(session: AsyncSession) -> None:
+    paid: list[str] = []
+
+    @rtnb.tool(approve=True)
+    def pay(sum: str = "5") -> str:
+        """Pay a sum."""
+        paid.append(sum)
+        return "paid"
+
+    shown, page = show(session.send("please pay", tools=[pay]))
+    page.post("hello")
+    await until(lambda: page.received and page.facts()["phase"] == "approval")
+    (call,) = page.facts()["calls"]
+    assert call["text"].startswith("pay(")
+    assert call["runs"]
+    assert not shown.replaced
+    page.post("approve", call=call["id"])
+    page.post("approve", call=call["id"])  # another page was slower
+    await shown.turn.finished()
+    assert len(paid) == 1
+    await until(lambda: page.facts()["calls"] == [])
+    page.played(9000, done=True)
+    await until(lambda: shown.replaced)
+
+
 async def test_cards_are_held_for_pages_up_to_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "_finished", deque())
     monkeypatch.setattr(base, "_MAX_CARD_CHARACTERS", 250)
@@ -184,7 +210,7 @@ async def test_stopping_in_the_page_truncates_to_what_was_played(session: AsyncS
     assert shown.turn.played == pytest.approx(0.64)
     assert shown.turn.status == "interrupted"
     assert "0.64 s of" in OutputCell.all[0].bundles[-1]["text/html"]
-    assert "first 0.64 s was heard" in OutputCell.all[0].bundles[-1]["text/html"]  # the picture says so too
+    assert "first 0.64 s was played" in OutputCell.all[0].bundles[-1]["text/html"]  # the picture says so too
 
 
 async def test_a_page_that_stopped_by_itself_is_not_asked_to(session: AsyncSession) -> None:

@@ -24,6 +24,10 @@ class Dialect(Protocol):
         """Return the events that a server sends for a change, in order; none where the wire has no such."""
         ...
 
+    def path(self, path: str) -> str:
+        """Return where a field of GA's shape, such as ``session.audio.output.voice``, is in this wire."""
+        ...
+
     def shown_by(self, event: Event, direction: Direction) -> bool:
         """Return whether only a peer that speaks this dialect sends such an event."""
         ...

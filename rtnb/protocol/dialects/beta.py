@@ -12,7 +12,7 @@ from ..changes import Change, ItemDone, SessionChanged, SessionStarted
 from ..events import Direction, Event, as_object
 from .ga import GaDialect
 from .names import BETA_NAMES
-from .session_shapes import flat_response, flat_session, is_flat
+from .session_shapes import flat_path, flat_response, flat_session, is_flat
 
 __all__ = ["BETA", "BetaDialect"]
 
@@ -62,6 +62,10 @@ class BetaDialect(GaDialect):
     def response(self, response: Event) -> Event:
         """Return a response, or the options of one, in the flat shape."""
         return flat_response(response)
+
+    def path(self, path: str) -> str:
+        """Return where a field of GA's shape is in the flat one."""
+        return flat_path(path)
 
     def assistant_content(self, content: Any) -> Any:
         """Return a content part of the assistant's: ``text`` or ``audio``."""

@@ -49,7 +49,7 @@ def _transcription_update(event: Event, event_id: str) -> Command:
 def _append(event: Event, event_id: str) -> Command:
     audio = reading.audio(event.get("audio"))
     if audio is None:
-        raise Unreadable("audio is not base64")
+        raise Unreadable("the audio is not valid base64", "audio")
     return AppendAudio(audio, event["audio"], event_id)
 
 
@@ -75,7 +75,7 @@ def _create_item(event: Event, event_id: str) -> Command:
 def _id(event: Event) -> str:
     item_id = identifier(event, "item_id")
     if not item_id:
-        raise Unreadable("item_id is missing")
+        raise Unreadable("item_id is missing", "item_id")
     return item_id
 
 

@@ -103,6 +103,10 @@ class GaDialect:
         """Return a response, or the options of one, in this wire's shape."""
         return response
 
+    def path(self, path: str) -> str:
+        """Return where a field of GA's shape is in this wire's."""
+        return path
+
     def item(self, item: ItemData) -> Event:
         """Return an item in this wire's shape: as it came, or from its fields where it was made here."""
         wire = item.raw or _item_fields(item)
@@ -145,13 +149,14 @@ def _content(part: Content, role: str) -> Event:
     else:
         if part.audio is not None:
             wire["audio"] = part.encoded or b64encode(bytes(part.audio)).decode()
-        wire["transcript"] = part.text or None
+        if part.text is not None:
+            wire["transcript"] = part.text or ("" if role == "assistant" else None)
     return wire
 
 
 def _part(part: Content) -> Event:
     """Parts of a response say ``text`` or ``audio`` in both dialects, as seen on the wire."""
-    return {"type": part.kind, ("text" if part.kind == "text" else "transcript"): part.text}
+    return {"type": part.kind, ("text" if part.kind == "text" else "transcript"): part.text or ""}
 
 
 def _place(previous: str | None) -> Event:
@@ -287,7 +292,7 @@ def _input_failed(dialect: GaDialect, change: InputTranscriptFailed) -> Event:
     return {
         "type": "conversation.item.input_audio_transcription.failed",
         "item_id": change.item_id,
-        "content_index": 0,
+        "content_index": change.content_index,
         "error": {name: value for name, value in _error(change.error).items() if name != "event_id"},
     }
 
@@ -298,6 +303,16 @@ def _item(ga_name: str) -> Callable[[GaDialect, Any], Event]:
         return {"type": dialect.name_of(ga_name), **place, "item": dialect.item(change.item)}
 
     return write
+
+
+def _retrieved(dialect: GaDialect, change: ItemRetrieved) -> Event:
+    """Only an item that is asked for says that it is one."""
+    item = change.item
+    wire = dialect.item(item)
+    return {
+        "type": "conversation.item.retrieved",
+        "item": wire if item.raw else {"object": "realtime.item", **wire},
+    }
 
 
 def _truncated(dialect: GaDialect, change: Truncated) -> Event:
@@ -312,10 +327,8 @@ def _truncated(dialect: GaDialect, change: Truncated) -> Event:
 def _response(ga_name: str) -> Callable[[GaDialect, Any], Event]:
     def write(dialect: GaDialect, change: Any) -> Event:
         wire = change.raw
-        output = wire.get("output")
-        if isinstance(output, list):
-            items = [dialect.item(ItemData(raw=one)) if isinstance(one, dict) else one for one in output]
-            wire = {**wire, "output": items}
+        if items := getattr(change, "items", None):
+            wire = {**wire, "output": [dialect.item(item) for item in items]}
         return {"type": ga_name, "response": dialect.response(wire)}
 
     return write
@@ -411,7 +424,7 @@ _CHANGES: dict[type, Callable[[GaDialect, Any], Event]] = {
     ItemAdded: _item("conversation.item.added"),
     ItemDeleted: _of_item("conversation.item.deleted"),
     ItemDone: _item("conversation.item.done"),
-    ItemRetrieved: _item("conversation.item.retrieved"),
+    ItemRetrieved: _retrieved,
     Limits: _limits,
     OutputItemAdded: _output_item("response.output_item.added"),
     OutputItemDone: _output_item("response.output_item.done"),

@@ -36,10 +36,14 @@ _MOST_PARTS = 1000
 
 
 class Unreadable(ValueError):
-    """A frame lacks what its type cannot do without. ``changes`` are what it says all the same."""
+    """A frame lacks what its type cannot do without.
 
-    def __init__(self, message: str, changes: Sequence[Change] = ()) -> None:
+    ``field`` is the one in question, if it is known; ``changes`` are what the frame says all the same.
+    """
+
+    def __init__(self, message: str, field: str = "", *, changes: Sequence[Change] = ()) -> None:
         super().__init__(message)
+        self.field = field
         self.changes = changes
 
 
@@ -66,7 +70,7 @@ def index(event: Mapping[str, Any], name: str = "content_index") -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
     if not 0 <= value < _MOST_PARTS:
-        raise Unreadable(f"{name} is {value}: expected 0 to {_MOST_PARTS - 1}")
+        raise Unreadable(f"{name} is {value}: expected 0 to {_MOST_PARTS - 1}", name)
     return value
 
 

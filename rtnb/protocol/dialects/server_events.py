@@ -76,7 +76,7 @@ def _session_created(event: Event) -> list[Change]:
     try:
         return [SessionStarted(_session(event))]
     except Unreadable as error:  # it is open, whatever its configuration
-        raise Unreadable(str(error), [ConversationStarted()]) from None
+        raise Unreadable(str(error), error.field, changes=[ConversationStarted()]) from None
 
 
 def _session_updated(event: Event) -> list[Change]:
@@ -133,7 +133,7 @@ def _transcript(event: Event) -> list[Change]:
 
 
 def _transcript_failed(event: Event) -> list[Change]:
-    return [InputTranscriptFailed(_id(event), reading.error(event.get("error")))]
+    return [InputTranscriptFailed(_id(event), reading.error(event.get("error")), index(event))]
 
 
 def _item_of(event: Event) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from ..events import Event, as_object
 from ..session_config import FORMATS
 
-__all__ = ["flat_response", "flat_session", "is_flat", "nested_response", "nested_session"]
+__all__ = ["flat_path", "flat_response", "flat_session", "is_flat", "nested_response", "nested_session"]
 
 _INPUT = {
     "input_audio_format": "format",
@@ -110,6 +110,30 @@ def flat_response(response: Mapping[str, Any]) -> Event:
     if _LIMIT in flat:  # of a response the beta calls it as GA does
         flat["max_output_tokens"] = flat.pop(_LIMIT)
     return flat
+
+
+def flat_path(path: str) -> str:
+    """Return where a field of GA's session or response is in the flat shape.
+
+    >>> flat_path("session.audio.input.turn_detection.threshold"), flat_path("response.output_modalities")
+    ('session.turn_detection.threshold', 'response.modalities')
+    """
+    root, _, field = path.partition(".")
+    for nested, flat in _FLAT_PATHS.get(root, {}).items():
+        if field == nested or field.startswith((f"{nested}.", f"{nested}[")):
+            return f"{root}.{flat}{field.removeprefix(nested)}"
+    return path
+
+
+_AUDIO_PATHS = {
+    **{f"audio.input.{name}": flat for flat, name in _INPUT.items()},
+    **{f"audio.output.{name}": flat for flat, name in _OUTPUT.items()},
+    "output_modalities": "modalities",
+}
+_FLAT_PATHS = {
+    "session": {**_AUDIO_PATHS, "max_output_tokens": _LIMIT},
+    "response": _AUDIO_PATHS,
+}
 
 
 def _long(form: Any) -> Any:

@@ -7,10 +7,14 @@ import { KernelLink } from "../shared/kernel_link.js";
 import { suppressShortcuts } from "../shared/shortcuts.js";
 
 /** @typedef {import("../shared/captions.js").Caption} Caption */
-/** @typedef {"queued" | "held" | "waiting" | "tools" | "answering" | "done" | "interrupted"} LivePhase */
+/** @typedef {"queued" | "held" | "waiting" | "tools" | "approval" | "answering" | "done" | "interrupted"} LivePhase */
+/**
+ * A function call that waits; `runs` means that its approval runs a function.
+ * @typedef {{ id: string, text: string, runs: boolean }} WaitingCall
+ */
 /**
  * What the kernel says about the turn; `silent` means that another widget plays it.
- * @typedef {{ phase: LivePhase, foot: string, seconds: number, scale: number, silent: boolean }} LiveFacts
+ * @typedef {{ phase: LivePhase, foot: string, seconds: number, scale: number, silent: boolean, calls?: WaitingCall[] }} LiveFacts
  */
 /** @typedef {KernelLink<LiveFacts>} LiveLink */
 /** @typedef {import("../shared/kernel_link.js").LinkModel<LiveFacts>} LiveModel */
@@ -21,6 +25,7 @@ const PHASE_LABELS = {
   held: "Queued behind the previous turn",
   waiting: "Waiting for the answer",
   tools: "Calling a tool",
+  approval: "Waiting for your answer to a call",
   answering: "Answering",
   done: "Done",
   interrupted: "Interrupted",
@@ -104,6 +109,35 @@ function transcript(who) {
 }
 
 /**
+ * Return the rows of the calls that wait: their text, and buttons to approve or refuse them.
+ * @param {LiveLink} link
+ * @param {WaitingCall[]} calls
+ */
+function callRows(link, calls) {
+  return calls.map(({ id, text, runs }) => {
+    /** @param {"approve" | "refuse"} kind */
+    const decide = (kind) => () => link.send({ kind, call: id });
+    const label = { approve: "Approve", refuse: "Refuse" };
+    /** @param {"approve" | "refuse"} kind */
+    const button = (kind) =>
+      el(
+        "button",
+        { type: "button", "aria-label": `${label[kind]} ${text}`, onclick: decide(kind) },
+        label[kind],
+      );
+    const hint = runs ? [] : [el("span", { class: "rtnb-dim" }, "answer it with turn.answer(…)")];
+    const buttons = runs ? [button("approve"), button("refuse")] : [button("refuse")];
+    return el(
+      "div",
+      { class: "rtnb-row rtnb-live-call" },
+      el("code", { dir: "auto" }, text),
+      ...hint,
+      el("span", { class: "rtnb-actions" }, ...buttons),
+    );
+  });
+}
+
+/**
  * Build the live view in `root`.
  * @param {LiveLink} link
  * @param {HTMLElement} root
@@ -132,6 +166,7 @@ function liveView(link, root) {
   const canvas = el("canvas", { role: "img", class: "rtnb-live-wave" });
   texts.assistant.said.before(canvas);
   const announcements = el("div", { class: "rtnb-sr", "aria-live": "polite" });
+  const calls = el("div", { role: "group", "aria-label": "Function calls that wait" });
   const foot = el("p", { class: "rtnb-foot rtnb-num" });
   const problem = el("p", { class: "rtnb-error", role: "alert" });
   root.append(
@@ -143,10 +178,12 @@ function liveView(link, root) {
       el("span", { class: "rtnb-actions" }, play, takeOver, mute, stop),
     ),
     el("div", { class: "rtnb-sides" }, texts.user.side, texts.assistant.side),
+    calls,
     problem,
     foot,
     announcements,
   );
+  let shownCalls = "";
   /** @type {Caption[]} */
   let announced = [];
   /**
@@ -177,6 +214,14 @@ function liveView(link, root) {
     canvas.setAttribute("aria-label", `Waveform of the answer, ${seconds.toFixed(1)} seconds so far`);
     drawWaveform(canvas, link.columns, { seconds, scale: facts.scale ?? 0, played });
     foot.textContent = facts.foot ?? "";
+    const waiting = facts.calls ?? [];
+    const ids = waiting.map(({ id }) => id).join();
+    if (ids !== shownCalls) {
+      keepFocus(root, calls);
+      calls.replaceChildren(...callRows(link, waiting));
+      shownCalls = ids;
+    }
+    setVisible(calls, waiting.length > 0 && owned && !disconnected);
     setText(problem, link.problem);
     show(problem, Boolean(link.problem));
     show(play, owned && Boolean(blocked));

@@ -85,7 +85,7 @@ export class KernelLink {
     model.on("change:card", this.onCard);
   }
 
-  /** Tell the kernel that the widget is shown here. */
+  /** Notify the kernel that the widget is shown here. */
   greet() {
     this.handshake ??= new Handshake(() => this.send({ kind: "hello" }));
   }
