@@ -323,9 +323,8 @@ class Conversation:
 
     def media_target(self) -> tuple[str, str]:
         """Return the response and the item that audio beside the frames belongs to: the latest answer."""
-        if self._current:
-            response_id, item_id = next(reversed(self._current.items()))
-            return response_id, item_id
+        if item_id := self._current.get(""):
+            return self.items[item_id].response_id or "", item_id
         spoken = (item for item in reversed(self.items.values()) if item.role == "assistant")
         item = next(spoken, None)
         return ("", self.output_id("", "")) if item is None else (item.response_id or "", item.id)
