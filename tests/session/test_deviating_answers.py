@@ -169,9 +169,10 @@ ANSWERS: dict[str, Callable[[], list[Event]]] = {
     "output without content": lambda: with_done(lambda e: e["response"]["output"][0].pop("content")),
     "output with null content": lambda: with_done(lambda e: e["response"]["output"][0].update(content=None)),
     "output without ids": lambda: with_done(lambda e: e["response"]["output"][0].pop("id")),
-    "usage that is not JSON": lambda: [  # NaN and Infinity, as Python's json writes them
-        *(events := answer(usage={"input_tokens": float("nan"), "output_tokens": float("inf")}))
-    ],
+    # NaN and Infinity, as Python's json writes them
+    "usage that is not JSON": lambda: answer(
+        usage={"input_tokens": float("nan"), "output_tokens": float("inf")}
+    ),
     "half an emoji": lambda: each(answer(), lambda e: e.update(note="smile \ud83d")),
     "two ends": lambda: [*(events := answer()), events[-1]],
     "two ends with ids of their own": lambda: [
@@ -344,7 +345,7 @@ def test_a_server_that_refuses_to_open(refusal: Event) -> None:
 def test_audio_that_is_not_base64_is_named_and_the_rest_arrives() -> None:
     def make() -> list[Event]:
         events = answer()
-        bad = [event for event in events if event["type"] == AUDIO_DELTA][0]
+        bad = next(event for event in events if event["type"] == AUDIO_DELTA)
         at = events.index(bad)
         return [
             *events[:at],

@@ -313,8 +313,7 @@ def test_pings_and_other_turns_are_not_an_answer() -> None:
         if event["type"] != "response.create":
             return None
         if event.get("response", {}).get("conversation") == "none":
-            slow = [step for one in answer(audio=20) for step in (one, {"type": "ping"}, 0.1)]
-            return slow
+            return [step for one in answer(audio=20) for step in (one, {"type": "ping"}, 0.1)]
         return []
 
     with talking(respond, answer_timeout=0.6) as (session, _):
