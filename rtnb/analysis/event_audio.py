@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,8 +14,9 @@ from ..audio.codecs import Codec
 from ..errors import AudioError
 from ..protocol.audio_formats import AudioFormats
 from ..protocol.conversation import Conversation
-from ..protocol.dialects.names import AUDIO_DELTAS
+from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS
 from ..protocol.entries import SERVER, Entry
+from ..protocol.events import Direction
 from .event_rows import AUDIO, Rows
 from .event_text import decoded_audio
 
@@ -23,8 +24,6 @@ __all__ = ["MOST_SECONDS", "Track", "Tracks"]
 
 MOST_SECONDS = 120.0
 """Of audio, at most, in one track, which a page is sent at once. A longer item is cut around the event."""
-
-_APPEND = "input_audio_buffer.append"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +68,18 @@ class Tracks:
     def _find(self, event: int) -> Track | None:
         rows = self._rows
         entry = rows.events[event]
-        if entry.type == _APPEND:
-            return self._joined(event, self._appended(event), f"You, {_turn(entry.turn)}", "in")
+        if entry.type in APPENDS:
+            return self._joined(
+                event, self._around(event, APPENDS, "client"), f"You, {_turn(entry.turn)}", "in"
+            )
         item = rows.item_of(event)
         if item:
             pieces = self._pieces(rows.of_item(item))
             if len(pieces):
                 return self._joined(event, pieces, f"Assistant, {_turn(entry.turn)}", "out")
+        if entry.type in AUDIO_DELTAS:  # of a translation, which has no items
+            pieces = self._around(event, AUDIO_DELTAS, "server")
+            return self._joined(event, pieces, f"Assistant, {_turn(entry.turn)}", "out")
         own = decoded_audio(entry)
         if own:
             codec = self._formats.of(entry)
@@ -94,11 +98,11 @@ class Tracks:
         pieces: NDArray[np.int64] = found[np.array(right, bool)]
         return pieces
 
-    def _appended(self, event: int) -> NDArray[np.int64]:
-        """Return the appends around one, as far as they are of the same turn, or of none."""
+    def _around(self, event: int, types: Iterable[str], direction: Direction) -> NDArray[np.int64]:
+        """Return the events of some types around one, as far as they are of the same turn, or of none."""
         rows = self._rows
         turn = rows.turn_of(event)
-        kind = rows.events.source.filter(_APPEND, direction="client").rows
+        kind = rows.events.source.filter([*types], direction=direction).rows
         every = kind if rows.events.grows else np.flatnonzero(np.isin(rows.events.rows, kind))
         every = every[every < rows.size]
         turns = rows.row_turn[rows.row_of[every]]

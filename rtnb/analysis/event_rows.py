@@ -14,7 +14,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from ..protocol.dialects.names import family, is_delta
+from ..protocol.dialects.names import RESPONSE_END, family, holds_content, is_delta, is_failure
 from ..protocol.entries import SERVER
 from ..protocol.log import LogView
 
@@ -29,8 +29,11 @@ _STEP = 4096
 _ITEM = re.compile(rb'"item_id":\s*"([^"\\]*)"')
 _FAILED = re.compile(rb'"status":\s*"failed"')
 # Of the events that hold an item or a part, the content says what they are about.
-_HOLDERS = ("conversation.item.", "response.output_item.", "response.content_part.")
-_HELD = ((b'"function_call', TOOL), (b'_audio"', AUDIO), (b'_text"', TEXT))
+_HELD = (
+    (re.compile(rb'"function_call'), TOOL),
+    (re.compile(rb'_audio"|"type":\s*"audio"'), AUDIO),
+    (re.compile(rb'_text"|"type":\s*"text"'), TEXT),
+)
 _NO_ITEM = 0
 
 
@@ -194,18 +197,18 @@ class Rows:
 def _kind(name: str) -> tuple[bool, int, int]:
     """Return of a type: whether it is a delta, what it is about, and what its frames must be asked."""
     about = _FLAGS.get(family(name), 0)
-    if name.endswith(".failed"):
+    if is_failure(name):
         about |= ERROR
-    further = 1 if name.startswith(_HOLDERS) else 2 if name == "response.done" else 0
+    further = 1 if holds_content(name) else 2 if name == RESPONSE_END else 0
     return is_delta(name), about, further
 
 
 def _further(frame: bytes, how: int) -> int:
     if how == 2:
         return ERROR if failed(frame) else 0
-    return sum(flag for sign, flag in _HELD if sign in frame)
+    return sum(flag for sign, flag in _HELD if sign.search(frame))
 
 
 def failed(frame: bytes) -> bool:
-    """Whether the frame of a ``response.done`` says that the response failed."""
+    """Return whether the frame that ends a response says that it failed."""
     return _FAILED.search(frame) is not None

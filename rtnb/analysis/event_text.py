@@ -15,7 +15,43 @@ from pybase64 import b64decode
 
 from ..audio.codecs import Codec, decoded_length
 from ..protocol.audio_formats import AudioFormats
-from ..protocol.dialects.names import AUDIO_DELTAS
+from ..protocol.changes import (
+    AddItem,
+    ArgumentsDelta,
+    Change,
+    Command,
+    Configure,
+    Content,
+    ErrorData,
+    Failed,
+    InputTranscript,
+    InputTranscriptDelta,
+    InputTranscriptFailed,
+    ItemAdded,
+    ItemData,
+    ItemDone,
+    ItemRetrieved,
+    Limits,
+    Other,
+    OutputItemAdded,
+    OutputItemDone,
+    PartAdded,
+    PartDone,
+    Respond,
+    ResponseEnded,
+    SessionChanged,
+    SessionStarted,
+    SpeechStarted,
+    SpeechStopped,
+    TextDelta,
+    TextDone,
+    ToolCall,
+    Truncate,
+    Truncated,
+    Unknown,
+)
+from ..protocol.dialects import Unreadable, read, reading
+from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS, USER_TEXTS
 from ..protocol.entries import Entry
 from ..protocol.events import Direction, parse_object
 from ..protocol.log import Log
@@ -170,10 +206,10 @@ def _indented(text: str, by: int) -> str:
 # The summary of an event.
 
 
-def summary(event: dict[str, Any], type: str) -> str:
+def summary(event: dict[str, Any], direction: Direction) -> str:
     """Return an event's content in a few words; "" if its type says it all."""
     try:
-        text = _content(event, type)
+        text = _content(event, direction)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
         return ""  # not as the protocol has it: the JSON shows what it is
     return _shortened(text)
@@ -184,100 +220,121 @@ def _shortened(text: str) -> str:
     return text if len(text) <= _SUMMARY else text[: _SUMMARY - 1] + "…"
 
 
-def _content(event: dict[str, Any], type: str) -> str:
-    summarize = _SUMMARIES.get(type)
-    if summarize is not None:
-        return summarize(event)
+def _content(event: dict[str, Any], direction: Direction) -> str:
+    if not isinstance(event.get("type"), str):
+        return _generic(event)
+    try:
+        found = read(event, direction)
+    except Unreadable:
+        return _generic(event)
+    if any(isinstance(change, (Unknown, Other)) for change in found):
+        return _generic(event)
+    if isinstance(found[0] if found else None, PartAdded) and "part" not in event:
+        return ""  # of which kind it is, is not known
+    described = (_SUMMARIES[type(change)](change) for change in found if type(change) in _SUMMARIES)
+    return " · ".join(filter(None, described))
+
+
+def _generic(event: dict[str, Any]) -> str:
+    """Return the content of an event of an unknown type, or of one that lacks what its type needs."""
+    if event.get("type") in AUDIO_DELTAS or event.get("type") in APPENDS:
+        return ""
     for name in ("delta", "text", "transcript", "arguments"):
         if isinstance(event.get(name), str):
             return str(event[name])
     if isinstance(event.get("error"), dict):
-        return _error(event)
+        return _error(reading.error(event["error"]))
     if isinstance(event.get("item"), dict):
-        return _item(event["item"])
+        return _item(reading.item(event["item"]))
     if isinstance(event.get("part"), dict):
-        return " ".join(_part(event["part"]))
-    return ""
+        return _part(reading.content(event["part"]))
+    return " ".join(_at(event[name]) for name in ("audio_start_ms", "audio_end_ms") if name in event)
 
 
-def _error(event: dict[str, Any]) -> str:
-    error = event["error"]
-    return str(error.get("message") or error.get("code") or error.get("type") or "")
+def _error(error: ErrorData) -> str:
+    return error.message or error.code or error.type or ""
 
 
-def _part(part: dict[str, Any]) -> list[str]:
-    text = part.get("text") or part.get("transcript")
-    return [str(text)] if text else [f"({str(part.get('type', 'part')).rpartition('_')[2]})"]
+def _part(part: Content) -> str:
+    return part.text or f"({part.kind})"
 
 
-def _item(item: dict[str, Any]) -> str:
-    if item.get("type") == "function_call":
-        return f"{item.get('name')}({item.get('arguments') or ''})"
-    if item.get("type") == "function_call_output":
-        return f"→ {item.get('output')}"
-    parts = [word for part in item.get("content") or () for word in _part(part)]
-    who = str(item.get("role") or item.get("type") or "")
-    return f"{who}: {' '.join(parts)}" if parts else who
+def _item(item: ItemData) -> str:
+    if item.type == "function_call":
+        return f"{item.name}({item.arguments})"
+    if item.type == "function_call_output":
+        return f"→ {item.output}"
+    parts = " ".join(map(_part, item.contents))
+    who = item.role or item.type
+    return f"{who}: {parts}" if parts else who
 
 
-def _session(event: dict[str, Any]) -> str:
-    session = event["session"]
+def _session(change: Configure | SessionStarted | SessionChanged) -> str:
+    session = change.config
     audio = session.get("audio") or {}
-    detection = (audio.get("input") or {}).get("turn_detection") or {}
-    voice = (audio.get("output") or {}).get("voice")
-    words = [session.get("model"), f"voice {voice}" if voice else "", detection.get("type")]
+    settings = audio.get("input") or {}
+    model, voice = session.get("model"), (audio.get("output") or {}).get("voice")
+    if session.get("type") == "transcription":
+        model = model or (settings.get("transcription") or {}).get("model")
+    detection = settings.get("turn_detection") or {}
+    words = [model, f"voice {voice}" if voice else "", detection.get("type")]
     words += [f"{len(session['tools'])} tools" if session.get("tools") else "", session.get("instructions")]
     return " · ".join(str(word) for word in words if word)
 
 
-def _ask(event: dict[str, Any]) -> str:
-    asked = event.get("response") or {}
-    words = [", ".join(asked.get("output_modalities") or ()), asked.get("instructions")]
-    words += ["out of band" if asked.get("conversation") == "none" else ""]
+def _respond(command: Respond) -> str:
+    options = command.options
+    words = [", ".join(options.get("output_modalities") or ()), options.get("instructions")]
+    words += ["out of band" if command.out_of_band else ""]
     return " · ".join(str(word) for word in words if word)
 
 
-def _done(event: dict[str, Any]) -> str:
-    response = event["response"]
-    details = response.get("status_details") or {}
-    usage = response.get("usage") or {}
-    words = [str(response.get("status") or ""), details.get("reason") or ""]
-    if details.get("error"):
-        words.append(_error(details))
-    if usage.get("input_tokens") is not None:
-        words.append(f"{usage['input_tokens']:,} tokens in, {usage.get('output_tokens') or 0:,} out")
+def _ended(change: ResponseEnded) -> str:
+    if not change.raw:
+        return ""
+    words = [change.status, change.reason, _error(change.error) if change.error else ""]
+    if change.usage is not None:
+        words.append(f"{change.usage.input_tokens:,} tokens in, {change.usage.output_tokens:,} out")
     return " · ".join(word for word in words if word)
 
 
-def _limits(event: dict[str, Any]) -> str:
-    limits = (f"{each['name']} {each['remaining']:,} of {each['limit']:,}" for each in event["rate_limits"])
+def _limits(change: Limits) -> str:
+    limits = (f"{name} {one['remaining']:,} of {one['limit']:,}" for name, one in change.limits.items())
     return " · ".join(limits)
 
 
-def _milliseconds(*names: str) -> Callable[[dict[str, Any]], str]:
-    return lambda event: " ".join(f"at {event[name]:,} ms" for name in names if event.get(name) is not None)
+def _at(ms: float | None) -> str:
+    return "" if ms is None else f"at {ms:,.0f} ms"
 
 
-_SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
-    "conversation.item.truncate": _milliseconds("audio_end_ms"),
-    "conversation.item.truncated": _milliseconds("audio_end_ms"),
-    "input_audio_buffer.append": lambda event: "",
-    "input_audio_buffer.speech_started": _milliseconds("audio_start_ms"),
-    "input_audio_buffer.speech_stopped": _milliseconds("audio_end_ms"),
-    "rate_limits.updated": _limits,
-    "response.create": _ask,
-    "response.created": lambda event: "",
-    "response.done": _done,
-    "response.output_audio.delta": lambda event: "",
-    "session.created": _session,
-    "session.update": _session,
-    "session.updated": _session,
+_SUMMARIES: dict[type, Callable[[Any], str]] = {
+    **dict.fromkeys((ArgumentsDelta, InputTranscript, InputTranscriptDelta), lambda change: change.text),
+    **dict.fromkeys((TextDelta, TextDone), lambda change: change.text),
+    **dict.fromkeys((AddItem, ItemAdded, ItemDone, ItemRetrieved), lambda change: _item(change.item)),
+    **dict.fromkeys((OutputItemAdded, OutputItemDone), lambda change: _item(change.item)),
+    **dict.fromkeys((PartAdded, PartDone), lambda change: _part(change.content)),
+    **dict.fromkeys((Configure, SessionChanged, SessionStarted), _session),
+    **dict.fromkeys((Failed, InputTranscriptFailed), lambda change: _error(change.error)),
+    **dict.fromkeys((SpeechStarted, SpeechStopped, Truncate, Truncated), lambda change: _at(change.ms)),
+    Limits: _limits,
+    Respond: _respond,
+    ResponseEnded: _ended,
+    ToolCall: lambda change: change.arguments,
 }
+"""Those of other types say nothing more than their name."""
+
+
+def _read(entry: Entry) -> list[Change] | list[Command]:
+    """Return what an entry's frame says, keys redacted; [] where that is nothing usable."""
+    event = parse_object(clean(entry.frame))
+    try:
+        return read(event, entry.direction) if "type" in event else []
+    except Unreadable:
+        return []
 
 
 _READ = 60
 """Deltas of a row that are read, at most, for the text that they make together."""
-_USER_TEXT = ("conversation.item.create", "conversation.item.input_audio_transcription.completed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,15 +380,16 @@ class EventDescriber:
         """Return what the user said in a turn; "" until that is known."""
         if turn < 0 or turn in self._user_texts:
             return self._user_texts.get(turn, "")
-        for entry in self._rows.events.filter(_USER_TEXT, turn=turn):
-            event = parse_object(clean(entry.frame))
-            item = event.get("item")
-            if entry.type == _USER_TEXT[0] and not (isinstance(item, dict) and item.get("role") == "user"):
-                continue
-            text = summary(event, entry.type).removeprefix("user: ")
-            if text and text != "(audio)":
-                self._user_texts[turn] = text
-                return text
+        for entry in self._rows.events.filter([*USER_TEXTS], turn=turn):
+            for change in _read(entry):
+                text = ""
+                if isinstance(change, InputTranscript):
+                    text = change.text
+                elif isinstance(change, AddItem) and change.item.role == "user":
+                    text = " ".join(map(_part, change.item.contents))
+                if text and text != "(audio)":
+                    self._user_texts[turn] = _shortened(text)
+                    return self._user_texts[turn]
         return ""
 
     def _summary(self, entry: Entry, line: Line, about: int) -> str:
@@ -341,7 +399,7 @@ class EventDescriber:
             return note
         if line.count > 1 and isinstance(delta, str):
             return self._joined(line)
-        return summary(event, entry.type)
+        return summary(event, entry.direction)
 
     def _audio(self, entry: Entry, line: Line) -> str:
         """Return how much audio a line's events bring; "" if they bring none."""

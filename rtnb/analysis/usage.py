@@ -16,6 +16,8 @@ from typing import Any
 
 from ..displayable import Displayable
 from ..paths import replacing, user_path
+from ..protocol.changes import InputTranscript, Limits, ResponseEnded, UsageReported
+from ..protocol.dialects.names import USAGE_EVENTS
 from ..protocol.models import Model
 from ..protocol.state import SessionState
 from ..protocol.turns import TurnState
@@ -50,11 +52,11 @@ _COUNTS = (
     "transcription",
 )
 _ABOUT_USAGE = (
-    "response.done",
     "usage ",
-    "rate_limits.updated",
-    "conversation.item.input_audio_transcription.",
+    *USAGE_EVENTS,
+    *(change.__name__ for change in (InputTranscript, Limits, ResponseEnded, UsageReported)),
 )
+"""How the problems start that concern usage: with the event's type, or with what it was read into."""
 
 
 class UsageView(Displayable):

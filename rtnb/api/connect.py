@@ -190,7 +190,20 @@ def _keywords_of(function: Callable[P, Any]) -> Callable[[Callable[..., T]], Cal
     return give
 
 
-_NOT_OPTIONS = tuple(name for name in inspect.signature(plan).parameters if name != "options")
+_NOT_OPTIONS = (
+    "endpoint",
+    "engine",
+    "model",
+    "api_key",
+    "timeout",
+    "answer_timeout",
+    "ping_interval",
+    "ping_timeout",
+    "close_timeout",
+    "compression",
+    "autosave",
+    "budget",
+)
 
 
 def with_defaults(**keywords: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -32,11 +32,11 @@ class Plan:
     saving: str
     """How the log is autosaved: "" not at all."""
     budget: Any = None
+    answer_timeout: float | None = core.ANSWER_TIMEOUT
     source: str = ""
     """Where the frames come from, as a sentence, if not from a server."""
     time_scaled: bool = False
     """Whether they come at another speed than they were recorded."""
-    answer_timeout: float | None = core.ANSWER_TIMEOUT
 
     @property
     def target_options(self) -> dict[str, Any]:
@@ -68,6 +68,14 @@ class Plan:
     def autosave_of(self, session: core.AsyncSession) -> Autosave | None:
         """Return the autosave of a session, started; None if it has none."""
         return _autosave(session, self.target, keep=self.saving == "keep") if self.saving else None
+
+
+def _check_seconds(name: str, value: Any, *, optional: bool = False, most: float = inf) -> None:
+    if value is None and optional:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
+        limit = f", at most {most:g}" if most < inf else ", or None" if optional else ""
+        raise ArgumentError(f"{name}: expected a number of seconds above 0{limit}, got {value!r:.80}")
 
 
 def plan(
@@ -134,15 +142,7 @@ def plan(
             )
 
     core.AsyncSession.check(target.model, options)
-    return Plan(target, dial, options, timeout, saving, budget, answer_timeout=answer_timeout)
-
-
-def _check_seconds(name: str, value: Any, *, optional: bool = False, most: float = inf) -> None:
-    if value is None and optional:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= most:
-        limit = f", at most {most:g}" if most < inf else ", or None" if optional else ""
-        raise ArgumentError(f"{name}: expected a number of seconds above 0{limit}, got {value!r:.80}")
+    return Plan(target, dial, options, timeout, saving, budget, answer_timeout)
 
 
 def _autosave(session: core.AsyncSession, target: Endpoint, *, keep: bool) -> Autosave:

@@ -99,6 +99,10 @@ class Session(LiveSession):
         """Append audio to the input buffer, as a microphone does: a clip, or bytes in the input format."""
         event_loop.call(self._checked_core.append, audio)
 
+    def clear(self) -> None:
+        """Discard what was appended to the input buffer and not committed."""
+        event_loop.call(self._checked_core.clear)
+
     def commit(self, **options: Any) -> Turn:
         """Commit the appended input, request a response, and return its turn: push to talk.
 

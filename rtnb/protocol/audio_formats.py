@@ -9,23 +9,24 @@ import numpy as np
 
 from ..audio.codecs import Codec, pcm16, wire_format
 from ..errors import AudioError
+from .changes import Change, ResponseStarted, SessionChanged, SessionStarted
+from .dialects.names import FORMAT_EVENTS
+from .dialects.reading import Unreadable
+from .dialects.server_events import read_server_event
 from .entries import Entry
 from .events import Direction, as_object, parse_object
 from .log import Log
 
-__all__ = ["FORMAT_EVENTS", "AudioFormats"]
-
-FORMAT_EVENTS = frozenset({"session.created", "session.updated", "response.created"})
-"""The server's events that report an audio format."""
+__all__ = ["AudioFormats"]
 
 _SIDES: tuple[tuple[Direction, str], ...] = (("client", "input"), ("server", "output"))
 
 
 class AudioFormats:
-    """The fold of ``FORMAT_EVENTS``: the format of each direction, at any event and now.
+    """The fold of what reports an audio format: the format of each direction, at any event and now.
 
     Audio is PCM16 at 24 kHz until a format is reported; what is not a format changes nothing. With a ``log``,
-    ``of`` reads its new events by itself; else ``update`` is called with each.
+    ``of`` reads its new events by itself; else ``update`` is called with each of ``FORMAT_EVENTS``.
     """
 
     def __init__(self, log: Log | None = None) -> None:
@@ -37,21 +38,28 @@ class AudioFormats:
         self._response: Codec | None = None
 
     def update(self, type: str, frame: bytes, row: int = 0) -> None:
-        """Apply one of the ``FORMAT_EVENTS``, which is event ``row`` of the log."""
-        event = parse_object(frame)
-        if type == "response.created":
-            response = as_object(event.get("response"))
-            self._response = _codec(response, "output")
-            if self._response is not None and isinstance(response.get("id"), str):
-                self._responses[response["id"]] = self._response
+        """Apply one of the server's ``FORMAT_EVENTS``, which is event ``row`` of the log."""
+        try:
+            changes = read_server_event({**parse_object(frame), "type": type})
+        except Unreadable:
             return
-        for direction, name in _SIDES:
-            codec = _codec(event.get("session"), name)
-            if codec is not None:
-                self._rows[direction].append(row)
-                self._codecs[direction].append(codec)
-                if direction == "server":
-                    self._response = None
+        for change in changes:
+            self._apply(change, row)
+
+    def _apply(self, change: Change, row: int) -> None:
+        if isinstance(change, ResponseStarted):
+            self._response = _codec(change.format)
+            if self._response is not None:
+                self._responses[change.id] = self._response
+        elif isinstance(change, (SessionStarted, SessionChanged)):
+            audio = as_object(change.config.get("audio"))
+            for direction, name in _SIDES:
+                codec = _codec(as_object(audio.get(name)).get("format"))
+                if codec is not None:
+                    self._rows[direction].append(row)
+                    self._codecs[direction].append(codec)
+                    if direction == "server":
+                        self._response = None
 
     def extend(self) -> None:
         """Read the new events of the log."""
@@ -83,9 +91,8 @@ class AudioFormats:
         return self._codecs[direction][max(bisect_left(self._rows[direction], row) - 1, 0)]
 
 
-def _codec(where: Any, name: str) -> Codec | None:
-    """Return the format that a session or a response reports; None if there is none."""
-    form: Any = as_object(as_object(as_object(where).get("audio")).get(name)).get("format")
+def _codec(form: Any) -> Codec | None:
+    """Return the format that a session or a response reports; None if it reports none."""
     try:
         return wire_format(form)
     except AudioError:

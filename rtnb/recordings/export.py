@@ -16,7 +16,8 @@ from ..audio import Clip
 from ..errors import AudioError, RecordingError
 from ..formatting import clock
 from ..paths import replacing, short, unwritable, user_path
-from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
+from ..protocol.audio_formats import AudioFormats
+from ..protocol.dialects.names import FORMAT_EVENTS
 from ..protocol.entries import Entry
 from ..protocol.items import Item
 from ..redaction import plain

@@ -22,8 +22,8 @@ from pybase64 import b64decode, b64encode
 
 from ..audio.codecs import decoded_length
 from ..errors import ArgumentError
-from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
-from ..protocol.dialects.names import AUDIO_DELTAS
+from ..protocol.audio_formats import AudioFormats
+from ..protocol.dialects.names import AUDIO_DELTAS, FORMAT_EVENTS, SESSION_CHANGE
 from ..protocol.entries import Columns, Entry
 from ..protocol.events import Direction, Event, as_object
 from .format import silence
@@ -145,7 +145,7 @@ def _head_event(head: Mapping[str, Any], problem: str | None) -> Event:
     end = as_object(head.get("end"))
     texts = {name: end[name] for name in ("reason", "why") if isinstance(end.get(name), str)}
     error = {name: text.removesuffix(problem or "") for name, text in texts.items()}
-    return {"type": "session.updated", "session": head.get("session"), "error": error}
+    return {"type": SESSION_CHANGE, "session": head.get("session"), "error": error}
 
 
 def _end(end: Mapping[str, Any] | None, error: Event, problem: str | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from ..protocol.dialects.names import AUDIO_DELTAS, CLIENT_EVENTS, SERVER_EVENTS
+from ..protocol.dialects.names import AUDIO_DELTAS, EVENTS
 from ..protocol.events import Direction, Event, parse_object
 from ..protocol.session_config import Response, Session, vocabulary
 
@@ -26,21 +26,6 @@ __all__ = [
     "repeats",
     "speaker_of",
 ]
-
-EVENTS = (
-    CLIENT_EVENTS
-    | SERVER_EVENTS
-    | frozenset(
-        """
-        response.audio.delta response.audio.done response.audio_transcript.delta
-        response.audio_transcript.done response.text.delta response.text.done session.close session.closed
-        session.input_audio_buffer.append session.input_transcript.delta session.output_audio.delta
-        session.output_transcript.delta transcription_session.created transcription_session.update
-        transcription_session.updated
-        """.split()  # noqa: SIM905
-    )
-)
-"""The events whose members belong to the protocol, including those of the beta and of translations."""
 
 _SETTINGS = vocabulary(Session, Response)
 """The fields of a session and of a response's overrides; the lists below are for everything else."""

@@ -21,7 +21,8 @@ from .._version import __version__
 from ..errors import ArgumentError, RtnbError
 from ..paths import replacing, short, user_path
 from ..protocol import models
-from ..protocol.audio_formats import FORMAT_EVENTS, AudioFormats
+from ..protocol.audio_formats import AudioFormats
+from ..protocol.dialects.names import FORMAT_EVENTS
 from ..protocol.entries import SERVER, Columns
 from ..protocol.events import Direction
 from ..protocol.log import Log

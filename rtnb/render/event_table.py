@@ -15,6 +15,7 @@ from ..analysis.event_text import EventDescriber, EventRow, shown
 from ..analysis.events import Events
 from ..formatting import clock, duration
 from ..protocol.audio_formats import AudioFormats
+from ..protocol.dialects.names import RESPONSE_END, is_failure
 from ..protocol.events import parse_object
 from ..redaction import clean, plain
 from .html import markup, stylesheet
@@ -31,8 +32,8 @@ _ALL_CHARACTERS = 45_000
 def headline(events: Events) -> list[str]:
     """Return the events in figures: how many, how long, how many bytes, how many errors."""
     counts = events.counts()
-    bad = sum(n for name, n in counts.items() if name == "error" or name.endswith(".failed"))
-    bad += sum(map(failed, events.source.columns_of(events.filter("response.done").rows).frames))
+    bad = sum(n for name, n in counts.items() if is_failure(name))
+    bad += sum(map(failed, events.source.columns_of(events.filter(RESPONSE_END).rows).frames))
     long = events[-1].t - events[0].t if len(events) else 0.0
     figures = [f"{len(events):,} event{'' if len(events) == 1 else 's'}", duration(max(long, 0.0))]
     figures += [f"{events.bytes:,} bytes"]

@@ -27,15 +27,18 @@ from ..protocol import models
 from ..protocol.changes import (
     AudioDelta,
     Change,
+    Clear,
     Command,
     Configure,
     ConversationStarted,
     DeleteItem,
     ItemDeleted,
     Listener,
+    Respond,
     SessionChanged,
     SessionStarted,
 )
+from ..protocol.dialects import Unreadable, read
 from ..protocol.events import Event
 from ..protocol.state import SessionState
 from ..transports.base import Transport
@@ -406,6 +409,11 @@ class AsyncSession:
         self._check_open()
         self._flow.emit(self._input_buffer.append(audio))
 
+    def clear(self) -> None:
+        """Discard what was appended to the input buffer and not committed."""
+        self._check_open()
+        self._flow.emit(Clear())
+
     async def speak(self, audio: Any, *, speed: float = 1.0, chunk: float = 0.04) -> None:
         """Stream audio into the input buffer at the pace of speech, in chunks of ``chunk`` seconds.
 
@@ -419,14 +427,17 @@ class AsyncSession:
         """Send one raw event as it is and return it; an ``event_id`` is added if it has none.
 
         For events that the session has no method for. It is logged like all others. Raises ArgumentError for
-        anything that is not an event, and BudgetError for a ``response.create`` if the budget is used up.
+        anything that is not an event, and BudgetError for one that asks for a response if the budget is used
+        up.
         """
         self._check_open()
         if not isinstance(event, Mapping) or not isinstance(event.get("type"), str):
             raise ArgumentError(f"event: expected a dict with a 'type', got {event!r:.80}")
-        if event["type"] == "response.create":
+        event = dict(event)
+        check_json(event, "the event")
+        if _asks_for_response(event):
             self._budget_enforcer.check()
-        return self._connection.emit_event(dict(event))[0]
+        return self._connection.emit_event(event)[0]
 
     # Receiving.
 
@@ -483,6 +494,13 @@ class AsyncSession:
         self._pending.fail(why)
         self._flow.fail_all(why)
         self.signal.fire()
+
+
+def _asks_for_response(event: Event) -> bool:
+    try:
+        return any(isinstance(command, Respond) for command in read(event, "client"))
+    except Unreadable:
+        return False
 
 
 def _session_update(model: models.Model, options: dict[str, Any]) -> tuple[Event, list[Tool] | None]:

@@ -25,6 +25,14 @@ _MOST = 8
 _REFUSED = f"{TOOL_ERROR}the user refused this call"
 
 
+def _reason(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except BaseException:  # an exception's own text is the tool's code as well
+        return name
+
+
 @dataclass(slots=True)
 class _Round:
     """The calls of one response, until each has an output."""
@@ -182,11 +190,3 @@ class ToolRunner:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _reason(error: BaseException) -> str:
-    name = type(error).__name__
-    try:
-        return f"{name}: {error}"
-    except BaseException:  # an exception's own text is the tool's code as well
-        return name

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from types import MethodType
-from typing import Any, overload
+from typing import Any, cast, overload
 
 import orjson
 
@@ -127,11 +127,11 @@ class Tool:
             if inspect.isawaitable(result):
                 result = await result
         if inspect.isasyncgen(result):
-            result = await _taken(result)
+            result = await _taken(cast("AsyncGenerator[Any, None]", result))
         return as_text(result)
 
 
-async def _taken(results: AsyncGenerator[Any, Any]) -> list[Any]:
+async def _taken(results: AsyncGenerator[Any, None]) -> list[Any]:
     """Return the results of an asynchronous generator, which may have no end."""
     found: list[Any] = []
     async with aclosing(results):
@@ -302,7 +302,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "model_dump"):
         return value.model_dump(mode="json")
     return list(value) if isinstance(value, (set, frozenset)) else str(value)
-
-
-_MOST_RESULTS = 10_000
-"""How many results of a generator are taken."""

@@ -238,7 +238,8 @@ class TurnFlow:
             self._loop.call_later(_AGAIN_SECONDS, self._request_again, current)
         if fold.active or turn.done:
             return
-        turn.advance("start")  # where the server never said that it started
+        if turn.phase is Phase.REQUESTED:  # the server has never announced the response
+            turn.advance("start")
         completed = fold.responses[-1].status == "completed" and turn.phase is not Phase.CANCELLING
         called = any(call.output is None for call in turn.calls)
         if called and completed and turn.input_error is None and turn.advance("call"):

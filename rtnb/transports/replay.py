@@ -5,11 +5,11 @@
     session = rtnb.replay("sea.rtnb")  # or, with another log:
     session = rtnb.connect(rtnb.transports.Replay(recording.log))
 
-A server frame is sent when the client frames before it in the log have been sent again. In strict mode, those
-must be the same bytes in the same order. Otherwise they must be the same events except for ids and audio:
-appended audio counts by its length; a ``session.update`` may have any content; events that depend on timing
-(such as ``response.cancel``) may come, or not, or later. An event that is not in the log is refused with an
-``error`` event, as a server would, and the session continues.
+A server frame is sent when the client frames before it in the log have been sent again. In strict mode,
+those must be the same bytes in the same order. Otherwise they must be the same commands, in whatever dialect,
+except for ids and audio: appended audio counts by its length; the session may be configured in any way; a
+command that depends on timing (such as one that ends a response) may come, or not, or later. A command that
+is not in the log is refused with an error event, as a server would, and the session continues.
 """
 
 from __future__ import annotations
@@ -20,26 +20,34 @@ from typing import Any
 
 import orjson
 
-from ..audio.codecs import decoded_length
 from ..errors import ArgumentError, ConnectionLost, ReplayError, not_copyable
+from ..protocol.changes import (
+    AddItem,
+    AppendAudio,
+    Cancel,
+    Clear,
+    ClearOutput,
+    Command,
+    Configure,
+    DeleteItem,
+    ItemData,
+    Other,
+    Respond,
+    Truncate,
+)
+from ..protocol.dialects import Unreadable
+from ..protocol.dialects.client_events import read_client_event
+from ..protocol.dialects.names import APPENDS
 from ..protocol.entries import Entry
-from ..protocol.events import parse_object
+from ..protocol.events import Event, parse_object
 from ..protocol.log import Log, LogView
 from ..redaction import clean_name, clean_text, known_keys, redact
 
 __all__ = ["Replay"]
 
-_APPEND = "input_audio_buffer.append"
-_TIME_DEPENDENT = frozenset(
-    {
-        "conversation.item.delete",
-        "conversation.item.truncate",
-        "input_audio_buffer.clear",
-        "output_audio_buffer.clear",
-        "response.cancel",
-    }
-)
+_TIME_DEPENDENT = (Cancel, Clear, ClearOutput, DeleteItem, Truncate)
 _IDS = frozenset({"audio", "call_id", "event_id", "id", "item_id", "previous_item_id", "response_id"})
+_NOT_AN_EVENT = "a frame that is not an event"
 _YIELD_EVERY = 32
 """Frames after which other tasks may run: a replay at full speed never waits by itself."""
 
@@ -83,6 +91,7 @@ class Replay:
         self._refusals: deque[bytes] = deque()
         self._refused = 0
         self._failure: ReplayError | None = None
+        self._read: tuple[int, Command] | None = None  # the row that was read last
         self._closed: tuple[int, str] | None = None
         self._wake = asyncio.Event()
         self._shift: float | None = None
@@ -91,8 +100,8 @@ class Replay:
     @property
     def remaining(self) -> int:
         """How many of the client's frames were not sent; outside strict mode, of those that are required."""
-        left = (self._log.entry(row).type for row in self._client[self._next :])
-        return sum(self._strict or not (kind == _APPEND or kind in _TIME_DEPENDENT) for kind in left)
+        left = self._client[self._next :]
+        return len(left) if self._strict else sum(_is_required(self._recorded(row)) for row in left)
 
     def check(self) -> None:
         """Raise ReplayError if client frames of the log were not sent."""
@@ -139,36 +148,43 @@ class Replay:
         return self._log.entry(self._client[self._next]) if self._next < len(self._client) else None
 
     def _take(self, frame: bytes, now: float) -> None:
-        kind, event = _type(frame), parse_object(frame)
-        if kind == _APPEND:
-            self._appended += _audio_size(event)
+        sent = _command(frame)
+        if isinstance(sent, AppendAudio):
+            self._appended += len(sent.audio)
             return
         at, passed = self._next, self._passed
         while at < len(self._client):
-            entry = self._log.entry(self._client[at])
-            if entry.type == kind and _same(entry.type, entry.data, event):
-                self._map_ids(entry.data, event)
-                self._sent[entry.index] = now
+            row = self._client[at]
+            recorded = self._recorded(row)
+            if _same(recorded, self._log.entry(row).frame, sent, frame):
+                self._map_ids(recorded, sent)
+                self._sent[row] = now
                 self._next, self._passed, self._appended = at + 1, passed, passed
                 return
-            if entry.type == _APPEND:
-                passed += _audio_size(entry.data)
-            elif entry.type not in _TIME_DEPENDENT:
+            if isinstance(recorded, AppendAudio):
+                passed += len(recorded.audio)
+            elif _is_required(recorded):
                 break
             at += 1
-        if kind not in _TIME_DEPENDENT:
+        if not isinstance(sent, _TIME_DEPENDENT):
             missed = self._log.entry(self._client[at]) if at < len(self._client) else None
-            self._refuse(missed, Entry(-1, "client", kind, 0.0, 0.0, -1, frame), event.get("event_id"))
+            self._refuse(missed, Entry(-1, "client", _type(frame), 0.0, 0.0, -1, frame), _event_id(sent))
 
-    def _map_ids(self, recorded: dict[str, Any], sent: dict[str, Any]) -> None:
-        pairs = [(recorded.get("event_id"), sent.get("event_id"))]
-        if isinstance(recorded.get("item"), dict) and isinstance(sent.get("item"), dict):
-            pairs.append((recorded["item"].get("id"), sent["item"].get("id")))
+    def _recorded(self, row: int) -> Command:
+        """Return the command of a client's frame in the log; the last one is remembered."""
+        if self._read is None or self._read[0] != row:
+            self._read = row, _command(self._log.entry(row).frame)
+        return self._read[1]
+
+    def _map_ids(self, recorded: Command, sent: Command) -> None:
+        pairs = [(_event_id(recorded), _event_id(sent))]
+        if isinstance(recorded, AddItem) and isinstance(sent, AddItem):
+            pairs.append((recorded.item.id, sent.item.id))
         for old, new in pairs:
-            if isinstance(old, str) and isinstance(new, str) and old != new:
+            if old and new and old != new:
                 self._ids[orjson.dumps(old)] = orjson.dumps(new)
 
-    def _refuse(self, entry: Entry | None, sent: Entry, event_id: Any) -> None:
+    def _refuse(self, entry: Entry | None, sent: Entry, event_id: str | None) -> None:
         self._refused += 1
         message = f"the recording has no answer to this: {_expectation(entry)}, {_difference(entry, sent)}"
         error = {"type": "replay_error", "code": "not_recorded", "message": message, "param": None}
@@ -213,22 +229,23 @@ class Replay:
 
     def _was_sent(self, entry: Entry) -> bool:
         """Return whether frames after this client frame may be sent."""
-        if self._strict or entry.type != _APPEND:
-            optional = not self._strict and entry.type in _TIME_DEPENDENT
-            return entry.index in self._sent or optional
-        if self._next < len(self._client) and entry.index >= self._client[self._next]:
-            size = _audio_size(entry.data)
-            if self._appended < self._appended_in_log + size:
-                return False
-            self._appended_in_log += size
-        else:  # a later frame was sent, so the client appends no more
-            self._appended_in_log += _audio_size(entry.data)
+        if self._strict:
+            return entry.index in self._sent
+        recorded = self._recorded(entry.index)
+        if not isinstance(recorded, AppendAudio):
+            return entry.index in self._sent or isinstance(recorded, _TIME_DEPENDENT)
+        due = self._appended_in_log + len(recorded.audio)
+        is_next = self._next < len(self._client) and entry.index >= self._client[self._next]
+        if is_next and self._appended < due:
+            return False
+        # Where a later frame was sent, the client appends no more.
+        self._appended_in_log = due
         return True
 
     def _pace(self, entry: Entry) -> None:
         """Measure time from when the client sent a frame, now and in the log."""
         sent = self._sent.pop(entry.index, None)
-        if self._speed is not None and (sent is not None or entry.type == _APPEND):
+        if self._speed is not None and (sent is not None or entry.type in APPENDS):
             now = asyncio.get_running_loop().time() if sent is None else sent
             self._shift = now - entry.t / self._speed
 
@@ -258,17 +275,43 @@ class Replay:
 
 
 def _type(frame: bytes) -> str:
-    return str(parse_object(frame).get("type") or "a frame that is not an event")
+    return str(parse_object(frame).get("type") or _NOT_AN_EVENT)
 
 
-def _audio_size(event: dict[str, Any]) -> int:
-    """Return the size of an append's audio in bytes."""
-    text = event.get("audio")
-    return decoded_length(text) if isinstance(text, str) else 0
+def _command(frame: bytes) -> Command:
+    """Return the command of a client's frame; `Other` for one that cannot be read."""
+    event = parse_object(frame)
+    if not isinstance(event.get("type"), str):
+        return Other(_NOT_AN_EVENT)
+    try:
+        return read_client_event(event)
+    except Unreadable:
+        event_id = event.get("event_id")
+        return Other(event["type"], event_id if isinstance(event_id, str) else "")
 
 
-def _same(kind: str, recorded: Any, sent: Any) -> bool:
-    return kind in _TIME_DEPENDENT or kind == "session.update" or _comparable(recorded) == _comparable(sent)
+def _event_id(command: Command) -> str | None:
+    return getattr(command, "event_id", "") or None
+
+
+def _is_required(command: Command) -> bool:
+    return not isinstance(command, (AppendAudio, *_TIME_DEPENDENT))
+
+
+def _same(recorded: Command, recorded_frame: bytes, sent: Command, sent_frame: bytes) -> bool:
+    """Return whether a command is the recorded one, except for ids and audio."""
+    if type(recorded) is not type(sent):
+        return False
+    if isinstance(sent, (Configure, *_TIME_DEPENDENT)):
+        return True
+    if isinstance(recorded, AddItem) and isinstance(sent, AddItem):
+        return bool(_comparable_item(recorded.item) == _comparable_item(sent.item))
+    if isinstance(recorded, Respond) and isinstance(sent, Respond):
+        return _comparable_request(recorded) == _comparable_request(sent)
+    if isinstance(sent, Other):  # unknown, or unreadable: by its frame
+        found = parse_object(sent_frame)
+        return bool(found) and _comparable(parse_object(recorded_frame)) == _comparable(found)
+    return True
 
 
 def _comparable(value: Any) -> Any:
@@ -276,6 +319,26 @@ def _comparable(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _comparable(inner) for key, inner in value.items() if key not in _IDS}
     return [_comparable(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _comparable_item(item: ItemData) -> Any:
+    """Return an item without ids and audio; the dialects' types of content, which differ, are one."""
+    contents = item.raw.get("content")
+    if not isinstance(contents, list):
+        return _comparable(item.raw)
+    return _comparable({**item.raw, "content": [_comparable_part(part) for part in contents]})
+
+
+def _comparable_part(part: Any) -> Any:
+    if isinstance(part, dict) and isinstance(part.get("type"), str):
+        return {**part, "type": part["type"].rpartition("_")[2]}
+    return part
+
+
+def _comparable_request(command: Respond) -> tuple[Event, Any]:
+    options = {name: value for name, value in command.options.items() if name != "input"}
+    items = None if command.input is None else [_comparable_item(item) for item in command.input]
+    return _comparable(options), items
 
 
 def _expectation(entry: Entry | None) -> str:

@@ -285,9 +285,9 @@ def _lost(closed: ConnectionClosed, connection: _Connection) -> ConnectionLost:
     blocked = connection.blocked
     if blocked and code in (1001, 1006, 1008, 1011):
         message += (
-            ". Before that, something in this process had blocked the session's event loop for "
-            f"{blocked:.1f} s, so that the server's pings were not answered. Run long computations in another "
-            "process: a C extension may hold the GIL"
+            f". Before that, something in this process had blocked the session's event loop for "
+            f"{blocked:.1f} s, so that the server's pings were not answered. Run long computations in "
+            "another process: a C extension may hold the GIL"
         )
     return ConnectionLost(message, code=code, reason=reason)
 

@@ -104,4 +104,4 @@ class Microphone:
         """Discard what was captured and not committed."""
         self.seconds = 0.0
         if not self._core.closed:
-            self._core.send_event({"type": "input_audio_buffer.clear"})
+            self._core.clear()

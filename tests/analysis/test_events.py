@@ -35,7 +35,7 @@ from rtnb.analysis.turn import TurnView
 from rtnb.errors import ArgumentError, MissingPackageError, RecordingError
 from rtnb.formatting import clock
 from rtnb.protocol.audio_formats import AudioFormats
-from rtnb.protocol.dialects.names import is_delta
+from rtnb.protocol.dialects.names import CLIENT_EVENTS, is_delta
 from rtnb.protocol.entries import NO_TURN
 from rtnb.protocol.log import Log
 from rtnb.protocol.state import SessionState
@@ -691,7 +691,8 @@ def test_formats_are_those_of_the_moment():
     ],
 )  # fmt: skip
 def test_an_event_is_summed_up(event, said):
-    assert summary(event, event["type"]) == said
+    direction = "client" if event["type"] in CLIENT_EVENTS else "server"
+    assert summary(event, direction) == said
 
 
 def test_times_are_minutes_seconds_and_milliseconds():

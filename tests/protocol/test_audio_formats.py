@@ -3,7 +3,8 @@
 import orjson
 from frames import Wire, tone
 
-from rtnb.protocol.audio_formats import FORMAT_EVENTS, AudioFormats
+from rtnb.protocol.audio_formats import AudioFormats
+from rtnb.protocol.dialects.names import FORMAT_EVENTS
 
 
 def frame(**event):

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 import rtnb
 from rtnb.errors import ArgumentError, RecordingError
-from rtnb.protocol.audio_formats import FORMAT_EVENTS, AudioFormats
+from rtnb.protocol.audio_formats import AudioFormats
+from rtnb.protocol.dialects.names import FORMAT_EVENTS
 from rtnb.protocol.log import Log
 from rtnb.protocol.state import SessionState
 from rtnb.recordings import format, save

@@ -169,9 +169,9 @@ ANSWERS: dict[str, Callable[[], list[Event]]] = {
     "output without content": lambda: with_done(lambda e: e["response"]["output"][0].pop("content")),
     "output with null content": lambda: with_done(lambda e: e["response"]["output"][0].update(content=None)),
     "output without ids": lambda: with_done(lambda e: e["response"]["output"][0].pop("id")),
-    "usage that is not JSON": lambda: [  # NaN and Infinity, as Python's json writes them
-        *(events := answer(usage={"input_tokens": float("nan"), "output_tokens": float("inf")}))
-    ],
+    "usage that is not JSON": lambda: answer(  # NaN and Infinity, as Python's json writes them
+        usage={"input_tokens": float("nan"), "output_tokens": float("inf")}
+    ),
     "half an emoji": lambda: each(answer(), lambda e: e.update(note="smile \ud83d")),
     "two ends": lambda: [*(events := answer()), events[-1]],
     "two ends with ids of their own": lambda: [
@@ -241,7 +241,11 @@ def test_unusable_usage_is_unknown_and_named(usage: Any) -> None:
         assert turn.status == "completed"
         assert turn.usage.unknown == 1
         assert turn.cost is None
-        assert any(word in problem for word in ("usage", "tokens", "not JSON") for _, problem in session.state.problems)
+        assert any(
+            word in problem
+            for word in ("usage", "tokens", "not JSON")
+            for _, problem in session.state.problems
+        )
 
 
 @pytest.mark.parametrize("usage", [None, {}, ...], ids=str)
@@ -340,9 +344,15 @@ def test_a_server_that_refuses_to_open(refusal: Event) -> None:
 def test_audio_that_is_not_base64_is_named_and_the_rest_arrives() -> None:
     def make() -> list[Event]:
         events = answer()
-        bad = [event for event in events if event["type"] == AUDIO_DELTA][0]
+        bad = next(event for event in events if event["type"] == AUDIO_DELTA)
         at = events.index(bad)
-        return [*events[:at], {**bad, "delta": "%%%"}, {**bad, "delta": None}, {**bad, "delta": tone()[:-1]}, *events[at:]]
+        return [
+            *events[:at],
+            {**bad, "delta": "%%%"},
+            {**bad, "delta": None},
+            {**bad, "delta": tone()[:-1]},
+            *events[at:],
+        ]
 
     with deviating(each_request(make)) as server, rtnb.connect(server.url) as session:
         turn = session.send("hello").wait(PATIENCE)

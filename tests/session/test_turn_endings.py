@@ -296,7 +296,9 @@ def test_a_connection_that_ends_names_its_reason() -> None:
 # Silence.
 
 
-@pytest.mark.parametrize("first", [nothing, started, lambda: [answer()[0]]], ids=["nothing", "some", "created"])
+@pytest.mark.parametrize(
+    "first", [nothing, started, lambda: [answer()[0]]], ids=["nothing", "some", "created"]
+)
 def test_a_server_that_falls_silent(first: Callable[[], list[Event]]) -> None:
     with talking(one_by_one(first, answer), answer_timeout=0.4) as (session, _):
         turn = session.send("hello").wait(PATIENCE)
@@ -311,8 +313,7 @@ def test_pings_and_other_turns_are_not_an_answer() -> None:
         if event["type"] != "response.create":
             return None
         if event.get("response", {}).get("conversation") == "none":
-            slow = [step for one in answer(audio=20) for step in (one, {"type": "ping"}, 0.1)]
-            return slow
+            return [step for one in answer(audio=20) for step in (one, {"type": "ping"}, 0.1)]
         return []
 
     with talking(respond, answer_timeout=0.6) as (session, _):
@@ -458,7 +459,9 @@ def test_input_that_cannot_be_sent_changes_nothing(name: str) -> None:
         try:
             made = UNSENDABLE[name](session)
             if isinstance(made, rtnb.Turn):
-                assert made.wait(PATIENCE).text == "Hi there."  # it was replaced by something that can be sent
+                assert (
+                    made.wait(PATIENCE).text == "Hi there."
+                )  # it was replaced by something that can be sent
         except rtnb.ArgumentError:
             assert len(session.turns) == 0
             assert len(server.received) == sent
@@ -472,7 +475,10 @@ def test_a_session_that_cannot_be_opened_so() -> None:
 
 def test_a_turn_of_a_server_that_answers_by_itself() -> None:
     """With server VAD: speech, its commit, and a response nobody requested, without metadata."""
-    session_config = {**SESSION, "audio": {**SESSION["audio"], "input": {"turn_detection": {"type": "server_vad"}}}}
+    session_config = {
+        **SESSION,
+        "audio": {**SESSION["audio"], "input": {"turn_detection": {"type": "server_vad"}}},
+    }
     speech = [
         {"type": "input_audio_buffer.speech_started", "item_id": "item_s", "audio_start_ms": 0},
         {"type": "input_audio_buffer.speech_stopped", "item_id": "item_s", "audio_end_ms": 500},

@@ -187,9 +187,7 @@ _QUICK_PINGS = {"ping_interval": 0.2, "ping_timeout": 0.4}
 _add("reset", finishes=False, deliver=_mid_answer(_reset))
 _add("FIN", finishes=False, deliver=_mid_answer(_fin))
 _add("FIN within a frame", finishes=False, deliver=_mid_answer(_half_frame))
-_add(
-    "stall", finishes=False, deliver=_mid_answer(_stall), drops_pings=True, options=_QUICK_PINGS
-)
+_add("stall", finishes=False, deliver=_mid_answer(_stall), drops_pings=True, options=_QUICK_PINGS)
 _add("silence with pongs", finishes=False, deliver=_mid_answer(_stall), options={"answer_timeout": 0.8})
 for _code in (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 4000, 4999):
     _add(f"close {_code}", finishes=False, deliver=_close(_code, "a reason"))

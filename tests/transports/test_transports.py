@@ -348,8 +348,10 @@ async def test_a_process_that_was_blocked_is_named_as_the_cause(monkeypatch):
 
     with LoopThread() as loop, loop.entered(running(wait, ping_interval=0.1, ping_timeout=0.1)) as url:
         client = await WebSocket.connect(url)
-        time.sleep(1.5)  # noqa: ASYNC251
-        with pytest.raises(ConnectionLost, match=r"had blocked the session's event loop for \d\.\d s") as lost:
+        time.sleep(1.5)
+        with pytest.raises(
+            ConnectionLost, match=r"had blocked the session's event loop for \d\.\d s"
+        ) as lost:
             await soon(client.recv())
         assert lost.value.code == 1011
 
@@ -358,7 +360,7 @@ async def test_a_process_that_was_blocked_does_not_drop_a_server_that_lives():
     with LoopThread() as loop, loop.entered(running(echo)) as url:
         client = await WebSocket.connect(url, ping_interval=0.1, ping_timeout=0.2)
         for _ in range(3):
-            time.sleep(0.5)  # noqa: ASYNC251
+            time.sleep(0.5)
             await asyncio.sleep(0.05)
         await client.send(b"a")
         assert await soon(client.recv()) == b"a"

@@ -114,6 +114,7 @@ _READERS: dict[str, Callable[[Event, str], Command]] = {
     "output_audio_buffer.clear": _clear_output,
     "response.cancel": _cancel,
     "response.create": _respond,
+    "session.input_audio_buffer.append": _append,
     "session.update": _update,
     "transcription_session.update": _transcription_update,
 }

@@ -9,19 +9,25 @@ from __future__ import annotations
 from typing import Literal
 
 __all__ = [
-    "APPEND",
+    "APPENDS",
     "AUDIO_DELTAS",
     "BETA_NAMES",
     "CLIENT_EVENTS",
+    "EVENTS",
+    "FORMAT_EVENTS",
+    "RESPONSE_END",
     "SERVER_EVENTS",
+    "SESSION_CHANGE",
+    "USAGE_EVENTS",
+    "USER_TEXTS",
     "Family",
     "family",
+    "holds_content",
     "is_delta",
+    "is_failure",
 ]
 
 Family = Literal["session", "audio", "text", "tool", "item", "response", "error", "limits", "other"]
-
-APPEND = "input_audio_buffer.append"
 
 CLIENT_EVENTS: frozenset[str] = frozenset(
     {
@@ -101,10 +107,65 @@ BETA_NAMES: dict[str, str] = {
 }
 """The beta's name for what GA renamed."""
 
+EVENTS: frozenset[str] = (
+    CLIENT_EVENTS
+    | SERVER_EVENTS
+    | frozenset(BETA_NAMES.values())
+    | {
+        "session.close",
+        "session.closed",
+        "session.input_audio_buffer.append",
+        "session.input_transcript.delta",
+        "session.output_audio.delta",
+        "session.output_transcript.delta",
+        "session.usage.updated",
+        "transcription_session.created",
+        "transcription_session.update",
+        "transcription_session.updated",
+    }
+)
+"""Every event that is known: GA's, the beta's, and those of translations and transcriptions."""
+
+APPENDS: frozenset[str] = frozenset({"input_audio_buffer.append", "session.input_audio_buffer.append"})
+"""The types by which a client appends audio: GA's and the beta's, and that of translations."""
+
 AUDIO_DELTAS: frozenset[str] = frozenset(
     {"response.output_audio.delta", "response.audio.delta", "session.output_audio.delta"}
 )
 """The types whose ``delta`` is audio: GA's, the beta's and that of translations."""
+
+FORMAT_EVENTS: frozenset[str] = frozenset(
+    {
+        "response.created",
+        "session.created",
+        "session.updated",
+        "transcription_session.created",
+        "transcription_session.updated",
+    }
+)
+"""The server's types that report an audio format."""
+
+RESPONSE_END = "response.done"
+"""The type that ends a response; its frame says how."""
+
+SESSION_CHANGE = "session.updated"
+"""The type that reports the configuration of a session."""
+
+USER_TEXTS: tuple[str, ...] = (
+    "conversation.item.create",
+    "conversation.item.input_audio_transcription.completed",
+)
+"""The types that bring what the user wrote or said."""
+
+USAGE_EVENTS: tuple[str, ...] = (
+    RESPONSE_END,
+    "conversation.item.input_audio_transcription.",
+    "rate_limits.updated",
+    "session.usage.updated",
+)
+"""The types, or their prefixes, that report tokens, durations and limits."""
+
+_HOLDERS = ("conversation.item.", "response.output_item.", "response.content_part.")
 
 # Longest prefix first: the first that fits names the family.
 _FAMILIES: tuple[tuple[str, Family], ...] = (
@@ -140,4 +201,14 @@ def family(type: str) -> Family:
 
 def is_delta(type: str) -> bool:
     """Return whether many events of this type make one whole (``….delta`` and appended audio)."""
-    return type.endswith(".delta") or type == APPEND
+    return type.endswith(".delta") or type in APPENDS
+
+
+def is_failure(type: str) -> bool:
+    """Return whether every event of this type reports that something failed."""
+    return type == "error" or type.endswith(".failed")
+
+
+def holds_content(type: str) -> bool:
+    """Return whether events of this type hold an item or a content part."""
+    return type.startswith(_HOLDERS)

@@ -36,12 +36,12 @@ _MOST_PARTS = 1000
 
 
 class Unreadable(ValueError):
-    """A frame lacks what its type cannot do without.
+    """A frame lacks what its type cannot do without; ``field`` is the one in question, if it is known.
 
-    ``field`` is the one in question, if it is known; ``changes`` are what the frame says all the same.
+    ``changes`` are what the frame says all the same.
     """
 
-    def __init__(self, message: str, field: str = "", *, changes: Sequence[Change] = ()) -> None:
+    def __init__(self, message: str, field: str = "", changes: Sequence[Change] = ()) -> None:
         super().__init__(message)
         self.field = field
         self.changes = changes

@@ -76,7 +76,7 @@ def _session_created(event: Event) -> list[Change]:
     try:
         return [SessionStarted(_session(event))]
     except Unreadable as error:  # it is open, whatever its configuration
-        raise Unreadable(str(error), error.field, changes=[ConversationStarted()]) from None
+        raise Unreadable(str(error), changes=[ConversationStarted()]) from None
 
 
 def _session_updated(event: Event) -> list[Change]:
