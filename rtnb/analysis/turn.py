@@ -160,6 +160,22 @@ class TurnView(Displayable):
         return next((item.transcription_error for item in items if item.transcription_error), None)
 
     @property
+    def transcript_note(self) -> str:
+        """Why the user's speech has no transcript (yet), as a sentence; "" with one, or without speech."""
+        conversation = self._state.conversation
+        items = [*self._fold.given, *(conversation.items[id] for id in self._fold.inputs)]
+        if self.transcription_error:
+            return f"Transcription failed: {self.transcription_error}"
+        if any(item.text.strip() for item in items) or not any(item.audio_ms for item in items):
+            return ""
+        if self._fold.out_of_band:
+            return "No transcript: only speech that joins the conversation is transcribed."
+        settings = conversation.input_settings
+        if settings and not settings.get("transcription"):
+            return "No transcript: the session does not request one."
+        return "No transcript yet." if self.status in ("in_progress", "waiting") else "No transcript."
+
+    @property
     def calls(self) -> list[Call]:
         """The function calls of the turn, with their outputs."""
         outputs = {**self._state.conversation.outputs, **self._fold.call_outputs}

@@ -68,8 +68,9 @@ class Session(LiveSession):
     def ask(self, question: Any, *, about: Any = "conversation", **options: Any) -> Turn:
         """Ask about the conversation, or a part of it, without changing it: to classify, to summarise.
 
-        ``about`` is "conversation", or a list of turns, items and their ids; [] means none. The answer is
-        in text unless ``modalities`` says otherwise::
+        ``about`` is "conversation", a turn, an item, or a list of turns, items and their ids; [] means none.
+        What an out-of-band turn said is in no conversation and does not count. The answer is in text unless
+        ``modalities`` says otherwise::
 
             s.ask("Is the user satisfied? Answer yes or no.").text
             s.ask("Summarise this in one sentence.", about=s.turns[-3:]).text

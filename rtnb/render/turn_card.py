@@ -120,17 +120,12 @@ def _user(turn: TurnView, audio: AudioSlots, name: str, suffix: str) -> Element:
         parts.append(audio.player(given.audio, 360, "what you said", write))
     if given.text:
         parts.append(_text(given.text))
-    if turn.transcription_error:
-        parts.append(_line(f"Transcription failed: {turn.transcription_error}", ".rtnb-bad"))
+    if turn.transcript_note:
+        parts.append(_line(turn.transcript_note, ".rtnb-bad" if turn.transcription_error else ".rtnb-none"))
     elif not given.text:
-        parts.append(_line(_no_text(turn), ".rtnb-none"))
+        nothing = "Nothing yet." if turn.status == "in_progress" else "Nothing was said or written."
+        parts.append(_line(nothing, ".rtnb-none"))
     return div(".rtnb-side.rtnb-user")[parts]
-
-
-def _no_text(turn: TurnView) -> str:
-    if turn.input.audio is None:
-        return "Nothing yet." if turn.status == "in_progress" else "Nothing was said or written."
-    return "No transcript yet." if turn.status == "in_progress" else "No transcript."
 
 
 def _assistant(turn: TurnView, audio: AudioSlots, name: str, suffix: str) -> Element:

@@ -293,9 +293,9 @@ class AsyncSession:
         """Ask about the conversation, or a part of it, without changing it: to classify, to summarise.
 
         The response is out of band: it reads the items that ``about`` names and the question, and neither
-        joins the conversation. ``about`` is "conversation", or a list of items, their ids, and turns; [] is
-        no context. The answer is in text unless ``modalities`` says otherwise. Raises as ``send`` does, and
-        ArgumentError for items that are not in the conversation.
+        joins the conversation. ``about`` is as in ``context.item_ids``; [] means none. The answer is in
+        text unless ``modalities`` says otherwise. Raises as ``send`` does, and ArgumentError for items that
+        are not in the conversation.
         """
         self._check_open()
         self._budget_enforcer.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,27 +24,33 @@ _INPUT_AUDIO_MS, _OUTPUT_AUDIO_MS = 100.0, 50.0
 def item_ids(about: Any, conversation: Conversation) -> list[str]:
     """Return the ids of the items that ``about`` names, in the conversation's order where they are in it.
 
-    ``about`` is "conversation", or an iterable of items, their ids, and turns. Raises ArgumentError for
-    anything else, and for items that are not in the conversation.
+    ``about`` is "conversation", a turn, an item, or an iterable of items, their ids, and turns. Of a turn
+    those items count that the conversation has: an out-of-band turn has none. Raises ArgumentError for
+    anything else, for an item that is not in the conversation, and if no turn has any.
     """
     if about == "conversation":
         return list(conversation.order)
+    if isinstance(about, (Item, TurnView)):
+        about = [about]
     if isinstance(about, (str, bytes)) or not isinstance(about, Iterable):
         raise ArgumentError(f"about: expected 'conversation' or a list of items and turns, got {about!r:.80}")
-    ids = [id for one in about for id in _ids(one)]
-    absent = [id for id in ids if id not in conversation.order]
-    if absent:
-        raise ArgumentError(f"about: {absent[0]!r:.80} is not in the conversation any more")
-    return sorted(dict.fromkeys(ids), key=conversation.order.index)
+    named = list(about)
+    place = {id: number for number, id in enumerate(conversation.order)}
+    ids = {id for one in named for id in _ids(one, place)}
+    if named and not ids:
+        raise ArgumentError("about: the conversation has no item of these turns (any more)")
+    return sorted(ids, key=place.__getitem__)
 
 
-def _ids(one: Any) -> list[str]:
-    if isinstance(one, str):
-        return [one]
-    if isinstance(one, Item):
-        return [one.id]
+def _ids(one: Any, place: Mapping[str, int]) -> list[str]:
     if isinstance(one, TurnView):
-        return one.item_ids
+        return [id for id in one.item_ids if id in place]
+    if isinstance(one, Item):
+        one = one.id
+    if isinstance(one, str):
+        if one not in place:
+            raise ArgumentError(f"about: {one!r:.80} is not in the conversation (any more)")
+        return [one]
     raise ArgumentError(f"about: expected items, their ids, or turns, got {type(one).__name__}")
 
 

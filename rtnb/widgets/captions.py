@@ -21,15 +21,10 @@ def lines(turn: Turn, state: SessionState) -> list[dict[str, Any]]:
         fold = state.turns.all[turn.number]
         inputs = [*fold.given, *(items[id] for id in fold.inputs)]
         question = " ".join(filter(None, (item.text.strip() for item in inputs)))
-        spoken = any(item.audio_ms for item in inputs)
-        awaits = turn.awaits_transcript
+        awaits, note = turn.awaits_transcript, turn.transcript_note
     else:
-        question, spoken, awaits = str(turn.input), turn.input.audio is not None, True
-    note = ""
-    if turn.transcription_error:
-        note = f"Transcription failed: {turn.transcription_error}"
-    elif not question and spoken:
-        note = "No transcript yet." if awaits and not turn.done else "No transcript."
+        question, awaits = str(turn.input), True
+        note = "" if question or turn.input.audio is None else "No transcript yet."
     final = turn.done or (bool(question) and not awaits)
     user = {"who": "user", "text": clean_text(question), "final": final, "note": clean_text(note)}
     verb = "Waiting for an answer to" if turn.waiting else "Calling"

@@ -57,6 +57,21 @@ async def test_a_question_may_be_about_a_part_or_nothing(session: AsyncSession) 
             session.ask("Which?", about=wrong)
 
 
+async def test_a_question_about_turns_leaves_out_what_no_conversation_has(session: AsyncSession) -> None:
+    first = await session.send("first")
+    asked = await session.ask("How is it going?")
+    kept = await session.send("second")
+    again = await session.ask("And now?", about=session.turns)
+    assert again.status == "completed"
+    await session.forget(before=kept)
+    for about in (session.turns, kept, [first, kept]):
+        last = await session.ask("And now?", about=about)
+        assert last.status == "completed"
+    for gone in (asked, [asked, first], [first.item_ids[0]]):
+        with pytest.raises(ArgumentError, match=r"about: .*(any more)"):
+            session.ask("Of what?", about=gone)
+
+
 async def test_questions_run_beside_a_turn(session: AsyncSession) -> None:
     running = session.send("tell me a long story")
     asked = await session.ask("How is it going?")
@@ -78,6 +93,21 @@ async def test_forgetting_deletes_the_items_and_says_what_it_saves(session: Asyn
     assert (await session.send("more")).status == "completed"
     with pytest.raises(ArgumentError, match="expected a turn or its number"):
         await session.forget(before="x")  # type: ignore[arg-type]
+
+
+async def test_speech_without_a_transcript_says_why(session: AsyncSession) -> None:
+    clip = rtnb.Clip.tone(440, 0.5)
+    assert (await session.send(clip)).transcript_note == "No transcript: the session does not request one."
+    await session.update(transcription=True)
+    said = await session.send(clip)
+    assert said.transcript_note == ""
+    assert said.input.text
+    aside = await session.send(clip, conversation="none")
+    assert aside.input.audio is not None
+    sentence = "No transcript: only speech that joins the conversation is transcribed."
+    assert aside.transcript_note == sentence
+    assert sentence in aside._repr_mimebundle_()["text/html"]
+    assert (await session.send("text", conversation="none")).transcript_note == ""
 
 
 async def test_audio_arrives_as_clips(session: AsyncSession) -> None:
