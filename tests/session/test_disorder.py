@@ -68,7 +68,9 @@ def damaged(frame: bytes, at: int) -> bytes:
 
 Step = tuple[str, int, int]
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["swap", "drop", "repeat", "damage", "move", "insert"]), *[st.integers(0, 400)] * 2),
+    st.tuples(
+        st.sampled_from(["swap", "drop", "repeat", "damage", "move", "insert"]), *[st.integers(0, 400)] * 2
+    ),
     max_size=8,
 )
 NOISE = [

@@ -26,7 +26,18 @@ TYPES = [
     "response.function_call_arguments.delta",
     "response.hologram.delta",
 ]
-TEXTS = ["", "a", "Hi there", 'a "quoted" \\ word', "käse 🧀", "~", '"delta":"', "\u2028", "line\nbreak", "a/b"]
+TEXTS = [
+    "",
+    "a",
+    "Hi there",
+    'a "quoted" \\ word',
+    "käse 🧀",
+    "~",
+    '"delta":"',
+    "\u2028",
+    "line\nbreak",
+    "a/b",
+]
 ODD: list[Any] = [None, 0, 1, 1.0, True, "0", -1, 999, 10**12, [], {}, "x"]
 
 
@@ -67,7 +78,14 @@ def odd_frame(rng: random.Random) -> bytes:
             event[name] = rng.choice(ODD)
     if rng.random() < 0.15:
         event[rng.choice(["extra", 'a"delta', "Delta", "obfuscation"])] = rng.choice(
-            [{"delta": base64(rng)}, [{"delta": "x", "type": kind}], '","delta":"AAAA', "audio.delta", 5, None]
+            [
+                {"delta": base64(rng)},
+                [{"delta": "x", "type": kind}],
+                '","delta":"AAAA',
+                "audio.delta",
+                5,
+                None,
+            ]
         )
     items = list(event.items())
     if rng.random() < 0.5:
