@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import OrderedDict
 from typing import Any, NamedTuple, cast
 
 import orjson
@@ -71,7 +72,9 @@ class SessionState:
         self._began = 0
         self._shown = False  # whether a frame has shown the dialect
         self._repeated: set[int] = set()  # rows of frames that repeat others
-        self._seen: dict[str, int] = {}  # a server's event id → its row; -1 where it names different frames
+        # A server's event id → its row; -1 where it names different frames. A plain dict is slow to give up
+        # its oldest key, as it skips all deleted ones.
+        self._seen: OrderedDict[str, int] = OrderedDict()
 
     @classmethod
     def of(cls, log: Log) -> SessionState:
@@ -169,7 +172,7 @@ class SessionState:
         if before is None:
             self._seen[event_id] = row
             if len(self._seen) > _REMEMBERED:
-                del self._seen[next(iter(self._seen))]
+                self._seen.popitem(last=False)
             return False
         if before >= 0 and self.log.entry(before).frame == frame:
             self._repeated.add(row)

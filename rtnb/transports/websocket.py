@@ -35,7 +35,7 @@ PING_TIMEOUT = 8.0
 """Seconds that the peer has to send anything after that. With the interval, less than 15."""
 
 CLOSE_TIMEOUT = 1.0
-"""Seconds that the closing handshake may take, whoever started it; then the socket is dropped."""
+"""Seconds that the closing handshake may take, on either side; then the socket is dropped."""
 
 _MAX_UNREAD = 256
 """Frames that may wait to be read before reading from the socket is paused."""
@@ -44,10 +44,10 @@ _TICK = 1.0
 """Seconds between looks at the clock."""
 
 _BLOCKED_SECONDS = 3.0
-"""A loop that was blocked for this long may be why a peer gave up."""
+"""A loop that was blocked for this long may be why a peer dropped the connection."""
 
 _BLOCKED_WITHIN = 30.0
-"""Seconds: so long ago, it was not."""
+"""Seconds after which a blocked loop no longer explains a dropped connection."""
 
 
 class _Connection(ClientConnection):
@@ -219,7 +219,7 @@ class WebSocket:
             Seconds that the peer has to send anything after that, before the connection is dropped; None: it
             is not. Time in which this process did not read is not counted.
         close_timeout
-            Seconds that the closing handshake may take, whoever started it, before the socket is dropped.
+            Seconds that the closing handshake may take, on either side, before the socket is dropped.
         max_size
             Bytes of the longest message that is accepted; None: no limit.
 

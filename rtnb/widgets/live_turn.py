@@ -291,7 +291,10 @@ class LiveTurn:
         if self.turn.queued:
             return "queued"
         if any(call.output is None for call in self.turn.calls):
-            return "approval" if self.turn.waiting else "tools"
+            if not self.turn.waiting:
+                return "tools"
+            runs = any(self._core.can_run(call) for call in self._core.waiting_calls(self.turn))
+            return "approval" if runs else "output"
         return "answering" if self.turn.text_so_far or self._peaks.samples else "waiting"
 
     # The end.

@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
+import json
 import pstats
+import statistics
 import time
 
 import orjson
@@ -22,6 +24,8 @@ from rtnb.server.session import serve
 from rtnb.transports.memory import pair
 
 SPAN = 100
+LIMIT = 2.0
+"""Of the ratio; what the model is given grows, and nothing else."""
 LAST = b'"type":"rate_limits.updated"'
 
 
@@ -49,17 +53,26 @@ async def turns(count: int, profile: cProfile.Profile | None) -> list[float]:
 
 
 def main() -> None:
-    """Print milliseconds per turn in spans of 100 turns, and how the last compares with the first."""
+    """Print the median milliseconds of a turn in spans of 100 turns, against those of the first 100."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=1_000)
     parser.add_argument("--profile", action="store_true", help="print what the last 100 turns do")
     options = parser.parse_args()
     profile = cProfile.Profile() if options.profile else None
     spent = asyncio.run(turns(options.turns, profile))
-    means = [sum(spent[at : at + SPAN]) / len(spent[at : at + SPAN]) for at in range(0, len(spent), SPAN)]
-    for number, mean in enumerate(means):
-        first = number * SPAN + 1
-        print(f"turns {first:>5} to {first + SPAN - 1:>5}: {mean:6.2f} ms   {mean / means[0]:5.2f} ×")
+    medians = [statistics.median(spent[at : at + SPAN]) for at in range(0, len(spent), SPAN)]
+    for number, median in enumerate(medians[1:], 1):
+        first = number * SPAN
+        line = {
+            "figure": f"server time of a text turn, {first + 1} to {first + SPAN}",
+            "value": round(median, 2),
+            "unit": "ms",
+            "anchor": f"1 to {SPAN}",
+            "anchor_value": round(medians[0], 2),
+            "ratio": round(median / medians[0], 2),
+            "limit": LIMIT,
+        }
+        print(json.dumps(line), flush=True)
     if profile is not None:
         profile.disable()
         pstats.Stats(profile).sort_stats("tottime").print_stats(20)

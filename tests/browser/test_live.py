@@ -16,6 +16,14 @@ LONG = "'Please count. ' + ' '.join(f'word{i}' for i in range(80))"
 SHORTER = "'Please count. ' + ' '.join(f'word{i}' for i in range(15))"
 NASTY = "<script>window.bad = 1</script><img src=x onerror='window.bad = 2'>"
 CONNECT = "import rtnb\ns = rtnb.connect(engine='fake')"
+PAY = """paid = []
+@rtnb.tool(approve=True)
+def pay(sum: str = "5") -> str:
+    \"\"\"Pay a sum.\"\"\"
+    paid.append(sum)
+    return "paid"
+"""
+AGAIN = "t = s.send('please pay again', tools=[pay])\nt"
 WIDGET = "widget = rtnb.widgets.live_turn._shown[t].widget"
 PLAYING = """() => { const page = globalThis[Symbol.for("rtnb.page.1")];
     return [...(page?.players ?? [])].some((player) => player.playing && player.items
@@ -259,3 +267,22 @@ async def test_a_spoken_answer_of_the_real_engine(lab: Any) -> None:
     html = await replaced(page, 1, seconds=60)
     assert await page.value("t.text.strip()") in html.replace("&#x27;", "'")
     assert await page.value("widget.underruns") == 0
+
+
+async def test_a_call_is_approved_and_another_refused(lab: Any) -> None:
+    page = await lab.open([CONNECT, PAY, "t = s.send('please pay', tools=[pay])\nt", AGAIN])
+    for cell in (0, 1, 2):
+        await page.run(cell)
+    approve = live(page).get_by_role("button", name="Approve pay(")
+    await approve.wait_for()
+    await page.portraits("live-approval", live(page))
+    assert await page.value("[t.status, paid]") == ["waiting", []]
+    await approve.focus()
+    await page.page.keyboard.press("Enter")
+    assert "approved" not in await replaced(page, 2)
+    assert await page.value("[t.status, len(paid)]") == ["completed", 1]
+    await page.start(3)
+    await live(page).get_by_role("button", name="Refuse pay(").click()
+    await page.finished(3)
+    await page.wait(CARD)
+    assert await page.value("[t.status, len(paid), bool(t.calls[0].output)]") == ["completed", 1, True]

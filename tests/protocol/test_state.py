@@ -50,6 +50,7 @@ BUILT_IN = [
 # Published GA examples that are no such events, by type, with the reason.
 WRONG = {
     "input_audio_buffer.append": "its audio is the words Base64EncodedAudioData: no whole base64",
+    "session.input_audio_buffer.append": "its audio is the words Base64EncodedAudioData: no whole base64",
     "session.output_audio.delta": "its delta is the words Base64EncodedAudioDelta",
     "response.output_audio.delta": "its delta is the words Base64EncodedAudioDelta: no whole base64",
 }

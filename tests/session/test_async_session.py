@@ -217,6 +217,18 @@ async def test_a_refused_commit_that_waits_fails_its_turn_alone(bench: Bench) ->
     assert (await session.send("two")).text == "You said: two"
 
 
+async def test_what_is_cleared_is_in_no_turn(bench: Bench) -> None:
+    session = await bench.open()
+    session.append(rtnb.Clip.tone(300, 0.5))
+    session.clear()
+    with pytest.raises(ArgumentError, match=r"got 0\.00 s"):
+        session.commit()
+    session.append(rtnb.Clip.tone(300, 1.0))
+    turn = await session.commit()
+    assert turn.input.audio is not None
+    assert turn.input.audio.seconds == pytest.approx(1.0)
+
+
 async def test_turns_wait_for_each_other(bench: Bench) -> None:
     session = await bench.open()
     turns = [session.send(f"number {n}") for n in range(5)]

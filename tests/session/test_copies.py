@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -182,7 +184,9 @@ def fail() -> None:
 
 
 @pytest.mark.slow
-def test_an_error_crosses_processes() -> None:
+def test_an_error_crosses_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A shell of IPython that an earlier test started has left a __main__ that spawning cannot describe.
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     with (
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         pytest.raises(errors.MissingPackageError, match="to_frame needs the package 'polars'"),

@@ -170,7 +170,8 @@ ANSWERS: dict[str, Callable[[], list[Event]]] = {
     "output without content": lambda: with_done(lambda e: e["response"]["output"][0].pop("content")),
     "output with null content": lambda: with_done(lambda e: e["response"]["output"][0].update(content=None)),
     "output without ids": lambda: with_done(lambda e: e["response"]["output"][0].pop("id")),
-    "usage that is not JSON": lambda: answer(  # NaN and Infinity, as Python's json writes them
+    # NaN and Infinity, as Python's json writes them
+    "usage that is not JSON": lambda: answer(
         usage={"input_tokens": float("nan"), "output_tokens": float("inf")}
     ),
     "half an emoji": lambda: each(answer(), lambda e: e.update(note="smile \ud83d")),

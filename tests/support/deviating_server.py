@@ -164,7 +164,7 @@ def each_request(make: Callable[[], Iterable[Step]]) -> Respond:
 
 
 def one_by_one(*makers: Callable[[], Iterable[Step]]) -> Respond:
-    """Return a script that does one thing for each request, the last of them for all later ones."""
+    """Return a script that does one thing for each requested response; the last is repeated."""
     number = count()
 
     def respond(event: Event) -> Iterable[Step] | None:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rtnb.protocol.dialects.names import BETA_NAMES, CLIENT_EVENTS, SERVER_EVENTS
+from rtnb.protocol.dialects.names import EVENTS
 
 PACKAGE = Path(__file__).parents[3] / "rtnb"
-NAMES = (CLIENT_EVENTS | SERVER_EVENTS | frozenset(BETA_NAMES.values())) - {"error"}
+NAMES = EVENTS - {"error"}
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent.name != "dialects"]
 
 

@@ -3,7 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from rtnb.protocol.dialects.names import CLIENT_EVENTS, SERVER_EVENTS, family, is_delta
+from rtnb.protocol.dialects.names import (
+    APPENDS,
+    AUDIO_DELTAS,
+    CLIENT_EVENTS,
+    EVENTS,
+    FORMAT_EVENTS,
+    SERVER_EVENTS,
+    family,
+    is_delta,
+    is_failure,
+)
 from rtnb.protocol.events import BINARY
 
 SCHEMA = Path(__file__).parents[4] / "shared" / "protocol" / "openai-realtime.schema.json"
@@ -52,7 +62,8 @@ def test_families(type, expected):
 
 
 def test_every_event_of_the_protocol_has_a_family():
-    assert all(family(type) != "other" for type in CLIENT_EVENTS | SERVER_EVENTS)
+    assert all(family(type) != "other" for type in EVENTS)
+    assert APPENDS | AUDIO_DELTAS | FORMAT_EVENTS < EVENTS
 
 
 def test_deltas():
@@ -64,4 +75,25 @@ def test_deltas():
         "response.output_audio.delta",
         "response.output_audio_transcript.delta",
         "response.output_text.delta",
+    }
+
+
+def test_deltas_of_other_dialects():
+    assert {type for type in EVENTS - CLIENT_EVENTS - SERVER_EVENTS if is_delta(type)} == {
+        "response.audio.delta",
+        "response.audio_transcript.delta",
+        "response.text.delta",
+        "session.input_audio_buffer.append",
+        "session.input_transcript.delta",
+        "session.output_audio.delta",
+        "session.output_transcript.delta",
+    }
+
+
+def test_failures():
+    assert {type for type in EVENTS if is_failure(type)} == {
+        "conversation.item.input_audio_transcription.failed",
+        "error",
+        "mcp_list_tools.failed",
+        "response.mcp_call.failed",
     }

@@ -7,7 +7,7 @@ import { KernelLink } from "../shared/kernel_link.js";
 import { suppressShortcuts } from "../shared/shortcuts.js";
 
 /** @typedef {import("../shared/captions.js").Caption} Caption */
-/** @typedef {"queued" | "held" | "waiting" | "tools" | "approval" | "answering" | "done" | "interrupted"} LivePhase */
+/** @typedef {"queued" | "held" | "waiting" | "tools" | "approval" | "output" | "answering" | "done" | "interrupted"} LivePhase */
 /**
  * A function call that waits; `runs` means that its approval runs a function.
  * @typedef {{ id: string, text: string, runs: boolean }} WaitingCall
@@ -25,7 +25,8 @@ const PHASE_LABELS = {
   held: "Queued behind the previous turn",
   waiting: "Waiting for the answer",
   tools: "Calling a tool",
-  approval: "Waiting for your answer to a call",
+  approval: "Waiting for your approval",
+  output: "Waiting for the output of a call",
   answering: "Answering",
   done: "Done",
   interrupted: "Interrupted",
@@ -122,7 +123,12 @@ function callRows(link, calls) {
     const button = (kind) =>
       el(
         "button",
-        { type: "button", "aria-label": `${label[kind]} ${text}`, onclick: decide(kind) },
+        {
+          class: kind === "approve" ? "rtnb-main" : "",
+          type: "button",
+          "aria-label": `${label[kind]} ${text}`,
+          onclick: decide(kind),
+        },
         label[kind],
       );
     const hint = runs ? [] : [el("span", { class: "rtnb-dim" }, "answer it with turn.answer(…)")];
