@@ -162,7 +162,7 @@ def received(session: AsyncSession) -> tuple[set[str], int]:
     return words, audio
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(STEPS, min_size=4, max_size=6))
 def test_every_turn_ends_and_nothing_received_is_lost(plans: list[list[Step]]) -> None:
     groups = recorded()

@@ -1,4 +1,4 @@
-"""The fast readers against the general one: equal changes and frames that come back, however odd the frame."""
+"""The fast readers against the general one: equal changes, and frames that come back, however odd."""
 
 from __future__ import annotations
 
