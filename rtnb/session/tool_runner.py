@@ -67,7 +67,9 @@ class ToolRunner:
 
     def start(self, turn: Turn) -> None:
         """Get the outputs of a turn's calls that have none."""
-        calls = [call for call in turn.calls if call.output is None]
+        open_calls = [call for call in turn.calls if call.output is None]
+        open_calls.sort(key=lambda call: not call.name)  # stable: those that can be run come first
+        calls = list({call.id: call for call in reversed(open_calls)}.values())[::-1]  # each id once
         self._counts[turn] = self._counts.get(turn, 0) + 1
         self._rounds[turn] = round = _Round(calls)
         for call in calls:

@@ -188,13 +188,15 @@ class TurnFlow:
         if number < 0:
             return
         turn, fold = self.queue.get_or_create(number), self._state.turns.all[number]
+        if not any(response.status == "in_progress" for response in fold.responses):
+            return  # the start of a response that has ended already, late or repeated
         spent = self._budget.spent
         if spent is None and isinstance(turn.error, BudgetError):  # failed before, and answered after all
             turn = self.queue.create(number)
         elif spent is not None and "requested" not in fold.marks:
             turn.input_error = spent
         late = turn.abandoned
-        if not late:
+        if not turn.done:
             if turn.phase is Phase.TOOLS:  # the caller has answered its calls with raw events
                 self.tools.cancel(turn)
                 turn.waiting = False

@@ -121,6 +121,7 @@ ANSWERS: dict[str, Callable[[], list[Event]]] = {
     "only deltas, without any ids": lambda: only_deltas("response_id", "item_id"),
     "numbers for ids": lambda: renumbered(answer()),
     "two starts": lambda: [answer()[0] and (events := answer())[0], *events],
+    "a late start": lambda: [*(events := answer())[1:], events[0]],
     "a start for each item": lambda: inserted(events := answer(), events[0])[:-1],
     "metadata of a gateway": lambda: answer(metadata={"gateway": "g-1"}),
     "no event ids": lambda: each(answer(), lambda e: e.update(event_id=None)),

@@ -383,7 +383,11 @@ DEVIATING: dict[str, Callable[[], list[Event]]] = {
             else None
         )
     ),
+    "an item of its own for the arguments": lambda: edited(
+        lambda e: e.update(item_id="item_other") if e["type"].startswith(ARGUMENTS) else None
+    ),
     "no start": lambda: edited(lambda e: None, "response.created"),
+    "a late start": lambda: [*(events := calls())[1:], events[0]],
     "no response ids": lambda: edited(lambda e: e.pop("response_id", None)),
 }
 

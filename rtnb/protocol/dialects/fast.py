@@ -10,15 +10,16 @@ the frame is parsed with a marker in the place of the base64, and counts only if
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from msgspec import DecodeError, Struct
+from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder
 from pybase64 import b64decode, b64encode
 
 from ..changes import AudioDelta, TextDelta
 from ..log_storage import Sound
 from .names import AUDIO_DELTAS
+from .reading import MOST_PARTS
 
 __all__ = ["FastFrame", "read_fast"]
 
@@ -28,13 +29,16 @@ _LEAST = 64
 """Shorter base64 is not worth cutting out."""
 
 
+_Index = Annotated[int, Meta(ge=0, lt=MOST_PARTS)]
+
+
 class _Wire(Struct, gc=False):
     type: str
     delta: str
     response_id: str = ""
     item_id: str = ""
-    content_index: int = 0
-    output_index: int = 0
+    content_index: _Index = 0
+    output_index: _Index = 0
     event_id: str = ""
 
 
@@ -66,16 +70,22 @@ def read_fast(frame: bytes) -> FastFrame | None:
     try:
         if frame.find(b'audio.delta"', 0, _HEAD) >= 0:
             return _audio(frame)
-        wire = _decode(frame)
+        wire = _read(frame)
     except (DecodeError, ValueError):
         return None
     kind = _TEXT.get(wire.type)
-    if kind is None or not wire.item_id or wire.content_index < 0:
+    if kind is None or not wire.item_id:
         return None
     change = TextDelta(
         wire.response_id, wire.item_id, wire.delta, kind, wire.content_index, wire.output_index
     )
     return FastFrame(wire.type, wire.event_id, change, None)
+
+
+def _read(frame: bytes) -> _Wire:
+    if not frame.isascii():
+        frame.decode()  # msgspec does not check the fields that it skips; raises a ValueError
+    return _decode(frame)
 
 
 def _audio(frame: bytes) -> FastFrame | None:
@@ -85,13 +95,8 @@ def _audio(frame: bytes) -> FastFrame | None:
     end = frame.find(b'"', start)
     if end - start < _LEAST or (end - start) % 4:
         return None
-    wire = _decode(frame[:start] + b"~" + frame[end:])
-    if (
-        wire.delta != _MARKER
-        or wire.type not in _RESPONSE_AUDIO
-        or not wire.item_id
-        or wire.content_index < 0
-    ):
+    wire = _read(frame[:start] + b"~" + frame[end:])
+    if wire.delta != _MARKER or wire.type not in _RESPONSE_AUDIO or not wire.item_id:
         return None
     data = b64decode(memoryview(frame)[start:end], validate=True)
     if frame[end - 1] == 61 and b64encode(data[-(len(data) % 3) :]) != frame[end - 4 : end]:

@@ -18,6 +18,7 @@ from ..events import Event, as_object
 from ..log_storage import Sound
 
 __all__ = [
+    "MOST_PARTS",
     "Unreadable",
     "audio",
     "content",
@@ -31,7 +32,7 @@ __all__ = [
     "text",
 ]
 
-_MOST_PARTS = 1000
+MOST_PARTS = 1000
 """Far more content parts than any item has: an index past that is an error, not an order to make room."""
 
 
@@ -69,8 +70,8 @@ def index(event: Mapping[str, Any], name: str = "content_index") -> int:
     value = event.get(name)
     if not isinstance(value, int) or isinstance(value, bool):
         return 0
-    if not 0 <= value < _MOST_PARTS:
-        raise Unreadable(f"{name} is {value}: expected 0 to {_MOST_PARTS - 1}", name)
+    if not 0 <= value < MOST_PARTS:
+        raise Unreadable(f"{name} is {value}: expected 0 to {MOST_PARTS - 1}", name)
     return value
 
 
