@@ -178,7 +178,7 @@ class TurnView(Displayable):
     @property
     def calls(self) -> list[Call]:
         """The function calls of the turn, with their outputs."""
-        outputs = {**self._state.conversation.outputs, **self._fold.call_outputs}
+        outputs = self._state.conversation.outputs
         return [
             Call(item.call_id or item.id, item.name or "", item.arguments, output, _tool_error(output))
             for item in self.items

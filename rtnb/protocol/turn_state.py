@@ -59,8 +59,6 @@ class TurnState:
     given: list[Item] = field(default_factory=list)
     """Input that was given to an out-of-band response alone, and is in no conversation."""
     responses: list[Response] = field(default_factory=list)
-    call_outputs: dict[str, str] = field(default_factory=dict)
-    """Outputs of function calls, by call id, that only an out-of-band response was given."""
     marks: dict[str, float] = field(default_factory=dict)
     errors: list[ErrorData] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)

@@ -151,8 +151,6 @@ class Turns:
         if command.out_of_band:
             turn = self._calling(command) or self._new(out_of_band=True)
             turn.given = turn.given or self._conversation.out_of_band(command.input)
-            outputs = (item for item in command.input or () if item.output is not None)
-            turn.call_outputs.update((item.call_id, item.output or "") for item in outputs)
         elif self._continued is not None:
             turn, self._continued = self._continued, None
         elif self._open is None and (repeated := self._repeatable()) is not None:
