@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,10 @@ from hypothesis import HealthCheck, settings
 # A busy machine is slow for a moment: no test depends on the wall clock.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+# A shell ignores Ctrl-C in what it runs in the background, and so would this process and its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "RTNB_LLM_API_KEY")
 _SETTINGS = ("RTNB_ENGINE", "RTNB_LLM", "RTNB_ASR", "RTNB_TTS", "RTNB_VAD", "RTNB_SERVE_KEY")

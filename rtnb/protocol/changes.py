@@ -21,6 +21,7 @@ from .log_storage import Sound
 from .usage import Usage
 
 __all__ = [
+    "PIECES",
     "UNSTATED",
     "AddItem",
     "AppendAudio",
@@ -313,6 +314,10 @@ class AudioDelta(Change, frozen=True):
     encoded: str = ""
     content_index: int = 0
     output_index: int = 0
+
+
+PIECES = frozenset({TextDelta, AudioDelta})
+"""The pieces of an answer: nearly all that is received, so each fold looks a run of them up only once."""
 
 
 class AudioDone(Change, frozen=True):

@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 import math
 from collections import OrderedDict
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import orjson
+from msgspec import Struct
 
 from ..audio.codecs import Codec
 from ..redaction import clean_name, clean_text
 from . import dialects
-from .changes import AddItem, AppendAudio, AudioDelta, Change, Command, Limits, ResponseEnded, Unknown
+from .changes import (
+    AddItem,
+    AppendAudio,
+    AudioDelta,
+    Change,
+    Command,
+    Limits,
+    ResponseEnded,
+    TextDelta,
+    Unknown,
+)
 from .conversation import Conversation
 from .dialects import GA, Dialect, Unreadable
 from .dialects.fast import read_fast
@@ -34,7 +45,7 @@ _REMEMBERED = 4096
 """How many event ids are remembered to recognize a repeated frame."""
 
 
-class Applied(NamedTuple):
+class Applied(Struct, gc=False):
     """What became of a frame: its place in the log, its turn, and what it said."""
 
     row: int
@@ -105,22 +116,23 @@ class SessionState:
 
         ``command`` and the event's type, ``kind``, spare reading the frame where the caller made it of them.
         """
-        if not len(self.log):
+        row = len(self.log)
+        if not row:
             self._began = mono_ns
         read = _Read(kind, "", [command], None, _cut(command, frame)) if command else None
         read = read or self._read(frame, direction)
-        repeated = direction == "server" and self._repeats(read.event_id, frame, len(self.log))
+        repeated = direction == "server" and self._repeats(read.event_id, frame, row)
         if repeated:
             turn, wrong = self.log.entry(self._seen[read.event_id]).turn, None
             changes: list[Any] = []
         else:
             turn, wrong = self._fold(read.changes, (mono_ns - self._began) / 1e9)
             changes = read.changes
-        index = self.log.append(
+        self.log.append(
             frame, direction, read.kind, mono_ns=mono_ns, wall_ns=wall_ns, turn=turn, cut=read.cut
         )
-        self._note(index, read.problem or wrong)
-        return Applied(index, turn, changes)
+        self._note(row, read.problem or wrong)
+        return Applied(row, turn, changes)
 
     def _read(self, frame: bytes, direction: Direction) -> _Read:
         if direction == "server" and (fast := read_fast(frame)) is not None:
@@ -229,9 +241,11 @@ class SessionState:
             except (LookupError, TypeError, ValueError) as error:
                 found, problem = NO_TURN, f"{type(change).__name__} cannot be used: {error!r:.200}"
             turn = found if turn == NO_TURN else turn
+            if isinstance(change, TextDelta):
+                continue
             if isinstance(change, (AudioDelta, AppendAudio)):
                 self._add_to_track(change, t, framed=framed)
-            if isinstance(change, Limits):
+            elif isinstance(change, Limits):
                 self.limits.update(change.limits)
                 self.limits_at.update(dict.fromkeys(change.limits, t))
             elif isinstance(change, ResponseEnded) and change.problems:
@@ -263,7 +277,7 @@ class SessionState:
         return sum((turn.usage for turn in self.turns.all), Usage())
 
 
-class _Read(NamedTuple):
+class _Read(Struct, gc=False):
     kind: str
     event_id: str
     changes: list[Any]

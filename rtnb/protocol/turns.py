@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import changes
-from .changes import Change, Command
+from .changes import PIECES, Change, Command
 from .conversation import Conversation, not_played
 from .events import Event
 from .items import Item
@@ -66,12 +66,16 @@ class Turns:
         self._of_response: dict[str, tuple[TurnState, Response]] = {}
         self._of_event: dict[str, TurnState] = {}
         self._audio_clock = AudioClock()
+        # If the last change was a piece of an item: its response and item, and what they are.
+        self._run: tuple[tuple[str, str], TurnState, Response, Item] | None = None
         self._cancels: set[str] = set()  # event ids: that there was nothing to cancel is not a failure
         self._taken = 0.0  # ms of the input that no later turn can take along as its padding
         self._barge_in: float | None = None  # when speech was noticed last
 
     def apply(self, change: Change | Command, t: float) -> int:
         """Fold a change or a command in; return the number of its turn, or ``NO_TURN``."""
+        if type(change) not in PIECES:
+            self._run = None
         handler = _HANDLERS.get(type(change))
         turn = handler(self, change, t) if handler is not None else self._named(change)
         if turn is None:
@@ -386,15 +390,21 @@ class Turns:
 
     def _on_piece(self, change: Any, t: float) -> TurnState | None:
         """Take a part, text, audio or arguments; its item may never have been announced."""
-        known = self._running(change.response_id, t)
-        if known is None:
-            return self._of_item.get(change.item_id)
-        turn, response = known
-        item = self._add_output(
-            turn, response, self._conversation.output_id(change.response_id, change.item_id)
-        )
-        if item is None:
-            return turn
+        key = (change.response_id, change.item_id)
+        if self._run is not None and self._run[0] == key:  # looked up once in a run of pieces of an item
+            _, turn, response, item = self._run
+        else:
+            known = self._running(change.response_id, t)
+            if known is None:
+                return self._of_item.get(change.item_id)
+            turn, response = known
+            id = self._conversation.output_id(change.response_id, change.item_id)
+            added = self._add_output(turn, response, id)
+            if added is None:
+                return turn
+            item = added
+            if type(change) in PIECES and all(key):
+                self._run = (key, turn, response, item)
         if isinstance(change, changes.ToolCall) and item.call_id:
             self._of_call[item.call_id] = turn
         elif isinstance(change, changes.TextDelta):

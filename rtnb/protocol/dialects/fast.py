@@ -10,7 +10,7 @@ the frame is parsed with a marker in the place of the base64, and counts only if
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from msgspec import DecodeError, Meta, Struct
 from msgspec.json import Decoder
@@ -42,7 +42,7 @@ class _Wire(Struct, gc=False):
     event_id: str = ""
 
 
-class FastFrame(NamedTuple):
+class FastFrame(Struct, gc=False):
     """A frame that was read; ``cut`` is where its base64 starts and ends, if it has any."""
 
     type: str
