@@ -601,3 +601,26 @@ def test_less_than_nothing_was_never_heard():
     wire.begin("resp_1", "item_a")
     wire.server("conversation.item.truncated", item_id="item_a", content_index=0, audio_end_ms=-100)
     assert wire.conversation.items["item_a"].played_ms == 0
+
+
+def test_runs_of_pieces_that_interleave_stay_apart(wire):
+    """A run of pieces is looked up once: another part, item or response, or any other event, ends it."""
+    wire.text("u", "Hi")
+    wire.ask()
+    wire.begin(previous="u")
+    for word, item, index in (("a", "item_a", 0), ("b", "item_a", 0), ("c", "item_a", 1), ("d", "item_a", 0)):
+        wire.delta("output_text", word, item=item, index=index)
+    wire.end(usage=usage(1, 1))
+    wire.ask()
+    wire.begin("resp_2", "item_b", previous="item_a")
+    for word, response, item in (
+        ("e", "resp_2", "item_b"),
+        ("f", "resp_1", "item_a"),
+        ("g", "resp_2", "item_b"),
+    ):
+        turn = wire.delta("output_text", word, response=response, item=item)
+        assert turn == (1 if response == "resp_2" else 0)
+    items = wire.conversation.items
+    assert [part.text for part in items["item_a"].parts] == ["abdf", "c"]
+    assert items["item_b"].text == "eg"
+    assert [turn.outputs for turn in wire.turns] == [["item_a"], ["item_b"]]
