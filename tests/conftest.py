@@ -12,7 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # A busy machine is slow for a moment: no test depends on the wall clock.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# In CI the examples are the same in each run, so that what fails there was changed there.
+settings.register_profile(
+    "suite", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("suite")
 
 # A shell ignores Ctrl-C in what it runs in the background, and so would this process and its children.

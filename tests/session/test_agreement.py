@@ -53,6 +53,8 @@ class Agreement(RuleBasedStateMachine):
         """Wait until all turns are over and all frames were read by both sides."""
         for turn in self.session.turns:
             await turn
+        while self.server._tasks:  # transcripts that are still to come
+            await asyncio.wait(self.server._tasks)
         await self.session.update(tool_choice="auto")
         while self.session._connection._outbox.qsize():
             await asyncio.sleep(0)

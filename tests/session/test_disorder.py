@@ -140,6 +140,20 @@ async def play(groups: list[list[bytes]]) -> AsyncSession:
     return session
 
 
+def restated(frames: list[bytes], original: set[bytes]) -> bool:
+    """Return whether a frame that was damaged is still an event that states a whole item or text."""
+    for frame in frames:
+        if frame in original or frame in NOISE:
+            continue
+        try:
+            event = orjson.loads(frame)
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(event, dict) and not str(event.get("type")).endswith(".delta"):
+            return True
+    return False
+
+
 def received(session: AsyncSession) -> tuple[set[str], int]:
     """Return the words and the bytes of audio of all readable pieces in the log, each counted once."""
     words: set[str] = set()
@@ -176,8 +190,10 @@ def test_every_turn_ends_and_nothing_received_is_lost(plans: list[list[Step]]) -
     words, audio = received(session)
     items = session.state.conversation.items.values()
     text = " ".join(item.text for item in items)
-    original = b"".join(frame for group in groups for frame in group).decode()
-    assert not [word for word in words if word not in text and word in original]  # others were damaged
+    original = {frame for group in groups for frame in group}
+    spelled = b"".join(original).decode()
+    if not any(restated(group, original) for group in changed):  # what a server states at the end overrules
+        assert not [word for word in words if word not in text and word in spelled]  # others were damaged
     kept = sum(len(chunk) for item in items for part in item.parts for chunk in part.chunks)
     assert kept == audio
 
