@@ -283,7 +283,7 @@ class PartDone(Change, frozen=True):
     output_index: int = 0
 
 
-class TextDelta(Change, frozen=True):
+class TextDelta(Change, frozen=True, gc=False):
     """A piece of the answer's text; ``kind`` is "text", or "audio" for a transcript of what is spoken."""
 
     response_id: str
@@ -305,7 +305,7 @@ class TextDone(Change, frozen=True):
     output_index: int = 0
 
 
-class AudioDelta(Change, frozen=True):
+class AudioDelta(Change, frozen=True, gc=False):
     """A piece of the answer's audio, in the format of its response; ``encoded`` is the base64 of it."""
 
     response_id: str
@@ -317,7 +317,7 @@ class AudioDelta(Change, frozen=True):
 
 
 PIECES = frozenset({TextDelta, AudioDelta})
-"""The pieces of an answer: nearly all that is received, so each fold looks a run of them up only once."""
+"""The pieces of an answer: nearly all that a session receives."""
 
 
 class AudioDone(Change, frozen=True):

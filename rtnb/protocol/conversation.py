@@ -14,7 +14,7 @@ from typing import Any
 
 from ..audio.codecs import Codec, wire_format
 from . import changes
-from .changes import PIECES, UNSTATED, Change, Command, ItemData
+from .changes import UNSTATED, Change, Command, ItemData
 from .events import Event, as_object
 from .input_buffer import InputBuffer
 from .items import Item, Part
@@ -57,7 +57,6 @@ class Conversation:
         self._current: dict[str, str] = {}  # response id → the item that it wrote last; "" → any
         self._unnamed = 0  # counts responses that named no items
         self._out_of_band: set[str] = set()  # ids of out-of-band responses
-        self._run: tuple[tuple[str, str, int], Part] | None = None  # if the last change was a piece of a part
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the items in order."""
@@ -82,8 +81,6 @@ class Conversation:
         Raises ValueError for one that cannot be folded, such as a format that is not known.
         """
         handler = _HANDLERS.get(type(change))
-        if type(change) not in PIECES:
-            self._run = None
         if handler is not None:
             handler(self, change)
 
@@ -271,13 +268,13 @@ class Conversation:
                     self._place(item, UNSTATED)
 
     def _on_text(self, change: changes.TextDelta) -> None:
-        self._continued(change, change.kind).add_text(change.text)
+        self._part(change, change.kind).add_text(change.text)
 
     def _on_text_done(self, change: changes.TextDone) -> None:
         self._part(change, change.kind).finish_text(change.text)
 
     def _on_audio(self, change: changes.AudioDelta) -> None:
-        part = self._continued(change, "audio")
+        part = self._part(change, "audio")
         if part.codec is None:
             part.codec = self._codecs.get(change.response_id, self.output_codec)
         part.chunks.append(change.audio)
@@ -344,15 +341,6 @@ class Conversation:
         item = self._item(id)
         item.response_id = item.response_id or response_id or None
         return item
-
-    def _continued(self, change: changes.TextDelta | changes.AudioDelta, kind: str) -> Part:
-        """Return the part that a piece belongs to; it is looked up once in a run of its pieces."""
-        key = (change.response_id, change.item_id, change.content_index)
-        if self._run is not None and self._run[0] == key:
-            return self._run[1]
-        part = self._part(change, kind)
-        self._run = (key, part) if change.response_id and change.item_id else None
-        return part
 
     def _part(self, change: Any, kind: str) -> Part:
         item = self._output(change.response_id, change.item_id)

@@ -11,8 +11,9 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import MutableSequence, Sequence
 from sys import getsizeof
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from msgspec import Struct
 from pybase64 import b64encode
 
 __all__ = ["Chunk", "Cut", "Sound", "SpilledBlock", "SpilledBlocks", "Store", "cut", "find_cut"]
@@ -28,18 +29,15 @@ class Store(Protocol):
         """Return ``size`` bytes at the offset ``at``."""
 
 
-class Sound:
+class Sound(Struct, eq=False, gc=False):
     """The decoded audio of one frame, shared by the log, the conversation and the input buffer.
 
     ``bytes()`` returns it; ``len()`` is its size and does not read it. It equals other audio, and bytes, of
     the same content. A copy, also a pickled one, has the bytes itself.
     """
 
-    __slots__ = ("_held", "_place")
-
-    def __init__(self, data: bytes) -> None:
-        self._held: bytes | Store = data
-        self._place = 0  # in a store: at << _SIZE_BITS | size
+    _held: bytes | Store
+    _place: int = 0  # in a store: at << _SIZE_BITS | size
 
     def move(self, store: Store, at: int) -> None:
         """Free the bytes; from now on they are read from ``store`` at the offset ``at``."""
@@ -76,14 +74,13 @@ class Sound:
         return f"Sound({len(self):,} bytes)"
 
 
-class _Slice(Sound):
+class _Slice(Sound, eq=False, gc=False, kw_only=True):
     """A part of another one, such as a turn's part of the appended audio."""
 
-    __slots__ = ("_start", "_stop", "_whole")
-
-    def __init__(self, whole: Sound, start: int, stop: int) -> None:
-        super().__init__(b"")
-        self._whole, self._start, self._stop = whole, start, stop
+    _held: bytes | Store = b""
+    _whole: Sound
+    _start: int
+    _stop: int
 
     def __len__(self) -> int:
         return self._stop - self._start
@@ -103,11 +100,11 @@ def cut(chunk: Chunk, start: int, stop: int) -> Chunk:
     if isinstance(chunk, bytes):
         return chunk[start:stop]
     if isinstance(chunk, _Slice):
-        return _Slice(chunk._whole, chunk._start + start, chunk._start + stop)
-    return _Slice(chunk, start, stop)
+        return _Slice(_whole=chunk._whole, _start=chunk._start + start, _stop=chunk._start + stop)
+    return _Slice(_whole=chunk, _start=start, _stop=stop)
 
 
-class Cut(NamedTuple):
+class Cut(Struct, gc=False):
     """Base64 that a log leaves out of a frame: the bytes from ``start`` to ``end``, and its audio."""
 
     start: int

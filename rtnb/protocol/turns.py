@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import changes
-from .changes import PIECES, Change, Command
+from .changes import Change, Command
 from .conversation import Conversation, not_played
 from .events import Event
 from .items import Item
@@ -66,16 +66,12 @@ class Turns:
         self._of_response: dict[str, tuple[TurnState, Response]] = {}
         self._of_event: dict[str, TurnState] = {}
         self._audio_clock = AudioClock()
-        # If the last change was a piece of an item: its response and item, and what they are.
-        self._run: tuple[tuple[str, str], TurnState, Response, Item] | None = None
         self._cancels: set[str] = set()  # event ids: that there was nothing to cancel is not a failure
         self._taken = 0.0  # ms of the input that no later turn can take along as its padding
         self._barge_in: float | None = None  # when speech was noticed last
 
     def apply(self, change: Change | Command, t: float) -> int:
         """Fold a change or a command in; return the number of its turn, or ``NO_TURN``."""
-        if type(change) not in PIECES:
-            self._run = None
         handler = _HANDLERS.get(type(change))
         turn = handler(self, change, t) if handler is not None else self._named(change)
         if turn is None:
@@ -86,7 +82,7 @@ class Turns:
 
     def _named(self, change: Any) -> TurnState | None:
         """Return the turn that a change names by its response or its item."""
-        known = self._known(getattr(change, "response_id", ""))
+        known = self.of_response(getattr(change, "response_id", ""))
         if known is not None:
             return known[0]
         item = getattr(change, "item", None)
@@ -185,7 +181,7 @@ class Turns:
 
     def _on_cancel(self, command: changes.Cancel, t: float) -> TurnState | None:
         self._cancels.add(command.event_id)
-        known = self._known(command.response_id)
+        known = self.of_response(command.response_id)
         turn = known[0] if known else self._latest
         if turn is not None and turn.active:
             self._interrupted(turn, t)
@@ -342,7 +338,7 @@ class Turns:
         request.turn.requests = [one for one in request.turn.requests if one is not request]
         return request
 
-    def _known(self, response_id: str) -> tuple[TurnState, Response] | None:
+    def of_response(self, response_id: str) -> tuple[TurnState, Response] | None:
         """Return the response with an id; without one, the response without an id that runs."""
         known = self._of_response.get(response_id)
         if known is None or response_id or known[1].status == "in_progress":
@@ -355,7 +351,7 @@ class Turns:
         One whose start was never announced begins here, if a request waits for it; a change that names no
         response belongs to the one that runs.
         """
-        known = self._known(response_id)
+        known = self.of_response(response_id)
         if known is not None:
             return known
         if not response_id and self._latest is not None:
@@ -390,21 +386,14 @@ class Turns:
 
     def _on_piece(self, change: Any, t: float) -> TurnState | None:
         """Take a part, text, audio or arguments; its item may never have been announced."""
-        key = (change.response_id, change.item_id)
-        if self._run is not None and self._run[0] == key:  # looked up once in a run of pieces of an item
-            _, turn, response, item = self._run
-        else:
-            known = self._running(change.response_id, t)
-            if known is None:
-                return self._of_item.get(change.item_id)
-            turn, response = known
-            id = self._conversation.output_id(change.response_id, change.item_id)
-            added = self._add_output(turn, response, id)
-            if added is None:
-                return turn
-            item = added
-            if type(change) in PIECES and all(key):
-                self._run = (key, turn, response, item)
+        known = self._running(change.response_id, t)
+        if known is None:
+            return self._of_item.get(change.item_id)
+        turn, response = known
+        id = self._conversation.output_id(change.response_id, change.item_id)
+        item = self._add_output(turn, response, id)
+        if item is None:
+            return turn
         if isinstance(change, changes.ToolCall) and item.call_id:
             self._of_call[item.call_id] = turn
         elif isinstance(change, changes.TextDelta):
@@ -461,7 +450,7 @@ class Turns:
         return running[0] if len(running) == 1 else None
 
     def _on_playback(self, change: changes.Playback, t: float) -> TurnState | None:
-        known = self._known(change.response_id)
+        known = self.of_response(change.response_id)
         if known is None:
             return None
         if change.state == "started":

@@ -35,7 +35,9 @@ class AnswerTimeout:
     def restart(self, turn: Turn) -> None:
         """Start the clock of a turn again, also after a pause; of a turn that has none nothing happens."""
         if turn in self._since:
-            self.start(turn)
+            self._since[turn] = self._loop.time()
+            if self._timer is None:
+                self.start(turn)
 
     def pause(self, turn: Turn) -> None:
         """Let the clock of a turn stand still until it is started again."""

@@ -25,6 +25,7 @@ from ..audio import Clip
 from ..errors import ArgumentError, ConnectionLost, RtnbError, SessionClosed, not_copyable
 from ..protocol import models
 from ..protocol.changes import (
+    PIECES,
     AudioDelta,
     Change,
     Clear,
@@ -442,12 +443,14 @@ class AsyncSession:
     # Receiving.
 
     def _react(self, change: Change, number: int) -> None:
+        if type(change) in PIECES:  # nearly all that is received
+            self._flow.restart_timeout(number)
+            return
+        self._pending.answer(change)
         if isinstance(change, (SessionStarted, SessionChanged, ConversationStarted)):
             if self.state.model:
                 self._model = self.state.row
-            self._pending.answer(change)
         else:
-            self._pending.answer(change)
             self._flow.react(change, number)
 
     # Ending turns early.

@@ -91,7 +91,7 @@ class Connection:
         self._react = react
         self._ended = ended
         self._explain = explain
-        self._listeners: list[Listener] = []
+        self._listeners: tuple[Listener, ...] = ()
         self._broken: set[int] = set()  # ids of listeners that have raised
         self._outbox: asyncio.Queue[bytes] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -117,8 +117,15 @@ class Connection:
             raise ArgumentError(
                 f"listener: expected a function of (change, turn number), got {listener!r:.80}"
             )
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
+        self._listeners = (*self._listeners, listener)  # a new tuple: one may end while all are called
+
+        def end() -> None:
+            left = list(self._listeners)
+            if listener in left:
+                left.remove(listener)
+                self._listeners = tuple(left)
+
+        return end
 
     def emit(self, command: Command) -> tuple[Command, int]:
         """Log a command and queue it for sending; return it with its event id, and its turn's number.
@@ -170,7 +177,7 @@ class Connection:
             self._ended()
 
     def _record(self, frame: bytes, direction: Any, command: Command | None = None, kind: str = "") -> int:
-        applied = self.state.append(
+        read = self.state.append(
             frame,
             direction,
             mono_ns=time.monotonic_ns(),
@@ -178,22 +185,23 @@ class Connection:
             command=command,
             kind=kind,
         )
-        for change in applied.changes:
-            for listener in tuple(self._listeners):
+        turn = read.turn
+        for change in read.changes:
+            for listener in self._listeners:
                 try:
-                    listener(change, applied.turn)
+                    listener(change, turn)
                 except Exception:
                     self._report(listener)
             if direction == "server":
                 try:
-                    self._react(change, applied.turn)  # type: ignore[arg-type]
+                    self._react(change, turn)
                 except Exception as error:  # one odd event must not end the session
                     name = type(change).__name__
                     _log.exception("handling %s failed", name)
                     problem = RemoteProtocolError(f"{name} was not expected here: {error!r}")
-                    self.state.problems.append((applied.row, str(problem)))
+                    self.state.problems.append((read.row, str(problem)))
         self.signal.fire()
-        return applied.turn
+        return turn
 
     def _report(self, listener: Listener) -> None:
         """Log the exception of a listener, the first time it raises one."""

@@ -157,13 +157,23 @@ class TurnFlow:
 
     def react(self, change: Change, number: int) -> None:
         """Act on what the server reports, after it was folded."""
-        if number >= 0 and (turn := self.queue.get(number)) is not None:
-            self.timeout.restart(turn)
-        elif isinstance(change, changes.Unknown) and "queue" in change.type:
+        if (
+            not self.restart_timeout(number)
+            and isinstance(change, changes.Unknown)
+            and "queue" in change.type
+        ):
             self._on_server_queue()
         reaction = _REACTIONS.get(type(change))
         if reaction is not None:
             reaction(self, change, number)
+
+    def restart_timeout(self, number: int) -> bool:
+        """Restart the answer timeout of a turn, of which something arrived; return whether there is one."""
+        turn = self.queue.get(number)
+        if turn is None:
+            return False
+        self.timeout.restart(turn)
+        return True
 
     def _on_server_queue(self) -> None:
         """Requests are queued at the server: until its next frame for a turn, silence is not a failure."""

@@ -19,6 +19,7 @@ from websockets.frames import DATA_OPCODES
 from websockets.protocol import State
 
 from ..errors import ArgumentError, AuthError, ConnectionLost, not_copyable
+from .text_frames import TextFrames
 
 __all__ = ["CLOSE_TIMEOUT", "PING_INTERVAL", "PING_TIMEOUT", "TIMEOUT", "WebSocket"]
 
@@ -60,6 +61,9 @@ class _Connection(ClientConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._opening = b""  # the last bytes received of the handshake
+        limit = self.protocol.max_message_size
+        self._frames = TextFrames(self._queue, self._parse, float("inf") if limit is None else limit)
         self._messages: deque[bytes] = deque()
         self._fragments: list[bytes] = []
         self._reader: asyncio.Future[None] | None = None
@@ -120,8 +124,27 @@ class _Connection(ClientConnection):
 
     def data_received(self, data: bytes) -> None:
         self._received = self.loop.time()
-        super().data_received(data)
+        if self.protocol.state is State.CONNECTING:
+            data = self._open(data)
+        if self.protocol.state is State.CONNECTING:
+            super().data_received(data)
+        else:
+            self._frames.feed(data)
         self._drop_soon()
+
+    def _open(self, data: bytes) -> bytes:
+        """Parse the handshake and return what was received after it."""
+        seen = self._opening + data
+        self._opening = seen[-3:]
+        end = seen.find(b"\r\n\r\n")
+        cut = len(data) if end < 0 else end + 4 - (len(seen) - len(data))
+        super().data_received(data[:cut])
+        return data[cut:]
+
+    def _parse(self, data: bytes) -> None:
+        """Let the library parse one frame, or a part of one."""
+        super().data_received(data)
+        self._frames.enabled = self.protocol.state is State.OPEN and not self._fragments
 
     def eof_received(self) -> None:
         super().eof_received()
@@ -143,7 +166,10 @@ class _Connection(ClientConnection):
         if self._fragments:
             data = b"".join([*self._fragments, data])
             self._fragments.clear()
-        self._messages.append(data)
+        self._queue(data)
+
+    def _queue(self, message: bytes) -> None:
+        self._messages.append(message)
         if not self._full and len(self._messages) >= _MAX_UNREAD:
             self._full = True
             self.transport.pause_reading()

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from ..changes import Change, Command
 from ..events import Direction, Event
-from .base import Dialect
+from .base import Dialect, ReadFrame
 from .beta import BETA
 from .client_events import read_client_event
 from .ga import GA
 from .reading import Unreadable
 from .server_events import read_server_event
 
-__all__ = ["BETA", "DIALECTS", "GA", "Dialect", "Unreadable", "detect", "read"]
+__all__ = ["BETA", "DIALECTS", "GA", "Dialect", "ReadFrame", "Unreadable", "detect", "read"]
 
 DIALECTS: dict[str, Dialect] = {"ga": GA, "beta": BETA}
 

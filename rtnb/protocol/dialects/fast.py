@@ -17,14 +17,17 @@ from msgspec.json import Decoder
 from pybase64 import b64decode, b64encode
 
 from ..changes import AudioDelta, TextDelta
-from ..log_storage import Sound
+from ..log_storage import Cut, Sound
+from .base import ReadFrame
 from .names import AUDIO_DELTAS
 from .reading import MOST_PARTS
 
-__all__ = ["FastFrame", "read_fast"]
+__all__ = ["read_fast"]
 
 _MARKER = "~"
+_PADDING = ord("=")
 _DELTA = b'"delta":"'
+_SPACED_DELTA = b'"delta": "'
 _LEAST = 64
 """Shorter base64 is not worth cutting out."""
 
@@ -42,15 +45,6 @@ class _Wire(Struct, gc=False):
     event_id: str = ""
 
 
-class FastFrame(Struct, gc=False):
-    """A frame that was read; ``cut`` is where its base64 starts and ends, if it has any."""
-
-    type: str
-    event_id: str
-    change: AudioDelta | TextDelta
-    cut: tuple[int, int] | None
-
-
 _decode = Decoder(_Wire).decode
 _TEXT = {
     "response.output_text.delta": "text",
@@ -59,17 +53,23 @@ _TEXT = {
     "response.audio_transcript.delta": "audio",
 }
 _RESPONSE_AUDIO = AUDIO_DELTAS - {"session.output_audio.delta"}
-_HEAD = 256
+_HEAD = 1024
+"""Where the ``delta`` of a frame with pieces begins, also with the longest ids before it."""
 
 
-def read_fast(frame: bytes) -> FastFrame | None:
+def read_fast(frame: bytes) -> ReadFrame | None:
     """Return a piece of audio or text as a change; None for every other frame and for whatever is odd."""
-    at = frame.find(b'delta"', 0, _HEAD)
+    at = frame.find(_DELTA, 0, _HEAD)
+    start = at + len(_DELTA)
+    if at < 0:
+        at = frame.find(_SPACED_DELTA, 0, _HEAD)
+        start = at + len(_SPACED_DELTA)
     if at < 0:
         return None
+    end = frame.find(b'"', start)
     try:
-        if frame.find(b'audio.delta"', 0, _HEAD) >= 0:
-            return _audio(frame)
+        if end - start >= _LEAST and (found := _audio(frame, start, end)) is not None:
+            return found
         wire = _read(frame)
     except (DecodeError, ValueError):
         return None
@@ -79,7 +79,7 @@ def read_fast(frame: bytes) -> FastFrame | None:
     change = TextDelta(
         wire.response_id, wire.item_id, wire.delta, kind, wire.content_index, wire.output_index
     )
-    return FastFrame(wire.type, wire.event_id, change, None)
+    return ReadFrame(wire.type, wire.event_id, [change])
 
 
 def _read(frame: bytes) -> _Wire:
@@ -88,20 +88,13 @@ def _read(frame: bytes) -> _Wire:
     return _decode(frame)
 
 
-def _audio(frame: bytes) -> FastFrame | None:
-    start = frame.find(_DELTA) + len(_DELTA)
-    if start < len(_DELTA):
-        return None
-    end = frame.find(b'"', start)
-    if end - start < _LEAST or (end - start) % 4:
-        return None
+def _audio(frame: bytes, start: int, end: int) -> ReadFrame | None:
     wire = _read(frame[:start] + b"~" + frame[end:])
     if wire.delta != _MARKER or wire.type not in _RESPONSE_AUDIO or not wire.item_id:
         return None
     data = b64decode(memoryview(frame)[start:end], validate=True)
-    if frame[end - 1] == 61 and b64encode(data[-(len(data) % 3) :]) != frame[end - 4 : end]:
+    if frame[end - 1] == _PADDING and b64encode(data[-(len(data) % 3) :]) != frame[end - 4 : end]:
         return None  # not the canonical form, so that it would not come back the same
-    change = AudioDelta(
-        wire.response_id, wire.item_id, Sound(data), "", wire.content_index, wire.output_index
-    )
-    return FastFrame(wire.type, wire.event_id, change, (start, end))
+    sound = Sound(data)
+    change = AudioDelta(wire.response_id, wire.item_id, sound, "", wire.content_index, wire.output_index)
+    return ReadFrame(wire.type, wire.event_id, [change], None, Cut(start, end, sound))

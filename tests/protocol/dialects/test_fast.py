@@ -138,7 +138,7 @@ def test_28_000_odd_frames_are_read_alike_and_come_back() -> None:
             fast += 1
             general = generally(frame)
             assert general is not None, frame
-            assert [same(one) for one in general] == [same(read.change)], frame
+            assert [same(one) for one in general] == [same(one) for one in read.changes], frame
             event = orjson.loads(frame)
             assert (read.type, read.event_id) == (event["type"], event.get("event_id", "")), frame
         state.append(frame, "server", mono_ns=number, wall_ns=number)
