@@ -31,6 +31,8 @@ class Part:
     chunks: list[Chunk] = field(default_factory=list)
     codec: Codec | None = None
     image_url: str | None = None
+    silent: int = field(default=0, repr=False, compare=False)
+    """How many bytes at its start are known to be silence, while no sound was found."""
     _finished: int = field(default=-1, repr=False, compare=False)
     """How much of the text a "done" event has confirmed; -1 before the first of them."""
     _repeats: int = field(default=0, repr=False, compare=False)

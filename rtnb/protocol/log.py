@@ -6,9 +6,6 @@ pass over a column. Audio is the exception: a frame's base64 is cut out if it ca
 decoded bytes, which the conversation keeps anyway. So a spoken session takes less than its own bytes. Blocks
 and audio that are also in a file, such as the autosave file, can be freed (``spill``) and are then read from
 there. The log reads no clock: times are passed in.
-
-An append only notes its arguments, as it is the most frequent thing that a session does; they are put into
-the columns some hundred at a time, or when the log is read.
 """
 
 from __future__ import annotations
@@ -20,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from sys import getsizeof
-from typing import Any, Self, overload
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,15 +33,10 @@ from .log_storage import Cut, Sound, SpilledBlock, SpilledBlocks, Store
 __all__ = ["NO_TURN", "Entry", "Log", "LogColumnsView", "LogView"]
 
 _BLOCK = 1 << 20
-_MOST_NEW = 1024
-"""How many rows, at most, are not in the columns yet; nor are frames of more than ``_BLOCK`` bytes."""
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
 _FEW = 20
 """Up to how many kinds comparing the column with each is faster than a look-up table."""
 _WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is ignored
-
-_NewRow = tuple[bytes, Direction, str, int, int, int, Cut | None]
-"""What `Log.append` was given: frame as it is stored, direction, type, two times, turn and cut."""
 
 
 class Log:
@@ -56,15 +48,13 @@ class Log:
     )
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # a numpy view of a column must not meet a change of it
-        self._count = 0
-        self._new: list[_NewRow] = []  # not in the columns yet
-        self._settled_bytes = 0  # the size of all frames that are
+        self._lock = threading.Lock()  # a numpy view of a column must not meet an append
         self._blocks: list[bytes] = []  # full; they do not change
         self._sizes = array("Q")  # of the blocks
         self._tail: list[bytes] = []  # the frames since the last full block, not joined yet
         self._tail_row = 0  # the index of the first of them
         self._tail_bytes = 0
+        self._next_place = 0  # the number of blocks << 32
         self._place = array("Q")  # block << 32 | offset
         self._kind = array("H")  # type code | _SERVER
         self._turn = array("i")
@@ -78,6 +68,7 @@ class Log:
         self._sounds: list[Sound] = []  # and the audio
         self._drift_rows: list[int] = []  # wall − monotonic, where it changed
         self._drift: list[int] = []
+        self._last_drift = 0
         self._watchers: tuple[Callable[[], None], ...] = ()
         self.bytes = 0
         """The size of all frames in bytes."""
@@ -99,60 +90,42 @@ class Log:
         """
         if frame.__class__ is not bytes:
             frame = memoryview(frame).tobytes()  # a buffer may still change; raises TypeError for a str
-        self.bytes += len(frame)
-        if cut is not None:
-            frame = frame[: cut.start] + frame[cut.end :]
-        index = self._count
-        self._new.append((frame, direction, type, mono_ns, wall_ns, turn, cut))
-        self._count = index + 1  # last: whoever sees it finds the row
-        if len(self._new) >= _MOST_NEW or self.bytes - self._settled_bytes >= _BLOCK:
-            with self._lock:
-                self._settle()
+        size = len(frame)
+        with self._lock:
+            index = len(self._time)
+            drift = wall_ns - mono_ns
+            if not index:
+                self._mono0 = mono_ns
+            if not index or not -_WALL_STEP < drift - self._last_drift < _WALL_STEP:
+                self._drift_rows.append(index)
+                self._drift.append(drift)
+                self._last_drift = drift
+            code = self._codes.get(type)
+            if code is None:
+                code = self._name(type)
+            tail_bytes = self._tail_bytes
+            if tail_bytes >= _BLOCK:
+                self._blocks.append(b"".join(self._tail))
+                self._sizes.append(tail_bytes)
+                self._tail, self._tail_row, tail_bytes = [], index, 0
+                self._next_place = len(self._blocks) << 32
+            self._place.append(self._next_place | tail_bytes)
+            self._kind.append(code | _SERVER if direction == "server" else code)
+            self._turn.append(turn)
+            self._time.append(mono_ns - self._mono0)
+            self.bytes += size
+            if cut is not None:
+                self._sound_rows.append(index)
+                self._sound_cuts.append(cut.start)
+                self._sound_sizes.append(cut.size)
+                self._sounds.append(cut.audio)
+                frame = frame[: cut.start] + frame[cut.end :]
+                size -= cut.end - cut.start
+            self._tail.append(frame)
+            self._tail_bytes = tail_bytes + size
         for watcher in self._watchers:
             watcher()
         return index
-
-    def _settle(self) -> None:
-        """Put the new rows into the columns. Call with the lock held, before any of them is read."""
-        rows = self._new[:]  # the appending thread may add to it meanwhile
-        if not rows:
-            return
-        frames, directions, types, monos, walls, turns, cuts = zip(*rows, strict=True)
-        first = len(self._place)
-        if not first:
-            self._mono0 = monos[0]
-        if self._tail_bytes >= _BLOCK:
-            self._blocks.append(b"".join(self._tail))
-            self._sizes.append(self._tail_bytes)
-            self._tail, self._tail_row, self._tail_bytes = [], first, 0
-        ends = np.cumsum(np.fromiter(map(len, frames), np.uint64, len(frames)))
-        starts = np.concatenate([np.zeros(1, np.uint64), ends[:-1]]) + np.uint64(self._tail_bytes)
-        extend_column(self._place, np.uint64(len(self._blocks) << 32) | starts)
-        self._tail.extend(frames)
-        self._tail_bytes += int(ends[-1])
-        self._kind.extend(
-            [self._code(type) | _SIDES[side] for type, side in zip(types, directions, strict=True)]
-        )
-        self._turn.extend(turns)
-        extend_column(self._time, np.array(monos, np.int64) - self._mono0)
-        self._note_drift(first, np.array(walls, np.int64) - np.array(monos, np.int64))
-        for row, cut in enumerate(cuts, first):
-            if cut is not None:
-                self._sound_rows.append(row)
-                self._sound_cuts.append(cut.start)
-                self._sound_sizes.append(len(cut.audio))
-                self._sounds.append(cut.audio)
-                self._settled_bytes += cut.end - cut.start
-        self._settled_bytes += int(ends[-1])
-        del self._new[: len(rows)]
-
-    def _note_drift(self, first: int, drifts: NDArray[np.int64]) -> None:
-        if self._drift and (np.abs(drifts - self._drift[-1]) < _WALL_STEP).all():
-            return
-        for row, drift in enumerate(drifts.tolist(), first):
-            if not row or abs(drift - self._drift[-1]) >= _WALL_STEP:
-                self._drift_rows.append(row)
-                self._drift.append(drift)
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call ``watcher()`` after each append, on the appending thread; return a function that ends it.
@@ -180,10 +153,6 @@ class Log:
             sounds=self._sounds,
         )
 
-    def _code(self, type: str) -> int:
-        code = self._codes.get(type)
-        return self._name(type) if code is None else code
-
     def _name(self, type: str) -> int:
         # No protocol has 32,767 types; beyond that, a hostile peer sends random names.
         if len(self._names) >= _SERVER - 1:
@@ -196,12 +165,11 @@ class Log:
         return code
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._place)
 
     def columns(self, start: int = 0, stop: int | None = None) -> Columns:
         """Return a copy of the events from ``start`` to before ``stop``, as a file stores them."""
         with self._lock:
-            self._settle()
             stop = len(self._place) if stop is None else min(stop, len(self._place))
             cut = slice(bisect_left(self._sound_rows, start), bisect_left(self._sound_rows, stop))
             drift = max(bisect_right(self._drift_rows, start) - 1, 0)
@@ -245,7 +213,6 @@ class Log:
     def columns_of(self, rows: NDArray[np.int64]) -> LogColumnsView:
         """Return rows, indices of shape ``(n,)``, as columns."""
         with self._lock:
-            self._settle()
             return LogColumnsView(
                 np.frombuffer(self._kind, np.uint16)[rows],
                 np.frombuffer(self._turn, np.int32)[rows],
@@ -256,13 +223,11 @@ class Log:
     def kinds_and_turns(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
         """Return kinds and turns of rows, as in `LogColumnsView`."""
         with self._lock:
-            self._settle()
             return np.frombuffer(self._kind, np.uint16)[rows], np.frombuffer(self._turn, np.int32)[rows]
 
     def times(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return ``t`` and ``wall`` of rows, as in `Entry`, in seconds, each of shape ``(n,)``."""
         with self._lock:
-            self._settle()
             times = np.frombuffer(self._time, np.int64)[rows]
             drifts = np.array(self._drift, np.int64)
             at = np.searchsorted(np.array(self._drift_rows, np.int64), rows, "right") - 1
@@ -271,7 +236,6 @@ class Log:
     def lengths(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the size of each frame of ``rows`` in bytes, shape ``(n,)``, without reading them."""
         with self._lock:
-            self._settle()
             places = np.frombuffer(self._place, np.uint64).astype(np.int64)
             sizes = np.array([*self._sizes, self._tail_bytes], np.int64)
             block, start = places >> 32, places & 0xFFFFFFFF
@@ -284,7 +248,6 @@ class Log:
     def sound_sizes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the bytes of audio that were cut out of each of ``rows``, shape ``(n,)``; 0 for none."""
         with self._lock:
-            self._settle()
             return self._sound_bytes(rows)
 
     def _sound_bytes(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -298,7 +261,6 @@ class Log:
     def sound(self, index: int) -> bytes | None:
         """Return the audio that was cut out of a frame; None if none was."""
         with self._lock:
-            self._settle()
             row = bisect_left(self._sound_rows, index)
             if row < len(self._sound_rows) and self._sound_rows[row] == index:
                 return bytes(self._sounds[row])
@@ -307,14 +269,11 @@ class Log:
     @property
     def names(self) -> list[str]:
         """The types, by the index in ``LogColumnsView.kinds``."""
-        with self._lock:
-            self._settle()
         return self._names
 
     def entry(self, index: int) -> Entry:
         """Return the entry at ``index`` (0 ≤ index < len)."""
         with self._lock:
-            self._settle()
             kind = self._kind[index]
             frame = self._stored((index,))[0]
             row = bisect_left(self._sound_rows, index)
@@ -379,7 +338,6 @@ class Log:
                 raise ArgumentError(f"type: expected a str such as 'response.*', got {wrong[0]!r:.80}")
         turns = None if turn is None else turn_numbers(turn)
         with self._lock:
-            self._settle()
             fits = self._fitting(patterns, turns, direction)
             count = len(self._place)
         if fits is None:
@@ -428,7 +386,6 @@ class Log:
     def count_types(self, rows: NDArray[np.int64] | None = None) -> Counter[str]:
         """Return how often each type occurs, in all rows or in ``rows``."""
         with self._lock:
-            self._settle()
             kinds = np.frombuffer(self._kind, np.uint16) & ~np.uint16(_SERVER)
             counted = np.bincount(kinds if rows is None else kinds[rows], minlength=len(self._names))
             return Counter({name: int(n) for name, n in zip(self._names, counted, strict=True) if n})
@@ -436,8 +393,6 @@ class Log:
     @property
     def nbytes(self) -> int:
         """The memory that the log takes, in bytes: frames, audio and columns."""
-        with self._lock:
-            self._settle()
         blocks = sum(b.nbytes if isinstance(b, SpilledBlock) else len(b) for b in self._blocks)
         frames = blocks + sum(map(getsizeof, self._tail))
         return self._columns_bytes() + frames + sum(sound.nbytes for sound in self._sounds)
@@ -452,10 +407,6 @@ class Log:
             return "Log(empty)"
         last = self.entry(len(self) - 1)
         return f"Log({len(self):,} events, {last.t:.1f} s, {self.bytes:,} bytes)"
-
-
-def extend_column(column: array[int], values: NDArray[Any]) -> None:
-    column.frombytes(values.tobytes())
 
 
 class LogView(Sequence[Entry]):

@@ -105,10 +105,11 @@ def cut(chunk: Chunk, start: int, stop: int) -> Chunk:
 
 
 class Cut(Struct, gc=False):
-    """Base64 that a log leaves out of a frame: the bytes from ``start`` to ``end``, and its audio."""
+    """Base64 that a log leaves out: its ``start`` and ``end`` in the frame, and the ``size`` of its audio."""
 
     start: int
     end: int
+    size: int
     audio: Sound
 
 
@@ -128,7 +129,7 @@ def find_cut(frame: bytes, encoded: str, audio: Chunk) -> Cut | None:
     whole = start and frame.startswith(raw, start) and frame[end : end + 1] == b'"'
     if not whole or len(raw) < _LEAST or b64encode(data[-rest:]) != raw[-4:]:
         return None
-    return Cut(start, end, audio if isinstance(audio, Sound) else Sound(data))
+    return Cut(start, end, len(data), audio if isinstance(audio, Sound) else Sound(data))
 
 
 _OFFSET = (1 << 32) - 1

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
 
 from ..errors import ArgumentError
 from .entries import SERVER, Columns
-from .log import Log, extend_column
+from .log import Log
 from .log_storage import Chunk, Sound
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["ReadOnlyLog"]
 
@@ -34,10 +37,10 @@ class ReadOnlyLog(Log):
         for number, piece in enumerate(pieces):
             self._take(number, first, piece)
             first += len(piece)
-        self._count = self._tail_row = first
+        self._tail_row = first
 
     def _take(self, number: int, first: int, piece: Columns) -> None:
-        codes = np.array([self._code(name) for name in piece.names], np.uint16)
+        codes = np.array([self._coded(name) for name in piece.names], np.uint16)
         types = piece.kinds & np.uint16(SERVER - 1)
         if len(types) and int(types.max()) >= len(codes):
             raise ValueError("a type without a name")
@@ -47,15 +50,13 @@ class ReadOnlyLog(Log):
         starts = ends - piece.lengths
         if len(ends) and int(ends[-1]) >= 1 << 32:
             raise ValueError("a block of more than 4 GB")
-        extend_column(self._place, np.uint64(number << 32) | starts)
-        extend_column(
-            self._kind, codes[types] | (piece.kinds & np.uint16(SERVER)) if len(codes) else piece.kinds
-        )
-        extend_column(self._turn, piece.turns)
-        extend_column(self._time, piece.times)
-        extend_column(self._sound_rows, piece.sound_rows + np.uint32(first))
-        extend_column(self._sound_cuts, piece.sound_cuts)
-        extend_column(self._sound_sizes, piece.sound_lengths)
+        _extend(self._place, np.uint64(number << 32) | starts)
+        _extend(self._kind, codes[types] | (piece.kinds & np.uint16(SERVER)) if len(codes) else piece.kinds)
+        _extend(self._turn, piece.turns)
+        _extend(self._time, piece.times)
+        _extend(self._sound_rows, piece.sound_rows + np.uint32(first))
+        _extend(self._sound_cuts, piece.sound_cuts)
+        _extend(self._sound_sizes, piece.sound_lengths)
         self._sizes.append(int(ends[-1]) if len(ends) else 0)
         for row, wall in zip(piece.wall_rows.tolist(), piece.walls.tolist(), strict=True):
             if not self._drift or self._drift[-1] != wall:
@@ -63,6 +64,10 @@ class ReadOnlyLog(Log):
                 self._drift.append(wall)
         sound = piece.sound_lengths.astype(np.int64)
         self.bytes += int(ends[-1] if len(ends) else 0) + int(((sound + 2) // 3 * 4).sum())
+
+    def _coded(self, name: str) -> int:
+        code = self._codes.get(name)
+        return self._name(name) if code is None else code
 
     def append(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise ArgumentError: a log from a file does not change."""
@@ -97,3 +102,7 @@ def _fits(piece: Columns) -> bool:
     rows = piece.sound_rows
     ordered = bool((np.diff(rows.astype(np.int64)) > 0).all()) and int(rows[-1]) < len(piece)
     return ordered and bool((piece.sound_cuts <= piece.lengths[rows]).all())
+
+
+def _extend(column: Any, values: NDArray[Any]) -> None:
+    column.frombytes(values.tobytes())

@@ -39,7 +39,7 @@ class Run(Struct, gc=False):
     def after(
         cls, piece: TextDelta | AudioDelta, conversation: Conversation, turns: Turns, track: Track
     ) -> Self | None:
-        """Return the run that goes on after a piece was folded; None where its ids do not tell."""
+        """Return the run that goes on after a piece was folded; None where its ids name no part."""
         item = conversation.items.get(piece.item_id)
         known = turns.of_response(piece.response_id) if piece.response_id else None
         if item is None or known is None:

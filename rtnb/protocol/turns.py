@@ -419,13 +419,15 @@ class Turns:
         codec = part.codec
         if codec is None:
             return
-        data, before = bytes(part.chunks[-1]), sum(map(len, part.chunks[:-1]))
+        data, before = bytes(part.chunks[-1]), part.silent
         start = -before % codec.width  # a delta may end within a sample
         whole = data[start : len(data) - (before + len(data)) % codec.width]
         loud = abs(codec.decode(whole)) > _AUDIBLE
         if loud.any():
             at = (before + start) / codec.bytes_per_second + int(loud.argmax()) / codec.rate
             turn.mark("first_sound", max(t, turn.marks["first_audio"] + at))
+        else:
+            part.silent += len(data)
 
     def _on_response_ended(self, change: changes.ResponseEnded, t: float) -> TurnState | None:
         known = self._running(change.id, t) or self._only_running()

@@ -25,7 +25,6 @@ from ..audio import Clip
 from ..errors import ArgumentError, ConnectionLost, RtnbError, SessionClosed, not_copyable
 from ..protocol import models
 from ..protocol.changes import (
-    PIECES,
     AudioDelta,
     Change,
     Clear,
@@ -443,9 +442,6 @@ class AsyncSession:
     # Receiving.
 
     def _react(self, change: Change, number: int) -> None:
-        if type(change) in PIECES:  # nearly all that is received
-            self._flow.restart_timeout(number)
-            return
         self._pending.answer(change)
         if isinstance(change, (SessionStarted, SessionChanged, ConversationStarted)):
             if self.state.model:

@@ -23,10 +23,10 @@ from ..errors import (
     ServiceError,
     not_copyable,
 )
-from ..protocol.changes import AppendAudio, Change, Command, Listener
+from ..protocol.changes import PIECES, AppendAudio, Change, Command, Listener
 from ..protocol.events import ClientIds, Event
 from ..protocol.state import SessionState
-from ..transports.base import Transport
+from ..transports.base import DeliveringTransport, Transport
 from .content import check_json
 from .event_loop import Notifier
 
@@ -67,9 +67,9 @@ def close_error(lost: ConnectionLost, state: SessionState) -> RtnbError:
 class Connection:
     """Sends commands and receives changes, and logs every frame.
 
-    ``react(change, turn number)`` is called for each change after it was folded, ``ended()`` once if the
-    connection ends and this side did not close it. ``explain`` is an optional hook that maps a ConnectionLost
-    to a more specific error.
+    ``react(change, turn number)`` is called for each change after it was folded, but ``on_piece`` for the
+    pieces of an answer; ``ended()`` is called once if the connection ends and this side did not close it.
+    ``explain`` is an optional hook that maps a ConnectionLost to a more specific error.
     """
 
     __reduce_ex__ = not_copyable("an open connection cannot be pickled or copied: connect again")
@@ -85,6 +85,8 @@ class Connection:
         self.state = SessionState()
         self.signal = Notifier()
         self.ids = ClientIds()
+        self.on_piece: Callable[[int], object] = _ignore
+        """Called with the turn's number for each piece of an answer: nearly all that is received."""
         self.problem: RtnbError | None = None
         self.closed = False
         self._transport = transport
@@ -159,17 +161,25 @@ class Connection:
                 return
 
     async def _read(self) -> None:
-        while True:
-            try:
-                frame = await self._transport.recv()
-            except ConnectionLost as lost:
-                self._tasks[1].cancel()  # there is nowhere left to write to
-                self._fail((self._explain and self._explain(lost)) or close_error(lost, self.state))
-                return
-            except Exception as error:
-                self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))
-                return
+        try:
+            if isinstance(self._transport, DeliveringTransport):
+                await self._transport.deliver(self._receive)
+            while True:
+                self._receive(await self._transport.recv())
+        except ConnectionLost as lost:
+            self._tasks[1].cancel()  # there is nowhere left to write to
+            self._fail((self._explain and self._explain(lost)) or close_error(lost, self.state))
+        except Exception as error:
+            self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))
+
+    def _receive(self, frame: bytes) -> None:
+        if self.problem is not None:
+            return
+        try:
             self._record(frame, "server")
+        except Exception as error:  # a defect here must not look like a silent server
+            _log.exception("a received frame could not be recorded")
+            self._fail(RtnbError(f"a received frame could not be recorded: {type(error).__name__}: {error}"))
 
     def _fail(self, problem: RtnbError) -> None:
         if not self.closed and self.problem is None:
@@ -192,7 +202,9 @@ class Connection:
                     listener(change, turn)
                 except Exception:
                     self._report(listener)
-            if direction == "server":
+            if type(change) in PIECES:
+                self.on_piece(turn)
+            elif direction == "server":
                 try:
                     self._react(change, turn)
                 except Exception as error:  # one odd event must not end the session
@@ -208,6 +220,10 @@ class Connection:
         if id(listener) not in self._broken:
             self._broken.add(id(listener))
             _log.exception("a listener of the session failed; it is called again, and not reported again")
+
+
+def _ignore(number: int) -> None:
+    """Do nothing."""
 
 
 def _frame(event: Event) -> bytes:

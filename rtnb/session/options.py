@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
-from functools import wraps
+from functools import cache, wraps
 from inspect import signature
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 def check_names(options: Iterable[str], function: Callable[..., Any]) -> None:
     """Raise ArgumentError for a name that is not a keyword of ``function``, and suggest the closest one."""
-    known = [name for name, p in signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
+    known = _keywords(function)
     for name in options:
         if name in known:
             continue
@@ -33,6 +33,11 @@ def check_names(options: Iterable[str], function: Callable[..., Any]) -> None:
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]!r}?" if close else f"expected one of {', '.join(known)}"
         raise ArgumentError(f"unknown option {name!r:.80}: {hint}")
+
+
+@cache  # a signature is slow to compute, and this is checked for every turn
+def _keywords(function: Callable[..., Any]) -> list[str]:
+    return [name for name, p in signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY]
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:

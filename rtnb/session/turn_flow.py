@@ -65,6 +65,7 @@ class TurnFlow:
         self.tools = ToolRunner(self._on_outputs, self._on_waiting)
         self._cancels: set[str] = set()  # event ids
         self.timeout = AnswerTimeout(answer_timeout, self._on_silence)
+        connection.on_piece = self.restart_timeout
 
     @property
     def _closed(self) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
-__all__ = ["Transport"]
+__all__ = ["DeliveringTransport", "Transport"]
 
 
 class Transport(Protocol):
@@ -23,4 +24,16 @@ class Transport(Protocol):
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the connection without waiting for unread frames. Closing twice is allowed."""
+        ...
+
+
+@runtime_checkable
+class DeliveringTransport(Transport, Protocol):
+    """A transport that can also call a function for each frame, which costs less than a task that waits."""
+
+    async def deliver(self, receive: Callable[[bytes], None]) -> None:
+        """Call ``receive(frame)`` for each frame as it arrives; raise ConnectionLost once there are no more.
+
+        ``receive`` must not raise.
+        """
         ...

@@ -65,6 +65,7 @@ class _Connection(ClientConnection):
         limit = self.protocol.max_message_size
         self._frames = TextFrames(self._queue, self._parse, float("inf") if limit is None else limit)
         self._messages: deque[bytes] = deque()
+        self._receive: Callable[[bytes], None] | None = None
         self._fragments: list[bytes] = []
         self._reader: asyncio.Future[None] | None = None
         self._full = False
@@ -169,6 +170,9 @@ class _Connection(ClientConnection):
         self._queue(data)
 
     def _queue(self, message: bytes) -> None:
+        if self._receive is not None:
+            self._receive(message)
+            return
         self._messages.append(message)
         if not self._full and len(self._messages) >= _MAX_UNREAD:
             self._full = True
@@ -197,6 +201,17 @@ class _Connection(ClientConnection):
             self._full = False
             self.transport.resume_reading()
         return self._messages.popleft()
+
+    async def deliver(self, receive: Callable[[bytes], None]) -> None:
+        """Call ``receive(message)`` for each message. Raises ConnectionClosed once there are no more."""
+        while self._messages:
+            receive(await self.message())
+        self._receive = receive
+        try:
+            await asyncio.shield(self.connection_lost_waiter)
+        finally:
+            self._receive = None
+        await self.recv()  # the library's queue is empty and closed, so this raises the reason
 
 
 class WebSocket:
@@ -286,6 +301,13 @@ class WebSocket:
         """Return the next frame. Raises ConnectionLost with the close code and reason."""
         try:
             return await self._connection.message()
+        except ConnectionClosed as closed:
+            raise _lost(closed, self._connection) from None
+
+    async def deliver(self, receive: Callable[[bytes], None]) -> None:
+        """Call ``receive(frame)`` for each frame as it arrives; see ``DeliveringTransport``."""
+        try:
+            await self._connection.deliver(receive)
         except ConnectionClosed as closed:
             raise _lost(closed, self._connection) from None
 

@@ -58,6 +58,12 @@ class Agreement(RuleBasedStateMachine):
         await self.session.update(tool_choice="auto")
         while self.session._connection._outbox.qsize():
             await asyncio.sleep(0)
+        for _ in range(
+            2000
+        ):  # what the server did last may be on its way, such as the end of a late response
+            if self.session.state.conversation == self.server.context.conversation:
+                break
+            await asyncio.sleep(0.001)
 
     @property
     def items(self) -> list[str]:

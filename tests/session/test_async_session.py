@@ -779,3 +779,20 @@ async def test_a_delta_that_makes_no_sense_does_not_end_the_reading_of_a_turn() 
         await server.send(json.dumps(event).encode())
     assert [delta.text async for delta in turn if delta.kind == "text"] == ["lost", "said"]
     await session.close()
+
+
+async def test_a_frame_that_cannot_be_recorded_ends_the_session_with_an_error(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await bench.open()
+    append = session.state.append
+
+    def broken(frame: bytes, direction: str, **details: object) -> object:
+        if direction == "server" and b"response.done" in frame:
+            raise RuntimeError("a defect")
+        return append(frame, direction, **details)
+
+    monkeypatch.setattr(session.state, "append", broken)
+    turn = await session.send("Hello")
+    assert turn.status == "failed"
+    assert "could not be recorded: RuntimeError: a defect" in str(turn.error)

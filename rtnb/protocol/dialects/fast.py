@@ -59,18 +59,18 @@ _HEAD = 1024
 
 def read_fast(frame: bytes) -> ReadFrame | None:
     """Return a piece of audio or text as a change; None for every other frame and for whatever is odd."""
-    at = frame.find(_DELTA, 0, _HEAD)
-    start = at + len(_DELTA)
-    if at < 0:
-        at = frame.find(_SPACED_DELTA, 0, _HEAD)
-        start = at + len(_SPACED_DELTA)
-    if at < 0:
-        return None
+    start = frame.find(_DELTA, 0, _HEAD) + len(_DELTA)
+    if start < len(_DELTA):
+        start = frame.find(_SPACED_DELTA, 0, _HEAD) + len(_SPACED_DELTA)
+        if start < len(_SPACED_DELTA):
+            return None
     end = frame.find(b'"', start)
     try:
-        if end - start >= _LEAST and (found := _audio(frame, start, end)) is not None:
-            return found
-        wire = _read(frame)
+        if end - start >= _LEAST:
+            wire = _decoded(frame[:start] + b"~" + frame[end:])
+            if wire.delta == _MARKER and wire.type in _RESPONSE_AUDIO and wire.item_id:
+                return _audio(frame, start, end, wire)
+        wire = _decoded(frame)
     except (DecodeError, ValueError):
         return None
     kind = _TEXT.get(wire.type)
@@ -82,19 +82,16 @@ def read_fast(frame: bytes) -> ReadFrame | None:
     return ReadFrame(wire.type, wire.event_id, [change])
 
 
-def _read(frame: bytes) -> _Wire:
+def _decoded(frame: bytes) -> _Wire:
     if not frame.isascii():
         frame.decode()  # msgspec does not check the fields that it skips; raises a ValueError
     return _decode(frame)
 
 
-def _audio(frame: bytes, start: int, end: int) -> ReadFrame | None:
-    wire = _read(frame[:start] + b"~" + frame[end:])
-    if wire.delta != _MARKER or wire.type not in _RESPONSE_AUDIO or not wire.item_id:
-        return None
+def _audio(frame: bytes, start: int, end: int, wire: _Wire) -> ReadFrame | None:
     data = b64decode(memoryview(frame)[start:end], validate=True)
     if frame[end - 1] == _PADDING and b64encode(data[-(len(data) % 3) :]) != frame[end - 4 : end]:
         return None  # not the canonical form, so that it would not come back the same
     sound = Sound(data)
     change = AudioDelta(wire.response_id, wire.item_id, sound, "", wire.content_index, wire.output_index)
-    return ReadFrame(wire.type, wire.event_id, [change], None, Cut(start, end, sound))
+    return ReadFrame(wire.type, wire.event_id, [change], None, Cut(start, end, len(data), sound))
