@@ -77,9 +77,13 @@ class Clip(Displayable):
         start: float = 0.0,
         seconds: float | None = None,
         max_seconds: float = files.MAX_SECONDS,
+        channel: int | None = None,
         info: Mapping[str, Any] | None = None,
     ) -> Clip:
         """Read a sound file: WAV, FLAC, Ogg (Vorbis, Opus), MP3, M4A, WebM and others.
+
+        Several files end to end are read one after the other. Of a damaged or truncated file all that is
+        intact is read, and ``info["note"]`` says what is missing.
 
         Parameters
         ----------
@@ -92,16 +96,19 @@ class Clip(Displayable):
             The piece to read, in seconds; ``seconds=None`` reads to the end.
         max_seconds
             Longer audio is refused; 4 hours by default.
+        channel
+            The only channel to read, counted from 0; None averages all. If they cancel each other in the
+            average, the first is read, and ``info["note"]`` says so.
 
         Raises
         ------
         AudioError
-            The file does not exist, cannot be read, has no audio, is damaged or too long.
+            The file does not exist, cannot be read, has no intact audio, or is too long.
         """
-        samples, found = files.decode(
-            source, rate=rate, start=start, seconds=seconds, max_seconds=max_seconds
+        samples, found, note = files.decode(
+            source, rate=rate, start=start, seconds=seconds, max_seconds=max_seconds, channel=channel
         )
-        return cls._adopt(samples, found, info or {})
+        return cls._adopt(samples, found, {**({"note": note} if note else {}), **(info or {})})
 
     @classmethod
     def from_bytes(cls, data: bytes | bytearray | memoryview, *, rate: int | None = None) -> Clip:

@@ -122,7 +122,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_format_is_read(name):
-    samples, rate = decode(FILES[name]())
+    samples, rate, _ = decode(FILES[name]())
     assert samples.dtype == np.float32
     assert samples.ndim == 1
     assert len(samples) == pytest.approx(rate / 2, abs=0.06 * rate)
@@ -135,12 +135,12 @@ def test_every_format_is_read(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_format_is_read_in_pieces_and_at_a_rate(name):
-    whole, rate = decode(FILES[name]())
-    piece, _ = decode(FILES[name](), start=0.1, seconds=0.2)
+    whole, rate, _ = decode(FILES[name]())
+    piece, _, _ = decode(FILES[name](), start=0.1, seconds=0.2)
     assert np.array_equal(piece, whole[round(0.1 * rate) : round(0.1 * rate) + round(0.2 * rate)])
     assert len(decode(FILES[name](), seconds=0)[0]) == 0
     assert len(decode(FILES[name](), start=10)[0]) == 0
-    other, found = decode(FILES[name](), rate=16_000)
+    other, found, _ = decode(FILES[name](), rate=16_000)
     assert found == 16_000
     assert abs(len(other) - len(whole) * 16_000 / rate) <= 0.5
     np.testing.assert_allclose(other, Clip(whole, rate).resample(16_000).samples, atol=1e-6)
@@ -148,7 +148,7 @@ def test_every_format_is_read_in_pieces_and_at_a_rate(name):
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
 def test_wav_is_read_to_its_last_bit(subtype):
-    samples, _ = decode(by_soundfile("WAV", subtype))
+    samples, _, _ = decode(by_soundfile("WAV", subtype))
     bits = {"PCM_U8": 7, "PCM_16": 15, "PCM_24": 23, "PCM_32": 24, "FLOAT": 40, "DOUBLE": 40}[subtype]
     np.testing.assert_allclose(samples, tone(24_000)[:, 0], atol=2.0**-bits)
 
@@ -173,7 +173,7 @@ def test_surround_sound_is_averaged(container, codec, layout):
         frame.sample_rate, frame.pts = 48_000, 0
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    samples, rate = decode(buffer.getvalue())
+    samples, rate, _ = decode(buffer.getvalue())
     assert len(samples) == pytest.approx(rate / 2, abs=0.06 * rate)
     # The channel for low tones is filtered by some codecs, so that the average may lose one.
     assert samples[rate // 5 : -rate // 5].std() == pytest.approx(0.283, abs=0.06)
@@ -219,24 +219,12 @@ def test_a_clip_without_samples_can_be_written_and_read(format):
     assert back.peak < 1e-6
 
 
-@pytest.mark.parametrize("size", [0, 0x7FFF_FFFF, 0xFFFF_FFFF])
-def test_wav_from_a_pipe_tells_no_length(size):
-    data = Clip.tone(440, 0.1).to_pcm16()
-    assert decode(wav(pcm_fmt(), data, size))[0].size == (0 if size == 0 else 2400)
-
-
 def test_wav_with_other_chunks_before_its_sound():
     data = Clip.tone(440, 0.1).to_pcm16()
     assert decode(wav(pcm_fmt(), data, extra=b"LIST\x05\0\0\0abcde\0"))[0].size == 2400
-    with pytest.raises(AudioError, match=r"ends after 0\.10 s of the 0\.20 s that its header declares"):
-        decode(wav(pcm_fmt(), data, size=9600, extra=b"LIST\x05\0\0\0abcde\0"))
-
-
-def test_a_cut_wav_says_how_to_read_what_is_there():
-    data = by_soundfile("WAV", "PCM_16")
-    with pytest.raises(AudioError, match=r"ends after 0\.2. s of the 0\.50 s .* seconds="):
-        decode(data[: len(data) // 2])
-    assert decode(data[: len(data) // 2], seconds=0.2)[0].size == 4800
+    samples, _, note = decode(wav(pcm_fmt(), data, size=9600, extra=b"LIST\x05\0\0\0abcde\0"))
+    assert samples.size == 2400
+    assert note == "ends after 0.10 s of the 0.20 s that its header declares"
 
 
 def test_flac_of_unknown_length_is_read():
@@ -267,7 +255,6 @@ NO_SOUND = {
     ),
     "too loud": (lambda: wav(pcm_fmt(bits=32, tag=3), np.array([0, 1e30], "<f4").tobytes()), "peak of 1e+30"),
     "unknown codec": (lambda: wav(pcm_fmt(tag=0x7FFE), bytes(100)), "an unsupported codec"),
-    "length of a year": (lambda: wav(pcm_fmt(rate=20), bytes(100), 0x7000_0000), "longer than max_seconds"),
 }
 
 
@@ -310,7 +297,7 @@ def test_open_files_are_read_and_left_open(tmp_path):
     path = tmp_path / "a.webm"
     path.write_bytes(by_av("webm", "libopus"))
     with open(path, "rb") as file:
-        samples, _ = decode(file)
+        samples, _, _ = decode(file)
         assert not file.closed
     assert np.array_equal(samples, decode(path)[0])
     for kind in (bytes, bytearray, memoryview, io.BytesIO):
@@ -454,7 +441,7 @@ def test_a_bad_data_uri_is_refused_in_a_short_sentence(uri, words):
 
 
 def test_a_data_uri_has_a_size_limit(monkeypatch):
-    monkeypatch.setattr("rtnb.audio.files._MAX_DATA_URI", 1000)
+    monkeypatch.setattr("rtnb.audio.sources._MAX_DATA_URI", 1000)
     with pytest.raises(
         AudioError, match=r"has 2,022 characters and may have 1,000: write the audio to a file"
     ):
@@ -512,7 +499,7 @@ FLIPS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7))
 
 def taken_or_refused(data):
     try:
-        samples, rate = decode(data, max_seconds=600)
+        samples, rate, _ = decode(data, max_seconds=600)
     except AudioError as error:
         words = str(error)
     else:
