@@ -37,6 +37,7 @@ A chunk
     row of the event that audio was cut from, ascending, at most one cut an event · u32 × m where in the
     stored frame the base64 stood · u8 × m lane · u32 × m length of the audio · u32 × d row from which on the
     wall clock counts · i64 × d wall clock minus time, in ns.
+    What unpacks to more than 16 MiB is stored raw.
     Frames, unpacked: the stored frames end to end. A frame as it was on the wire is the stored one with the
     canonical base64 (RFC 4648, padded, no line breaks) of its audio inserted where it was cut. Base64 that
     is not canonical is never cut.
@@ -80,6 +81,7 @@ __all__ = [
     "CHUNK",
     "KINDS",
     "MAGIC",
+    "MAX_BYTES",
     "VERSION",
     "Copies",
     "Damaged",
@@ -102,7 +104,10 @@ MAGIC = b"RTNB" + bytes([VERSION]) + b"\r\n\0"
 CHUNK = struct.Struct("<4sII")
 KINDS = (b"HEAD", b"SOND", b"EVNT", b"TAIL")
 
-_MAX_BYTES = 1 << 30  # bytes unpacked; no writer makes more, so it is an attack
+MAX_BYTES = 16 << 20
+"""The most bytes that a packed part unpacks to; larger ones are stored raw. So a small file cannot take much
+memory, and nor can the few parts that a reader keeps unpacked."""
+
 _PRESET = 2  # a third of the time of the default 6, and within 3 % of its size on frames
 
 
@@ -123,7 +128,7 @@ def intact(kind: bytes, crc: int, payload: bytes) -> bool:
 
 def pack(data: bytes, compress: bool) -> tuple[str, bytes]:
     """Return the codec and the stored bytes."""
-    if compress:
+    if compress and len(data) <= MAX_BYTES:
         packed = lzma.compress(data, check=lzma.CHECK_NONE, preset=_PRESET)
         if len(packed) < len(data):
             return "lzma", packed
@@ -132,7 +137,7 @@ def pack(data: bytes, compress: bool) -> tuple[str, bytes]:
 
 def unpack(codec: object, data: bytes, size: int) -> bytes:
     """Return the unpacked data: ``size`` bytes. Raises Damaged."""
-    if codec == "lzma" and 0 <= size <= _MAX_BYTES:
+    if codec == "lzma" and 0 <= size <= MAX_BYTES:
         try:
             data = lzma.LZMADecompressor().decompress(data, max_length=size + 1)
         except lzma.LZMAError:
@@ -320,7 +325,7 @@ def packed(
     copy = copies.get((lane.rate, sha256(data).digest())) if copies else None
     if copy is not None:
         codec, stored = "opus", copy
-    elif compress and lane.type == "audio/pcm" and len(data) >= _MIN_PACKED:
+    elif compress and lane.type == "audio/pcm" and _MIN_PACKED <= len(data) <= MAX_BYTES:
         even = len(data) // 2 * 2
         if opus and copies is None:
             codec, stored = "opus", encode(from_pcm16(data[:even]), lane.rate, "opus")
@@ -365,14 +370,20 @@ def unpacked(payload: bytes) -> tuple[dict[str, Any], bytes]:
     head, start = head_of(payload)
     try:
         size, codec, stored = head["bytes"], head["codec"], payload[start:]
+        if codec != "raw" and not 0 <= size <= MAX_BYTES:
+            raise ValueError(f"{size:,} bytes, expected at most {MAX_BYTES:,}")
         if codec in ("flac", "tta"):
             data = (_unflac if codec == "flac" else _untta)(stored, size // 2) + bytes(head["rest"])
         elif codec == "opus":
-            data = to_pcm16(decode(stored, rate=head["rate"])[0])[:size]
+            seconds = size / 2 / head["rate"]
+            samples, _, note = decode(stored, rate=head["rate"], seconds=seconds)
+            if note:
+                raise ValueError(note)
+            data = to_pcm16(samples)[:size]
             data += silence(head["type"], size - len(data))
         else:
             return head, unpack(codec, stored, size)
-    except (AudioError, KeyError, TypeError, ValueError, OSError) as error:
+    except (AudioError, ArithmeticError, KeyError, TypeError, ValueError, OSError) as error:
         raise Damaged(f"has audio that cannot be unpacked ({error})") from None
     if len(data) != size:
         raise Damaged(f"has {len(data):,} bytes of audio, expected {size:,}")

@@ -68,7 +68,9 @@ class JsonlReader:
 
 _CACHED = 6  # groups whose frames, and whose audio, stay unpacked
 _ANY = re.compile(b"|".join(format.KINDS))
-_MAX_AUDIO = 1 << 30
+_MAX_UNPACKED = 64 << 20
+_MAX_RATIO = 200
+"""The events of a file unpack to at most 64 MiB, or 200 times its size; those of sessions do to 10 to 50."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class Reader:
         self.redacted: list[int] = []
         """The events whose frames contained a key when they were written."""
         self.chunks: list[Chunk] = []
+        self._unpacked = 0  # bytes
         self._groups: list[tuple[Chunk, Columns]] = []
         self._lanes: dict[int, _Lane] = {}
         self._frames: OrderedDict[int, bytes] = OrderedDict()
@@ -240,6 +243,12 @@ class Reader:
             self._take_audio(chunk, _payload(file, chunk))
         elif chunk.kind == b"EVNT":
             head, piece, lanes = format.read_columns(_payload(file, chunk))
+            self._unpacked += head["columns"]["bytes"] + head["frames"]["bytes"]
+            if self._unpacked > max(_MAX_UNPACKED, _MAX_RATIO * self.size):
+                raise RecordingError(
+                    f"{self._name} has {self.size:,} bytes, and its events unpack to more than "
+                    f"{self._unpacked:,}: it is damaged, or made to exhaust the memory"
+                )
             places.append((lanes, _places(head, piece, lanes)))
             expected = sum(len(group) for _, group in self._groups)
             if piece.first != expected and not self.lost:
@@ -265,7 +274,7 @@ class Reader:
         try:
             number, offset, size = int(head["lane"]), int(head["offset"]), int(head["bytes"])
             form = str(head["type"])
-            if not 0 <= number < 256 or offset < 0 or not 0 <= size <= _MAX_AUDIO:
+            if not 0 <= number < 256 or offset < 0 or not 0 <= size <= max(format.MAX_BYTES, chunk.length):
                 raise ValueError("out of range")
         except (KeyError, TypeError, ValueError) as error:
             raise Damaged(f"has an invalid head ({error})") from None
@@ -317,7 +326,7 @@ class Reader:
         at = bisect_right(lane.starts, place) - 1
         piece = lane.pieces[at] if at >= 0 else None
         if piece is None or place + size > piece.offset + piece.size:
-            if self.repair:
+            if self.repair and size <= format.MAX_BYTES:
                 return format.silence(piece.type if piece is not None else "audio/pcm", size)
             raise RecordingError(f"{self._name} is damaged: the audio of some events is missing")
         data = _cached(self._audio_cache, piece.chunk.at, lambda: self._load_audio(piece))
