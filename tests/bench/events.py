@@ -169,7 +169,7 @@ async def first_view(jupyter: Jupyter) -> None:
             [
                 MAKE,
                 f"Events(made(500))\nlog = made({count})",
-                "at = time.time() * 1000\nEvents(log, over=True)",
+                "at = time.time() * 1000\nEvents(log, finished=True)",
             ]
         )
         await page.run(0)
