@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from pathlib import Path
@@ -76,22 +77,28 @@ def _redacted(log: Iterable[Entry]) -> Iterator[Entry]:
         yield Entry(entry.index, entry.direction, entry.type, entry.t, entry.wall, entry.turn, frame)
 
 
-def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any]]:
-    """Read the output of `lines` and return its session state and ``head``; times count from the first line.
+def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any], str | None]:
+    """Read the output of `lines`; return its session state, its ``head``, and what is wrong with the file.
 
     A line needs ``t``, ``wall``, ``direction``, and the frame as ``raw``, ``base64`` or ``event``; types and
-    turns are computed again. Empty lines are skipped.
+    turns are computed again, and times count from the first line. Empty lines are skipped, and so are a byte
+    order mark and a last line that was cut.
 
     Raises RecordingError if the file cannot be read, and for an invalid line, with its number.
     """
-    state, head = SessionState(), {}
+    state, head, problem = SessionState(), {}, None
     path = user_path(path, "a file of JSON Lines")
     name = short(path)
     try:
         with opened(path) as file:
             for number, line in enumerate(file, 1):
+                if number == 1:
+                    line = line.removeprefix(BOM_UTF8)  # editors of Windows write one
                 if not line.strip():
                     continue
+                if not line.endswith(b"\n") and len(state.log) and not _is_json(line):
+                    problem = f"{short(path.name)} was cut in line {number:,}, which is left out"
+                    break
                 try:
                     row = _row(line)
                     direction, t, wall = row["direction"], _nanoseconds(row, "t"), _nanoseconds(row, "wall")
@@ -105,7 +112,15 @@ def read(path: str | os.PathLike[str]) -> tuple[SessionState, dict[str, Any]]:
         raise RecordingError(unreadable(path, error)) from None
     if not len(state.log):
         raise RecordingError(f"{name} has no event: expected one in each line, as to_jsonl writes them")
-    return state, head
+    return state, head, problem
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 def _row(line: bytes) -> dict[str, Any]:

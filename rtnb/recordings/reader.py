@@ -53,11 +53,10 @@ class JsonlReader:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         path = user_path(path, "a recording")
         self.path = path.absolute()
-        self.state, head = read(path)
+        self.state, head, self.problem = read(path)
         self.head: dict[str, Any] = {
             name: head[name] for name, kind in _FIELDS.items() if isinstance(head.get(name), kind)
         }
-        self.problem: str | None = None
         self.redacted: list[int] = []
 
     @property

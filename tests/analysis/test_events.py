@@ -507,7 +507,8 @@ def test_json_lines_give_back_every_frame_and_time(tmp_path_factory, drawn):
         record.append(frame, direction, mono_ns=mono, wall_ns=WALL + mono)
     path = tmp_path_factory.mktemp("lines") / "x.jsonl"
     path.write_bytes(b"".join(lines(record.log, {"where": "here"})))
-    again, head = read(path)
+    again, head, problem = read(path)
+    assert problem is None
     assert head == {"where": "here"}
     assert [(e.frame, e.direction, e.type, e.turn, e.t) for e in again.log] == [
         (e.frame, e.direction, e.type, e.turn, e.t) for e in record.log
@@ -557,6 +558,36 @@ def test_a_bad_line_is_named(tmp_path, line, said):
     path.write_bytes(good + b"\n" + line + b"\n" + good)
     with pytest.raises(RecordingError, match=r"x.jsonl', line 3: " + re.escape(said)):
         rtnb.open(path)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path):
+    path = Events(full().state.log).to_jsonl(tmp_path / "x.jsonl")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [e.frame for e in rtnb.open(path).log] == [e.frame for e in full().state.log]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 30])
+def test_a_last_line_that_was_cut_is_left_out_and_reported(tmp_path, cut):
+    log = full().state.log
+    path = Events(log).to_jsonl(tmp_path / "x.jsonl")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    recording = rtnb.open(path)
+    if cut == 1:  # only the line's end is missing
+        assert (len(recording.log), recording.problem) == (len(log), None)
+    else:
+        assert len(recording.log) == len(log) - 1
+        assert recording.problem == f"'x.jsonl' was cut in line {len(log)}, which is left out"
+
+
+def test_a_clock_that_was_set_back(tmp_path):
+    path = tmp_path / "x.jsonl"
+    times = [(0, 1000.0), (1.5, 1001.5), (2.5, -500.0), (2.0, 400.0)]
+    row = '{"direction":"client","t":%s,"wall":%s,"event":{"type":"a"}}\n'
+    path.write_text("".join(row % time for time in times), "utf-8")
+    log = rtnb.open(path).log
+    assert [entry.t for entry in log] == pytest.approx([t for t, _ in times])
+    assert [entry.wall for entry in log] == pytest.approx([wall for _, wall in times])
 
 
 def test_files_that_are_no_lines(tmp_path):
