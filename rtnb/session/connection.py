@@ -173,12 +173,11 @@ class Connection:
             self._fail(RtnbError(f"receiving failed: {type(error).__name__}: {error}"))
 
     def _receive(self, frame: bytes) -> None:
-        if self.problem is not None:
-            return
         try:
             self._record(frame, "server")
         except Exception as error:  # a defect here must not look like a silent server
-            _log.exception("a received frame could not be recorded")
+            if self.problem is None:
+                _log.exception("a received frame could not be recorded")
             self._fail(RtnbError(f"a received frame could not be recorded: {type(error).__name__}: {error}"))
 
     def _fail(self, problem: RtnbError) -> None:

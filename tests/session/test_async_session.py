@@ -796,3 +796,22 @@ async def test_a_frame_that_cannot_be_recorded_ends_the_session_with_an_error(
     turn = await session.send("Hello")
     assert turn.status == "failed"
     assert "could not be recorded: RuntimeError: a defect" in str(turn.error)
+
+
+async def test_what_arrives_after_sending_failed_is_still_recorded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = await bench.open()
+    transport = session._connection._transport
+    assert isinstance(transport, MemoryEnd)
+
+    async def broken(frame: bytes) -> None:
+        raise RuntimeError("no more")
+
+    monkeypatch.setattr(transport, "send", broken)
+    turn = await session.send("Hello")
+    assert "sending failed: RuntimeError: no more" in str(turn.error)
+    await transport.peer.send(b'{"type":"a.late.event"}')
+    async with asyncio.timeout(20):
+        while session.state.log[-1].type != "a.late.event":
+            await asyncio.sleep(0.001)
