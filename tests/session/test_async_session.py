@@ -811,7 +811,7 @@ async def test_what_arrives_after_sending_failed_is_still_recorded(
     monkeypatch.setattr(transport, "send", broken)
     turn = await session.send("Hello")
     assert "sending failed: RuntimeError: no more" in str(turn.error)
-    await transport.peer.send(b'{"type":"a.late.event"}')
+    await transport.peer.send(b'{"type":"input_audio_buffer.cleared","event_id":"event_late"}')
     async with asyncio.timeout(20):
-        while session.state.log[-1].type != "a.late.event":
+        while session.state.log[-1].type != "input_audio_buffer.cleared":
             await asyncio.sleep(0.001)
