@@ -172,11 +172,9 @@ def _frames(container: Any, stream: Any) -> Generator[Any, None, None]:
             packet = next(packets, None)
         except MemoryError:
             raise
-        except (
-            Exception
-        ):  # FFmpeg's errors, and many others of its wrapper on garbage: nothing more can be read
+        except Exception:  # FFmpeg's errors, and many others of its wrapper on garbage
             yield None
-            return
+            return  # nothing more can be read
         if packet is None:
             return
         try:

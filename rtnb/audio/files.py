@@ -84,7 +84,10 @@ def decode(
     seconds = None if seconds is None else as_number(seconds, "seconds", 0)
     max_seconds = as_number(max_seconds, "max_seconds", 0)
     if channel is not None:
-        channel = int(as_number(channel, "channel", 0))
+        number = as_number(channel, "channel", 0)
+        if number != int(number):
+            raise AudioError(f"channel must be a whole number, counted from 0; got {short(channel)}")
+        channel = int(number)
     with opened_source(source) as (file, name):
         try:
             return _Reading(file, rate, start, seconds, max_seconds, channel).read()

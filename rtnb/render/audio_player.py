@@ -169,7 +169,7 @@ def clip_html(clip: Clip) -> Markup:
         waveform_html(clip.samples, clip.rate),
         player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}"),
         p[facts],
-        (note := clip.info.get("note")) and p(".rtnb-note")[f"Note: {clean_text(str(note))}"],
+        (note := clip.info.get("note")) and p[f"Note: {clean_text(str(note))}"],
     ]
     return markup([stylesheet("clip.css"), card])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import tracemalloc
 
@@ -169,8 +170,24 @@ def test_a_channel_can_be_selected():
     assert Clip.read(by_av("ipod", "aac", channels=2), channel=1).peak == pytest.approx(0.4, abs=0.05)
     with pytest.raises(AudioError, match="has no channel 2: it has 2, counted from 0"):
         Clip.read(data, channel=2)
+    with pytest.raises(AudioError, match=r"channel must be a whole number, counted from 0; got 0\.5"):
+        Clip.read(data, channel=0.5)
     with pytest.raises(AudioError, match="channel must be a number"):
         Clip.read(data, channel="left")
+
+
+def test_a_cut_wav_is_noted_unless_only_what_exists_was_asked_for():
+    half = by_soundfile("WAV", "PCM_16")[: len(by_soundfile("WAV", "PCM_16")) // 2]
+    assert re.search(r"ends after 0\.2. s of the 0\.50 s", Clip.read(half).info["note"])
+    part = Clip.read(half, seconds=0.2)
+    assert (len(part), part.info) == (4800, {})
+
+
+def test_the_card_of_a_clip_shows_its_note():
+    card = Clip.read(by_soundfile("WAV", "PCM_16")[:9_000])._repr_mimebundle_()["text/html"]
+    assert "Note: ends after 0.19 s of the 0.50 s" in card
+    assert "Note" not in Clip.tone(440, 0.5)._repr_mimebundle_()["text/html"]
+    assert "&lt;b&gt;" in Clip.tone(440, 0.5).with_info(note="<b>")._repr_mimebundle_()["text/html"]
 
 
 def test_a_note_is_in_the_info_beside_the_callers():
