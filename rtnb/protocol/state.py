@@ -96,22 +96,12 @@ class SessionState:
             self._began = mono_ns
         read = self._reader.read(frame, direction) if command is None else written(frame, kind, command)
         read.row = row
-        changes, wrong = read.changes, None
+        wrong = None
         if direction == "server" and read.event_id and self._repeats(read.event_id, frame, row):
             read.turn = self.log.entry(self._seen[read.event_id]).turn
             read.changes = []
         else:
-            t = (mono_ns - self._began) / 1e9
-            run = self._run
-            if (
-                run is not None
-                and len(changes) == 1
-                and type(changes[0]) in PIECES
-                and run.add(changes[0], t)
-            ):
-                read.turn = run.turn
-            else:
-                read.turn, wrong = self._fold(changes, t)
+            read.turn, wrong = self._fold(read.changes, (mono_ns - self._began) / 1e9)
         self.log.append(
             frame, direction, read.type, mono_ns=mono_ns, wall_ns=wall_ns, turn=read.turn, cut=read.cut
         )
@@ -184,12 +174,16 @@ class SessionState:
         """Fold changes in; return the number of their turn, and what is wrong with them."""
         turn, problem = NO_TURN, None
         for change in changes:
-            self._run = None
-            number, wrong = self._fold_one(change, t)
-            problem = wrong or problem
+            run, piece = self._run, type(change) in PIECES
+            if piece and run is not None and run.add(change, t):
+                number = run.turn
+            else:
+                self._run = None
+                number, wrong = self._fold_one(change, t)
+                problem = wrong or problem
+                if piece and wrong is None:
+                    self._run = Run.after(change, self.conversation, self.turns, self.tracks["output"])
             turn = number if turn == NO_TURN else turn
-            if type(change) in PIECES and wrong is None:
-                self._run = Run.after(change, self.conversation, self.turns, self.tracks["output"])
         return turn, problem
 
     def _fold_one(self, change: Any, t: float, *, framed: bool = True) -> tuple[int, str | None]:
