@@ -93,6 +93,6 @@ def test_every_frame_that_had_arrived_comes_back(kernel, tmp_path, capsys, lines
     assert hashlib.sha256(b"".join(frames[: int(safe)])).hexdigest() == digest
     assert recording.turns[0].text == "You said: Tell me something."
     assert recording.turns[0].audio is not None
-    assert "ended with its process" in recording.header["end"]["why"]
+    assert "ended with its process" in recording.manifest["end"]["why"]
     assert recording.engine == "fake"
     assert main(["recover"]) == 1

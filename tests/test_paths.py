@@ -219,7 +219,7 @@ try:
         rtnb.Clip.tone(440, 2.0).write(out)
     else:
         recording = rtnb.open(name)
-        save = lambda out: recordings.save(pieces(recording.state.log), dict(recording.header), out)
+        save = lambda out: recordings.save(pieces(recording.state.log), dict(recording.manifest), out)
         {"jsonl": recording.log.to_jsonl, "html": recording.report, "rtnb": save}.get(
             out.rsplit(".", 1)[-1], recording.export)(out)
 except rtnb.RtnbError as error:
@@ -322,10 +322,11 @@ def recorded(home):
     from frames import full
 
     from rtnb.recordings import save
-    from rtnb.recordings.writer import header, pieces
+    from rtnb.recordings.manifest import manifest
+    from rtnb.recordings.writer import pieces
 
     state = full().state
-    save(pieces(state.log), header(state, where="a test"), home / "x.rtnb")
+    save(pieces(state.log), manifest(state, endpoint="a test"), home / "x.rtnb")
     rtnb.Clip.tone(440, 0.1).write(home / "a.wav")
     (home / "models.json").write_text('{"models": []}')
     (home / "model.gguf").touch()

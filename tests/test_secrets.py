@@ -104,7 +104,7 @@ def session(folder: Path) -> Any:
         ):
             talk(made)
             made.save(folder / "s.rtnb")
-            made.save(folder / "opus.rtnb", audio="opus")
+            made.save(folder / "opus.rtnb", lossy=True)
             yield made
 
 
@@ -140,7 +140,7 @@ def unpacked(path: Path) -> str:
     """Return what a recording holds: its bytes, its head, the types, and all frames."""
     opened = rtnb.open(path)
     frames = "\n".join(f"{entry.type} {entry.raw}" for entry in opened.state.log)
-    return "\n".join([files(path), str(dict(opened.header)), frames])
+    return "\n".join([files(path), str(dict(opened.manifest)), frames])
 
 
 def autosave_of(session: rtnb.Session) -> str:

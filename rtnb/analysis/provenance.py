@@ -13,6 +13,7 @@ from . import labels
 __all__ = ["UNKNOWN", "Provenance"]
 
 UNKNOWN = "unknown"
+_AUDIO = {"True": "Opus: similar, not identical", "False": "lossless"}
 _BILLED = {"True": "yes", "False": "no"}
 
 
@@ -20,10 +21,10 @@ _BILLED = {"True": "yes", "False": "no"}
 class Provenance:
     """What a recording says of itself, and what was computed from it.
 
-    ``header`` is the recording's (see ``rtnb.recordings.format``). What it does not contain is unknown.
+    ``manifest`` is the recording's (see ``rtnb.recordings.format``). What it does not contain is unknown.
     """
 
-    header: Mapping[str, Any] = field(default_factory=dict)
+    manifest: Mapping[str, Any] = field(default_factory=dict)
     file: str = ""
     """The file's name, without its folders; "" for a session that was not saved."""
     sha256: str | None = None
@@ -41,14 +42,13 @@ class Provenance:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """All of it, as (name, value) in words."""
-        head = self.header
-        capture = as_object(head.get("capture"))
-        scrubbed = [str(one) for one in head.get("scrubbed") or ()]
-        redacted = head.get("redacted")
-        prices, dialect = self.text("prices_as_of"), self.text("dialect")
+        about = self.manifest
+        scrubbed = [str(one) for one in about.get("scrubbed") or ()]
+        redacted = about.get("redacted")
+        prices, dialect = self.prices_as_of, self.text("dialect")
         return [
             ("recorded", moment(self.text("created"))),
-            ("with", self.text("where") or "an unnamed server"),
+            ("with", self.text("endpoint") or "an unnamed server"),
             ("model", self.text("model") or UNKNOWN),
             ("answered by", self._engine()),
             ("protocol", f"Realtime, {dialect.upper()} dialect" if dialect else UNKNOWN),
@@ -59,20 +59,25 @@ class Provenance:
                 "monotonic, of the machine that recorded; moments are when frames left or arrived there",
             ),
             ("prices", f"as published on {prices}" if prices else "unknown: unpriced"),
-            ("billed", _BILLED.get(str(head.get("billed")), UNKNOWN)),
-            ("audio", str(capture.get("audio") or UNKNOWN)),
+            ("billed", _BILLED.get(str(about.get("billed")), UNKNOWN)),
+            ("audio", _AUDIO.get(str(about.get("lossy")), UNKNOWN)),
             ("keys redacted", UNKNOWN if redacted is None else f"{redacted}" if redacted else "none found"),
             ("scrubbed", ", ".join(scrubbed) if scrubbed else "nothing"),
             ("end", self._end()),
             ("file", self.file or "a session that was not saved to a file"),
-            ("format", f"rtnb recording, version {head['format']}" if head.get("format") else UNKNOWN),
+            ("format", f"rtnb recording, version {about['format']}" if about.get("format") else UNKNOWN),
             ("SHA-256 of the file", self.sha256 or UNKNOWN),
             ("SHA-256 of all frames", self.frames_sha256 or UNKNOWN),
         ]
 
+    @property
+    def prices_as_of(self) -> str:
+        """The date of the prices; "" if there are none."""
+        return str(as_object(self.manifest.get("prices")).get("as_of") or "")
+
     def text(self, name: str) -> str:
-        """Return a field of the header as text; "" if it is missing."""
-        return str(self.header.get(name) or "")
+        """Return a field of the manifest as text; "" if it is missing."""
+        return str(self.manifest.get(name) or "")
 
     def _engine(self) -> str:
         engine = self.text("engine").partition(",")[0]
@@ -83,13 +88,13 @@ class Provenance:
         )
 
     def _libraries(self) -> str:
-        found = as_object(self.header.get("libraries"))
+        found = as_object(self.manifest.get("libraries"))
         return ", ".join(f"{name} {version}" for name, version in found.items()) or UNKNOWN
 
     def _end(self) -> str:
-        end = self.header.get("end")
+        end = self.manifest.get("end")
         text = "the session was closed, or went on" if end is None else _lost(as_object(end))
-        count = self.header.get("open_turns")
+        count = self.manifest.get("open_turns")
         return f"{text}; {count} turn{'' if count == 1 else 's'} not finished" if count else text
 
 

@@ -81,7 +81,7 @@ class SessionView(Displayable):
     def log(self) -> Events:
         """Every frame, both directions: to filter, search, count, and look at."""
         state = self.state
-        about = {"where": self.endpoint, "engine": self.engine, "billed": self.billed, "model": self.model}
+        about = {"endpoint": self.endpoint, "engine": self.engine, "billed": self.billed, "model": self.model}
         return Events(
             state.log, state=lambda: state, about=about | {"requested_model": state.requested_model}
         )

@@ -27,30 +27,30 @@ class LiveSession(SessionView):
         """The server that it is connected to, in words."""
         return self._endpoint
 
-    def save(self, path: str | os.PathLike[str], *, audio: str = "lossless") -> Path:
+    def save(self, path: str | os.PathLike[str], *, lossy: bool = False) -> Path:
         """Save all frames so far as a recording (``.rtnb``) and return its path; the session continues.
 
-        Every frame is stored byte for byte; keys in frames are redacted. With ``audio="opus"`` the file is
-        several times smaller, and its audio is similar but not identical. ``rtnb.open`` opens it,
-        ``rtnb.replay`` answers from it.
+        The file is a zip that can be read without rtnb: its README.txt says how. Every frame is stored byte
+        for byte; keys in frames are redacted. With ``lossy`` audio is stored as Opus: a tenth of the size,
+        similar but not identical. ``rtnb.open`` opens it, ``rtnb.replay`` answers from it.
 
-        Raises ArgumentError for another ``audio`` or file name extension, RecordingError if the file
-        cannot be written.
+        Raises ArgumentError for the extension of another kind of file, RecordingError if the file cannot be
+        written.
         """
-        from ..recordings.writer import pieces, recording_path, save
+        from ..recordings.writer import media_of, pieces, recording_path, save
 
         path = recording_path(path)
-        save(pieces(self.state.log), self._header(), path, audio=audio)
+        save(pieces(self.state.log), self._manifest(), path, media=media_of(self.state), lossy=lossy)
         return path
 
-    def _header(self) -> dict[str, Any]:
-        """Return the header of a recording of the session."""
-        from ..recordings.writer import header
+    def _manifest(self) -> dict[str, Any]:
+        """Return the manifest of a recording of the session."""
+        from ..recordings.manifest import manifest
 
         core = self._core
-        return header(
+        return manifest(
             core.state,
-            where=self.endpoint,
+            endpoint=self.endpoint,
             engine=core.engine,
             billed=core.billed,
             problem=core.problem,
@@ -70,12 +70,12 @@ class LiveSession(SessionView):
         """
         from ..analysis.provenance import Provenance
         from ..analysis.session import Snapshot
-        from ..recordings.writer import digests, pieces
+        from ..recordings.writer import digests, media_of, pieces
         from ..render.report import write_report
 
-        snapshot, head = Snapshot(self), self._header()
+        snapshot, about = Snapshot(self), self._manifest()
         frames = pieces(self.state.log, 0, len(snapshot.state.log))
-        origin = Provenance(head, "", *digests(frames, head))
+        origin = Provenance(about, "", *digests(frames, about, media_of(snapshot.state)))
         return write_report(snapshot, out, origin=origin, title=title, audio=audio, max_mb=max_mb)
 
     @property

@@ -150,7 +150,7 @@ def _autosave(session: core.AsyncSession, target: Endpoint, *, keep: bool) -> Au
         session.state,
         session.signal.wait,
         keep=keep,
-        where=target.name,
+        endpoint=target.name,
         engine=target.engine,
         billed=target.billed,
         model=target.model,

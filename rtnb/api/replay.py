@@ -112,10 +112,10 @@ def _recorded(recording: Recording) -> dict[str, Any] | None:
 
 def _end(recording: Recording) -> str | None:
     """Return why the recording ends in the middle of a turn; None if it does not."""
-    end = recording.header.get("end")
+    end = recording.manifest.get("end")
     if isinstance(end, dict):
         return str(end.get("why") or "the connection was lost")
     if recording.problem is not None:
         return recording.problem
-    open_turns = recording.header.get("open_turns")
+    open_turns = recording.manifest.get("open_turns")
     return "it was saved while a turn was in progress" if open_turns else None

@@ -49,7 +49,7 @@ def add_record(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument("--script", metavar="FILE", help="one turn per line, in the same form; - reads stdin")
     add_connection_options(parser)
     parser.add_argument("--modalities", choices=("audio", "text"), help="audio (default) or text answers")
-    parser.add_argument("--opus", action="store_true", help="store audio as Opus: smaller, lossy")
+    parser.add_argument("--lossy", action="store_true", help="store audio as Opus: a tenth of the size")
     add_force(parser)
     parser.set_defaults(run=_record)
 
@@ -66,7 +66,7 @@ def _record(args: argparse.Namespace) -> int:
         echo(f"Connected to {session.endpoint}.")
         completed = [_turn(session, content) for content in turns]
     finally:  # it may have cost money: what there is of it is saved, however it ended
-        _save(session, out, audio="opus" if args.opus else "lossless")
+        _save(session, out, lossy=args.lossy)
     return 0 if all(completed) else 1
 
 
@@ -100,11 +100,11 @@ def _turn(session: Session, content: Content) -> bool:
     return turn.status == "completed"
 
 
-def _save(session: Session, out: Path, *, audio: str) -> None:
+def _save(session: Session, out: Path, *, lossy: bool) -> None:
     """Save and close the session. If it cannot be saved, its autosave stays. Raises RecordingError."""
     saved = False
     try:
-        path = session.save(out, audio=audio)
+        path = session.save(out, lossy=lossy)
         saved = True
     except RecordingError as error:
         raise RecordingError(f"{error}. To save it from the autosave:  rtnb recover OTHER.rtnb") from None
@@ -166,7 +166,8 @@ def add_recover(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         "recover",
         help="recover a session whose process died, or a damaged recording",
         description=(
-            "Every live session writes its frames to an autosave file, which stays if its process dies. With "
+            "Every live session writes its frames to a folder, its autosave, which stays if its process "
+            "dies. With "
             "one name: write the newest autosave that has events to that file. With two: write the undamaged "
             "part of the first file to the second. Without names: write all autosaves to this folder. An "
             "autosave that was recovered is removed."
@@ -181,6 +182,7 @@ def add_recover(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 def _recover(args: argparse.Namespace) -> int:
     """Recover; the status is 1 if an autosave could not be recovered and stays."""
     from ..recordings.autosave import autosaves, folder
+    from ..recordings.zip_files import size_of
 
     if len(args.files) > 2:
         raise RecordingError(f"expected at most two names, [FILE] OUT.rtnb, got {len(args.files)}")
@@ -190,7 +192,7 @@ def _recover(args: argparse.Namespace) -> int:
     found = autosaves()
     if args.list:
         for path, live in found:
-            size = f"{path.stat().st_size / 1000:,.0f} kB"
+            size = f"{size_of(path) / 1000:,.0f} kB"
             echo(f"{path}  {size}{'  (of a running session)' if live else ''}")
         echo(f"{len(found)} in {folder()}")
         return 0
@@ -217,13 +219,14 @@ def _single_output(out: str, *, force: bool) -> Path:
 
 def _move(autosave: Path, out: Path, *, force: bool) -> bool:
     """Write an autosave as a recording and remove it. Return False, with a message, if that fails."""
+    from ..recordings.autosave import remove
+
     try:
         _write_undamaged(autosave, new_file(out, force=force))
     except RecordingError as error:
         echo(f"rtnb: the autosave {autosave} stays: {error}", file=sys.stderr)
         return False
-    autosave.unlink(missing_ok=True)
-    Path(f"{autosave}.lock").unlink(missing_ok=True)
+    remove(autosave)
     return True
 
 

@@ -74,7 +74,7 @@ def _rows(recording: Recording) -> list[tuple[str, str]]:
     most = ", ".join(f"{name} ({n:,})" for name, n in log.counts().most_common(_TYPES))
     return [
         ("contents", f"{turns}, {len(log):,} events, {duration(recording.seconds)}"),
-        ("size", f"{recording.path.stat().st_size:,} bytes, of {log.bytes:,} bytes of frames"),
+        ("size", f"{recording.size:,} bytes, of {log.bytes:,} bytes of frames"),
         ("problem", recording.problem or ""),
         ("most frequent", most),
         ("tokens", str(used.total) if used.known else "unknown"),
@@ -86,15 +86,15 @@ def _rows(recording: Recording) -> list[tuple[str, str]]:
 
 
 def _report(recording: Recording) -> dict[str, Any]:
-    head, log, used = recording.header, recording.log, recording.usage
+    about, log, used = recording.manifest, recording.log, recording.usage
     cost = used.cost
     return {
         "file": recording.path.name,
-        "bytes": recording.path.stat().st_size,
+        "bytes": recording.size,
         "problem": recording.problem,
-        "format": head.get("format"),
-        "made_by": f"rtnb {head.get('rtnb')}",
-        "created": head.get("created"),
+        "format": about.get("format"),
+        "made_by": f"rtnb {about.get('rtnb')}",
+        "created": about.get("created"),
         "endpoint": recording.endpoint,
         "model": recording.model,
         "engine": recording.engine,
@@ -111,10 +111,10 @@ def _report(recording: Recording) -> dict[str, Any]:
         "prices": None if cost is None else f"{cost.model} as of {cost.as_of}",
         "not_in_cost": list(cost.excludes) if cost is not None else [],
         "inconsistent_usage": used.problems,
-        "audio": (head.get("capture") or {}).get("audio"),
-        "redacted": head.get("redacted"),
-        "scrubbed": list(head.get("scrubbed") or ()),
-        "libraries": head.get("libraries"),
+        "audio": "opus" if about.get("lossy") else "lossless",
+        "redacted": about.get("redacted"),
+        "scrubbed": list(about.get("scrubbed") or ()),
+        "libraries": about.get("libraries"),
     }
 
 

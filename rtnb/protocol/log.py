@@ -141,10 +141,11 @@ class Log:
 
         return end
 
-    def spill(self, store: Store) -> SpilledBlocks:
-        """Return an object with which to free rows that are also in ``store``; they are then read from it."""
+    def spill(self, store: Store, sound_store: Store) -> SpilledBlocks:
+        """Return an object with which to free rows that are also in a store; they are then read from it."""
         return SpilledBlocks(
             store,
+            sound_store,
             lock=self._lock,
             places=self._place,
             sizes=self._sizes,

@@ -1,7 +1,7 @@
 """Blocks and audio of a log that are freed once they are in a file, such as the autosave file.
 
-The file is written in pieces whose bounds differ from those of blocks, so a block may be spread over several
-places in the file; within a piece, its frames are end to end.
+In the file, frames stand between other text, and with the base64 that the log has cut out of them. So a block
+is a list of spans.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 from pybase64 import b64encode
 
-__all__ = ["Chunk", "Cut", "Sound", "SpilledBlock", "SpilledBlocks", "Store", "cut", "find_cut"]
+__all__ = ["Chunk", "Cut", "Sound", "Span", "SpilledBlock", "SpilledBlocks", "Store", "cut", "find_cut"]
 
 _SIZE_BITS = 32
 _SIZE = (1 << _SIZE_BITS) - 1
@@ -135,28 +135,35 @@ def find_cut(frame: bytes, encoded: str, audio: Chunk) -> Cut | None:
 _OFFSET = (1 << 32) - 1
 
 
-class SpilledBlock:
-    """A block of frames in a file, with the methods of ``bytes`` that a log uses: length and slices.
+Span = tuple[int, int]
+"""A part of a frame in a file: its offset in the frame, and in the file; it ends where the next begins."""
 
-    A slice is one frame; it must not cross the end of a piece.
-    """
+
+class SpilledBlock:
+    """A block of frames in a file, with the methods of ``bytes`` that a log uses: length and slices."""
 
     __slots__ = ("_ats", "_size", "_starts", "_store")
 
     def __init__(self, store: Store, size: int, starts: array[int], ats: array[int]) -> None:
         self._store = store
         self._size = size
-        self._starts = starts  # offsets of the pieces in the block,
+        self._starts = starts  # offsets of the spans in the block,
         self._ats = ats  # and in the file
 
     def __len__(self) -> int:
         return self._size
 
     def __getitem__(self, key: slice) -> bytes:
-        if key.start == key.stop:
+        at, stop = key.start, key.stop
+        if at == stop:
             return b""
-        piece = bisect_right(self._starts, key.start) - 1
-        return self._store.read(self._ats[piece] + key.start - self._starts[piece], key.stop - key.start)
+        span, parts = bisect_right(self._starts, at) - 1, []
+        while at < stop:
+            end = min(stop, self._starts[span + 1]) if span + 1 < len(self._starts) else stop
+            if end > at:
+                parts.append(self._store.read(self._ats[span] + at - self._starts[span], end - at))
+            at, span = end, span + 1
+        return b"".join(parts)
 
     @property
     def nbytes(self) -> int:
@@ -167,13 +174,15 @@ class SpilledBlock:
 class SpilledBlocks:
     """Frees rows of a log that are in a file. Made by ``Log.spill``; call ``note`` in the order of rows.
 
-    ``places`` is the log's column of places, block << 32 | offset; ``sizes`` has the length of each full
-    block, ``blocks`` the blocks; ``sound_rows`` the rows of its ``sounds``.
+    ``store`` has the frames, ``sound_store`` the audio. ``places`` is the log's column of places, block << 32
+    | offset; ``sizes`` has the length of each full block, ``blocks`` the blocks; ``sound_rows`` the rows of
+    its ``sounds``.
     """
 
     def __init__(
         self,
         store: Store,
+        sound_store: Store,
         *,
         lock: threading.Lock,
         places: Sequence[int],
@@ -183,6 +192,7 @@ class SpilledBlocks:
         sounds: Sequence[Chunk],
     ) -> None:
         self._store = store
+        self._sound_store = sound_store
         self._lock = lock
         self._places = places
         self._sizes = sizes
@@ -192,42 +202,40 @@ class SpilledBlocks:
         self._open: dict[int, tuple[array[int], array[int]]] = {}
         self._in_memory: set[int] = set()
 
-    def note(self, first: int, count: int, frames_at: int | None, sounds_at: Sequence[int]) -> None:
-        """Note that ``count`` rows from ``first`` on are in the file, and free their memory.
+    def note(
+        self, first: int, spans: Sequence[Sequence[Span] | None], sounds_at: Sequence[int | None]
+    ) -> None:
+        """Note that the rows from ``first`` on are in the file, and free their memory.
 
-        Their frames are end to end from ``frames_at`` on, their audio at ``sounds_at``. ``frames_at`` is None
-        if the file has changed frames, such as with a redacted key: then the frames stay in memory.
+        ``spans`` are those of each stored frame, ``sounds_at`` where the audio is that was cut out of some of
+        them. None is for what the file has in another form, such as with a redacted key: that stays in
+        memory.
         """
         with self._lock:
             row = bisect_left(self._sound_rows, first)
             for number, at in enumerate(sounds_at, row):
                 sound = self._sounds[number]
-                if isinstance(sound, Sound):
-                    sound.move(self._store, at)
-            self._note_frames(first, first + count, frames_at)
-            self._release(first + count)
-
-    def _note_frames(self, row: int, end: int, at: int | None) -> None:
-        while row < end:
-            block, offset = self._places[row] >> 32, self._places[row] & _OFFSET
-            starts, ats = self._open.setdefault(block, (array("I"), array("Q")))
-            following = bisect_left(self._places, (block + 1) << 32, row, end)
-            if at is None:
-                self._in_memory.add(block)
-            else:
-                starts.append(offset)
-                ats.append(at)
-                if following < end:
-                    at += self._sizes[block] - offset
-            row = following
+                if at is not None and isinstance(sound, Sound):
+                    sound.move(self._sound_store, at)
+            for row, of_frame in enumerate(spans, first):
+                place = self._places[row]
+                block, offset = place >> 32, place & _OFFSET
+                if of_frame is None:
+                    self._in_memory.add(block)
+                    continue
+                starts, ats = self._open.setdefault(block, (array("I"), array("Q")))
+                for start, at in of_frame:
+                    starts.append(offset + start)
+                    ats.append(at)
+            self._release(first + len(spans))
 
     def _release(self, noted: int) -> None:
         """Free the full blocks of which every row is noted."""
-        for block in sorted(self._open):
+        for block in sorted(self._open.keys() | self._in_memory):
             ends_later = noted < len(self._places) and self._places[noted] >> 32 == block
             if block >= len(self._blocks) or ends_later:
                 return
-            starts, ats = self._open.pop(block)
+            starts, ats = self._open.pop(block, (array("I"), array("Q")))
             if block not in self._in_memory:
                 spilled = SpilledBlock(self._store, self._sizes[block], starts, ats)
                 self._blocks[block] = spilled  # type: ignore[call-overload]  # it has all methods that a log uses

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import numpy as np
@@ -27,7 +27,7 @@ class ReadOnlyLog(Log):
     """
 
     def __init__(
-        self, pieces: Sequence[Columns], blocks: Sequence[bytes], sounds: Sequence[bytes] | None = None
+        self, pieces: Iterable[Columns], blocks: Sequence[bytes], sounds: Sequence[bytes] | None = None
     ) -> None:
         super().__init__()
         self._blocks = cast("list[bytes]", blocks)

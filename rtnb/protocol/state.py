@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..audio.codecs import Codec
@@ -62,11 +63,19 @@ class SessionState:
         self._seen_before: dict[str, int] = {}  # the same, of event ids before those
 
     @classmethod
-    def of(cls, log: Log) -> SessionState:
-        """Fold a log that is complete, such as one from a file."""
+    def of(cls, log: Log, media: Iterable[tuple[str, bytes, Codec, int]] = ()) -> SessionState:
+        """Fold a log that is complete, such as one from a file.
+
+        ``media`` is audio that came beside the frames: side, bytes, codec and time in ns since the log began.
+        """
         self = cls()
         self.log = log
+        waiting = iter(media)
+        following = next(waiting, None)
         for entry in log:
+            while following is not None and following[3] < entry.t * 1e9:
+                self._fold_media(*following, row=entry.index - 1)
+                following = next(waiting, None)
             read = self._reader.read(entry.frame, entry.direction)
             server = entry.direction == "server"
             if server and read.event_id and self._repeats(read.event_id, entry.frame, entry.index):
@@ -75,6 +84,9 @@ class SessionState:
             if read.cut is not None and isinstance(log, ReadOnlyLog):
                 log.share(entry.index, read.cut.audio)
             self._note(entry.index, read.problem or wrong)
+        while following is not None:
+            self._fold_media(*following, row=len(log) - 1)
+            following = next(waiting, None)
         return self
 
     def append(
@@ -139,6 +151,9 @@ class SessionState:
             raise ValueError(f"side: expected 'input' or 'output', got {side!r}")
         if not len(self.log):
             self._began = mono_ns
+        return self._fold_media(side, data, codec, mono_ns - self._began, row=len(self.log) - 1)
+
+    def _fold_media(self, side: str, data: bytes, codec: Codec, t_ns: int, *, row: int) -> ReadFrame:
         audio = Sound(data)
         change: AudioDelta | AppendAudio
         if side == "input":
@@ -149,8 +164,8 @@ class SessionState:
             self.conversation.set_codec(item_id, codec)
             change = AudioDelta(response_id, item_id, audio)
         self._run = None
-        turn, problem = self._fold_one(change, (mono_ns - self._began) / 1e9, framed=False)
-        self._note(len(self.log) - 1, problem)
+        turn, problem = self._fold_one(change, t_ns / 1e9, framed=False)
+        self._note(row, problem)
         return ReadFrame("", "", [change], problem, turn=turn)
 
     @property

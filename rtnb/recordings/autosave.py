@@ -1,18 +1,24 @@
-"""Autosave: writes a live session's log to a file while it runs, so that no frame is lost with the process.
+"""Autosave: writes a live session's log to a folder while it runs, so that no frame is lost with the process.
 
-A separate thread follows the log and writes new frames at most 5 ms after they arrived: audio never waits
-for a disk. Written frames survive any end of the process; every 5 seconds they are synced to the disk, to
-survive a crash of the machine as well. An autosave file is a recording without an end. It is removed when
-its session is closed. If the process ends first the file stays, and ``rtnb recover`` makes a recording of
-it. The session need not hold in memory what is in the file: the log releases audio and whole blocks of
-frames, and reads them from the file, which it holds open for as long as it exists, removed or not. Files
-older than 14 days, and the oldest if all together exceed 2 GB, are removed when a session starts.
+The folder exists before the session is used, and is a recording without an end: ``events.jsonl`` grows, line
+by line. A thread of its own follows the log and writes new frames at most 5 ms after they arrived: audio
+never waits for a disk. Here the base64 of audio stays in its frame, so that one write has all there is: a
+thread that has to wait for the interpreter after each write would be late by as many turns, and a process
+that ends between two writes would leave audio without its event. Written frames survive any end of the
+process; every 5 seconds they are synced to the disk, to survive a crash of the machine as well.
+
+The folder is removed when its session is closed. If the process ends first it stays, and ``rtnb recover``
+makes a recording of it. The session need not hold in memory what is in the file: the log releases audio and
+whole blocks of frames, and reads them from the file, which it holds open for as long as it exists, removed or
+not. Autosaves older than 14 days, and the oldest if all together exceed 2 GB, are removed when a session
+starts.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
@@ -22,19 +28,26 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+import orjson
 from filelock import FileLock, Timeout
+from pybase64 import b64decode, b64encode
 
 from ..errors import ArgumentError, RecordingError
 from ..paths import short, user_path
-from ..protocol.events import as_object
+from ..protocol.entries import SERVER, Columns
+from ..protocol.log_storage import Span
 from ..protocol.state import SessionState
-from ..redaction import known_keys
+from ..redaction import clean, known_keys
+from .event_lines import prefix, verbatim
+from .format import EVENTS, MANIFEST, README, README_NAME
+from .manifest import manifest
 from .reader import Reader, refuse_jsonl
-from .writer import Writer, header, pieces, recording_path, save
+from .writer import pieces, recording_path, redacted_rows, save, split
+from .zip_files import size_of
 
-__all__ = ["Autosave", "autosave_mode", "autosaves", "folder", "recover"]
+__all__ = ["Autosave", "autosave_mode", "autosaves", "folder", "recover", "remove"]
 
 _log = logging.getLogger("rtnb")
 
@@ -52,7 +65,7 @@ _numbers = count()
 
 
 def folder() -> Path:
-    """Return the folder of autosave files: ``RTNB_HOME/autosave``, or in the user's state folder."""
+    """Return the folder of autosaves: ``RTNB_HOME/autosave``, or in the user's state folder."""
     home = os.environ.get("RTNB_HOME", "").strip()
     if home:
         return user_path(home, "RTNB_HOME") / "autosave"
@@ -62,7 +75,7 @@ def folder() -> Path:
 
 
 def autosave_mode(option: bool | str | None) -> str:
-    """Return "" for no autosave, "on", or "keep" for a file that stays after the session is closed.
+    """Return "" for no autosave, "on", or "keep" for one that stays after the session is closed.
 
     ``None`` reads the environment: ``RTNB_AUTOSAVE`` is 0 (off), 1 or keep. Raises ArgumentError.
     """
@@ -75,9 +88,10 @@ def autosave_mode(option: bool | str | None) -> str:
 
 
 class Autosave:
-    """Writes one session's log to a file. A full disk stops it with a warning; the session goes on.
+    """Writes one session's log to a folder. A full disk stops it with a warning; the session goes on.
 
-    ``wait(seen, seconds)`` blocks until the session's count of changes differs from ``seen`` and returns it.
+    The folder, with all frames so far, exists when this returns. ``wait(seen, seconds)`` blocks until the
+    session's count of changes differs from ``seen`` and returns it. ``about`` is as for `manifest`.
     """
 
     def __init__(
@@ -90,79 +104,147 @@ class Autosave:
     ) -> None:
         self._state = state
         self._wait = wait
-        self._about = about
         self._keep = keep
         self._discard = not keep
         self._closing = threading.Event()
+        self._keys = known_keys()
+        self._wall: int | None = None
+        self._written = 0  # bytes in the file
+        self._lock: FileLock | None = None
         self.path: Path | None = None
         self.written = 0
-        """How many of the log's frames are in the file."""
+        """How many of the log's frames are in the folder."""
         self.problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="rtnb autosave", daemon=True)
-        self._thread.start()
+        try:
+            self._begin(manifest(state, autosave=True, **about))
+        except Exception as error:
+            self._fail(error)
+            self._end()
+        else:
+            self._thread.start()
 
     def close(self, *, discard: bool = True) -> None:
-        """Write the rest and stop; may be called twice. ``discard`` removes the file, unless ``keep``."""
+        """Write the rest and stop; may be called twice. ``discard`` removes the folder, unless ``keep``."""
         self._discard = discard and not self._keep
         self._closing.set()
-        self._thread.join(_CLOSE_TIMEOUT)
+        if self._thread.is_alive():
+            self._thread.join(_CLOSE_TIMEOUT)
+
+    def _fail(self, error: Exception) -> None:
+        self.problem = f"autosave stopped, and the session goes on without: {error}"
+        _log.warning("%s", self.problem)
+
+    def _begin(self, about: dict[str, Any]) -> None:
+        """Make the folder and write all frames so far."""
+        place = folder()
+        place.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = place / f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}-{next(_numbers)}.rtnb"
+        self._lock = FileLock(f"{path}.lock", thread_local=False)
+        self._lock.acquire(timeout=0)
+        path.mkdir(mode=0o700)
+        about |= {"redacted": 0, "tracks": [], "complete": False}
+        (path / README_NAME).write_text(README, encoding="utf-8")
+        (path / MANIFEST).write_bytes(clean(orjson.dumps(about, option=orjson.OPT_INDENT_2)))
+        opened = os.open(
+            path / EVENTS, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600
+        )
+        self._file = open(opened, "wb", buffering=0)  # noqa: SIM115 (closed by the thread)
+        # Windows removes no file that is open: there the session keeps all in memory.
+        on_disk = None if sys.platform == "win32" else _OpenFile(path / EVENTS)
+        self._spilled = None if on_disk is None else self._state.log.spill(on_disk, _Base64(on_disk))
+        self.path = path
+        self._write_new()
 
     def _run(self) -> None:
         try:
-            place = folder()
-            place.mkdir(parents=True, exist_ok=True, mode=0o700)
             _remove_old()
-            name = f"{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}-{next(_numbers)}.rtnb"
-            path = place / name
-            with FileLock(f"{path}.lock", thread_local=False):
-                with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-                    self.path = path
-                    self._follow(file, path)
-                if self._closing.is_set() and (self._discard or not self._state.turns.all):
-                    path.unlink(missing_ok=True)
-            Path(f"{path}.lock").unlink(missing_ok=True)
+            with self._file:
+                self._follow()
         except Exception as error:
-            self.problem = f"autosave stopped, and the session goes on without: {error}"
-            _log.warning("%s", self.problem)
+            self._fail(error)
+        unwanted = self._discard or not self._state.turns.all
+        if self.path is not None and self._closing.is_set() and unwanted:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self._end()
 
-    def _follow(self, file: BinaryIO, path: Path) -> None:
-        head = header(self._state, autosave=True, **self._about)
-        writer = Writer(file, head, compress=False, keys=known_keys(), digest=False)
-        file.flush()
-        # Windows removes no file that is open: there the session keeps all in memory.
-        filing = self._state.log.spill(_OpenFile(path)) if sys.platform != "win32" else None
+    def _end(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            with suppress(OSError):
+                Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    def _follow(self) -> None:
         synced, seen, dirty = time.monotonic(), -1, True
         syncing: threading.Thread | None = None
         while True:
             closing = self._closing.is_set()
-            if self.written < len(self._state.log):
-                for piece in pieces(self._state.log, self.written, most=_MAX_AUDIO):
-                    written = writer.write(piece)
-                    file.flush()
-                    if filing is not None and written is not None:
-                        filing.note(piece.first, len(piece), written.frames, written.sounds)
-                    self.written += len(piece)
-                dirty = True
+            dirty = self._write_new() or dirty
             if closing:
                 if syncing is not None:
                     syncing.join()
                 if not self._discard:
-                    _sync(file)
+                    _sync(self._file.fileno())
                 return
             due = dirty and time.monotonic() - synced > _SYNC_INTERVAL
             if due and not (syncing is not None and syncing.is_alive()):
                 # On a thread of its own: a disk may take long, and frames arrive meanwhile.
-                syncing = threading.Thread(target=_sync, args=(file,), name="rtnb fsync", daemon=True)
+                syncing = threading.Thread(
+                    target=_sync, args=(self._file.fileno(),), name="rtnb fsync", daemon=True
+                )
                 syncing.start()
                 synced, dirty = time.monotonic(), False
             self._closing.wait(_WRITE_INTERVAL)
             if not self._closing.is_set():
                 seen = self._wait(seen, _IDLE_SECONDS)
 
+    def _write_new(self) -> bool:
+        """Write the frames that are not written yet; return whether there were any."""
+        before = self.written
+        for piece in pieces(self._state.log, self.written, most=_MAX_AUDIO):
+            text, spans, sounds = self._lines(piece)
+            data = memoryview(text)
+            while len(data):
+                data = data[self._file.write(data) :]
+            if self._spilled is not None:
+                self._spilled.note(piece.first, spans, sounds)
+            self._written += len(text)
+            self.written += len(piece)
+        return self.written > before
 
-def _sync(file: BinaryIO) -> None:
-    with suppress(OSError, ValueError):  # the next write fails as well, and is reported
-        os.fsync(file.fileno())
+    def _lines(self, piece: Columns) -> tuple[bytes, list[list[Span] | None], list[int | None]]:
+        """Return the lines of some events, and where in the file their stored frames and their audio are."""
+        redacted = redacted_rows(piece, self._keys)
+        walls = dict(zip(piece.wall_rows.tolist(), piece.walls.tolist(), strict=True))
+        parts: list[bytes] = []
+        spans: list[list[Span] | None] = []
+        sounds: list[int | None] = []
+        at = self._written
+        turns, times = piece.turns.tolist(), piece.times.tolist()
+        for row, (kind, (_, stored, audio, cut)) in enumerate(
+            zip(piece.kinds.tolist(), split(piece), strict=True)
+        ):
+            t_ns, type = times[row], piece.names[kind & (SERVER - 1)]
+            wall = walls.get(row, self._wall)
+            wall_ns = wall + t_ns if wall is not None and wall != self._wall else None
+            self._wall = wall
+            encoded = b"" if audio is None else b64encode(audio)
+            start = prefix(t_ns, bool(kind & SERVER), turns[row], wall_ns=wall_ns, redacted=row in redacted)
+            line = (start, *verbatim(stored[:cut] + encoded + stored[cut:], type))
+            place = at + len(start) + len(line[1])
+            at += sum(map(len, line))
+            parts += line
+            as_it_was = row not in redacted and bool(line[2])  # neither a key redacted nor escaped
+            if audio is not None:
+                sounds.append(place + cut if as_it_was else None)
+            whole = [(0, place), (cut, place + cut + len(encoded))] if encoded else [(0, place)]
+            spans.append(whole if as_it_was else None)
+        return b"".join(parts), spans, sounds
+
+
+def _sync(file: int) -> None:
+    with suppress(OSError):  # the next write fails as well, and is reported
+        os.fsync(file)
 
 
 class _OpenFile:
@@ -180,23 +262,34 @@ class _OpenFile:
             data = os.pread(self._file, size, at)
         except OSError as error:
             raise RecordingError(
-                f"the autosave file {self._path} cannot be read: {error.strerror or error}"
+                f"the autosave {self._path} cannot be read: {error.strerror or error}"
             ) from None
         if len(data) != size:
-            raise RecordingError(f"the autosave file {self._path} was cut while its session still needs it")
+            raise RecordingError(f"the autosave {self._path} was cut while its session still needs it")
         return data
 
 
-def autosaves(*, empty: bool = False) -> list[tuple[Path, bool]]:
-    """Return all autosave files, the newest first, and whether a running session still writes each.
+class _Base64:
+    """The audio whose base64 is in a file."""
 
-    Empty ones, whose process ended before it wrote anything, are left out unless ``empty``.
+    def __init__(self, file: _OpenFile) -> None:
+        self._file = file
+
+    def read(self, at: int, size: int) -> bytes:
+        """Return ``size`` bytes whose base64 begins at the offset ``at``. Raises RecordingError."""
+        return b64decode(self._file.read(at, (size + 2) // 3 * 4))
+
+
+def autosaves(*, empty: bool = False) -> list[tuple[Path, bool]]:
+    """Return all autosaves, the newest first, and whether a running session still writes each.
+
+    Those without an event, whose process ended before it wrote any, are left out unless ``empty``.
     """
     found = []
     for path in folder().glob("*.rtnb"):
-        with suppress(OSError):  # its session is closing
-            info = path.stat()
-            if info.st_size or empty:
+        with suppress(OSError, RecordingError):  # its session is closing
+            info = (path / EVENTS if path.is_dir() and (path / EVENTS).exists() else path).stat()
+            if empty or (info.st_size and (path / EVENTS).exists()):
                 found.append((info.st_mtime, path, _live(path)))
     return [(path, live) for _, path, live in sorted(found, reverse=True)]
 
@@ -213,20 +306,24 @@ def _live(path: Path) -> bool:
     return False
 
 
+def remove(path: Path) -> None:
+    """Remove an autosave and its lock."""
+    shutil.rmtree(path, ignore_errors=True)
+    Path(f"{path}.lock").unlink(missing_ok=True)
+
+
 def _remove_old() -> None:
-    """Remove files that are too old, and the oldest if there are too many bytes. Those in use stay."""
+    """Remove autosaves that are too old, and the oldest if they have too many bytes. Those in use stay."""
     oldest, room = time.time() - _MAX_DAYS * 86_400, _MAX_BYTES
     for path, live in autosaves(empty=True):
-        with suppress(OSError):
-            info = path.stat()
-            room -= info.st_size
-            if not live and (info.st_mtime < oldest or room < 0):
-                path.unlink()
-                Path(f"{path}.lock").unlink(missing_ok=True)
+        with suppress(OSError, RecordingError):
+            room -= size_of(path)
+            if not live and (path.stat().st_mtime < oldest or room < 0):
+                remove(path)
 
 
 def recover(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> tuple[Reader, int]:
-    """Make a recording of an autosave file or a damaged recording, from everything in it that is intact.
+    """Make a recording of an autosave or a damaged recording, from everything in it that is intact.
 
     Returns the reader, with ``lost`` and ``problem``, and the number of events. Raises RecordingError.
     """
@@ -237,27 +334,22 @@ def recover(source: str | os.PathLike[str], out: str | os.PathLike[str]) -> tupl
         raise RecordingError(f"{short(out)} is the damaged file itself: choose another name for the copy")
     if not len(reader.log):
         raise RecordingError(f"{short(reader.path.name)} has no intact event: there is nothing to recover")
-    state = SessionState.of(reader.log)
-    known = reader.head
-    head = header(
+    media = ((one.side, one.audio, one.codec, one.t_ns) for one in reader.media)
+    state = SessionState.of(reader.log, media)
+    known = reader.manifest
+    about = manifest(
         state,
-        where=str(known.get("where") or ""),
+        endpoint=str(known.get("endpoint") or ""),
         engine=str(known.get("engine") or ""),
         billed=known.get("billed") is not False,
         model=str(known.get("model") or ""),
     )
     same = ("rtnb", "libraries", "scrubbed", "end", "requested_model", "time_scaled")
-    head |= {name: known[name] for name in same if name in known}
-    if reader.tail is None or reader.lost:
+    about |= {name: known[name] for name in same if name in known}
+    if not reader.complete or reader.lost:
         why = "; ".join(reader.lost) or "the recording was recovered: its session ended with its process"
-        head["end"] = head.get("end") or {"code": None, "reason": "", "why": why}
-    head["redacted"] = known.get("redacted")
-    options: dict[str, Any] = {"redacted": reader.redacted}
-    groups = pieces(reader.log)
-    if (
-        as_object(known.get("capture")).get("audio") == "opus"
-    ):  # copied, since encoding it again would make it worse
-        groups = reader.groups()
-        options |= {"audio": "opus", "copies": reader.copies()}
-    save(groups, head, out, **options)
+        about["end"] = about.get("end") or {"code": None, "reason": "", "why": why}
+    about["redacted"] = known.get("redacted")
+    copies = reader.copies()
+    save(pieces(reader.log), about, out, media=reader.media, redacted=reader.redacted, copies=copies or None)
     return reader, len(reader.log)

@@ -1,35 +1,43 @@
-"""Reading a recording: its chunks are found at once, frames and audio are unpacked when needed."""
+"""Reading a recording: what it has is found at once, frames and audio are unpacked when they are used."""
 
 from __future__ import annotations
 
+import json
 import os
-import re
-from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
-import numpy as np
-import orjson
-from numpy.typing import NDArray
+import msgspec
 
 from ..analysis.event_jsonl import read
 from ..errors import RecordingError
-from ..paths import opened, short, unreadable, user_path
-from ..protocol.entries import Columns
+from ..paths import short, user_path
+from ..protocol.events import as_object
 from ..protocol.log import Log
 from ..protocol.read_only_log import ReadOnlyLog
-from . import format
-from .format import Damaged
+from .audio_tracks import Copies, TrackReader
+from .events_file import EventsFile
+from .format import (
+    EVENTS,
+    MANIFEST,
+    MAX_TRACKS,
+    RAW_SUFFIXES,
+    VERSION,
+    Damaged,
+    Lane,
+    Media,
+    TrackInfo,
+    most_audio,
+    most_text,
+)
+from .zip_files import Member, open_files, size_of
 
 __all__ = ["JsonlReader", "Reader", "is_jsonl", "open_reader", "refuse_jsonl"]
 
 _SUFFIXES = (".jsonl", ".ndjson")
-_FIELDS = {"where": str, "engine": str, "billed": bool, "model": str, "requested_model": str}
+_FIELDS = {"endpoint": str, "engine": str, "billed": bool, "model": str, "requested_model": str}
 
 
 def is_jsonl(path: Path) -> bool:
@@ -54,7 +62,7 @@ class JsonlReader:
         path = user_path(path, "a recording")
         self.path = path.absolute()
         self.state, head, self.problem = read(path)
-        self.head: dict[str, Any] = {
+        self.manifest: dict[str, Any] = {
             name: head[name] for name, kind in _FIELDS.items() if isinstance(head.get(name), kind)
         }
         self.redacted: list[int] = []
@@ -64,50 +72,17 @@ class JsonlReader:
         """Every frame, both directions."""
         return self.state.log
 
-
-_CACHED = 6  # groups whose frames, and whose audio, stay unpacked
-_ANY = re.compile(b"|".join(format.KINDS))
-_MAX_UNPACKED = 64 << 20
-_MAX_RATIO = 200
-"""The events of a file unpack to at most 64 MiB, or 200 times its size; those of sessions do to 10 to 50."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """The position of a chunk in the file: ``at`` its first byte, ``length`` of its payload."""
-
-    kind: bytes
-    at: int
-    length: int
-    crc: int
-
     @property
-    def end(self) -> int:
-        """The offset after it."""
-        return self.at + format.CHUNK.size + self.length
-
-
-@dataclass(slots=True)
-class _Piece:
-    """Audio in the file: a piece of a lane."""
-
-    offset: int
-    size: int
-    type: str
-    chunk: Chunk
-
-
-@dataclass(slots=True)
-class _Lane:
-    starts: list[int] = field(default_factory=list)
-    pieces: list[_Piece] = field(default_factory=list)
+    def size(self) -> int:
+        """The size of the file in bytes. Raises RecordingError."""
+        return size_of(self.path)
 
 
 class Reader:
-    """One recording file. It is opened for each access and not held open, so that it may be removed.
+    """One recording: a file, or the folder of an autosave. Its files are opened for each access.
 
-    ``problem`` is a sentence about a file that could be opened although it was cut or has no end, or of which
-    ``repair`` left out what is damaged. Raises RecordingError.
+    ``problem`` is a sentence about a recording that could be opened although it was cut or has no end, or of
+    which ``repair`` left out what is damaged. Raises RecordingError.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, repair: bool = False) -> None:
@@ -117,41 +92,77 @@ class Reader:
         self.problem: str | None = None
         self.lost: list[str] = []
         """What ``repair`` left out, one sentence each."""
-        self.head: dict[str, Any] = {}
-        self.tail: dict[str, Any] | None = None
-        self.redacted: list[int] = []
-        """The events whose frames contained a key when they were written."""
-        self.chunks: list[Chunk] = []
-        self._unpacked = 0  # bytes
-        self._groups: list[tuple[Chunk, Columns]] = []
-        self._lanes: dict[int, _Lane] = {}
-        self._frames: OrderedDict[int, bytes] = OrderedDict()
-        self._audio_cache: OrderedDict[int, bytes] = OrderedDict()
-        places: list[tuple[NDArray[np.uint8], NDArray[np.int64]]] = []
+        self._files = open_files(path)
+        if EVENTS not in self._files.members:
+            raise RecordingError(self._no_recording())
+        self.manifest = self._read_manifest()
+        """What the recording says of itself: see ``rtnb.recordings.format``."""
+        if repair:
+            self._check_files()
+        infos = self._track_infos()
         try:
-            with opened(path) as file:
-                self.size = os.fstat(file.fileno()).st_size
-                self._check_magic(file)
-                self._index(file, places)
-        except OSError as error:
-            raise RecordingError(unreadable(path, error)) from None
-        self._lane_of = np.concatenate([lanes for lanes, _ in places]) if places else np.zeros(0, np.uint8)
-        self._place_of = np.concatenate([p for _, p in places]) if places else np.zeros(0, np.int64)
-        sizes = [piece.sound_lengths for _, piece in self._groups]
-        self._size_of = np.concatenate(sizes).astype(np.int64) if sizes else np.zeros(0, np.int64)
-        pieces = [piece for _, piece in self._groups]
-        blocks, sounds = _Lazy(len(pieces), self._block), _Lazy(len(self._lane_of), self._audio)
-        self.log = ReadOnlyLog(pieces, blocks, sounds)
-        if self.tail is not None and self.tail.get("events") != len(self.log) and not self.problem:
-            self._damage(
-                f"has {len(self.log):,} events, and its end declares {self.tail.get('events')!r:.20}"
-            )
-        if self.lost:
-            self.problem = f"{self._name} was repaired: " + "; ".join(self.lost)
+            self._events = EventsFile(self._files.members, self.manifest, infos, self._damage, repair=repair)
+            self._tracks = [
+                TrackReader(info, self._files.members, repair=repair or not self.complete) for info in infos
+            ]
+        except Damaged as error:
+            raise RecordingError(f"{self._name} {error}") from None
+        columns = self._events.columns
+        self.redacted: list[int] = columns.arrays["redacted"].tolist()
+        """The events whose frames contained a key when they were written."""
+        self._media = columns.arrays["media"].tolist()
+        self._track_of, self._start_of = columns.places
+        self._size_of = columns.arrays["cut_bytes"]
+        frames, sounds = _Lazy(len(self._events), self._block), _Lazy(len(self._track_of), self._audio)
+        self.log = ReadOnlyLog(columns.pieces(), frames, sounds)
+        declared = self.manifest.get("events")
+        if self.complete and declared != len(self.log):
+            self._damage(f"has {len(self.log):,} events, and its manifest declares {declared!r:.20}")
+        self._state_problem()
 
     @property
     def _name(self) -> str:
         return short(self.path.name)
+
+    @property
+    def size(self) -> int:
+        """The size of its file, or of the files in its folder, in bytes. Raises RecordingError."""
+        return size_of(self.path)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing of it was cut, and its session was saved as a whole."""
+        return self.manifest.get("complete") is True and not self._files.cut
+
+    def _no_recording(self) -> str:
+        """Return why the file is not a recording, as a sentence."""
+        if self.path.is_dir():
+            return f"{self._name} is not a recording: the folder has no {EVENTS}"
+        with self.path.open("rb") as file:
+            start = file.read(8)
+        if not start:
+            return f"{self._name} is empty (0 bytes): expected a recording"
+        if start[:4] != b"PK\3\4"[: len(start)]:
+            return f"{self._name} is not an rtnb recording: it starts with {start[:4]!r}"
+        if self._files.cut:
+            return f"{self._name} was cut before its first event"
+        return f"{self._name} is not an rtnb recording: the zip has no {EVENTS}"
+
+    def _state_problem(self) -> None:
+        """Say in ``problem`` what is wrong with a recording that could be opened."""
+        count = f"{len(self.log):,}"
+        missing = [track.info.id for track in self._tracks if track.damage is not None]
+        if self.lost:
+            self.problem = f"{self._name} was repaired: " + "; ".join(self.lost)
+        elif self._files.cut:
+            declared = self.manifest.get("events")
+            of = f"{declared:,}" if isinstance(declared, int) else "the"
+            silent = f"; audio that is missing is silent ({', '.join(missing)})" if missing else ""
+            self.problem = f"{self._name} was cut: {count} of {of} events are intact{silent}"
+            if declared == len(self.log) and not silent:
+                self.problem = f"{self._name} lacks its end, and all of its {count} events are intact"
+        elif not self.complete:
+            self.problem = f"{self._name} is an autosave without an end: {count} of its events are intact"
 
     def _damage(self, what: str) -> None:
         """Note what is damaged and left out, or refuse the file."""
@@ -162,194 +173,93 @@ class Reader:
             )
         self.lost.append(f"it {what}")
 
-    def _check_magic(self, file: BinaryIO) -> None:
-        start = file.read(len(format.MAGIC))
-        if not start:
-            raise RecordingError(f"{self._name} is empty (0 bytes): expected a recording")
-        if start[:4] != format.MAGIC[:4]:
-            raise RecordingError(f"{self._name} is not an rtnb recording: it starts with {start[:4]!r}")
-        if len(start) < len(format.MAGIC):
-            raise RecordingError(f"{self._name} was cut after {len(start)} bytes: it has no event")
-        if start[4] > format.VERSION and start[5:] == format.MAGIC[5:]:
+    def _read_manifest(self) -> dict[str, Any]:
+        member = self._files.members.get(MANIFEST)
+        try:
+            if member is None:
+                raise Damaged("is missing")
+            found = json.loads(member.read(most_text(member.stored)))
+            if not isinstance(found, dict):
+                raise Damaged("is not a JSON object")
+        except (Damaged, ValueError, RecursionError) as error:
+            self._damage(f"has a {MANIFEST} that {error}")
+            return {}
+        version = found.get("format")
+        if isinstance(version, int) and version > VERSION:
             raise RecordingError(
-                f"{self._name} has format {start[4]}, and this rtnb reads formats up to {format.VERSION}: "
+                f"{self._name} has format {version}, and this rtnb reads formats up to {VERSION}: "
                 "run  pip install -U rtnb"
             )
-        if start != format.MAGIC:
-            self._damage("has a wrong byte among its first eight")
+        return found
 
-    # Finding the chunks.
+    def _check_files(self) -> None:
+        """Compare all files with what was written."""
+        listed = as_object(self.manifest.get("files"))
+        for name, about in listed.items():
+            member = self._files.members.get(name)
+            if member is None:
+                self._damage(f"lacks {name}")
+            elif member.whole and _sha256(member) != as_object(about).get("sha256"):
+                self._damage(f"has a {name} that differs from what was written")
+        for name, member in self._files.members.items():
+            if name not in listed and member.crc is not None and member.whole and not member.is_intact():
+                self._damage(f"has a {name} that differs from what was written")
 
-    def _index(self, file: BinaryIO, places: list[Any]) -> None:
-        at = len(format.MAGIC)
-        while at < self.size:
-            chunk = self._chunk(file, at)
-            if chunk is None:
-                at = self._after_damage(file, at)
-                continue
-            try:
-                self._take(file, chunk, places)
-            except Damaged as error:
-                self._damage(f"has a {chunk.kind.decode()} chunk at byte {chunk.at:,} that {error}")
-                if not _intact(file, chunk):  # its length may be wrong
-                    at = self._resync(file, at + 1)
-                    continue
-            at = chunk.end
-        if not self.head and not self.lost:
-            raise RecordingError(f"{self._name} was cut before its first event")
-        if self.tail is None and self.problem is None:
-            autosave = (self.head.get("capture") or {}).get("autosave")
-            self.problem = (
-                f"{self._name} is an autosave file without an end" if autosave else f"{self._name} was cut"
-            ) + f": {sum(len(piece) for _, piece in self._groups):,} of its events are intact"
-
-    def _chunk(self, file: BinaryIO, at: int) -> Chunk | None:
-        """Return the chunk at an offset, or None."""
-        file.seek(at)
-        start = file.read(format.CHUNK.size)
-        if len(start) < format.CHUNK.size:
-            return None
-        kind, length, crc = format.CHUNK.unpack(start)
-        chunk = Chunk(kind, at, length, crc)
-        return chunk if kind.isalpha() and kind.isupper() and chunk.end <= self.size else None
-
-    def _after_damage(self, file: BinaryIO, at: int) -> int:
-        """Return the offset of the next intact chunk; none follows in a file that was cut."""
-        following = self._resync(file, at + 1)
-        if following < self.size:
-            self._damage(f"is unreadable from byte {at:,} to {following:,}")
-        elif self.tail is not None:
-            self._damage(f"has {self.size - at:,} bytes after its end")
-        return following
-
-    def _resync(self, file: BinaryIO, at: int) -> int:
-        """Return the offset of the next intact chunk from ``at`` on, or the end."""
-        file.seek(at)
-        data = file.read()
-        for match in _ANY.finditer(data):
-            chunk = self._chunk(file, at + match.start())
-            if chunk is not None and _intact(file, chunk):
-                return chunk.at
-        return self.size
-
-    def _take(self, file: BinaryIO, chunk: Chunk, places: list[Any]) -> None:
-        known = chunk.kind in format.KINDS
-        if chunk.kind == b"SOND" and not self.repair:
-            self._take_audio(chunk, _start(file, chunk))
-        elif known and not _intact(file, chunk):
-            raise Damaged("differs from what was written")
-        elif chunk.kind == b"SOND":
-            self._take_audio(chunk, _payload(file, chunk))
-        elif chunk.kind == b"EVNT":
-            head, piece, lanes = format.read_columns(_payload(file, chunk))
-            self._unpacked += head["columns"]["bytes"] + head["frames"]["bytes"]
-            if self._unpacked > max(_MAX_UNPACKED, _MAX_RATIO * self.size):
-                raise RecordingError(
-                    f"{self._name} has {self.size:,} bytes, and its events unpack to more than "
-                    f"{self._unpacked:,}: it is damaged, or made to exhaust the memory"
-                )
-            places.append((lanes, _places(head, piece, lanes)))
-            expected = sum(len(group) for _, group in self._groups)
-            if piece.first != expected and not self.lost:
-                self._damage(f"lacks the events {expected:,} to {piece.first:,}")
-            marked = head.get("redacted")
-            rows = [row for row in marked if isinstance(row, int)] if isinstance(marked, list) else []
-            self.redacted += [expected + row for row in rows if 0 <= row < len(piece)]
-            self._groups.append((chunk, piece))
-        elif chunk.kind in (b"HEAD", b"TAIL"):
-            fields = _object(_payload(file, chunk))
-            if chunk.kind == b"TAIL":
-                self.tail = fields
-            elif not self.head:
-                self.head = fields
-        elif not known and not _intact(file, chunk):
-            raise Damaged("differs from what was written")
-        if not self.head and chunk.kind != b"HEAD" and not self.repair:
-            raise Damaged("comes before the head")
-        self.chunks.append(chunk)
-
-    def _take_audio(self, chunk: Chunk, payload: bytes) -> None:
-        head, _ = format.head_of(payload)
+    def _track_infos(self) -> list[TrackInfo]:
         try:
-            number, offset, size = int(head["lane"]), int(head["offset"]), int(head["bytes"])
-            form = str(head["type"])
-            if not 0 <= number < 256 or offset < 0 or not 0 <= size <= max(format.MAX_BYTES, chunk.length):
-                raise ValueError("out of range")
-        except (KeyError, TypeError, ValueError) as error:
-            raise Damaged(f"has an invalid head ({error})") from None
-        lane = self._lanes.setdefault(number, _Lane())
-        if lane.starts and offset < lane.starts[-1]:
-            raise Damaged("has audio out of order")
-        lane.starts.append(offset)
-        lane.pieces.append(_Piece(offset, size, form, chunk))
+            infos = msgspec.convert(self.manifest.get("tracks") or [], list[TrackInfo])
+        except msgspec.ValidationError as error:
+            self._damage(f"has a list of tracks that cannot be used ({error})")
+            infos = []
+        most = most_audio(sum(member.stored for member in self._files.members.values()))
+        if sum(info.bytes for info in infos) > most or len(infos) > MAX_TRACKS:
+            raise RecordingError(f"{self._name} declares more audio than it can hold: it is damaged")
+        for info in infos:
+            known = info.codec in RAW_SUFFIXES and info.side in ("input", "output")
+            if not known or not 0 < info.rate < 1 << 20 or not 0 <= info.bytes < 1 << 48:
+                self._damage(f"has a track {info.id!r:.40} that cannot be used")
+        if not infos and self.lost:
+            infos = list(_guessed(self._files.members))
+        return infos
 
     # Unpacking.
 
     def _block(self, number: int) -> bytes:
-        """Return the stored frames of a group."""
-        return _cached(self._frames, number, lambda: self._load_frames(number))
-
-    def _load_frames(self, number: int) -> bytes:
-        chunk, piece = self._groups[number]
+        """Return the stored frames of a block."""
         try:
-            return format.read_frames(self._read(chunk))
+            return self._events.block(number)
         except Damaged as error:
-            raise RecordingError(
-                f"{self._name} is damaged: the frames of the events from {piece.first:,} to "
-                f"{piece.first + len(piece) - 1:,} are in a chunk that {error}"
-            ) from None
-
-    def groups(self) -> Iterator[Columns]:
-        """Yield the events in the groups of the file: only the audio of a whole group can be copied."""
-        ends = accumulate((len(piece) for _, piece in self._groups), initial=0)
-        return (self.log.columns(start, end) for start, end in pairwise(ends))
-
-    def copies(self) -> format.Copies:
-        """Return the audio that is stored as Opus, to be copied unchanged. Raises RecordingError."""
-        found = {}
-        for piece in (piece for lane in self._lanes.values() for piece in lane.pieces):
-            try:
-                payload = self._read(piece.chunk)
-                head, data = format.unpacked(payload)
-            except Damaged:
-                self._load_audio(piece)  # which raises, or puts silence in its place
-                continue
-            if head["codec"] == "opus":
-                found[head["rate"], sha256(data).digest()] = payload[format.head_of(payload)[1] :]
-        return found
+            raise RecordingError(f"{self._name} is damaged: it {error}") from None
 
     def _audio(self, row: int) -> bytes:
         """Return the audio of a cut."""
-        number, place, size = int(self._lane_of[row]), int(self._place_of[row]), int(self._size_of[row])
-        lane = self._lanes.get(number, _Lane())
-        at = bisect_right(lane.starts, place) - 1
-        piece = lane.pieces[at] if at >= 0 else None
-        if piece is None or place + size > piece.offset + piece.size:
-            if self.repair and size <= format.MAX_BYTES:
-                return format.silence(piece.type if piece is not None else "audio/pcm", size)
-            raise RecordingError(f"{self._name} is damaged: the audio of some events is missing")
-        data = _cached(self._audio_cache, piece.chunk.at, lambda: self._load_audio(piece))
-        return data[place - piece.offset : place - piece.offset + size]
+        return self._part(int(self._track_of[row]), int(self._start_of[row]), int(self._size_of[row]))
 
-    def _load_audio(self, piece: _Piece) -> bytes:
+    def _part(self, track: int, start: int, size: int) -> bytes:
         try:
-            return format.unpacked(self._read(piece.chunk))[1]
+            return self._tracks[track].read(start, size)
         except Damaged as error:
-            if self.repair:
-                return format.silence(piece.type, piece.size)
             raise RecordingError(
-                f"{self._name} is damaged: the SOND chunk at byte {piece.chunk.at:,} {error}. "
-                f"To recover what is intact:  rtnb recover {self.path.name:.100} OUT.rtnb"
+                f"{self._name} is damaged: the audio of {error}. To recover what is intact:  "
+                f"rtnb recover {self.path.name:.100} OUT.rtnb"
             ) from None
 
-    def _read(self, chunk: Chunk) -> bytes:
-        try:
-            with open(self.path, "rb") as file:
-                if not _intact(file, chunk):
-                    raise Damaged("differs from what was written")
-                return _payload(file, chunk)
-        except OSError as error:
-            raise RecordingError(unreadable(self.path, error)) from None
+    @property
+    def media(self) -> Iterator[Media]:
+        """The audio that came beside the frames, in order of time."""
+        for t_ns, track, start, size in self._media:
+            info = self._tracks[track].info
+            codec = Lane(info.side, info.codec, info.rate).format
+            yield Media(t_ns, info.side, codec, self._part(track, start, size))
+
+    @property
+    def damaged_tracks(self) -> list[str]:
+        """What of the audio that was read could not be read, one sentence each."""
+        return [f"its track {one.info.id} {one.damage}" for one in self._tracks if one.damage is not None]
+
+    def copies(self) -> Copies:
+        """Return the tracks that are stored as Opus, to be copied unchanged."""
+        return dict(copy for track in self._tracks if (copy := track.copy_of()) is not None)
 
 
 class _Lazy(Sequence[bytes]):
@@ -372,58 +282,43 @@ class _Lazy(Sequence[bytes]):
         return self._fetch(key)
 
 
-def _cached(cache: OrderedDict[int, bytes], key: int, load: Callable[[], bytes]) -> bytes:
-    data = cache.get(key)
-    if data is None:
-        data = cache[key] = load()
-        if len(cache) > _CACHED:
-            cache.popitem(last=False)
-    else:
-        cache.move_to_end(key)
-    return data
-
-
-def _intact(file: BinaryIO, chunk: Chunk) -> bool:
-    return format.intact(chunk.kind, chunk.crc, _payload(file, chunk))
-
-
-def _payload(file: BinaryIO, chunk: Chunk) -> bytes:
-    file.seek(chunk.at + format.CHUNK.size)
-    return file.read(chunk.length)
-
-
-def _start(file: BinaryIO, chunk: Chunk) -> bytes:
-    """Return enough of a payload to read its head."""
-    file.seek(chunk.at + format.CHUNK.size)
-    start = file.read(min(chunk.length, 512))
-    more = 4 + int.from_bytes(start[:4], "little") - len(start)
-    return start + file.read(more) if 0 < more <= 1 << 16 else start
-
-
-def _object(payload: bytes) -> dict[str, Any]:
+def _sha256(member: Member) -> str | None:
+    """Return the hash of a file's content, as hex digits; None if it cannot be unpacked."""
+    sha = sha256()
     try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        value = None
-    if not isinstance(value, dict):
-        raise Damaged("is not a JSON object")
-    return value
+        for data in member.content():
+            sha.update(data)
+    except Damaged:
+        return None
+    return sha.hexdigest()
 
 
-def _places(head: dict[str, Any], piece: Columns, lanes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return the offset of each piece of audio in its lane."""
-    places = np.zeros(len(lanes), np.int64)
-    for number in np.unique(lanes).tolist():
-        first = head["lanes"].get(str(number))
-        if not isinstance(first, int) or not 0 <= first <= 1 << 48:
-            raise Damaged(f"lacks the offset of lane {number}")
-        of_lane = lanes == number
-        sizes = piece.sound_lengths[of_lane].astype(np.int64)
-        places[of_lane] = first + np.cumsum(sizes) - sizes
-    return places
+def _guessed(members: dict[str, Member]) -> Iterator[TrackInfo]:
+    """Yield the tracks of a recording whose manifest is lost, as their files show them."""
+    import soundfile
+
+    codecs = {suffix: codec for codec, suffix in RAW_SUFFIXES.items()}
+    by_id: dict[str, TrackInfo] = {}
+    for name, member in sorted(members.items()):
+        folder, _, file = name.partition("/")
+        id, _, suffix = file.rpartition(".")
+        side = id.partition("-")[0]
+        if folder != "audio" or side not in ("input", "output"):
+            continue
+        info = by_id.setdefault(id, TrackInfo(id, side, "audio/pcm", 24_000))
+        if suffix in codecs:
+            info.codec, info.raw, info.bytes = codecs[suffix], name, member.stored
+            continue
+        try:
+            with member.section() as section, soundfile.SoundFile(section) as decoded:
+                info.rate, info.file = decoded.samplerate, name
+                info.bytes = info.bytes if info.raw else 2 * decoded.frames
+        except (soundfile.SoundFileError, TypeError):
+            continue
+    yield from by_id.values()
 
 
 def open_reader(path: str | os.PathLike[str], *, repair: bool = False) -> Reader | JsonlReader:
-    """Open a recording file or JSON Lines, by the suffix. Raises RecordingError or ArgumentError."""
+    """Open a recording or JSON Lines, by the suffix. Raises RecordingError or ArgumentError."""
     path = user_path(path, "a recording")
     return JsonlReader(path) if is_jsonl(path) else Reader(path, repair=repair)

@@ -82,8 +82,13 @@ class Recording(RecordingView):
 
         return scrub(self.path, out, ScrubRule(voice, text, matching))
 
+    @property
+    def size(self) -> int:
+        """The size of its file, or of the files in its folder, in bytes."""
+        return self._reader.size
+
     def __repr__(self) -> str:
-        date = str(self.header.get("created") or "")[:10]
+        date = str(self.manifest.get("created") or "")[:10]
         parts = [f"{len(self.log):,} events", duration(self.seconds), f"with {self.endpoint}"]
         parts += [f"of {date}"] if date else []
         parts += [self.problem] if self.problem else []
@@ -92,15 +97,15 @@ class Recording(RecordingView):
     @property
     def overview(self) -> Overview:
         """What a notebook shows of it above the turns."""
-        head = self.header
-        removed = head.get("scrubbed")
+        about = self.manifest
+        removed = about.get("scrubbed")
         facts = (
             f"with {self.endpoint}",
             f"model {self.model}" if self.model else "",
-            f"recorded {moment(str(head.get('created') or ''))}",
+            f"recorded {moment(str(about.get('created') or ''))}",
             duration(self.seconds),
             f"{len(self.log):,} events",
-            f"audio {as_object(head.get('capture')).get('audio', 'lossless')}",
+            f"audio {as_object(about.get('capture')).get('audio', 'lossless')}",
             f"removed: {', '.join(map(str, removed))}" if removed else "",
         )
         return Overview(self.path.name, facts, self.problem, self.provenance)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +26,8 @@ from ..protocol.audio_formats import AudioFormats
 from ..protocol.dialects.names import AUDIO_DELTAS, FORMAT_EVENTS, SESSION_CHANGE
 from ..protocol.entries import Columns, Entry
 from ..protocol.events import Direction, Event, as_object
-from .format import silence
+from .format import Media, silence
+from .manifest import manifest
 from .reader import Reader, open_reader
 from .scrub_rules import (
     Kind,
@@ -40,7 +41,7 @@ from .scrub_rules import (
     speaker_of,
 )
 from .view import RecordingView
-from .writer import header, pieces, recording_path, save, whole_frames
+from .writer import pieces, recording_path, save, whole_frames
 
 __all__ = ["ScrubReport", "ScrubRule", "scrub"]
 
@@ -81,7 +82,7 @@ class ScrubRule:
 
     @property
     def words(self) -> list[str]:
-        """The rule as in the head of a recording. A pattern is not shown: it may be the secret itself."""
+        """The rule as in the manifest of a recording. A pattern is not shown: it may be the secret itself."""
         words = [f"voice of {self.voice}"] if self.voice else []
         words += [f"text of {self.text}"] if self.text else []
         return words + (["text by a pattern"] if self.matching else [])
@@ -121,31 +122,31 @@ def scrub(path: str | os.PathLike[str], out: str | os.PathLike[str], rule: Scrub
     if os.path.exists(out) and out.samefile(source.path):
         raise ArgumentError("out is the recording itself: choose another name for the scrubbed copy")
     work = _Work(rule, source)
-    head = dict(source.header)
-    if not isinstance(reader, Reader):  # JSON Lines have fewer fields than a head
-        head = {**header(source.state), **head}
-    new = changed("server", _head_event(head, None), partial(work.change, "server"))
-    head |= {"session": new["session"], "scrubbed": [*head.get("scrubbed", ()), *rule.words]}
-    head["capture"] = {**head.get("capture", {}), "autosave": False}
-    if head.get("end") or source.problem:
-        head["end"] = _end(head.get("end"), new["error"], source.problem)
-    options: dict[str, Any] = {"redacted": reader.redacted}
-    groups = pieces(reader.log)
-    if isinstance(reader, Reader) and head["capture"].get("audio") == "opus":
-        groups = reader.groups()
-        options |= {"audio": "opus", "copies": reader.copies()}
-    save(map(work.piece, groups), head, out, **options)
+    about = dict(source.manifest)
+    if not isinstance(reader, Reader):  # JSON Lines have fewer fields than a manifest
+        about = {**manifest(source.state), **about}
+    new = changed("server", _manifest_event(about, None), partial(work.change, "server"))
+    about |= {"session": new["session"], "scrubbed": [*about.get("scrubbed", ()), *rule.words]}
+    about["autosave"] = False
+    if about.get("end") or source.problem:
+        about["end"] = _end(about.get("end"), new["error"], source.problem)
+    media: Iterable[Media] = ()
+    copies = None
+    if isinstance(reader, Reader):
+        media, copies = map(work.media, reader.media), reader.copies() or None
+    groups = map(work.piece, pieces(reader.log))
+    save(groups, about, out, media=media, redacted=reader.redacted, copies=copies)
     report = ScrubReport(work.audio_parts, round(work.seconds, 3), work.texts, work.frames, source.problem)
     report.left = list(work.left(RecordingView(Reader(out))))
     return report
 
 
-def _head_event(head: Mapping[str, Any], problem: str | None) -> Event:
-    """Return what a recording's head repeats from its frames, as an event, without the file's ``problem``."""
-    end = as_object(head.get("end"))
+def _manifest_event(about: Mapping[str, Any], problem: str | None) -> Event:
+    """Return what a manifest repeats from the frames, as an event, without the file's ``problem``."""
+    end = as_object(about.get("end"))
     texts = {name: end[name] for name in ("reason", "why") if isinstance(end.get(name), str)}
     error = {name: text.removesuffix(problem or "") for name, text in texts.items()}
-    return {"type": SESSION_CHANGE, "session": head.get("session"), "error": error}
+    return {"type": SESSION_CHANGE, "session": about.get("session"), "error": error}
 
 
 def _end(end: Mapping[str, Any] | None, error: Event, problem: str | None) -> dict[str, Any]:
@@ -241,6 +242,15 @@ class _Work:
             sounds=[data for _, _, data in cuts],
         )
 
+    def media(self, media: Media) -> Media:
+        """Return audio that came beside the frames: silence, if its voice is removed."""
+        whose = "user" if media.side == "input" else "assistant"
+        if self._rule.voice not in (whose, "all"):
+            return media
+        self.audio_parts += 1
+        self.seconds += len(media.audio) / media.codec.bytes_per_second
+        return media._replace(audio=silence(media.codec.type, len(media.audio)))
+
     def _frame(self, direction: Direction, type: str, frame: bytes) -> bytes:
         event = self._event(direction, type, frame)
         with suppress(RecursionError, orjson.JSONEncodeError):  # nested deeper than in any protocol
@@ -283,8 +293,8 @@ class _Work:
             event = self._event(entry.direction, entry.type, entry.frame)
             for what in self._wrong(entry, event, removed):
                 yield f"event {entry.index} ({entry.type}) {what}"
-        for what in self._look("server", _head_event(scrubbed.header, self._source.problem), removed):
-            yield f"the head of the file {what}"
+        for what in self._look("server", _manifest_event(scrubbed.manifest, self._source.problem), removed):
+            yield f"the manifest {what}"
         for id in dict.fromkeys(self._matching(scrubbed)):
             yield f"the parts of {id} still join to a text with the pattern"
         yield from self._spoken()

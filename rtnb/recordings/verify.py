@@ -10,15 +10,14 @@ from itertools import zip_longest
 from typing import Any
 
 from ..audio import Clip
-from ..protocol.entries import SERVER
 from ..protocol.log import LogView
 from .reader import Reader, refuse_jsonl
 from .view import RecordedTurn, RecordingView
-from .writer import pieces, split, whole_frames
+from .writer import pieces, whole_frames
 
 __all__ = ["Differences", "VerifyResult", "diff", "verify"]
 
-_HEAD = ("model", "where", "engine", "billed", "rtnb")
+_FACTS = ("model", "endpoint", "engine", "billed", "rtnb")
 _IDS = frozenset({"audio", "call_id", "event_id", "id", "item_id", "previous_item_id", "response_id"})
 _MAX_VALUE = 60
 _SILENT_DB = -80.0
@@ -37,10 +36,10 @@ def diff(a: RecordingView, b: RecordingView) -> Differences:
 
 
 def _differences(a: RecordingView, b: RecordingView) -> Iterator[str]:
-    for name in _HEAD:
-        if a.header.get(name) != b.header.get(name):
-            yield f"{name}: {_short(a.header.get(name))} | {_short(b.header.get(name))}"
-    removed = [", ".join(map(str, one.header.get("scrubbed") or ())) or "nothing" for one in (a, b)]
+    for name in _FACTS:
+        if a.manifest.get(name) != b.manifest.get(name):
+            yield f"{name}: {_short(a.manifest.get(name))} | {_short(b.manifest.get(name))}"
+    removed = [", ".join(map(str, one.manifest.get("scrubbed") or ())) or "nothing" for one in (a, b)]
     if removed[0] != removed[1]:
         yield "removed: {} | {}".format(*removed)
     yield from _session(a.state.session, b.state.session, "session")
@@ -129,34 +128,32 @@ class VerifyResult:
 
 
 def verify(path: str | os.PathLike[str]) -> VerifyResult:
-    """Read a whole file and compare it with its own checksums.
+    """Read a whole recording and compare it with its own hashes.
 
     Raises RecordingError for a file that is not a recording, is JSON Lines, or was written by a newer rtnb.
     """
     refuse_jsonl(path, "which has no hash to compare its frames with")
     reader = Reader(path, repair=True)
-    log = reader.log
-    wire, stored = hashlib.sha256(), hashlib.sha256()
+    log, manifest = reader.log, reader.manifest
+    frames = hashlib.sha256()
     for piece in pieces(log):
         for direction, _, frame in whole_frames(piece):
-            wire.update(
-                (b"\1" if direction == "server" else b"\0") + len(frame).to_bytes(4, "little") + frame
-            )
-        for side, frame, _, _ in split(piece):
-            stored.update(side + len(frame).to_bytes(4, "little") + frame)
-    faults = [f"{one[0].upper()}{one[1:]}." for one in reader.lost]
-    tail = reader.tail or {}
-    if reader.tail is None:
+            side = b"\1" if direction == "server" else b"\0"
+            frames.update(side + len(frame).to_bytes(4, "little") + frame)
+    faults = [f"{one[0].upper()}{one[1:]}." for one in dict.fromkeys((*reader.lost, *reader.damaged_tracks))]
+    if not reader.complete:
         faults.append("It has no end: it was cut, or its process ended before its session was closed.")
-    for name, found in (("sha256", wire), ("sha256_stored", stored)):
-        if tail.get(name) not in (None, found.hexdigest()):
-            faults.append(f"Its frames are not those that were written: {name} differs.")
-    if tail and tail.get("events") != len(log):
-        faults.append(f"It has {len(log):,} events, and its end declares {tail.get('events')!r:.20}.")
+    declared = manifest.get("frames_sha256")
+    if declared not in (None, frames.hexdigest()):
+        faults.append("Its frames are not those that were written: frames_sha256 differs.")
+    if manifest and reader.complete and manifest.get("events") != len(log):
+        faults.append(
+            f"It has {len(log):,} events, and its manifest declares {manifest.get('events')!r:.20}."
+        )
     if faults:
         return VerifyResult(f"damaged: {len(log):,} events are intact", faults)
-    server = sum(1 for piece in pieces(log) for kind in piece.kinds.tolist() if kind & SERVER)
-    how = f"sha256 {wire.hexdigest()}" if tail.get("sha256") else "audio is Opus, all else is unchanged"
+    server = len(log.filter(direction="server"))
+    how = f"sha256 {frames.hexdigest()}" if declared else "audio is Opus, all else is unchanged"
     return VerifyResult(
         f"intact: {len(log) - server:,} events sent and {server:,} received, {log.bytes:,} bytes, {how}", []
     )

@@ -20,12 +20,11 @@ from .reader import JsonlReader, Reader
 __all__ = ["RecordedTurn", "RecordingView"]
 
 _TYPES: dict[str, tuple[type, ...]] = {
-    "capture": (dict,),
     "scrubbed": (list,),
     "end": (dict, type(None)),
     "libraries": (dict,),
 }
-"""The types of these fields of a header; a field of another type is ignored."""
+"""The types of these fields of a manifest; a field of another type is ignored."""
 
 
 class RecordedTurn(TurnView):
@@ -64,32 +63,36 @@ class RecordingView(SessionView):
         self._reader = reader
         self.path: Path = reader.path
         self.problem = reader.problem
-        head = reader.head.items()
-        known = {name: value for name, value in head if isinstance(value, _TYPES.get(name, object))}
-        self.header: Mapping[str, Any] = MappingProxyType(known)
+        about = reader.manifest.items()
+        known = {name: value for name, value in about if isinstance(value, _TYPES.get(name, object))}
+        self.manifest: Mapping[str, Any] = MappingProxyType(known)
         """What the file says about itself: see ``rtnb.recordings.format``."""
 
     @property
     def log(self) -> Events:
         """Every frame, both directions: to filter, search, count, and look at."""
-        names = ("where", "engine", "billed", "model", "requested_model")
-        about = {name: self.header[name] for name in names if name in self.header}
+        names = ("endpoint", "engine", "billed", "model", "requested_model")
+        about = {name: self.manifest[name] for name in names if name in self.manifest}
         return Events(self._reader.log, state=lambda: self.state, about=about, finished=True)
 
     @cached_property
     def state(self) -> SessionState:
         """The log and all that is folded from it."""
         reader = self._reader
-        state = reader.state if isinstance(reader, JsonlReader) else SessionState.of(reader.log)
-        state.time_scaled = self.header.get("time_scaled") is True
+        if isinstance(reader, JsonlReader):
+            state = reader.state
+        else:
+            media = ((one.side, one.audio, one.codec, one.t_ns) for one in reader.media)
+            state = SessionState.of(reader.log, media)
+        state.time_scaled = self.manifest.get("time_scaled") is True
         state.source = f"From {self.about}. {TIME_SCALED if state.time_scaled else ''}".strip()
-        state.requested_model = str(self.header.get("requested_model") or self.header.get("model") or "")
+        state.requested_model = str(self.manifest.get("requested_model") or self.manifest.get("model") or "")
         return state
 
     @property
     def about(self) -> str:
         """The file, when it was recorded, and with which endpoint, as one phrase."""
-        date = str(self.header.get("created") or "")[:10]
+        date = str(self.manifest.get("created") or "")[:10]
         return f"{self.path.name}, recorded{f' {date}' if date else ''} with {self.endpoint}"
 
     @cached_property
@@ -103,28 +106,28 @@ class RecordingView(SessionView):
     @property
     def model(self) -> str:
         """The model's id."""
-        return str(self.header.get("model") or "") or self.state.model
+        return str(self.manifest.get("model") or "") or self.state.model
 
     @property
     def engine(self) -> str:
         """The embedded engine that answered, such as "local"; "" for another server."""
-        return str(self.header.get("engine") or "")
+        return str(self.manifest.get("engine") or "")
 
     @property
     def billed(self) -> bool:
         """Whether the service charged for it."""
-        return self.header.get("billed") is not False
+        return self.manifest.get("billed") is not False
 
     @property
     def endpoint(self) -> str:
         """What the session was connected to, in words."""
-        return str(self.header.get("where") or "an unnamed server")
+        return str(self.manifest.get("endpoint") or "an unnamed server")
 
     @property
     def frames_sha256(self) -> str | None:
         """The hash of all frames that the file declares; None if its audio is lossy or it was cut."""
-        tail = getattr(self._reader, "tail", None) or {}
-        return str(tail["sha256"]) if tail.get("sha256") else None
+        declared = self.manifest.get("frames_sha256")
+        return declared if isinstance(declared, str) else None
 
     @cached_property
     def provenance(self) -> Provenance:
@@ -132,10 +135,10 @@ class RecordingView(SessionView):
         try:
             with self.path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:  # it was removed since
+        except OSError:  # it was removed since, or is a folder
             digest = None
         return Provenance(
-            header=self.header,
+            manifest=self.manifest,
             file=self.path.name,
             sha256=digest,
             frames_sha256=self.frames_sha256,

@@ -1,297 +1,281 @@
-"""Writing a recording: a whole log, or piece by piece while a log grows."""
+"""Writing a recording: lines and audio are collected first, then packed, so that hashes come first."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any
 
 import numpy as np
 import orjson
 from pybase64 import b64decode, b64encode
 
-from .._version import __version__
-from ..errors import ArgumentError, RtnbError
+from ..errors import ArgumentError
 from ..paths import replacing, short, user_path
-from ..protocol import models
 from ..protocol.audio_formats import AudioFormats
-from ..protocol.dialects.names import FORMAT_EVENTS
+from ..protocol.changes import AppendAudio, AudioDelta
+from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS, FORMAT_EVENTS
 from ..protocol.entries import SERVER, Columns
 from ..protocol.events import Direction
+from ..protocol.frame_reader import FrameReader
 from ..protocol.log import Log
 from ..protocol.state import SessionState
 from ..redaction import known_keys, redact
-from . import format
-from .format import Lane
+from .audio_tracks import Copies, Temporary, TrackWriter
+from .columns import ColumnsBuilder
+from .event_lines import AudioPart, media_line, prefix, verbatim
+from .format import (
+    EVENTS,
+    MANIFEST,
+    MAX_PIECE,
+    MAX_TRACKS,
+    README,
+    README_NAME,
+    Lane,
+    Media,
+    most_text,
+    side_of,
+)
+from .manifest import zip_date
+from .zip_files import Packer, ZipWriter
 
 __all__ = [
     "Writer",
     "digests",
-    "header",
+    "media_of",
     "pieces",
     "recording_path",
+    "redacted_rows",
     "save",
     "split",
     "whole_frames",
 ]
 
-_LIBRARIES = ("numpy", "orjson", "soundfile", "av", "websockets", "hibari-tts", "onnxruntime", "xllamacpp")
-
-
-def header(
-    state: SessionState,
-    *,
-    where: str = "",
-    engine: str = "",
-    billed: bool = True,
-    model: str = "",
-    problem: RtnbError | None = None,
-    autosave: bool = False,
-) -> dict[str, Any]:
-    """Return the ``HEAD`` of a session: see ``rtnb.recordings.format``.
-
-    The date is that of the first frame, so that saving the same session twice writes the same file.
-    """
-    log = state.log
-    wall = log[0].wall if len(log) else None
-    created = datetime.now(UTC) if wall is None else datetime.fromtimestamp(wall, UTC)
-    name = state.model or model
-    code = getattr(problem, "code", None)
-    return {
-        "format": format.VERSION,
-        "rtnb": __version__,
-        "created": created.isoformat(timespec="milliseconds"),
-        "model": name,
-        "requested_model": state.requested_model,
-        "dialect": "ga",
-        "where": where,
-        "engine": engine,
-        "billed": billed,
-        "time_scaled": state.time_scaled,
-        "session": state.session,
-        "libraries": _libraries(),
-        "clocks": {"wall_ns": None if wall is None else round(wall * 1e9), "monotonic": "seconds since it"},
-        "prices_as_of": state.row.as_of or models.find(name).as_of,
-        "capture": {"audio": "lossless", "autosave": autosave},
-        "open_turns": sum(turn.active for turn in state.turns.all),
-        "end": None
-        if problem is None
-        else {"code": code, "reason": getattr(problem, "reason", ""), "why": str(problem)},
-        "scrubbed": [],
-    }
-
-
-def _libraries() -> dict[str, str]:
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 _ROWS = 2048
-"""Events in a group: few enough to read one quickly, enough to compress well."""
-_MAX_AUDIO = 480_000
-"""Bytes of a group's audio, unless one event has more: ten seconds of PCM16 at 24 kHz.
-
-The audio is written before the group's events, which are lost if the file is cut within it. Without this
-limit a spoken session would be smaller by 0.5 %, and one in Opus by 3 %.
-"""
+"""Events that are taken from a log at once."""
+_MAX_AUDIO = 8 << 20
+"""Bytes of their audio, unless one event has more."""
+_BLOCK = 256 << 10
+"""Bytes of lines that can be unpacked alone: few enough to read one event, enough to pack well."""
 _MIN_FRAME = 256
 """Bytes of a frame; shorter ones are stored with their base64."""
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
-_LANES = 256
+_WITH_AUDIO = APPENDS | AUDIO_DELTAS
 _OTHERS = frozenset((".wav", ".ogg", ".opus", ".flac", ".mp3", ".txt", ".json", ".jsonl", ".html", ".csv"))
 """The suffixes of other kinds of files."""
 
 
-class Written(NamedTuple):
-    """The offsets of events in a file: of their frames, end to end, and of each piece of audio cut from them.
-
-    ``frames`` is None if a key in them was redacted: the file then has other bytes.
-    """
-
-    frames: int | None
-    sounds: list[int]
-
-
 class Writer:
-    """Writes chunks to an empty file that is open for writing.
+    """Collects the lines, tracks and columns of a recording, and packs them.
 
+    ``media`` is audio that came beside the frames, in order of time; it is written between the events.
     If the events come from another file, ``redacted`` are those whose keys are redacted already: they and the
-    count in ``head`` are carried over. ``copies`` is that file's audio in Opus, which is copied; all other
-    audio is then compressed without loss.
+    count in ``about`` are carried over.
     """
 
     def __init__(
         self,
-        file: BinaryIO,
-        head: Mapping[str, Any],
+        about: Mapping[str, Any],
         *,
-        compress: bool = True,
-        opus: bool = False,
+        media: Iterable[Media] = (),
+        lossy: bool = False,
         keys: Iterable[str] = (),
         redacted: Iterable[int] = (),
-        copies: format.Copies | None = None,
-        digest: bool = True,
     ) -> None:
-        self._file = file
-        self._compress = compress
-        self._opus = opus
-        self._copies = copies
+        self._about = about
+        self._media = iter(media)
+        self._next_media = next(self._media, None)
+        self._lossy = lossy
         self._keys = tuple(keys)
         self._formats = AudioFormats()
-        self._lanes: dict[format.Lane, int] = {}
-        self._ends: dict[int, int] = {}
-        self._digests = (hashlib.sha256(), hashlib.sha256()) if digest else None
-        self.events = 0
-        self.bytes = 0
-        """Bytes of the frames written so far, as they were on the wire."""
-        self._redacted = frozenset(redacted)
-        before = head.get("redacted")
-        self.redacted = max(before if isinstance(before, int) else 0, len(self._redacted))
-        """The number of redacted keys, including those of the file that the events come from."""
-        self._head = {**head, "redacted": self.redacted}
-        self._room = 0
-        file.write(format.MAGIC + self._head_chunk())
+        self._tracks: dict[Lane, tuple[int, TrackWriter]] = {}
+        self._columns = ColumnsBuilder()
+        self._lines: list[bytes] = []
+        self._held = 0  # bytes of those lines
+        self._events = Temporary()
+        self._packer = Packer(self._events)
+        self._sha = hashlib.sha256()  # of events.jsonl
+        self._frames = hashlib.sha256()
+        self._bytes = 0
+        self._redacted_before = frozenset(redacted)
+        before = about.get("redacted")
+        self._redacted = max(before if isinstance(before, int) else 0, len(self._redacted_before))
+        self._wall: int | None = None
 
-    def _head_chunk(self) -> bytes:
-        """Return the head, always with its first length: it is overwritten at the end."""
-        clean, _ = redact(orjson.dumps(self._head), self._keys)
-        self._room = self._room or len(clean) + 16
-        return format.chunk(b"HEAD", clean.ljust(self._room))
-
-    def write(self, piece: Columns) -> Written | None:
-        """Write the next events: their audio first, so that no event is ever without it.
-
-        Returns their offsets in the file; None if they are compressed.
-        """
-        frames, spans = redact(piece.frames, self._keys)
-        if spans:
-            piece.frames = frames
-        starts = np.cumsum(piece.lengths, dtype=np.int64) - piece.lengths
-        marked = np.searchsorted(starts, [start for start, _ in spans], "right") - 1
-        known = (event - piece.first for event in self._redacted)
-        redacted = sorted({*marked.tolist(), *(row for row in known if 0 <= row < len(piece))})
-        self.redacted += len(spans)
-        if self._compress:
-            piece = _cut_more(piece, starts)
-        numbers, joined = self._assign(piece)
-        out, at, lanes_at = [], self._file.tell(), dict.fromkeys(joined, 0)
-        first = {number: self._ends.get(number, 0) for number in joined}
-        for number, parts in joined.items():
-            data = b"".join(parts)
-            lane = next(lane for lane, known in self._lanes.items() if known == number)
-            payload = format.packed(
-                number,
-                lane,
-                first[number],
-                data,
-                compress=self._compress,
-                opus=self._opus,
-                copies=self._copies,
+    def write(self, piece: Columns) -> None:
+        """Add the next events."""
+        found = redacted_rows(piece, self._keys)
+        self._redacted += len(found)
+        known = (event - piece.first for event in self._redacted_before)
+        redacted = {*found, *(row for row in known if 0 <= row < len(piece))}
+        piece = _cut_more(piece)
+        walls = dict(zip(piece.wall_rows.tolist(), piece.walls.tolist(), strict=True))
+        names, turns, times = piece.names, piece.turns.tolist(), piece.times.tolist()
+        for row, (kind, stored) in enumerate(zip(piece.kinds.tolist(), split(piece), strict=True)):
+            server, t_ns = bool(kind & SERVER), times[row]
+            while self._next_media is not None and self._next_media.t_ns < t_ns:
+                self._write_media()
+            wall = walls.get(row, self._wall)
+            changed = wall != self._wall
+            self._wall = wall
+            wall_ns = wall + t_ns if wall is not None and changed else None
+            self._event(
+                names[kind & (SERVER - 1)], server, turns[row], t_ns, wall_ns, row in redacted, stored
             )
-            out.append(format.chunk(b"SOND", payload))
-            self._ends[number] = first[number] + len(data)
-            at += len(out[-1])
-            lanes_at[number] = at - len(data)
-        payload = format.events(piece, numbers, first, redacted, self._compress)
-        out.append(format.chunk(b"EVNT", payload))
-        at += len(out[-1])
-        self._file.write(b"".join(out))
-        self.events += len(piece)
-        lengths = piece.sound_lengths.astype(np.int64)
-        self.bytes += len(piece.frames) + int(((lengths + 2) // 3 * 4).sum())
-        if self._digests is not None:
-            self._hash(piece)
-        if self._compress:
-            return None
-        sounds = []
-        for number, length in zip(numbers.tolist(), lengths.tolist(), strict=True):
-            sounds.append(lanes_at[number])
-            lanes_at[number] += length
-        return Written(None if spans else at - len(piece.frames), sounds)
 
-    def _assign(self, piece: Columns) -> tuple[Any, dict[int, list[bytes]]]:
-        """Return the lane of each piece of audio, and the pieces of each lane in order."""
-        declaring = {code | SERVER for code, name in enumerate(piece.names) if name in FORMAT_EVENTS}
-        rows = [row for row, kind in enumerate(piece.kinds.tolist()) if kind in declaring]
-        ends = np.cumsum(piece.lengths, dtype=np.int64)
-        numbers = np.zeros(len(piece.sound_rows), np.uint8)
-        joined: dict[int, list[bytes]] = {}
-        for place, row in enumerate(piece.sound_rows.tolist()):
-            while rows and rows[0] < row:
-                self._update_formats(piece, rows.pop(0), ends)
-            number = self._number("server" if piece.kinds[row] >= SERVER else "client")
-            numbers[place] = number
-            joined.setdefault(number, []).append(piece.sounds[place])
-        for row in rows:
-            self._update_formats(piece, row, ends)
-        return numbers, joined
+    def _event(
+        self,
+        type: str,
+        server: bool,
+        turn: int,
+        t_ns: int,
+        wall_ns: int | None,
+        redacted: bool,
+        stored: Stored,
+    ) -> None:
+        side, frame, audio, at = stored
+        whole = frame if audio is None else frame[:at] + b64encode(audio) + frame[at:]
+        self._frames.update(side + len(whole).to_bytes(4, "little") + whole)
+        self._bytes += len(whole)
+        if server and type in FORMAT_EVENTS:
+            self._formats.update(type, frame)
+        if audio is not None and len(audio) > MAX_PIECE:
+            frame, audio = whole, None
+        self._columns.event(type, server, turn, t_ns, len(frame))
+        part = None
+        if audio is not None:
+            part = self._audio(self._lane(server), audio, at)
+        elif type in _WITH_AUDIO and (uncut := _uncut(frame, server)):
+            part = self._audio(self._lane(server), uncut, None)
+        if wall_ns is not None:
+            self._columns.wall(wall_ns)
+        if redacted:
+            self._columns.redacted()
+        start = prefix(t_ns, server, turn, wall_ns=wall_ns, redacted=redacted, audio=part)
+        self._line(start, *verbatim(frame, type))
 
-    def _update_formats(self, piece: Columns, row: int, ends: Any) -> None:
-        end = int(ends[row])
-        name = piece.names[int(piece.kinds[row]) & (SERVER - 1)]
-        self._formats.update(name, piece.frames[end - int(piece.lengths[row]) : end])
+    def _lane(self, server: bool) -> Lane:
+        codec = self._formats.now("server" if server else "client")
+        return Lane(side_of(server), codec.type, codec.rate)
 
-    def _number(self, direction: Direction) -> int:
-        codec = self._formats.now(direction)
-        lane = Lane(direction, codec.type, codec.rate)
-        if lane not in self._lanes and len(self._lanes) >= _LANES:
-            lane = next(iter(self._lanes))  # nothing but abuse has 256 formats: larger, not lost
-        return self._lanes.setdefault(lane, len(self._lanes))
+    def _write_media(self) -> None:
+        media = self._next_media
+        assert media is not None
+        lane = Lane(media.side, media.codec.type, media.codec.rate, False)
+        part = self._audio(lane, media.audio, None)
+        self._columns.media(media.t_ns, self._track(lane)[0], part.start, part.bytes)
+        self._line(media_line(media.t_ns, media.side == "output", part))
+        self._next_media = next(self._media, None)
 
-    def _hash(self, piece: Columns) -> None:
-        assert self._digests is not None
-        wire, stored = self._digests
-        for direction, frame, data, at in split(piece):
-            start = direction + len(frame).to_bytes(4, "little")
-            stored.update(start + frame)
-            if data is not None:
-                frame = frame[:at] + b64encode(data) + frame[at:]
-                start = direction + len(frame).to_bytes(4, "little")
-            wire.update(start + frame)
+    def _track(self, lane: Lane) -> tuple[int, TrackWriter]:
+        found = self._tracks.get(lane)
+        if found is None:
+            if len(self._tracks) >= MAX_TRACKS:  # nothing but abuse has so many formats
+                return next(iter(self._tracks.values()))
+            alike = sum(one.side == lane.side for one in self._tracks)
+            id = f"{lane.side}-{alike + 1}" if alike else lane.side
+            found = self._tracks[lane] = (len(self._tracks), TrackWriter(id, lane, lossy=self._lossy))
+        return found
 
-    def end(self) -> dict[str, Any]:
-        """Write the end of the file and return its fields."""
-        wire, stored = self._digests if self._digests is not None else (None, None)
-        tail = {
-            "events": self.events,
-            "bytes": self.bytes,
-            "sha256": None if wire is None or self._opus else wire.hexdigest(),
-            "sha256_stored": None if stored is None else stored.hexdigest(),
-            "redacted": self.redacted,
+    def _audio(self, lane: Lane, audio: bytes, at: int | None) -> AudioPart:
+        number, track = self._track(lane)
+        part = AudioPart(track.info.id, track.add(audio), len(audio), at)
+        if at is not None:
+            self._columns.cut(number, part.start, part.bytes, at)
+        return part
+
+    def _line(self, *parts: bytes) -> None:
+        self._lines += parts
+        self._held += sum(map(len, parts))
+        if self._held >= _BLOCK:
+            self._end_block()
+
+    def _end_block(self) -> None:
+        text = b"".join(self._lines)
+        self._lines, self._held = [], 0
+        self._sha.update(text)
+        self._columns.end_block(*self._packer.block(text))
+
+    def pack(self, file: IO[bytes], *, copies: Copies | None = None) -> dict[str, Any]:
+        """Write the recording to an empty file that is open for writing, and return its manifest."""
+        while self._next_media is not None:
+            self._write_media()
+        if self._lines:
+            self._end_block()
+        self._packer.end()
+        columns = self._columns.build()
+        audio = [one for _, track in self._tracks.values() for one in track.end(copies)]
+        packer = self._packer
+        files = {EVENTS: {"bytes": packer.size, "sha256": self._sha.hexdigest()}}
+        files |= {name: {"bytes": size, "sha256": _sha256(open)} for name, open, size in audio}
+        arrays = dict(columns.files())
+        files |= {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in arrays.items()
+        }
+        infos = [track.info for _, track in self._tracks.values()]
+        lossy = any(info.file.endswith(".opus") and info.in_frames for info in infos)
+        clean, _ = redact(orjson.dumps(dict(self._about)), self._keys)
+        manifest = {
+            **orjson.loads(clean),
+            "lossy": lossy,
+            "redacted": self._redacted,
+            "tracks": [{name: getattr(info, name) for name in info.__struct_fields__} for info in infos],
+            "events": len(self._columns),
+            "bytes": self._bytes,
+            "frames_sha256": None if lossy else self._frames.hexdigest(),
+            "columns": {"names": columns.names, "crc": packer.crc, "stored": packer.stored},
+            "files": files,
             "complete": True,
         }
-        self._file.write(format.chunk(b"TAIL", orjson.dumps(tail)))
-        self._head["redacted"] = self.redacted
-        self._file.seek(len(format.MAGIC))
-        self._file.write(self._head_chunk())
-        self._file.seek(0, os.SEEK_END)
-        return tail
+        out = ZipWriter(file, zip_date(self._about))
+        out.add(README_NAME, README.encode())
+        out.add(MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
+        if packer.size <= most_text(packer.stored):
+            out.add_packed(EVENTS, self._events, packer)
+        else:  # such as a megabyte of zeros: what unpacks to so much more is not read
+            out.add_unpacked(EVENTS, self._events, packer)
+        for name, open, size in audio:
+            out.add_file(name, open, size)
+        for name, data in arrays.items():
+            out.add(name, data)
+        out.close()
+        return manifest
 
 
-def digests(groups: Iterable[Columns], head: Mapping[str, Any]) -> tuple[str, str]:
+def _sha256(file: IO[bytes]) -> str:
+    file.seek(0)
+    sha = hashlib.sha256()
+    while data := file.read(1 << 20):
+        sha.update(data)
+    return sha.hexdigest()
+
+
+def digests(
+    groups: Iterable[Columns], about: Mapping[str, Any], media: Iterable[Media] = ()
+) -> tuple[str, str]:
     """Return the SHA-256 of the recording that ``save`` would write, and of all its frames, as hex digits."""
-    file = io.BytesIO()
-    writer = Writer(file, head, keys=known_keys())
+    file = Temporary()
+    manifest = _collected(groups, about, media=media).pack(file)
+    return _sha256(file), str(manifest["frames_sha256"])
+
+
+def _collected(groups: Iterable[Columns], about: Mapping[str, Any], **options: Any) -> Writer:
+    writer = Writer(about, keys=known_keys(), **options)
     for piece in groups:
         writer.write(piece)
-    tail = writer.end()
-    return hashlib.sha256(file.getbuffer()).hexdigest(), str(tail["sha256"])
+    return writer
 
 
-def split(piece: Columns) -> Iterator[tuple[bytes, bytes, bytes | None, int]]:
-    """Yield for each event its side (0 client, 1 server), stored frame, audio cut from it, and the offset."""
+Stored = tuple[bytes, bytes, bytes | None, int]
+"""An event's side (0 client, 1 server), stored frame, audio cut from it, and the offset of the cut."""
+
+
+def split(piece: Columns) -> Iterator[Stored]:
+    """Yield each event of a piece."""
     cuts = zip(piece.sound_rows.tolist(), piece.sound_cuts.tolist(), piece.sounds, strict=True)
     cut = next(cuts, None)
     start = 0
@@ -314,8 +298,28 @@ def whole_frames(piece: Columns) -> Iterator[tuple[Direction, str, bytes]]:
         yield "server" if kinds[row] & SERVER else "client", piece.names[kinds[row] & (SERVER - 1)], whole
 
 
-def _cut_more(piece: Columns, starts: Any) -> Columns:
+def _uncut(frame: bytes, server: bool) -> bytes:
+    """Return the audio of a frame whose base64 is not the canonical one, or short; it stays in the frame."""
+    for change in FrameReader().read(frame, "server" if server else "client").changes:
+        if isinstance(change, (AppendAudio, AudioDelta)):
+            return bytes(change.audio)
+    return b""
+
+
+def redacted_rows(piece: Columns, keys: Iterable[str]) -> list[int]:
+    """Redact the keys in the frames of some events, and return the row of each."""
+    frames, spans = redact(piece.frames, keys)
+    if not spans:
+        return []
+    piece.frames = frames
+    ends = np.cumsum(piece.lengths, dtype=np.int64)
+    rows: list[int] = np.searchsorted(ends, [start for start, _ in spans], "right").tolist()
+    return rows
+
+
+def _cut_more(piece: Columns) -> Columns:
     """Cut audio out of frames that the log holds unchanged, such as an item with speech in it."""
+    starts = np.cumsum(piece.lengths, dtype=np.int64) - piece.lengths
     cut_already = set(piece.sound_rows.tolist())
     long = np.flatnonzero(piece.lengths >= _MIN_FRAME).tolist()
     found: list[tuple[int, int, int, bytes]] = []
@@ -377,6 +381,19 @@ def pieces(log: Log, start: int = 0, stop: int | None = None, *, most: int = _MA
         yield piece
 
 
+def media_of(state: SessionState) -> Iterator[Media]:
+    """Yield the audio of a session that came beside the frames, in order of time."""
+    beside = [
+        (piece.t, side, piece)
+        for side, track in state.tracks.items()
+        if not track.framed
+        for piece in track
+        if not piece.framed
+    ]
+    for t, side, piece in sorted(beside, key=lambda one: one[0]):
+        yield Media(round(t * 1e9), side, piece.codec, bytes(piece.audio))
+
+
 def recording_path(path: str | os.PathLike[str]) -> Path:
     """Return the path of a recording to be written. Raises ArgumentError for the suffix of another kind."""
     target = user_path(path, "a recording")
@@ -390,27 +407,26 @@ def recording_path(path: str | os.PathLike[str]) -> Path:
 
 def save(
     groups: Iterable[Columns],
-    head: dict[str, Any],
+    about: Mapping[str, Any],
     path: str | os.PathLike[str],
     *,
-    audio: str = "lossless",
+    media: Iterable[Media] = (),
+    lossy: bool = False,
     redacted: Iterable[int] = (),
-    copies: format.Copies | None = None,
+    copies: Copies | None = None,
 ) -> dict[str, Any]:
     """Write a recording as a whole: if that fails, a file that was there is unchanged.
 
-    ``audio`` is "lossless", or "opus": about a tenth of the size, and frames with PCM16 are restored with
-    similar audio of the same length. ``redacted`` and ``copies`` are as for `Writer`. Returns the tail.
+    ``about`` is its manifest, without what only the file has. ``lossy`` stores PCM16 as Opus: about a tenth
+    of the size, and frames are restored with similar audio of the same length. ``media`` is audio that came
+    beside the frames, in order of time. ``redacted`` is as for `Writer`. With ``copies``, audio that they
+    hold is copied, and all other audio is stored without loss. Returns the manifest.
 
-    Raises ArgumentError for another ``audio`` or the suffix of another kind of file, RecordingError if the
-    file cannot be written.
+    Raises ArgumentError for the suffix of another kind of file, RecordingError if the file cannot be written.
     """
-    if audio not in ("lossless", "opus"):
-        raise ArgumentError(f'audio must be "lossless" or "opus"; got {audio!r:.60}')
+    if not isinstance(lossy, bool):
+        raise ArgumentError(f"lossy must be True or False; got {lossy!r:.60}")
     target = recording_path(path)
-    head = {**head, "capture": {**head.get("capture", {}), "audio": audio}}
     with replacing(target) as file:
-        writer = Writer(file, head, opus=audio == "opus", keys=known_keys(), redacted=redacted, copies=copies)
-        for piece in groups:
-            writer.write(piece)
-        return writer.end()
+        writer = _collected(groups, about, media=media, lossy=lossy, redacted=redacted)
+        return writer.pack(file, copies=copies)

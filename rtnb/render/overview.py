@@ -81,12 +81,12 @@ def _value(name: str, value: str) -> Node:
 
 def provenance_foot(provenance: Provenance) -> Element:
     """Return where a session comes from as a line for the foot of a card."""
-    head, text = provenance.header, provenance.text
+    about, text = provenance.manifest, provenance.text
     parts = [
         f"rtnb {text('rtnb')}" if text("rtnb") else "",
-        f"format {head['format']}" if head.get("format") else "",
-        f"prices of {text('prices_as_of')}" if text("prices_as_of") else "",
-        f"{head['redacted']} keys redacted" if head.get("redacted") else "",
+        f"format {about['format']}" if about.get("format") else "",
+        f"prices of {provenance.prices_as_of}" if provenance.prices_as_of else "",
+        f"{about['redacted']} keys redacted" if about.get("redacted") else "",
     ]
     line: list[Node] = [clean_text(" · ".join(filter(None, parts)))]
     if provenance.sha256:

@@ -297,7 +297,9 @@ class Report:
         ]
         return header(".top")[
             h1[self.title],
-            p(".sub")[clean_text(f"Recorded {recorded} · {self.provenance.text('where') or view.endpoint}")],
+            p(".sub")[
+                clean_text(f"Recorded {recorded} · {self.provenance.text('endpoint') or view.endpoint}")
+            ],
             note and p(".note")[clean_text(note)],
             problem and p(".note.bad")[strong["The file:"], f" {clean_text(problem)}."],
             ul(".figures", aria_label="Key figures")[(li[b[value], span[name]] for value, name in figures)],

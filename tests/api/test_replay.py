@@ -186,14 +186,15 @@ async def test_it_is_a_transport(recorded):
 def test_a_turn_that_was_in_progress_ends(recorded, tmp_path):
     from rtnb.protocol.state import SessionState
     from rtnb.recordings import save
-    from rtnb.recordings.writer import header, pieces
+    from rtnb.recordings.manifest import manifest
+    from rtnb.recordings.writer import pieces
 
     recording = rtnb.open(recorded["text"][0])
     half = recording.log.filter("response.output_text.delta")[0].index
     record = SessionState()
     for entry in recording.log[:half]:
         record.append(entry.frame, entry.direction, mono_ns=0, wall_ns=0)
-    save(pieces(record.log), header(record), tmp_path / "half.rtnb")
+    save(pieces(record.log), manifest(record), tmp_path / "half.rtnb")
     with rtnb.replay(tmp_path / "half.rtnb") as session:
         first, second = (
             session.send("hello there").wait(),

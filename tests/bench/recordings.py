@@ -32,9 +32,10 @@ from rtnb.protocol.state import SessionState
 from rtnb.recordings import open as open_recording
 from rtnb.recordings import save
 from rtnb.recordings.autosave import Autosave
+from rtnb.recordings.manifest import manifest
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.verify import verify
-from rtnb.recordings.writer import header, pieces
+from rtnb.recordings.writer import pieces
 from rtnb.session.event_loop import Notifier
 from rtnb.transports import Replay, pair
 
@@ -132,7 +133,7 @@ def sizes(folder: Path, sound: bytes) -> None:
     json_lines(record, folder / "s.jsonl")
     zipped = len(gzip.compress((folder / "s.jsonl").read_bytes(), 6)) / 1000
     for audio, limit in (("lossless", 0.6), ("opus", None)):
-        save(pieces(record.log), header(record), folder / "s.rtnb", audio=audio)
+        save(pieces(record.log), manifest(record), folder / "s.rtnb", lossy=audio == "opus")
         assert verify(folder / "s.rtnb").faults == []
         kept = (folder / "s.rtnb").stat().st_size / 1000
         say(f"size of a spoken session, {audio}", kept, "kB", "gzip of its JSON Lines", zipped, limit)
@@ -160,7 +161,7 @@ def opening(folder: Path, sound: bytes, events: int) -> None:
     record = recorded(events, sound, 3600, quiet=20)
     json_lines(record, folder / "h.jsonl")
     began = time.perf_counter()
-    save(pieces(record.log), header(record), folder / "h.rtnb")
+    save(pieces(record.log), manifest(record), folder / "h.rtnb")
     took = time.perf_counter() - began
     zipped = float("nan")
     began = time.perf_counter()
@@ -195,7 +196,7 @@ def opening(folder: Path, sound: bytes, events: int) -> None:
 def replaying(folder: Path, sound: bytes) -> None:
     """Compare a replay at once with frames that lie ready in memory."""
     record = recorded(20_000, sound, 600, quiet=20)
-    save(pieces(record.log), header(record), folder / "r.rtnb")
+    save(pieces(record.log), manifest(record), folder / "r.rtnb")
     frames = [entry.frame for entry in record.log.filter(direction="server")]
 
     async def bare() -> float:

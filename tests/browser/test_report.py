@@ -13,7 +13,8 @@ from frames import full
 
 import rtnb
 from rtnb.recordings import save
-from rtnb.recordings.writer import header, pieces
+from rtnb.recordings.manifest import manifest
+from rtnb.recordings.writer import pieces
 
 from . import lab as harness
 
@@ -33,7 +34,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wire.begin("resp_9", "item_a9", "item_evil")
     wire.delta("output_text", EVIL, "resp_9", "item_a9")
     wire.end("resp_9")
-    save(pieces(wire.state.log), header(wire.state, where="a test", engine="fake"), folder / "x.rtnb")
+    save(pieces(wire.state.log), manifest(wire.state, endpoint="a test", engine="fake"), folder / "x.rtnb")
     return rtnb.open(folder / "x.rtnb").report(folder / "x.html", title=f"A report {EVIL}")
 
 

@@ -16,9 +16,10 @@ from rtnb.cli import main, record
 from rtnb.errors import RecordingError, TurnTimeout
 from rtnb.recordings import save, scrub
 from rtnb.recordings.autosave import Autosave, autosaves
+from rtnb.recordings.manifest import manifest
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import ScrubReport
-from rtnb.recordings.writer import header, pieces
+from rtnb.recordings.writer import pieces
 from rtnb.server import launcher
 from rtnb.session.event_loop import Notifier
 
@@ -28,7 +29,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     whole = full().state
-    save(pieces(whole.log), header(whole, where="a test"), "x.rtnb")
+    save(pieces(whole.log), manifest(whole, endpoint="a test"), "x.rtnb")
     return tmp_path
 
 
@@ -315,7 +316,7 @@ def hostile(folder, sign):
     wire.server("error", error={"type": "x", "message": sign})
     for _ in range(30):
         wire.server(sign)
-    save(pieces(wire.state.log), header(wire.state, where=sign, engine=sign), "hostile.rtnb")
+    save(pieces(wire.state.log), manifest(wire.state, endpoint=sign, engine=sign), "hostile.rtnb")
     return wire
 
 
@@ -385,7 +386,7 @@ def test_no_control_code_of_an_engine_is_printed(folder, sign, capsys, monkeypat
 
 def test_a_value_with_lines_stays_in_its_row(folder, capsys):
     wire = full()
-    save(pieces(wire.state.log), header(wire.state, where="a\nproblem  none"), "lines.rtnb")
+    save(pieces(wire.state.log), manifest(wire.state, endpoint="a\nproblem  none"), "lines.rtnb")
     assert main(["info", "lines.rtnb"]) == 0
     assert "a problem  none\n" in capsys.readouterr().out
 
@@ -393,7 +394,7 @@ def test_a_value_with_lines_stays_in_its_row(folder, capsys):
 def test_an_item_whose_content_is_not_a_list_prints_nothing(folder, capsys):
     wire = full()
     wire.client("conversation.item.create", item={"type": "message", "role": "user", "content": True})
-    save(pieces(wire.state.log), header(wire.state), "odd.rtnb")
+    save(pieces(wire.state.log), manifest(wire.state), "odd.rtnb")
     assert main(["replay", "odd.rtnb", "--speed", "max"]) == 0
     assert "You: " in said(capsys)
 

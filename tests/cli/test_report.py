@@ -5,14 +5,15 @@ from frames import full
 
 from rtnb.cli import main
 from rtnb.recordings import save
-from rtnb.recordings.writer import header, pieces
+from rtnb.recordings.manifest import manifest
+from rtnb.recordings.writer import pieces
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     record = full().state
-    save(pieces(record.log), header(record, where="a test"), "x.rtnb")
+    save(pieces(record.log), manifest(record, endpoint="a test"), "x.rtnb")
     return tmp_path
 
 

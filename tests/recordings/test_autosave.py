@@ -31,7 +31,7 @@ sys.path.insert(0, "tests")
 from recordings.test_autosave import frame
 
 record, signal = SessionState(), Notifier()
-kept = Autosave(record, signal.wait, where="a test", engine="fake", billed=False)
+kept = Autosave(record, signal.wait, endpoint="a test", engine="fake", billed=False)
 told = 0
 for number in itertools.count():
     data, direction = frame(number)
@@ -94,13 +94,13 @@ def test_killed_at_any_moment(home, seed):
     assert len(recording.log) == count
     assert [(e.frame, e.direction) for e in recording.log] == [frame(number) for number in range(count)]
     assert recording.problem is None
-    assert "ended with its process" in recording.header["end"]["why"]
+    assert "ended with its process" in recording.manifest["end"]["why"]
     assert (recording.endpoint, recording.engine, recording.billed) == ("a test", "fake", False)
 
 
 def test_it_follows_and_is_gone_after_close(home):
     record, signal = full().state, Notifier()
-    kept = Autosave(record, signal.wait, where="x")
+    kept = Autosave(record, signal.wait, endpoint="x")
     until(lambda: kept.written == len(record.log))
     assert autosaves() == [(kept.path, True)]
     assert [e.frame for e in rtnb.open(kept.path).log] == [e.frame for e in record.log]
@@ -153,7 +153,7 @@ def test_no_key_is_in_an_autosave_file(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "plain-secret-words")
     wire = full()
     wire.server("error", error={"message": "Incorrect API key: sk-abcdefghijklmnop1234 plain-secret-words"})
-    kept = Autosave(wire.state, Notifier().wait, where="ws://x?api-key=abcdef123456")
+    kept = Autosave(wire.state, Notifier().wait, endpoint="ws://x?api-key=abcdef123456")
     kept.close(discard=False)
     data = kept.path.read_bytes()
     assert not any(key in data for key in (b"sk-abcdefgh", b"plain-secret-words", b"abcdef123456"))
@@ -220,7 +220,7 @@ def test_what_is_recovered_says_of_its_sound_what_the_cut_file_said(home, audio)
     (home / "x.rtnb").write_bytes(whole[:-30])
     recover(home / "x.rtnb", home / "y.rtnb")
     recording = rtnb.open(home / "y.rtnb")
-    assert recording.header["capture"] == {"audio": audio, "autosave": False}
+    assert recording.manifest["capture"] == {"audio": audio, "autosave": False}
     assert (recording.frames_sha256 is None) == (audio == "opus")
     assert [e.frame for e in recording.log] == [e.frame for e in rtnb.open(home / "x.rtnb").log]
     assert recording.verify().faults == []
@@ -231,7 +231,7 @@ def test_opus_that_does_not_unpack_is_not_copied(home):
     from rtnb.recordings import format, save
     from rtnb.recordings.writer import pieces
 
-    save(pieces(full().state.log), {"format": 1, "model": "m"}, home / "x.rtnb", audio="opus")
+    save(pieces(full().state.log), {"format": 1, "model": "m"}, home / "x.rtnb", lossy=True)
     data, at, junked = (home / "x.rtnb").read_bytes(), len(format.MAGIC), 0
     out = [data[:at]]
     while at < len(data):
@@ -295,7 +295,7 @@ def test_what_is_in_the_file_is_not_held_in_memory(keyed):
     from rtnb.recordings.writer import pieces
 
     record, signal = SessionState(), Notifier()
-    kept = Autosave(record, signal.wait, where="x")
+    kept = Autosave(record, signal.wait, endpoint="x")
     frames = spoken(record, signal, 600, keyed=keyed)
     until(lambda: kept.written == len(frames))
     assert record.log.bytes > 70_000_000
@@ -334,7 +334,7 @@ def test_a_cut_file_is_reported_and_closed_with_the_session():
     from rtnb.protocol.state import SessionState
 
     record, signal = SessionState(), Notifier()
-    kept = Autosave(record, signal.wait, where="x")
+    kept = Autosave(record, signal.wait, endpoint="x")
     frames = spoken(record, signal, 60)
     until(lambda: kept.written == len(frames))
     opened = Path("/proc/self/fd")  # the writer, the reader, and the lock

@@ -14,8 +14,9 @@ from rtnb.analysis.event_text import EventDescriber
 from rtnb.analysis.events import Events
 from rtnb.audio.codecs import ulaw
 from rtnb.protocol.audio_formats import AudioFormats
+from rtnb.recordings.manifest import manifest
 from rtnb.recordings.scrub import ScrubRule, scrub
-from rtnb.recordings.writer import header, pieces, save
+from rtnb.recordings.writer import pieces, save
 from rtnb.transports import Replay
 
 
@@ -217,7 +218,7 @@ def test_both_voices_are_exported(tmp_path, dialect):
     items = {path.name: rtnb.Clip.of(path) for path in recording.export(tmp_path / "items")}
     assert [clip.seconds for clip in items.values()] == [0.5, 0.5]
     assert {clip.rate for clip in items.values()} == {8000}
-    save(pieces(recording.state.log), header(recording.state), tmp_path / "again.rtnb")
+    save(pieces(recording.state.log), manifest(recording.state), tmp_path / "again.rtnb")
     saved = rtnb.open(tmp_path / "again.rtnb")
     assert [entry.frame for entry in saved.log] == [entry.frame for entry in recording.log]
     assert saved.state.dialect.name == dialect

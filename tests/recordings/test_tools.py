@@ -18,14 +18,15 @@ from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import ScrubRule, scrub
 from rtnb.recordings.scrub_rules import RemovedTexts, changed, masked
 from rtnb.recordings.verify import diff, verify
-from rtnb.recordings.writer import Writer, header, pieces
+from rtnb.recordings.manifest import manifest
+from rtnb.recordings.writer import Writer, pieces
 
 SHIPPED = sorted((Path(__file__).parents[2] / "notebooks" / "recordings").glob("*.rtnb"))
 EXAMPLES = Path(__file__).parents[3] / "shared" / "protocol"
 
 
 def keep(path, wire, **options):
-    save(pieces(wire.state.log), header(wire.state, where="a test"), path, **options)
+    save(pieces(wire.state.log), manifest(wire.state, endpoint="a test"), path, **options)
     return path
 
 
@@ -89,7 +90,7 @@ def test_voice_becomes_silence(file, tmp_path, who):
     assert proof.left == []
     assert proof.audio_parts > 0
     before, after = rtnb.open(file), rtnb.open(tmp_path / "y.rtnb")
-    assert after.header["scrubbed"] == [f"voice of {who}"]
+    assert after.manifest["scrubbed"] == [f"voice of {who}"]
     assert [len(e.frame) for e in after.log] == [len(e.frame) for e in before.log]
     for one, other in zip(before.turns, after.turns, strict=True):
         assert other.text_so_far == one.text_so_far
@@ -131,10 +132,10 @@ def test_words_that_the_other_side_repeats_are_told(tmp_path):
     assert proof.left == []
     assert b"Ossifrage" not in frames_of(tmp_path / "z.rtnb")
     assert b"Good day." in frames_of(tmp_path / "z.rtnb")
-    assert rtnb.open(tmp_path / "z.rtnb").header["scrubbed"] == ["text by a pattern"]
+    assert rtnb.open(tmp_path / "z.rtnb").manifest["scrubbed"] == ["text by a pattern"]
     twice = scrub(tmp_path / "z.rtnb", tmp_path / "w.rtnb", ScrubRule(voice="all"))
     assert twice.left == []
-    assert rtnb.open(tmp_path / "w.rtnb").header["scrubbed"] == ["text by a pattern", "voice of all"]
+    assert rtnb.open(tmp_path / "w.rtnb").manifest["scrubbed"] == ["text by a pattern", "voice of all"]
 
 
 def test_a_pattern_that_meets_speech_says_that_the_voice_is_left(file, tmp_path):
@@ -288,7 +289,7 @@ def test_all_text_is_what_is_not_the_protocols_own(tmp_path):
         proof = scrub(path, tmp_path / "y.rtnb", rule)
         assert proof.left == []
         assert b"MARK" not in frames_of(tmp_path / "y.rtnb")
-        assert "MARK" not in repr(rtnb.open(tmp_path / "y.rtnb").header)
+        assert "MARK" not in repr(rtnb.open(tmp_path / "y.rtnb").manifest)
     kept = rtnb.open(tmp_path / "y.rtnb").log
     assert kept[-1].data["error"]["code"] == "not_good"
     scrub(path, tmp_path / "y.rtnb", ScrubRule(text="all"))
@@ -366,16 +367,16 @@ def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
     for given, why in ((None, ""), (end, "xxx xxxxxx xxxx xxxxxxxxx; ")):
         recording = rtnb.open(file)
         cut = tmp_path / "cut.rtnb"
-        save(pieces(recording.log.source), {**recording.header, "end": given}, cut)
+        save(pieces(recording.log.source), {**recording.manifest, "end": given}, cut)
         cut.write_bytes(cut.read_bytes()[: rtnb.open(cut)._reader.chunks[-1].at])
         proof = scrub(cut, tmp_path / "y.rtnb", ScrubRule(text="all"))
         assert proof.left == []
         assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} of its events are intact"
-        told = rtnb.open(tmp_path / "y.rtnb").header["end"]
+        told = rtnb.open(tmp_path / "y.rtnb").manifest["end"]
         assert told["why"] == why + proof.problem
         assert "Ossifrage" not in str(told)
     assert scrub(file, tmp_path / "y.rtnb", ScrubRule(text="all")).problem is None
-    assert rtnb.open(tmp_path / "y.rtnb").header["end"] is None
+    assert rtnb.open(tmp_path / "y.rtnb").manifest["end"] is None
 
 
 def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
@@ -385,13 +386,13 @@ def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
     path = keep(tmp_path / "x.rtnb", wire)
     cut = tmp_path / "cut.rtnb"
     with cut.open("wb") as out:  # as a process that ends leaves it: with the count that its head began with
-        writer = Writer(out, header(wire.state, autosave=True))
+        writer = Writer(out, manifest(wire.state, autosave=True))
         for piece in pieces(wire.state.log):
             writer.write(piece)
     for source, count in ((path, 2), (cut, 1)):
         scrub(source, tmp_path / "y.rtnb", ScrubRule(text="user"))
         recover(source, tmp_path / "z.rtnb")
-        save(pieces(rtnb.open(source).log.source), header(wire.state), tmp_path / "w.rtnb", redacted=rows)
+        save(pieces(rtnb.open(source).log.source), manifest(wire.state), tmp_path / "w.rtnb", redacted=rows)
         for name, told in (("y", count), ("z", count), ("w", 1)):
             reader = Reader(tmp_path / f"{name}.rtnb")
             assert reader.head["redacted"] == reader.tail["redacted"] == told
@@ -527,10 +528,10 @@ def test_the_head_is_the_servers_whoever_spoke_last(tmp_path):
     wire.server("session.updated", session={"type": "realtime", "greeting": f"data:audio/pcm;base64,{sound}"})
     wire.client("x.unknown")
     path = keep(tmp_path / "x.rtnb", wire)
-    assert sound in str(rtnb.open(path).header)
+    assert sound in str(rtnb.open(path).manifest)
     for who, left in (("user", True), ("assistant", False)):
         assert scrub(path, tmp_path / "y.rtnb", ScrubRule(voice=who)).left == []
-        assert (sound in str(rtnb.open(tmp_path / "y.rtnb").header)) == left
+        assert (sound in str(rtnb.open(tmp_path / "y.rtnb").manifest)) == left
 
 
 def test_json_lines_become_a_recording_with_a_whole_head(file, tmp_path):
@@ -538,11 +539,11 @@ def test_json_lines_become_a_recording_with_a_whole_head(file, tmp_path):
     before.export(tmp_path / "x.jsonl")
     assert scrub(tmp_path / "x.jsonl", tmp_path / "y.rtnb", ScrubRule(voice="user", text="all")).left == []
     after = rtnb.open(tmp_path / "y.rtnb")
-    assert after.header.keys() == before.header.keys()
+    assert after.manifest.keys() == before.manifest.keys()
     for name in ("format", "created", "model", "where", "dialect", "clocks"):
-        assert after.header[name] == before.header[name]
-    assert after.header["scrubbed"] == ["voice of user", "text of all"]
-    assert "Be short" not in str(after.header)
+        assert after.manifest[name] == before.manifest[name]
+    assert after.manifest["scrubbed"] == ["voice of user", "text of all"]
+    assert "Be short" not in str(after.manifest)
     assert len(after.turns) == len(before.turns)
     assert verify(tmp_path / "y.rtnb").faults == []
 
@@ -621,13 +622,13 @@ def test_sound_in_opus_that_stays_is_as_it_was(tmp_path):
         wire.end(f"resp_{name}")
     item = {"id": "item_v", "type": "message", "role": "user"}
     wire.client("conversation.item.create", item={**item, "content": [{"audio": b64(tone(300))}]})
-    path = keep(tmp_path / "x.rtnb", wire, audio="opus")
+    path = keep(tmp_path / "x.rtnb", wire, lossy=True)
     out = tmp_path / "y.rtnb"
     for rule in (ScrubRule(text="user"), ScrubRule(voice="user"), ScrubRule(text="all")):
         assert scrub(path, out, rule).left == []
         assert sounds_of(out) == sounds_of(path)
         assert out.stat().st_size < path.stat().st_size + 1000
-        assert rtnb.open(out).header["capture"]["audio"] == "opus"
+        assert rtnb.open(out).manifest["capture"]["audio"] == "opus"
         assert verify(out).faults == []
     assert scrub(path, out, ScrubRule(matching="Ossifrage")).left == []
     changed = [a != b for a, b in zip(sounds_of(out), sounds_of(path), strict=True)]

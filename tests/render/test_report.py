@@ -17,7 +17,8 @@ from rtnb.cli import main
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.protocol.state import SessionState
 from rtnb.recordings import save
-from rtnb.recordings.writer import Writer, header, pieces
+from rtnb.recordings.manifest import manifest
+from rtnb.recordings.writer import Writer, pieces
 from rtnb.render.overview import provenance_foot, provenance_table
 from rtnb.render.report import POLICY, SCRIPT, write_report
 
@@ -67,7 +68,7 @@ class Page(HTMLParser):
 
 def saved(path, wire, **more):
     about = {"where": "a test", "billed": False, **more}
-    save(pieces(wire.state.log), header(wire.state, **about), path)
+    save(pieces(wire.state.log), manifest(wire.state, **about), path)
     return rtnb.open(path)
 
 
@@ -384,7 +385,7 @@ def test_a_configuration_of_any_shape_is_shown(tmp_path, odd):
     wire = full()
     names = ("output_modalities", "tools", "audio", "tool_choice", "instructions", "truncation")
     wire.server("session.updated", session=dict.fromkeys(names, odd) | {"type": "realtime"})
-    save(pieces(wire.state.log), header(wire.state), tmp_path / "x.rtnb")
+    save(pieces(wire.state.log), manifest(wire.state), tmp_path / "x.rtnb")
     page = rtnb.open(tmp_path / "x.rtnb").report(tmp_path / "x.html").read_text("utf-8")
     assert "answers in" in Page(page).text
 
