@@ -68,8 +68,8 @@ class ScrubRule:
     their audio if the assistant spoke them.
 
     What is measured in the audio is removed with it: without the assistant's voice no turn has a
-    ``first_sound``. `rtnb.replay` serves the same code after ``voice``, or ``text`` of "assistant"; after
-    ``text`` of "user" or "all" that code sends other words than the recording has, and is refused. Raises
+    ``first_sound``. `rtnb.replay` serves the same code after each rule. After ``text`` of "user" or "all", or
+    ``matching``, the words that it sends are not compared: turns are answered in their order. Raises
     ArgumentError for a rule that removes nothing, or is invalid.
     """
 
