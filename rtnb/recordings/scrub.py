@@ -197,8 +197,9 @@ class _Work:
             if self._rule.text not in (whose, "all") and self._rule.voice in (side, "all"):
                 return "audio", side
             return "text", whose
-        if kind == "audio" and self._rule.text == "all" and not _is_base64(value):
-            return "text", whose
+        if kind == "audio" and self._rule.text == "all":
+            was_text = "x" in value and masked(value) == value  # which may look like base64 by now
+            return ("text" if was_text or not _is_base64(value) else "audio"), whose
         return kind, whose
 
     def change(self, direction: Direction, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
