@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.protocol.dialects.names import AUDIO_DELTAS, EVENTS
 from rtnb.recordings import save
-from rtnb.recordings.protocol_fields import PROTOCOL_WORDS, event_field
+from rtnb.recordings.protocol_fields import PROTOCOL_WORDS, Field, event_field
 from rtnb.recordings.scrub import ScrubRule, _Work, scrub
 from rtnb.recordings.scrub_rules import changed, masked
 from rtnb.recordings.view import RecordingView
@@ -336,3 +336,20 @@ def test_an_enumeration_keeps_only_what_is_listed():
     session = {"truncation": "auto", "voice": "auto", "tool_choice": "disabled", "tracing": "Ann"}
     new = scrubbed(ScrubRule(text="all"), "client", {"type": "session.update", "session": session})
     assert new["session"] == {**session, "tool_choice": "xxxxxxxx", "tracing": "xxx"}
+
+
+def test_the_verification_does_not_rely_on_the_table(monkeypatch, tmp_path):
+    """A mistake in the table would let words stay, and the same walk would not see them."""
+    wire = Wire()
+    wire.session()
+    wire.text("item_1", "Hello, Ossifrage")
+    wire.server("response.output_audio_transcript.done", **WHERE, transcript="Hello, Ossifrage")
+    save(pieces(wire.state.log), header(wire.state, where="with Hello, Ossifrage"), tmp_path / "x.rtnb")
+    wrong = Field("id", frozenset({"Hello, Ossifrage"}))
+    monkeypatch.setitem(event_field("response.output_audio_transcript.done").members, "transcript", wrong)
+    monkeypatch.setattr("rtnb.recordings.scrub._Work._new_id", lambda work, id: id)
+    repeated = "repeats a text that was removed elsewhere"
+    for who, found in (("user", [repeated]), ("all", ["still has text", repeated])):
+        event = "event 4 (response.output_audio_transcript.done)"
+        left = scrub(tmp_path / "x.rtnb", tmp_path / "y.rtnb", ScrubRule(text=who)).left
+        assert left == [*(f"{event} {what}" for what in found), f"the head of the file {repeated}"]
