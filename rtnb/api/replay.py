@@ -21,6 +21,10 @@ from .session import Session, _open
 
 __all__ = ["ReplaySession", "replay"]
 
+_IN_ORDER = "Words were removed from it: turns are answered in their order, whatever is sent."
+_CLIENT_WORDS = frozenset({"text of user", "text of all", "text by a pattern"})
+"""What a recording's head says of it if the words in it are not those that its client sent: see ScrubRule."""
+
 
 class ReplaySession(Session):
     """A session with a recording. Its turns say that they are a replay, and of which recording."""
@@ -65,7 +69,8 @@ def replay(
     strict
         The client's frames must be all those of the recording, byte for byte: another frame ends the session
         with ReplayError, and so does closing before the end. Otherwise ids and audio may differ, and an event
-        that is not in the recording fails its turn with ServiceError.
+        that is not in the recording fails its turn with ServiceError. Where words were removed from what the
+        user sent, other words are accepted too: turns are answered in their order.
     options
         Those of ``rtnb.connect``, as in the recorded session; ``tools`` with the functions. Without any, the
         session is configured as it was recorded.
@@ -78,7 +83,8 @@ def replay(
         In strict mode, if the options differ from the recorded ones.
     """
     recording = path if isinstance(path, Recording) else open_recording(path)
-    transport = Replay(recording.log, speed=speed, strict=strict, end=_end(recording))
+    in_order = not _CLIENT_WORDS.isdisjoint(map(str, recording.manifest.get("scrubbed") or ()))
+    transport = Replay(recording.log, speed=speed, strict=strict, in_order=in_order, end=_end(recording))
     if not options:
         options = {"turn_detection": None, "transcription": None, "session": _recorded(recording)}
     _, options = with_defaults(**options)
@@ -96,8 +102,12 @@ def replay(
     async def dial() -> Transport:
         return transport
 
-    source = f"A replay of {recording.about}. {TIME_SCALED if time_scaled else ''}".strip()
-    made = Plan(target, dial, options, timeout, "", source=source, time_scaled=time_scaled)
+    notes = [f"A replay of {recording.about}."]
+    if in_order and not strict:
+        notes.append(_IN_ORDER)
+    if time_scaled:
+        notes.append(TIME_SCALED)
+    made = Plan(target, dial, options, timeout, "", source=" ".join(notes), time_scaled=time_scaled)
     AsyncSession.check(model, made.options)
     session = event_loop.run(made.open_blocking())
     return ReplaySession(session._core, recording, transport, strict)

@@ -7,15 +7,11 @@ default, since an update has only the fields that change.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ..structs import fields, is_struct, options, origin_of
-
-__all__ = ["FORMATS", "Response", "Session", "Vocabulary", "vocabulary"]
+__all__ = ["FORMATS", "Response", "Session"]
 
 Identifier = Annotated[str, Meta(extra={"identifier": True})]
 """A technical name or id, such as a model's: scrubbing does not change it."""
@@ -262,49 +258,3 @@ class Response(_Settings):
     conversation: Literal["auto", "none"] | Absent = UNSET
     metadata: Metadata | Absent | None = UNSET
     input: list[dict[str, Any]] | Absent | None = UNSET
-
-
-@dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The names of fields by what they hold.
-
-    ``parts`` hold fields of the protocol, ``names`` identifiers, ``words`` free text, and ``enumerated`` one
-    of the values that the protocol lists.
-    """
-
-    parts: set[str] = field(default_factory=set)
-    names: set[str] = field(default_factory=set)
-    words: set[str] = field(default_factory=set)
-    enumerated: dict[str, set[str]] = field(default_factory=dict)
-
-
-def vocabulary(*structs: type[Struct]) -> Vocabulary:
-    """Return the names of all fields in some structs and in the structs within them."""
-    found = Vocabulary()
-    for struct in _reachable(structs):
-        for name, hint in fields(struct).items():
-            for one, meta in options(hint):
-                inner = one
-                if origin_of(one) is list:
-                    ((inner, meta), *_) = options(get_args(one)[0])
-                machine = bool((meta.extra or {}).get("identifier")) or origin_of(inner) is Literal
-                if is_struct(inner) or (origin_of(one) is list and machine):
-                    found.parts.add(name)
-                if origin_of(inner) is Literal:
-                    found.enumerated.setdefault(name, set()).update(get_args(inner))
-                elif inner is str:
-                    (found.names if machine else found.words).add(name)
-    return found
-
-
-def _reachable(structs: tuple[type[Struct], ...]) -> Iterator[type[Struct]]:
-    waiting, seen = list(structs), set(structs)
-    while waiting:
-        struct = waiting.pop()
-        yield struct
-        hints = [one for hint in fields(struct).values() for one, _ in options(hint)]
-        hints += [one for hint in hints if origin_of(hint) is list for one, _ in options(get_args(hint)[0])]
-        for hint in hints:
-            if is_struct(hint) and hint not in seen:
-                seen.add(hint)
-                waiting.append(hint)

@@ -2,8 +2,11 @@
 
 Audio becomes silence of the same length, and words become "x" letter by letter, so that turns, tokens and the
 times of events do not change. A frame that is not an event may contain anything, and is removed completely.
+What stays is listed (see ``protocol_fields``); everything else is a text.
+
 Verification reads the new file: all audio under the rule is silence, all text under it has no letter but x,
-and none of the removed texts occurs anywhere else.
+and none of the removed texts occurs anywhere else. That, and that nothing but x, names and the protocol's own
+words is left where all text was removed, is looked for in all strings of a frame, whatever the list says.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from ..protocol.entries import Columns, Entry
 from ..protocol.events import Direction, Event, as_object
 from .format import Media, silence
 from .manifest import manifest
+from .protocol_fields import PROTOCOL_WORDS
 from .reader import Reader, open_reader
 from .scrub_rules import (
     Kind,
@@ -39,6 +43,7 @@ from .scrub_rules import (
     readings,
     repeats,
     speaker_of,
+    strings,
 )
 from .view import RecordingView
 from .writer import pieces, recording_path, save, whole_frames
@@ -49,6 +54,11 @@ _WHO = ("user", "assistant", "all")
 _PARTS = {"*.delta": "delta", "*.segment": "text"}
 """The events that carry a text in parts, and the member that has it."""
 _BLANK = b"*"
+_OWN_FIELDS = frozenset(
+    {"clocks", "columns", "files", "format", "libraries", "prices", "scrubbed", "session", "tracks"}
+)
+"""Fields of a recording's head with words of rtnb only, and the session, which is verified like its event."""
+_REPEATS = "repeats a text that was removed elsewhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +66,13 @@ class ScrubRule:
     """What to remove: ``voice`` and ``text`` of "user", "assistant" or "all".
 
     All text includes that of tools and instructions, and everything outside the protocol with the numbers in
-    it: only the protocol's own words stay. ``matching`` is a regular expression: it removes all words of each
-    item in whose text it is found, final or in parts, and their audio if the assistant spoke them.
+    it: only ids, names such as a model's, and the words and numbers of the protocol stay. ``matching`` is a
+    regular expression: it removes all words of each item in whose text it is found, final or in parts, and
+    their audio if the assistant spoke them.
 
     What is measured in the audio is removed with it: without the assistant's voice no turn has a
-    ``first_sound``. `rtnb.replay` serves the same code after ``voice``, or ``text`` of "assistant"; after
-    ``text`` of "user" or "all" that code sends other words than the recording has, and is refused. Raises
+    ``first_sound``. `rtnb.replay` serves the same code after each rule. After ``text`` of "user" or "all", or
+    ``matching``, the words that it sends are not compared: turns are answered in their order. Raises
     ArgumentError for a rule that removes nothing, or is invalid.
     """
 
@@ -189,8 +200,9 @@ class _Work:
             if self._rule.text not in (whose, "all") and self._rule.voice in (side, "all"):
                 return "audio", side
             return "text", whose
-        if kind == "audio" and self._rule.text == "all" and not _is_base64(value):
-            return "text", whose
+        if kind == "audio" and self._rule.text == "all":
+            was_text = "x" in value and masked(value) == value  # which may look like base64 by now
+            return ("text" if was_text or not _is_base64(value) else "audio"), whose
         return kind, whose
 
     def change(self, direction: Direction, value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
@@ -293,7 +305,11 @@ class _Work:
             event = self._event(entry.direction, entry.type, entry.frame)
             for what in self._wrong(entry, event, removed):
                 yield f"event {entry.index} ({entry.type}) {what}"
-        for what in self._look("server", _manifest_event(scrubbed.manifest, self._source.problem), removed):
+        found = self._look("server", _manifest_event(scrubbed.manifest, self._source.problem), removed)
+        others = [value for name, value in scrubbed.manifest.items() if name not in _OWN_FIELDS]
+        if any(map(removed.occur_in, strings(others))):
+            found.append(_REPEATS)
+        for what in dict.fromkeys(found):
             yield f"the manifest {what}"
         for id in dict.fromkeys(self._matching(scrubbed)):
             yield f"the parts of {id} still join to a text with the pattern"
@@ -301,27 +317,36 @@ class _Work:
 
     def _wrong(self, entry: Entry, event: Event | None, removed: RemovedTexts) -> list[str]:
         """Return what is wrong in a frame, as the ends of sentences."""
-        with suppress(RecursionError):
+        with suppress(RecursionError, orjson.JSONEncodeError):  # nested deeper than in any protocol
             if event is not None:
-                return self._look(entry.direction, event, removed)
+                twice = ["has a member twice"] if repeats(entry.frame, event) else []
+                return twice + self._look(entry.direction, event, removed)
         return ["is not an event and may contain anything"] if self._suspects(entry.frame) else []
 
     def _look(self, direction: Direction, event: Event, removed: RemovedTexts) -> list[str]:
         """Return what is wrong in an event, as the ends of sentences."""
-        found = []
+        found: list[str] = []
+        audio = set()
 
         def look(value: str, kind: Kind, whose: str, ids: frozenset[str]) -> str:
             kind, whose = self._classify(direction, value, kind, whose)
+            if kind == "audio":
+                audio.add(value)
             if kind == "name":
                 if self._new_id(value) != value:  # a type may be anything
                     found.append("may have words as its type")
             elif value and self._covers(value, kind, whose, ids) and not self._gone(direction, value, kind):
                 found.append(f"still has {'audio' if kind == 'audio' else 'text'}")
-            if kind != "audio" and removed.occur_in(value):
-                found.append("repeats a text that was removed elsewhere")
             return value
 
         changed(direction, event, look)
+        for text in strings(event):
+            if text in PROTOCOL_WORDS or text in audio or masked(text) == text:
+                continue
+            if self._rule.text == "all" and not is_plain(text) and text != event["type"]:
+                found.append("still has text")
+            if removed.occur_in(text):
+                found.append(_REPEATS)
         return list(dict.fromkeys(found))
 
     def _spoken(self) -> Iterator[str]:

@@ -9,7 +9,8 @@ A server frame is sent when the client frames before it in the log have been sen
 those must be the same bytes in the same order. Otherwise they must be the same commands, in whatever dialect,
 except for ids and audio: appended audio counts by its length; the session may be configured in any way; a
 command that depends on timing (such as one that ends a response) may come, or not, or later. A command that
-is not in the log is refused with an error event, as a server would, and the session continues.
+is not in the log is refused with an error event, as a server would, and the session continues. ``in_order``,
+commands are compared by their kind alone: for a log whose words were removed.
 """
 
 from __future__ import annotations
@@ -56,8 +57,10 @@ class Replay:
     """One connection to a log; see ``Transport`` for its methods.
 
     ``speed`` 1 sends frames at their recorded times after the client's frames; 2 is twice as fast; None, or
-    "max", does not wait. ``end`` says why the log ends while a turn still waits for frames: then the
-    connection ends there. Raises ArgumentError for another speed.
+    "max", does not wait. ``in_order`` takes any words for those in the log, but no text for audio, and no
+    message for a function's output; strict mode compares bytes all the same. ``end`` says why the log ends
+    while a turn still waits for frames: then the connection ends there. Raises ArgumentError for another
+    speed.
     """
 
     __reduce_ex__ = not_copyable("a replay cannot be pickled or copied: make a new one from its recording")
@@ -68,6 +71,7 @@ class Replay:
         *,
         speed: float | str | None = None,
         strict: bool = False,
+        in_order: bool = False,
         end: str | None = None,
     ) -> None:
         if speed == "max":
@@ -79,6 +83,7 @@ class Replay:
         self._log = log = _whole(log)
         self._speed = speed
         self._strict = strict
+        self._same = _same_kind if in_order else _same
         self._end = end
         self._row = 0  # the next frame
         self._client = [int(row) for row in log.rows(direction="client")]
@@ -156,7 +161,7 @@ class Replay:
         while at < len(self._client):
             row = self._client[at]
             recorded = self._recorded(row)
-            if _same(recorded, self._log.entry(row).frame, sent, frame):
+            if self._same(recorded, self._log.entry(row).frame, sent, frame):
                 self._map_ids(recorded, sent)
                 self._sent[row] = now
                 self._next, self._passed, self._appended = at + 1, passed, passed
@@ -312,6 +317,18 @@ def _same(recorded: Command, recorded_frame: bytes, sent: Command, sent_frame: b
         found = parse_object(sent_frame)
         return bool(found) and _comparable(parse_object(recorded_frame)) == _comparable(found)
     return True
+
+
+def _same_kind(recorded: Command, recorded_frame: bytes, sent: Command, sent_frame: bytes) -> bool:
+    """Return whether a command is of the kind of the recorded one, whatever the words in it."""
+    return type(recorded) is type(sent) and _kind(recorded) == _kind(sent)
+
+
+def _kind(command: Command) -> Any:
+    if isinstance(command, AddItem):
+        item = command.item
+        return item.type or "message", item.role, {part.kind for part in item.contents}
+    return command.type if isinstance(command, Other) else None
 
 
 def _comparable(value: Any) -> Any:

@@ -11,8 +11,9 @@ from msgspec import UNSET, UnsetType
 from rtnb.errors import ArgumentError
 from rtnb.protocol import models
 from rtnb.protocol import session_config as config
-from rtnb.protocol.session_config import Response, Session, vocabulary
-from rtnb.recordings import scrub_rules
+from rtnb.protocol.session_config import Response, Session
+from rtnb.recordings import protocol_fields
+from rtnb.recordings.protocol_fields import members_of
 from rtnb.recordings.scrub_rules import changed, masked
 from rtnb.server import schema
 from rtnb.server.validation import InvalidRequest
@@ -146,23 +147,24 @@ def test_a_field_is_added_in_one_place(monkeypatch):
     with pytest.raises(ArgumentError, match="mood: expected 'calm' or 'lively', got 'sad'"):
         client._wire(More, {"mood": "sad"})
     # Scrubbing
-    found = vocabulary(More)
-    assert (found.enumerated["mood"], "motto" in found.words, "theme" in found.names) == (
-        {"calm", "lively"},
-        True,
-        True,
-    )
-    monkeypatch.setitem(scrub_rules._ENUMERATED, "mood", found.enumerated["mood"])
-    monkeypatch.setattr(scrub_rules, "_NAMES", scrub_rules._NAMES | found.names)
+    found = members_of(More)
+    monkeypatch.setitem(protocol_fields._EVENT.members, "session", protocol_fields.Field(members=found))
     event = {"type": "session.update", "session": {"type": "realtime", **more}}
     new = changed("client", event, lambda value, kind, whose, ids: masked(value) if kind == "text" else value)
     assert new["session"] == {"type": "realtime", **more, "motto": "xxxxxxxxx"}
 
 
 def test_free_text_is_told_from_identifiers_and_enumerations():
-    found = vocabulary(Session, Response)
-    assert {"instructions", "description", "server_label", "keywords", "workflow_name"} <= found.words
-    assert {"model", "voice", "language", "id"} == found.names & {"model", "voice", "language", "id"}
-    assert {"auto", "disabled"} == found.enumerated["truncation"]
-    assert {"audio", "turn_detection", "tools", "tool_choice", "languages"} <= found.parts
-    assert not found.parts & {"metadata", "parameters", "variables", "headers", "keywords"}
+    found = members_of(Session, Response)
+    tool = found["tools"].members
+    transcription = found["audio"].members["input"].members["transcription"].members
+    texts = (found["instructions"], tool["description"], tool["server_label"], transcription["keywords"])
+    assert {(text.kind, text.of_session) for text in texts} == {("text", True)}
+    assert {transcription[name].kind for name in ("model", "language", "languages")} == {"name"}
+    assert (found["prompt"].members["id"].kind, tool["tunnel_id"].kind) == ("id", "id")
+    assert found["truncation"].listed == {"auto", "disabled"}
+    assert found["truncation"].members["token_limits"].members["post_instructions"].kind == "number"
+    assert found["max_output_tokens"] == protocol_fields.Field("number", frozenset({"inf"}))
+    for free in (found["metadata"], tool["headers"], found["prompt"].members["variables"]):
+        assert (free.kind, free.members) == ("unknown", {})
+    assert tool["parameters"].kind == "schema"

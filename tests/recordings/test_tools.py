@@ -309,7 +309,7 @@ def test_keys_that_become_the_same_keep_their_members():
     new = changed(
         "client", event, lambda value, kind, whose, ids: masked(value) if kind in ("text", "part") else value
     )
-    assert new == {"type": "error", "metadata": {"xx": "0", "xxx": "0"}, "xxxx: xx": 5}
+    assert new == {"type": "error", "xxxxxxxx": {"xx": "0", "xxx": "0"}, "xxxx: xx": 0}
 
 
 @pytest.mark.skipif(not EXAMPLES.exists(), reason="the published examples are not here")
@@ -585,9 +585,11 @@ def test_of_an_event_that_is_not_known_only_ids_and_its_type_stay(tmp_path):
     assert scrub(path, tmp_path / "y.rtnb", ScrubRule(text="all")).left == []
     unknown, other, known = (entry.data for entry in rtnb.open(tmp_path / "y.rtnb").log[-3:])
     kept = {"type": "x.unknown", "item_id": "item_z", "item": {"id": "i"}, "error": {"code": "xx_xx_xx"}}
-    gone = {"phone": 0, "born": 0.0, "much": 0.0, "yes": True, "none": None}
-    assert unknown == kept | gone | {name: masked(text) for name, text in said.items()}
-    assert other == {"type": "x.other", "": {"type": "xxxx"}, "role": "xxxx"}
+    assert unknown.items() >= kept.items()
+    gone = [value for name, value in unknown.items() if name not in kept]
+    assert gone == [*map(masked, said.values()), 0, 0.0, 0.0, True, None]
+    assert {*map(masked, unknown)} >= {name for name in unknown if name not in kept}
+    assert other == {"type": "x.other", "": {"xxxx": "xxxx"}, "xxxx": "xxxx"}
     assert known["session"]["speed"] == 1.5
     assert known["session"]["tools"][0]["parameters"] == {"enum": [0], "minItems": 0}
     scrub(path, tmp_path / "y.rtnb", ScrubRule(text="user"))
