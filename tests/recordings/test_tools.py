@@ -724,7 +724,7 @@ def test_sound_in_time_and_by_item(file, tmp_path):
     [out] = export(recording, tmp_path / "x.wav")
     samples, rate = soundfile.read(out)
     assert (rate, samples.shape[1]) == (24_000, 2)
-    assert samples.shape == mix(recording.log).shape
+    assert samples.shape == mix(recording.state).shape
     first = recording.log.filter("input_audio_buffer.append")[0].t
     assert not samples[: round(first * 24_000), 0].any()
     assert samples[round(first * 24_000) : round((first + 0.2) * 24_000), 0].any()
