@@ -45,7 +45,7 @@ from ..protocol.log_storage import Chunk
 from ..protocol.state import SessionState
 from ..protocol.tracks import Piece
 from ..protocol.turn_state import TurnState
-from .input_pacing import sent_live
+from .input_pacing import late_by, sent_live
 
 __all__ = ["ConversationClock", "PlacedAudio"]
 
@@ -212,11 +212,12 @@ class _Fold:
         live = sent_live(inputs, bounds)
         self._live_times = [piece.t for piece, one in zip(inputs, live, strict=True) if one]
         steps: list[tuple[float, int, Any, Any]] = [(t, 1, change, turn) for t, change, turn in events]
-        steps += [(piece.t, 0, piece, one) for piece, one in zip(inputs, live, strict=True)]
+        late = [by if one else None for by, one in zip(late_by(inputs, live), live, strict=True)]
+        steps += [(piece.t, 0, piece, by) for piece, by in zip(inputs, late, strict=True)]
         steps += [(pieces[0].t, 2, id, pieces) for id, pieces in self._items.items()]
         for t, kind, what, more in sorted(steps, key=lambda step: step[:2]):
             if kind == 0:
-                self._on_append(t, what, live=more)
+                self._on_append(t, what, more)
             elif kind == 1:
                 self._on_event(t, what, more)
             else:
@@ -252,7 +253,9 @@ class _Fold:
         around = self._live_times[max(place - 1, 0) : place + 1]
         return len(around) == 2 and around[0] >= t - _LIVE and around[1] <= t + _LIVE
 
-    def _on_append(self, t: float, piece: Piece, *, live: bool) -> None:
+    def _on_append(self, t: float, piece: Piece, late: float | None) -> None:
+        """Place appended audio; ``late`` is by how many seconds a live piece was, None for another."""
+        live = late is not None
         if not piece.seconds:
             return
         if not live:
@@ -260,7 +263,8 @@ class _Fold:
             first = self.at_once.pop()[0] if self._waits_for_input else self._sent
             self.at_once.append((first, self._sent + piece.seconds))
         self._waits_for_input = not live
-        self._place(self.inputs, "input", self._now(t), piece, self._sent, jitter=_JOINED if live else 0.0)
+        at = self._now(t) - (late or 0.0)
+        self._place(self.inputs, "input", at, piece, self._sent, jitter=_JOINED if live else 0.0)
         self._sent += piece.seconds
         if len(self.inputs) > len(self._offsets):
             self._offsets.append(self.inputs[-1].offset)

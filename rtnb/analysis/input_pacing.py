@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..protocol.tracks import Piece
 
-__all__ = ["sent_live"]
+__all__ = ["late_by", "sent_live"]
 
 _TOGETHER = 0.3
 """A piece that follows sooner than this share of the length of the one before was sent together with it."""
@@ -53,6 +53,19 @@ def sent_live(pieces: Sequence[Piece], bounds: Sequence[float]) -> list[bool]:
             fits = length <= before / _PACED + _JITTER and before <= _STALLED
             live.append(k > 0 and live[-1] and fits and not _any_within(bounds, starts[k - 1], t))
     return [one for one, group in zip(live, groups, strict=True) for _ in group]
+
+
+def late_by(pieces: Sequence[Piece], live: Sequence[bool]) -> list[float]:
+    """Return how many seconds late each piece was sent: all but the last that catch up after a stall.
+
+    A microphone that was not sending went on listening, so what it sends together was spoken before.
+    """
+    late = [0.0] * len(pieces)
+    for k in range(len(pieces) - 2, -1, -1):
+        after = pieces[k + 1].t - pieces[k].t
+        if live[k] and live[k + 1] and after < _PACED * pieces[k].seconds:
+            late[k] = late[k + 1] + pieces[k].seconds - after
+    return late
 
 
 def _any_within(times: Sequence[float], first: float, last: float) -> bool:

@@ -321,6 +321,20 @@ def test_what_a_microphone_sends_is_live(times, seconds, live):
     assert sent_live([Piece(t, "", audio, PCM, True) for t in times], []) == live
 
 
+def test_a_microphone_that_stalled_is_not_late_for_good():
+    wire = Wire()
+    wire.session(VAD)
+    microphone(wire, 1000)
+    wire.now += 400
+    for _ in range(10):  # it catches up
+        wire.append(bytes(40 * 48))
+        wire.now -= 10
+    microphone(wire, 1000)
+    [(start, played, _)] = places(wire)
+    assert (start, played) == (10, 2400)
+    assert wire.now == 2410
+
+
 def test_no_audio_is_live_across_a_commit():
     audio = Sound(bytes(9_600))
     pieces = [Piece(t, "", audio, PCM, True) for t in (0.0, 0.2)]
