@@ -104,9 +104,11 @@ class SessionView(Displayable):
     @property
     def timeline(self) -> Timeline:
         """All turns in time: both lanes on one clock, a row per turn, percentiles; as known now."""
+        from .conversation_clock import ConversationClock
         from .timeline import Timeline
 
-        return Timeline([turn.times for turn in self.turns if turn.number >= 0], whole=True)
+        clock = ConversationClock(self.state)
+        return Timeline([turn.times_on(clock) for turn in self.turns if turn.number >= 0], whole=True)
 
     @property
     def limits(self) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,8 @@
 """A turn as stretches of time on one clock: who spoke, who waited, what was played.
 
+That clock is the log's, or the conversation's, on which audio is where a listener would have placed it: see
+`conversation_clock`. Pictures use the conversation's, figures of latency the log's.
+
 Spans come from marks alone. A span whose start or end was not observed is left out, and none is guessed. What
 was computed here and not reported by the server says so in its note.
 """
@@ -15,7 +18,7 @@ from ..audio import Clip
 from ..audio.speech_activity import activity
 from ..protocol.timing import MARKS, Latency
 
-__all__ = ["KINDS", "Span", "TurnTimes"]
+__all__ = ["KINDS", "Placement", "Span", "TurnTimes"]
 
 KINDS = {
     "speech": "You speak",
@@ -53,6 +56,20 @@ class Span:
         return self.end - self.start
 
 
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the audio of a turn is on the conversation clock, in seconds.
+
+    ``input`` are the (start, end) of the user's audio, ``output`` the (start, played, received) of the
+    answer's: when it starts, and how many seconds of it were played and received.
+    """
+
+    input: tuple[tuple[float, float], ...] = ()
+    output: tuple[tuple[float, float, float], ...] = ()
+    at_once: bool = False
+    """Whether the user's audio was sent faster than real time."""
+
+
 @dataclass(frozen=True)
 class TurnTimes:
     """When the parts of a turn happened, as far as that is known; all but its number may be missing.
@@ -60,6 +77,8 @@ class TurnTimes:
     ``responses`` are the marks of each response with the seconds of audio it generated. ``played`` are the
     seconds of the answer that were played where it was cut. ``time_scaled`` marks a replay whose times are
     not the model's. ``input_audio`` and ``output_audio`` return the audio of both sides when they are called.
+    ``conversation`` are the same times on the conversation clock, where that is known; they have a
+    ``placement`` of the audio.
     """
 
     number: int
@@ -70,11 +89,18 @@ class TurnTimes:
     time_scaled: bool = False
     input_audio: Callable[[], Clip | None] = lambda: None
     output_audio: Callable[[], Clip | None] = lambda: None
+    conversation: TurnTimes | None = None
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         known = {name: float(self.marks[name]) for name in MARKS if name in self.marks}
         known = {name: t for name, t in known.items() if math.isfinite(t)}
         object.__setattr__(self, "marks", known)
+
+    @property
+    def drawn(self) -> TurnTimes:
+        """The times that pictures show: those of the conversation, else these."""
+        return self.conversation or self
 
     @property
     def latency(self) -> Latency:
@@ -104,6 +130,8 @@ class TurnTimes:
 
         The responses of a turn play one after the other.
         """
+        if self.placement is not None:
+            return [(start, start + received) for start, _, received in self.placement.output]
         found, free = [], -math.inf
         for marks, seconds in self.responses:
             first = marks.get("first_audio")
@@ -138,6 +166,13 @@ class TurnTimes:
             yield Span("user", "pause", marks["speech_end"], marks["speech_stopped"])
 
     @property
+    def input_places(self) -> list[tuple[float, float]]:
+        """Where the input's audio is, as (start, end), if that is known: where it was placed or paced."""
+        if self.placement is not None and self.placement.input:
+            return list(self.placement.input)
+        return [self.paced] if self.paced is not None else []
+
+    @property
     def paced(self) -> tuple[float, float] | None:
         """From when to when the input's audio was sent, where it was sent in real time."""
         start, end = self.marks.get("input"), self.marks.get("input_end")
@@ -159,6 +194,9 @@ class TurnTimes:
 
     def _measured(self) -> Iterator[Span]:
         start, end, clip = self.marks.get("input"), self.marks.get("input_end"), self._input_audio
+        if clip is not None and self.placement is not None and self.placement.input:
+            yield from _speech(clip, self.placement)
+            return
         if clip is None or start is None or end is None or end < start or not clip.seconds:
             return
         if self.paced is None:
@@ -193,18 +231,38 @@ class TurnTimes:
 
     def _playing(self) -> Iterator[Span]:
         marks = self.marks
-        if "played" in marks:
-            until = marks.get("played_end")
-            if until is not None:
-                yield Span("model", "speaking", marks["played"], until, "as the server reported")
-            return
         left = self.played
         if left is None:
             note = "if played as it arrived; the log does not say what was played"
         else:
             note = f"{left:.2f} s of {self.seconds:.2f} s were played"
+        if "played" in marks:
+            until = marks.get("played_end")
+            if until is not None:
+                yield Span("model", "speaking", marks["played"], until, "as the server reported")
+            return
+        if self.placement is not None:
+            for start, played, received in self.placement.output:
+                yield Span("model", "speaking", start, start + played, note)
+                yield Span("model", "not_played", start + played, start + received, note)
+            return
         for start, end in self.playback:
             until = end if left is None else min(end, start + max(left, 0.0))
             yield Span("model", "speaking", start, until, note)
             yield Span("model", "not_played", until, end, note)
             left = None if left is None else left - (end - start)
+
+
+def _speech(clip: Clip, placement: Placement) -> Iterator[Span]:
+    """Yield where the user spoke, by the energy of a clip that is in one or more places."""
+    note = "computed from the energy of the audio"
+    if placement.at_once:
+        note += ", which was sent faster than real time"
+    spoken = activity(clip.samples, clip.rate)
+    at = 0.0
+    for start, end in placement.input:
+        for first, last in spoken:
+            first, last = max(first - at, 0.0), min(last - at, end - start)
+            if first < last:
+                yield Span("user", "speech", start + first, start + last, note)
+        at += end - start

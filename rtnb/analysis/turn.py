@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from ..redaction import clean_text
 from .events import Events
 
 if TYPE_CHECKING:
+    from .conversation_clock import ConversationClock
     from .latency import LatencyView
     from .spans import TurnTimes
     from .timeline import Timeline
@@ -241,13 +242,19 @@ class TurnView(Displayable):
     @property
     def times(self) -> TurnTimes:
         """When the turn's parts happened, as far as it is known now."""
-        from .spans import TurnTimes
+        from .conversation_clock import ConversationClock
+
+        return self.times_on(ConversationClock(self._state))
+
+    def times_on(self, clock: ConversationClock) -> TurnTimes:
+        """Return when the turn's parts happened; ``clock``, of its session, says where its audio is."""
+        from .spans import Placement, TurnTimes
 
         seconds: dict[str, float] = {}
         for item in self.items:
             id = item.response_id or ""
             seconds[id] = seconds.get(id, 0.0) + item.audio_ms / 1000
-        return TurnTimes(
+        times = TurnTimes(
             number=self.number,
             status=self.status,
             marks=self.marks,
@@ -257,6 +264,24 @@ class TurnView(Displayable):
             input_audio=lambda: self.input.audio,
             output_audio=lambda: self.audio_so_far,
         )
+        output = clock.output(self.number)
+        placement = Placement(
+            tuple(clock.input(self.number)),
+            tuple((one.start, one.seconds, one.received) for one in output),
+            clock.sent_at_once(self.number),
+        )
+        responses = [({name: clock.at(t) for name, t in own.items()}, s) for own, s in times.responses]
+        played = times.played
+        if played is None and not all(one.complete for one in output):
+            played = sum(one.seconds for one in output)
+        conversation = replace(
+            times,
+            marks=clock.marks(self._fold),
+            responses=tuple(responses),
+            played=played,
+            placement=placement,
+        )
+        return replace(times, conversation=conversation)
 
     @property
     def events(self) -> Events:

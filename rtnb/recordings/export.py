@@ -5,23 +5,20 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pybase64 import b64decode
 
+from ..analysis.conversation_clock import ConversationClock
 from ..audio import Clip
 from ..errors import AudioError, RecordingError
 from ..formatting import clock
 from ..paths import replacing, short, unwritable, user_path
-from ..protocol.audio_formats import AudioFormats
-from ..protocol.dialects.names import FORMAT_EVENTS
-from ..protocol.entries import Entry
 from ..protocol.items import Item
+from ..protocol.state import SessionState
 from ..redaction import plain
-from .scrub_rules import Kind, changed
 from .view import RecordingView
 
 __all__ = ["export", "mix", "transcript"]
@@ -33,7 +30,8 @@ def export(recording: RecordingView, out: str | os.PathLike[str]) -> list[Path]:
     """Write a recording in the format of the suffix of ``out`` and return the paths of the files.
 
     ``.jsonl``: one event per line. ``.txt``: who said what, and when. ``.wav``: both voices in time, the user
-    left and the assistant right. A folder, or a name without suffix: one WAV file per item.
+    left and the assistant right, without what was not played; see `mix`. Both of these have the times of the
+    conversation clock. A folder, or a name without suffix: one WAV file per item.
 
     Raises RecordingError for another suffix, or if a file cannot be written.
     """
@@ -48,7 +46,7 @@ def export(recording: RecordingView, out: str | os.PathLike[str]) -> list[Path]:
         with replacing(out) as file:
             file.write(lines.encode("utf-8", "replace"))
     elif suffix == ".wav":
-        content = _stereo(mix(recording.log))
+        content = _stereo(mix(recording.state))
         with replacing(out) as file:
             file.write(content)
     elif not suffix or os.path.isdir(out):
@@ -62,9 +60,10 @@ def export(recording: RecordingView, out: str | os.PathLike[str]) -> list[Path]:
 
 
 def transcript(recording: RecordingView) -> Iterator[str]:
-    """Yield who said what, one line each, with minutes and seconds since the start."""
+    """Yield who said what, one line each, with minutes and seconds since the conversation's start."""
+    times = ConversationClock(recording.state)
     for turn in recording.turns:
-        marks = turn.marks
+        marks = times.marks(recording.state.turns.all[turn.number])
         question = turn.input.text.strip()
         started = min(
             (marks[name] for name in ("speech_started", "input", "requested") if name in marks), default=0.0
@@ -80,36 +79,22 @@ def transcript(recording: RecordingView) -> Iterator[str]:
             yield f"[{clock(marks.get('done', answered))}] ({turn.status})"
 
 
-def mix(log: Iterable[Entry]) -> NDArray[np.float32]:
+def mix(state: SessionState) -> NDArray[np.float32]:
     """Return both voices in time, shape ``(n, 2)`` at 24 kHz: the user left, the assistant right.
 
-    Audio that arrived faster than it can be played is placed end to end, as it was played.
+    Audio is where a listener would have placed it, as `ConversationClock` says: what was sent faster than
+    real time plays at its own length, and what follows comes after it. What was received and not played is
+    left out: the rest of an answer that was cut, and out-of-band responses.
     """
-    formats, parts, ends = AudioFormats(), [], [0, 0]
-    for entry in log:
-        if entry.type in FORMAT_EVENTS and entry.direction == "server":
-            formats.update(entry.type, entry.frame)
+    ends, parts = [0, 0], []
+    for placed in ConversationClock(state).placed:
+        if not placed.seconds:
             continue
-        found: list[str] = []
-
-        def collect(value: str, kind: Kind, whose: str, ids: frozenset[str], found: list[str] = found) -> str:
-            if kind == "audio" and value:
-                found.append(value)
-            return value
-
-        changed(entry.direction, entry.data, collect)
-        side = 0 if entry.direction == "client" else 1
-        codec = formats.now(entry.direction)
-        for text in found:
-            try:
-                data = b64decode(text, validate=True)
-            except ValueError:
-                continue
-            clip = Clip.from_wire(data[: len(data) - len(data) % codec.width], codec)
-            samples = clip.resample(_RATE).samples
-            start = max(round(entry.t * _RATE), ends[side])
-            ends[side] = start + len(samples)
-            parts.append((side, start, samples))
+        side = 0 if placed.side == "input" else 1
+        samples = Clip.from_wire(placed.data, placed.codec).resample(_RATE).samples
+        start = max(round(placed.start * _RATE), ends[side])
+        ends[side] = start + len(samples)
+        parts.append((side, start, samples))
     out = np.zeros((max(ends), 2), np.float32)
     for side, start, samples in parts:
         out[start : start + len(samples), side] = samples

@@ -63,6 +63,7 @@ from markupsafe import Markup
 
 from .. import redaction
 from ..analysis import labels
+from ..analysis.conversation_clock import ConversationClock
 from ..analysis.latency import CLOCK_MEANINGS, CLOCK_WORDS
 from ..analysis.provenance import Provenance
 from ..analysis.session import SessionView, Snapshot
@@ -234,7 +235,8 @@ class Report:
 
     def html(self) -> str:
         """Return the page."""
-        timeline = Timeline([turn.times for turn in self.turns], whole=True)
+        clock = ConversationClock(self.view.state)
+        timeline = Timeline([turn.times_on(clock) for turn in self.turns], whole=True)
         parts: dict[str, Node] = {
             "timeline": timeline_section(timeline, link=lambda turn: f"#turn-{turn.number}"),
             "turns": self._turns(),

@@ -54,7 +54,7 @@ def strip_svg(turns: Sequence[TurnTimes], link: Link | None = None, *, as_image:
 
     ``link`` gives the address of a turn, to which its spans then lead.
     """
-    known = [turn for turn in turns if turn.end is not None]
+    known = [turn.drawn for turn in turns if turn.end is not None]
     if not known:
         return Markup()
     return _Strip(known).drawn(Drawing(as_image=as_image, compact=as_image and len(turns) > COMPACT), link)
@@ -62,7 +62,7 @@ def strip_svg(turns: Sequence[TurnTimes], link: Link | None = None, *, as_image:
 
 def seen(turns: Sequence[TurnTimes]) -> set[str]:
     """Return the kinds of spans that the pictures of a session show."""
-    known = [turn for turn in turns if turn.end is not None]
+    known = [turn.drawn for turn in turns if turn.end is not None]
     kinds = {part.span.kind for part in _Strip(known).parts if part.width >= _SEEN} if known else set()
     return kinds | {kind for turn in turns for pieces in _parts(turn) for kind, s in pieces if s > 0}
 
@@ -164,14 +164,19 @@ class _Strip:
 
 
 def _spans(turns: Sequence[TurnTimes]) -> list[tuple[TurnTimes, Span]]:
-    """Return what is drawn, with its turn. An answer ends where the next turn starts: it may have waited."""
+    """Return what is drawn, with its turn.
+
+    An answer whose place is not known ends where the next turn starts, and so does what was not played.
+    """
     found = []
     starts = sorted(turn.start for turn in turns if turn.start is not None)
     for turn in turns:
         place = len(starts) if turn.start is None else bisect_right(starts, turn.start)
         following = starts[place] if place < len(starts) else math.inf
         for span in turn.spans():
-            end = min(span.end, following) if span.kind in ("speaking", "not_played") else span.end
+            placed = turn.placement is not None and span.kind == "speaking"
+            ends = span.kind in ("speaking", "not_played") and not placed
+            end = min(span.end, following) if ends else span.end
             if span.kind in _DRAWN and end > span.start:
                 found.append((turn, replace(span, end=end)))
     return found
@@ -217,7 +222,8 @@ def _parts(turn: TurnTimes) -> tuple[list[tuple[str, float]], list[tuple[str, fl
             waiting = [("pause", committed - zero), ("thinking", first - committed)]
         else:
             waiting = [("thinking", max(first - zero, 0.0))]
-    answer = [(span.kind, span.seconds) for span in turn.spans() if span.kind in ("speaking", "not_played")]
+    spans = turn.drawn.spans()
+    answer = [(span.kind, span.seconds) for span in spans if span.kind in ("speaking", "not_played")]
     if not answer and "first_text" in marks and "done" in marks:
         answer = [("arriving", max(marks["done"] - marks["first_text"], 0.0))]
     return waiting, answer
@@ -317,8 +323,8 @@ def _figures(turn: TurnTimes) -> tuple[str, str]:
     status = "" if turn.status == "completed" else clean_text(turn.status.replace("_", " "))
     if not answer:
         figure = status or "unknown"
-    elif any(kind == "not_played" for kind, _ in answer) and turn.played is not None:
-        figure = f"{turn.played:.1f} of {total:.1f} s played"
+    elif any(kind == "not_played" for kind, _ in answer) and turn.drawn.played is not None:
+        figure = f"{turn.drawn.played:.1f} of {total:.1f} s played"
     else:
         figure = f"{total:.1f} s" + (f", {status}" if status else "")
     return f"{milliseconds(waited * 1000)} ms" if waiting else "unknown", figure

@@ -85,7 +85,7 @@ def _turn(times: TurnTimes, as_image: bool) -> Fragment:
     picture = turn_svg(times, as_image=as_image)
     if not picture:
         return fragment[p(".rtnb-what")["Nothing of this turn was observed."], marks]
-    spans = times.spans()
+    spans = times.drawn.spans()
     zero = f"0 is the mark “{WORDS[since]}”: {MARKS[since]}. Marks are in ms from it." if since else ""
     notes = dict.fromkeys(f"{KINDS[s.kind]}: {s.note}." for s in spans if s.lane == "user" and s.note)
     kinds = {span.kind for span in spans}
@@ -138,8 +138,9 @@ def _playback(kinds: set[str]) -> Node:
     if "speaking" not in kinds:
         return None
     return _note(
-        "The answer is drawn as if played from its first audio on. How much was played is known only where "
-        "the answer was cut."
+        "Audio is drawn where a listener would have placed it: audio that was sent faster than real time at "
+        "its own length, an answer from its first audio on, and the next turn after it, unless it was cut. "
+        "How much was played is known only where the answer was cut. The tables have the times of the frames."
     )
 
 

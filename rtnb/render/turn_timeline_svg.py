@@ -33,7 +33,7 @@ def turn_svg(times: TurnTimes, *, as_image: bool = False) -> Markup:
     """Return the picture of a turn; nothing where no moment of it is known."""
     if times.zero is None:
         return Markup()
-    return _Picture(times, Drawing(as_image=as_image)).drawn()
+    return _Picture(times.drawn, Drawing(as_image=as_image)).drawn()
 
 
 class _Picture:
@@ -115,8 +115,8 @@ class _Picture:
         return bar
 
     def _input(self) -> tuple[Clip, list[tuple[float, float]]] | None:
-        clip, paced = self.times.input_audio(), self.times.paced
-        return None if clip is None or paced is None else (clip, [paced])
+        clip, places = self.times.input_audio(), self.times.input_places
+        return None if clip is None or not places else (clip, places)
 
     def _output(self) -> tuple[Clip, list[tuple[float, float]]] | None:
         clip, places = self.times.output_audio(), self.times.playback

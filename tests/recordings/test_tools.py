@@ -6,7 +6,8 @@ from pathlib import Path
 import orjson
 import pytest
 import soundfile
-from frames import b64, full, tone
+from frames import Wire, b64, full, tone
+from support.talk_over import talk_over
 
 import rtnb
 from rtnb.analysis.event_jsonl import lines
@@ -727,7 +728,7 @@ def test_sound_in_time_and_by_item(file, tmp_path):
     [out] = export(recording, tmp_path / "x.wav")
     samples, rate = soundfile.read(out)
     assert (rate, samples.shape[1]) == (24_000, 2)
-    assert samples.shape == mix(recording.log).shape
+    assert samples.shape == mix(recording.state).shape
     first = recording.log.filter("input_audio_buffer.append")[0].t
     assert not samples[: round(first * 24_000), 0].any()
     assert samples[round(first * 24_000) : round((first + 0.2) * 24_000), 0].any()
@@ -736,6 +737,30 @@ def test_sound_in_time_and_by_item(file, tmp_path):
     assert files[0].name.endswith("-user-item_u2.wav")
     assert rtnb.Clip.read(files[0]).seconds == pytest.approx(0.2)
     assert any("assistant" in path.name for path in files)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_shipped_recordings_have_no_talk_over(path, tmp_path):
+    recording = rtnb.open(path)
+    [out] = export(recording, tmp_path / "x.wav")
+    samples, rate = soundfile.read(out)
+    assert talk_over(samples, rate) == 0
+    answers = sum(turn.audio.seconds for turn in recording.turns if turn.audio and turn.played is None)
+    assert len(samples) / rate > 0.5 * answers
+
+
+def test_a_transcript_has_the_times_of_the_stereo_export(tmp_path):
+    wire = Wire()
+    wire.session()
+    for n in (1, 2):
+        wire.text(f"u{n}", f"Question {n}")
+        wire.ask()
+        wire.begin(f"r{n}", f"a{n}")
+        wire.speak(tone(5000), "Words.", f"r{n}", f"a{n}")
+        wire.end(f"r{n}")
+    lines = list(transcript(rtnb.open(keep(tmp_path / "x.rtnb", wire))))
+    assert lines[2].startswith("[00:05.")
+    assert lines[2].endswith("You: Question 2")
 
 
 def test_other_forms_are_refused(file, tmp_path):
