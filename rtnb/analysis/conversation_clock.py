@@ -39,6 +39,7 @@ from ..protocol.changes import (
     SpeechStopped,
     Truncate,
 )
+from ..protocol.dialects.names import PLACING_EVENTS
 from ..protocol.events import Event, as_object
 from ..protocol.log import NO_TURN
 from ..protocol.log_storage import Chunk
@@ -48,22 +49,6 @@ from ..protocol.turn_state import TurnState
 from .input_pacing import late_by, sent_live
 
 __all__ = ["ConversationClock", "PlacedAudio"]
-
-_READ = (
-    "conversation.item.create",
-    "conversation.item.truncate",
-    "input_audio_buffer.clear",
-    "input_audio_buffer.commit",
-    "input_audio_buffer.speech_started",
-    "input_audio_buffer.speech_stopped",
-    "input_audio_buffer.timeout_triggered",
-    "output_audio_buffer.cleared",
-    "response.create",
-    "response.created",
-    "session.created",
-    "session.updated",
-)
-"""The events that say when input ended, and when an answer was cut."""
 
 _JOINED = 0.05
 """Seconds between two pieces of audio that are jitter of the network, not a pause."""
@@ -225,7 +210,7 @@ class _Fold:
 
     def _events(self) -> Iterator[tuple[float, Any, int]]:
         log = self.state.log
-        for row in log.rows(_READ).tolist():
+        for row in log.rows(PLACING_EVENTS).tolist():
             entry = log.entry(row)
             for change in self.state.read_again(row):
                 yield entry.t, change, entry.turn

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 import rtnb
 from rtnb.protocol.dialects.names import AUDIO_DELTAS, EVENTS
 from rtnb.recordings import save
+from rtnb.recordings.manifest import manifest
 from rtnb.recordings.protocol_fields import PROTOCOL_WORDS, Field, event_field
 from rtnb.recordings.scrub import ScrubRule, _Work, scrub
 from rtnb.recordings.scrub_rules import changed, masked
 from rtnb.recordings.view import RecordingView
-from rtnb.recordings.manifest import manifest
 from rtnb.recordings.writer import pieces
 
 SOUND = b64(tone(10, 777))

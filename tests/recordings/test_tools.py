@@ -15,11 +15,11 @@ from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import save
 from rtnb.recordings.autosave import recover
 from rtnb.recordings.export import export, mix, transcript
+from rtnb.recordings.manifest import manifest
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import ScrubRule, scrub
 from rtnb.recordings.scrub_rules import RemovedTexts, changed, masked
 from rtnb.recordings.verify import diff, verify
-from rtnb.recordings.manifest import manifest
 from rtnb.recordings.writer import Writer, pieces
 
 SHIPPED = sorted((Path(__file__).parents[2] / "notebooks" / "recordings").glob("*.rtnb"))

@@ -15,6 +15,7 @@ __all__ = [
     "CLIENT_EVENTS",
     "EVENTS",
     "FORMAT_EVENTS",
+    "PLACING_EVENTS",
     "RESPONSE_END",
     "SERVER_EVENTS",
     "SESSION_CHANGE",
@@ -133,6 +134,24 @@ AUDIO_DELTAS: frozenset[str] = frozenset(
     {"response.output_audio.delta", "response.audio.delta", "session.output_audio.delta"}
 )
 """The types whose ``delta`` is audio: GA's, the beta's and that of translations."""
+
+PLACING_EVENTS: frozenset[str] = frozenset(
+    {
+        "conversation.item.create",
+        "conversation.item.truncate",
+        "input_audio_buffer.clear",
+        "input_audio_buffer.commit",
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.timeout_triggered",
+        "output_audio_buffer.cleared",
+        "response.create",
+        "response.created",
+        "session.created",
+        "session.updated",
+    }
+)
+"""The events that say when input ended, and when an answer was cut."""
 
 FORMAT_EVENTS: frozenset[str] = frozenset(
     {
