@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..audio import Clip
 from ..displayable import Displayable
 from ..errors import RtnbError, ServiceError
+from ..formatting import turn_number
 from ..protocol.changes import ErrorData
 from ..protocol.items import Item
 from ..protocol.state import SessionState
@@ -275,7 +276,7 @@ class TurnView(Displayable):
         if text == "''" and self.error is not None:
             text = clean_text(str(self.error))
         audio = f", {self.audio_so_far.seconds:.1f} s of audio" if self.audio_so_far is not None else ""
-        return f"<Turn {max(self.number, 0)} {self.status}{note}: {text}{audio}>"
+        return f"<Turn {turn_number(self.number)} {self.status}{note}: {text}{audio}>"
 
 
 def _clip(items: list[Item]) -> Clip | None:
