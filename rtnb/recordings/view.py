@@ -96,7 +96,7 @@ class RecordingView(SessionView):
     def turns(self) -> list[RecordedTurn]:
         """All turns."""
         return [
-            RecordedTurn(self.state, fold, billed=self.billed, engine=self.engine)
+            RecordedTurn(self.state, fold, billed=self.billed, engine=self.engine, sha256=self._sha256)
             for fold in self.state.turns.all
         ]
 
@@ -141,6 +141,9 @@ class RecordingView(SessionView):
             frames_sha256=self.frames_sha256,
             problem=self.problem,
         )
+
+    def _sha256(self) -> str | None:
+        return self.provenance.sha256
 
     @property
     def seconds(self) -> float:

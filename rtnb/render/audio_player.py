@@ -8,6 +8,7 @@ less: about 180 kB a minute of speech.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import shorten
 from typing import Protocol
 from urllib.parse import quote
 
@@ -19,8 +20,9 @@ from ..audio import Clip
 from ..audio.files import encode
 from ..audio.peaks import peaks
 from ..audio.samples import Samples, as_number, resample
+from ..audio.tags import PROVENANCE
 from ..errors import AudioError
-from ..formatting import duration, peak_level
+from ..formatting import duration, moment, peak_level
 from ..redaction import clean_text
 from .html import data_uri, joined, markup, stylesheet
 
@@ -165,13 +167,31 @@ def opus(samples: Samples, rate: int) -> bytes:
 def clip_html(clip: Clip) -> Markup:
     """Return a clip as static HTML: waveform, player, and a line with its length, rate and level."""
     facts = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {peak_level(clip.peak_db)}"
-    card = div(".rtnb-tokens.rtnb-clip")[
+    origin = _origin(clip)
+    card = div(".rtnb-tokens.rtnb-clip", role="group", aria_label=f"Clip, {duration(clip.seconds)}")[
         waveform_html(clip.samples, clip.rate),
         player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}"),
         p[facts],
+        origin and p(dir="auto")[clean_text(origin)],
         (note := clip.info.get("note")) and p[f"Note: {clean_text(str(note))}"],
     ]
     return markup([stylesheet("clip.css"), card])
+
+
+def _origin(clip: Clip) -> str:
+    """Return who is in a clip of a turn, when, and in answer to what; "" for other clips."""
+    known = {name: str(clip.info[name]) for name in PROVENANCE if clip.info.get(name)}
+    if known.get("source") not in ("assistant", "user"):
+        return ""
+    prompt = shorten(known.get("prompt", ""), 120, placeholder=" …")
+    parts = (
+        "you" if known["source"] == "user" else known.get("model", ""),
+        f"embedded engine “{known['engine']}”" if "engine" in known else "",
+        f"voice {known['voice']}" if "voice" in known else "",
+        moment(known["recorded"]) if "recorded" in known else "",
+        f"in answer to “{prompt}”" if prompt else "",
+    )
+    return " · ".join(filter(None, parts))
 
 
 class StoredClip(Protocol):
