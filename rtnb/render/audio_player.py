@@ -27,7 +27,9 @@ from ..redaction import clean_text
 from .html import data_uri, joined, markup, stylesheet
 
 __all__ = [
+    "ANSWER",
     "MAX_INLINE_SECONDS",
+    "SPEECH",
     "StoredClip",
     "clip_html",
     "opus",
@@ -43,11 +45,19 @@ MAX_INLINE_SECONDS = 300.0
 _RATE = 24_000
 # Mid-tones: at least 3:1 against white and against #111, since an image cannot know the notebook's theme.
 _PLAYED = "#2a7ab8"
+SPEECH, ANSWER = "#3d78d0", "#1f9478"
+"""The waveforms of what the user said and of what was answered, where both stand side by side."""
 _NOT_PLAYED = "#858a93"
 
 
 def waveform_svg(
-    samples: Samples, rate: int, *, width: int = 480, height: int = 64, played_seconds: float | None = None
+    samples: Samples,
+    rate: int,
+    *,
+    width: int = 480,
+    height: int = 64,
+    played_seconds: float | None = None,
+    colour: str = _PLAYED,
 ) -> str:
     """Draw audio as an SVG document of ``width`` × ``height`` pixels.
 
@@ -94,7 +104,7 @@ def waveform_svg(
             f'patternTransform="rotate(45)"><path stroke="{_NOT_PLAYED}" d="M0 0v6" opacity=".6"/></pattern>'
             f'</defs><rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
         )
-    parts.append(f'<path fill="{_PLAYED}" d="{"".join(played)}"/>')
+    parts.append(f'<path fill="{colour}" d="{"".join(played)}"/>')
     if rest:
         parts.append(f'<path fill="{_NOT_PLAYED}" d="{"".join(rest)}"/>')
     if edge < width:
@@ -108,10 +118,18 @@ def _n(value: float) -> str:
 
 
 def waveform_html(
-    samples: Samples, rate: int, *, width: int = 480, height: int = 64, played_seconds: float | None = None
+    samples: Samples,
+    rate: int,
+    *,
+    width: int = 480,
+    height: int = 64,
+    played_seconds: float | None = None,
+    colour: str = _PLAYED,
 ) -> VoidElement:
     """Return `waveform_svg` as an ``<img>`` with a text that describes it."""
-    svg = waveform_svg(samples, rate, width=width, height=height, played_seconds=played_seconds)
+    svg = waveform_svg(
+        samples, rate, width=width, height=height, played_seconds=played_seconds, colour=colour
+    )
     seconds = len(samples) / rate
     alt = f"Waveform of {duration(seconds)} of audio"
     if played_seconds is not None and played_seconds < seconds:
