@@ -162,7 +162,7 @@ class TurnView(Displayable):
         moments = [mark for mark in self._fold.marks.values() if mark >= 0]
         log = self._state.log
         info: dict[str, str | None] = {"source": source, "text": text, "recorded": None}
-        if moments and len(log):
+        if moments and len(log) and log[0].wall > 0:  # a log from elsewhere may have no date
             start = datetime.fromtimestamp(log[0].wall + min(moments), UTC)
             info["recorded"] = start.isoformat(timespec="seconds").replace("+00:00", "Z")
         if source == "assistant":
