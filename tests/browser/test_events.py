@@ -82,7 +82,7 @@ async def test_a_hundred_thousand_rows_scroll_search_open_and_copy(lab):
     await page.js(f"() => {{ {LIST}.scrollTop = {LIST}.scrollHeight; }}")
     await log.locator(".rtnb-ev-row", has_text="word 99998.").wait_for()
     await page.js(f"() => {{ {LIST}.scrollTop = {LIST}.scrollHeight / 2; }}")
-    await log.locator(".rtnb-ev-row", has_text="Turn 1000").wait_for()
+    await log.locator(".rtnb-ev-row", has_text="Turn 1001").wait_for()
     await rows.hover()
     await page.page.mouse.wheel(0, 480)
     await log.locator(".rtnb-ev-row", has_text="word 50025.").wait_for()

@@ -16,7 +16,7 @@ test("an error is described whatever its class", () => {
 });
 
 test("turns are counted from 1", () => {
-  assert.deepEqual([-1, 0, 1, 1233].map(turnNumber), ["1", "1", "2", "1,234"]);
+  assert.deepEqual([-1, 0, 1, 1233].map(turnNumber), ["1", "1", "2", "1234"]);
 });
 
 test("times and counts are formatted for people", () => {

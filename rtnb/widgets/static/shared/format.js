@@ -34,7 +34,7 @@ export function countOf(n, noun) {
  * @param {number} number
  */
 export function turnNumber(number) {
-  return formatCount(Math.max(number, 0) + 1);
+  return String(Math.max(number, 0) + 1);
 }
 
 /**
