@@ -1,10 +1,10 @@
 """Two turns, or two sessions turn by turn, side by side with their differences.
 
 >>> print(rtnb.compare(first, second))
-                a                    b                    difference
+          first.rtnb           second.rtnb         difference
 Turn 1
-  answer        It left on Tuesday.  It left on Monday.   differs
-  first sound   448 ms               391 ms               −57 ms
+  answer  It left on Tuesday.  It left on Monday.  differs
+  wait    448 ms               391 ms              −57 ms
 """
 
 from __future__ import annotations
