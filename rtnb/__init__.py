@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .api.connect import connect, connect_async, open
     from .api.replay import replay
     from .api.session import AsyncSession, Session
+    from .api.tables import compare, table
     from .audio import Clip
     from .errors import (
         ArgumentError,
@@ -83,12 +84,14 @@ _HOME = {
     "TurnTimeout": ".errors",
     "Waveform": ".widgets.waveform",
     "WeightsError": ".errors",
+    "compare": ".api.tables",
     "connect": ".api.connect",
     "connect_async": ".api.connect",
     "doctor": ".widgets.doctor",
     "models": ".protocol",
     "open": ".api.connect",
     "replay": ".api.replay",
+    "table": ".api.tables",
     "tool": ".session.tools",
     "transports": ".",
 }
@@ -123,12 +126,14 @@ __all__ = [
     "Waveform",
     "WeightsError",
     "__version__",
+    "compare",
     "connect",
     "connect_async",
     "doctor",
     "models",
     "open",
     "replay",
+    "table",
     "tool",
     "transports",
 ]

@@ -27,5 +27,9 @@ class Displayable:
     renderer: ClassVar[str]
     """``module:function``, as `pkgutil.resolve_name` takes it."""
 
+    def _repr_html_(self) -> str:
+        """Return the HTML alone, for readers of ``_repr_html_`` such as a table of pandas or marimo."""
+        return str(resolve_name(self.renderer)(self))
+
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        return {"text/plain": repr(self), "text/html": str(resolve_name(self.renderer)(self))}
+        return {"text/plain": repr(self), "text/html": self._repr_html_()}

@@ -25,6 +25,9 @@
 
 The type says who is at fault: the caller, the other side, or the network. The text says what was given, what
 is expected and what to do next. It never contains a key or a control code. All errors can be pickled.
+
+In a notebook an error shows the user's own lines and its text; ``RTNB_TRACEBACK=1`` in the environment shows
+rtnb's frames too (see ``rtnb/tracebacks.py``). There, rtnb's warnings are notes in the cell.
 """
 
 from __future__ import annotations
@@ -65,6 +68,12 @@ class RtnbError(Exception):
         from .redaction import clean_text
 
         super().__init__(*(clean_text(arg) if isinstance(arg, str) else arg for arg in args))
+
+    def _render_traceback_(self) -> list[str]:
+        """Return what IPython shows: the user's frames and the text; with ``RTNB_TRACEBACK=1`` all frames."""
+        from .tracebacks import render
+
+        return render(self)
 
 
 class AudioError(RtnbError, ValueError):

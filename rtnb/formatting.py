@@ -1,8 +1,8 @@
-"""Numbers as people read them: durations, levels, moments, milliseconds, dollars. Plain text, never HTML."""
+"""Numbers as people read them: durations, levels, moments, milliseconds, dollars, turns. Plain text."""
 
 from __future__ import annotations
 
-__all__ = ["clock", "dollars", "duration", "milliseconds", "moment", "peak_level"]
+__all__ = ["clock", "dollars", "duration", "milliseconds", "moment", "peak_level", "turn_number"]
 
 
 def duration(seconds: float) -> str:
@@ -71,3 +71,14 @@ def dollars(amount: float) -> str:
     if not amount:
         return "$0"
     return "under $0.0001" if 0 < amount < 0.0001 else f"${amount:,.4f}"
+
+
+def turn_number(number: int) -> str:
+    """Return a turn's number as people count, from 1. In code, ``turn.number`` and filters count from 0.
+
+    A turn that has not been sent yet, -1, is shown as the first.
+
+    >>> turn_number(0), turn_number(-1)
+    ('1', '1')
+    """
+    return str(max(number, 0) + 1)

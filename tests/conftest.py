@@ -23,7 +23,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _KEYS = ("OPENAI_API_KEY", "AZURE_OPENAI_API_KEY", "AZURE_OPENAI_ENDPOINT", "RTNB_LLM_API_KEY")
-_SETTINGS = ("RTNB_ENGINE", "RTNB_LLM", "RTNB_ASR", "RTNB_TTS", "RTNB_VAD", "RTNB_SERVE_KEY")
+_SETTINGS = (
+    "RTNB_ENGINE",
+    "RTNB_LLM",
+    "RTNB_ASR",
+    "RTNB_TTS",
+    "RTNB_VAD",
+    "RTNB_SERVE_KEY",
+    "RTNB_TRACEBACK",
+)
 
 
 @pytest.fixture(autouse=True)

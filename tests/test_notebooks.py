@@ -77,7 +77,7 @@ def test_the_notebook_that_talks(engine, tmp_path):
     assert html(cells["speak"]).count("data:audio/ogg;base64,") == 2
     assert re.search(r"0\.00 s  speech started", plain(cells["marks"]))
     assert "first sound" in plain(cells["marks"])
-    assert re.search(r"turn 4: .* cached\), +\d+ out", plain(cells["cost"]))
+    assert re.search(r"turn 5: .* cached\), +\d+ out", plain(cells["cost"]))
     assert "not billed" in plain(cells["cost"])
 
 

@@ -159,6 +159,8 @@ def exported(recording: Any, name: str, folder: Path) -> str:
 VIEWS = {
     "itself": lambda s, _: shown(s),
     "turns": lambda s, _: "\n".join(map(shown, s.turns)),
+    "table of turns": lambda s, _: shown(rtnb.table({"a": s})) + s.turns.to_frame().to_csv(),
+    "comparison": lambda s, _: shown(rtnb.compare(s, s.turns[:1])),
     "log": lambda s, _: shown(s.log),
     "a row of the log": lambda s, _: "\n".join(map(shown, s.log)),
     "log as pandas": lambda s, _: s.log.to_frame().to_csv(),

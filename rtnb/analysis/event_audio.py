@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..audio import Clip
 from ..audio.codecs import Codec
 from ..errors import AudioError
+from ..formatting import turn_number
 from ..protocol.audio_formats import AudioFormats
 from ..protocol.conversation import Conversation
 from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS
@@ -163,4 +164,4 @@ class Tracks:
 
 
 def _turn(number: int) -> str:
-    return f"turn {number}" if number >= 0 else "between turns"
+    return f"turn {turn_number(number)}" if number >= 0 else "between turns"

@@ -8,7 +8,7 @@ from ..formatting import duration
 from ..protocol.usage import Usage
 from .turn import TurnView
 
-__all__ = ["answer_note", "ending", "engine_note", "latency", "model", "money", "tokens"]
+__all__ = ["answer_note", "ending", "engine_note", "latency", "model", "money", "tokens", "wait"]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -61,6 +61,20 @@ def latency(turn: TurnView) -> tuple[str, str] | None:
     if seen.first_audio is None and seen.first_text is None:
         return None
     return str(seen), _SINCE.get(seen.since, "")
+
+
+def wait(turn: TurnView) -> tuple[float, str] | None:
+    """Return the ms that the user waited for the answer's sound, or text, and what they are, in words.
+
+    None if it is unknown, and for a replay that was not in real time.
+    """
+    seen = turn.latency
+    if turn.time_scaled:
+        return None
+    for name in ("first_sound", "first_audio", "first_text"):
+        if (ms := getattr(seen, name)) is not None:
+            return ms, f"{name.replace('_', ' ')} {_SINCE.get(seen.since, '')}".strip()
+    return None
 
 
 def tokens(usage: Usage) -> str | None:

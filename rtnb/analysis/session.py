@@ -14,6 +14,7 @@ from .events import Events
 from .gauges import Gauge
 from .provenance import Provenance
 from .turn import TurnView
+from .turn_table import TurnList
 from .usage import UsageView
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class SessionView(Displayable):
 
     @property
     def turns(self) -> Sequence[TurnView]:
-        """All turns so far."""
+        """All turns so far: a list that a notebook shows as a table."""
         raise NotImplementedError
 
     @property
@@ -139,10 +140,10 @@ class Snapshot(SessionView):
                 mono_ns=round(entry.t * 1e9),
                 wall_ns=round(entry.wall * 1e9),
             )
-        self._turns = [
+        self._turns = TurnList(
             TurnView(self._state, fold, billed=view.billed, engine=view.engine)
             for fold in self._state.turns.all
-        ]
+        )
 
     @property
     def state(self) -> SessionState:

@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 
 from ..displayable import Displayable
-from ..formatting import milliseconds
+from ..formatting import milliseconds, turn_number
 from ..protocol.timing import MARKS, MEASURES
 from ..redaction import clean_text, plain
 from .dataframe import Column, frame
@@ -138,7 +138,7 @@ class Timeline(Sequence[TurnTimes], Displayable):
             return f"Timeline of {len(self)} turn{'' if len(self) == 1 else 's'}\n{self.percentiles()!r}"
         lines = []
         for turn in self._turns:
-            lines.append(f"Timeline of turn {turn.number}, {_status(turn)}")
+            lines.append(f"Timeline of turn {turn_number(turn.number)}, {_status(turn)}")
             zero = turn.zero or 0.0
             for name, t in sorted(turn.marks.items(), key=lambda mark: mark[1]):
                 lines.append(f"  {milliseconds((t - zero) * 1000):>8} ms  {name:<15}{MARKS[name]}")

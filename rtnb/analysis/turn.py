@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from ..audio import Clip
 from ..displayable import Displayable
 from ..errors import RtnbError, ServiceError
+from ..formatting import turn_number
 from ..protocol.changes import ErrorData
+from ..protocol.events import as_object
 from ..protocol.items import Item
 from ..protocol.state import SessionState
 from ..protocol.turns import Response, TurnState
@@ -62,12 +65,19 @@ class TurnView(Displayable):
     renderer = "rtnb.render.turn_card:turn_html"
 
     def __init__(
-        self, state: SessionState, fold: TurnState, *, billed: bool = True, engine: str = ""
+        self,
+        state: SessionState,
+        fold: TurnState,
+        *,
+        billed: bool = True,
+        engine: str = "",
+        sha256: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._state = state
         self._fold = fold
         self._billed = billed
         self._engine = engine
+        self._sha256 = sha256
 
     @property
     def number(self) -> int:
@@ -120,12 +130,12 @@ class TurnView(Displayable):
     @property
     def text_so_far(self) -> str:
         """The answer's text so far."""
-        return " ".join(filter(None, (item.text.strip() for item in self.items if item.type == "message")))
+        return _text(item for item in self.items if item.type == "message")
 
     @property
     def audio_so_far(self) -> Clip | None:
-        """The answer's audio so far, played or not; None if there is none."""
-        return _clip(self.items)
+        """The answer's audio so far, played or not, with its origin in ``info``; None if there is none."""
+        return self._with_origin(_clip(self.items), "assistant", self.text_so_far)
 
     @property
     def played(self) -> float | None:
@@ -143,7 +153,29 @@ class TurnView(Displayable):
         """What the user said: a str (text or transcript) with ``audio``."""
         known = (self._state.conversation.items[id] for id in self._fold.inputs)
         items = [*self._fold.given, *known]
-        return Input(" ".join(filter(None, (item.text.strip() for item in items))), _clip(items))
+        text = _text(items)
+        return Input(text, self._with_origin(_clip(items), "user", text))
+
+    def _with_origin(self, clip: Clip | None, source: str, text: str) -> Clip | None:
+        """Return a clip with its origin in ``info``; a model or voice that did not sound is not named."""
+        if clip is None:
+            return None
+        moments = [mark for mark in self._fold.marks.values() if mark >= 0]
+        log = self._state.log
+        info: dict[str, str | None] = {"source": source, "text": text, "recorded": None}
+        if moments and len(log) and log[0].wall > 0:  # a log from elsewhere may have no date
+            start = datetime.fromtimestamp(log[0].wall + min(moments), UTC)
+            info["recorded"] = start.isoformat(timespec="seconds").replace("+00:00", "Z")
+        if source == "assistant":
+            voice = as_object(as_object(self._state.session.get("audio")).get("output")).get("voice")
+            known = [*self._fold.given, *(self._state.conversation.items[id] for id in self._fold.inputs)]
+            info["prompt"] = _text(known)
+            if self._engine:
+                info["engine"] = self._engine.partition(",")[0]
+            else:
+                info |= {"model": self.model, "voice": voice if isinstance(voice, str) else None}
+        info["recording_sha256"] = self._sha256()
+        return clip.with_info(**{name: value for name, value in info.items() if value})
 
     @property
     def awaits_transcript(self) -> bool:
@@ -300,7 +332,11 @@ class TurnView(Displayable):
         if text == "''" and self.error is not None:
             text = clean_text(str(self.error))
         audio = f", {self.audio_so_far.seconds:.1f} s of audio" if self.audio_so_far is not None else ""
-        return f"<Turn {max(self.number, 0)} {self.status}{note}: {text}{audio}>"
+        return f"<Turn {turn_number(self.number)} {self.status}{note}: {text}{audio}>"
+
+
+def _text(items: Iterable[Item]) -> str:
+    return " ".join(filter(None, (item.text.strip() for item in items)))
 
 
 def _clip(items: list[Item]) -> Clip | None:

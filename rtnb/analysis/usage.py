@@ -15,6 +15,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from ..displayable import Displayable
+from ..formatting import turn_number
 from ..paths import replacing, user_path
 from ..protocol.changes import InputTranscript, Limits, ResponseEnded, UsageReported
 from ..protocol.dialects.names import USAGE_EVENTS
@@ -186,9 +187,9 @@ class UsageView(Displayable):
     @cached_property
     def problems(self) -> list[str]:
         """Where the service's sums and details disagree, and which of its figures make no sense."""
-        found = [f"turn {row.turn}: {text}" for row in self.turns for text in row.usage.problems]
-        found += [f"turn {row.turn}: {text}" for row in self.turns for text in _impossible(row, self.model)]
-        return found + self._malformed
+        found = [(row.turn, text) for row in self.turns for text in row.usage.problems]
+        found += [(row.turn, text) for row in self.turns for text in _impossible(row, self.model)]
+        return [f"turn {turn_number(turn)}: {text}" for turn, text in found] + self._malformed
 
     @property
     def notes(self) -> list[str]:
@@ -289,7 +290,7 @@ class UsageView(Displayable):
         # Each group is named once, over its first column.
         groups[1:] = ["" if group == before else group for before, group in pairwise(groups)]
         table = [groups, ["turn", *(column.head for column in columns)]]
-        table += [[str(row.turn), *(column.cell(row) for column in columns)] for row in rows]
+        table += [[turn_number(row.turn), *(column.cell(row) for column in columns)] for row in rows]
         table.append(["all", *(column.total for column in columns)])
         widths = [max(map(len, cells)) for cells in zip(*table, strict=True)]
         lines = ["  ".join(map(str.rjust, cells, widths)) for cells in table]

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..analysis.turn_table import TurnList
 from ..audio import Clip
 from ..errors import RtnbError, SessionClosed
 from ..protocol.changes import Listener
@@ -185,9 +186,9 @@ class Session(LiveSession):
         return event_loop.call(self._checked_core.subscribe, listener)
 
     @property
-    def turns(self) -> list[Turn]:
-        """All turns so far."""
-        return list(self._core.turns)
+    def turns(self) -> TurnList[Turn]:
+        """All turns so far: a list that a notebook shows as a table."""
+        return TurnList(self._core.turns)
 
     @property
     def state(self) -> SessionState:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rtnb.audio import codecs, files
 from rtnb.audio.samples import MAX_PEAK, Samples, as_mono, as_number, as_pair, as_rate, resample, short
+from rtnb.audio.tags import tags
 from rtnb.displayable import Displayable
 from rtnb.errors import AudioError
 from rtnb.formatting import duration, peak_level
@@ -38,7 +39,8 @@ class Clip(Displayable):
         Samples per second, 1 to 768000.
     info
         Any data about the audio, such as how it was captured. Clips made from this one have it too; it does
-        not count in comparisons.
+        not count in comparisons. Audio of a turn says where it comes from: ``source``, ``model`` (or
+        ``engine``), ``voice``, ``prompt``, ``text``, ``recorded`` and, from a file, ``recording_sha256``.
 
     Raises
     ------
@@ -341,6 +343,7 @@ class Clip(Displayable):
         """Write a sound file in the format of its suffix: .wav, .flac, .ogg, .opus or .webm. Return its path.
 
         ``~`` is expanded. The file is written as a whole: if that fails, one that was there is unchanged.
+        What `info` says of the origin (model, voice, prompt, date) is in the file's tags, without keys.
 
         Raises
         ------
@@ -348,7 +351,7 @@ class Clip(Displayable):
             The suffix is another one, or the file cannot be written.
         """
         target = user_path(path, "a sound file", AudioError)
-        data = self.to_bytes(files.format_of(target))
+        data = files.encode(self._samples, self._rate, files.format_of(target), tags(self._info))
         with replacing(target, AudioError) as file:
             file.write(data)
         return target

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -223,11 +224,12 @@ def format_of(path: str | os.PathLike[str]) -> str:
     return FORMATS[suffix]
 
 
-def encode(samples: Samples, rate: int, format: str = "wav") -> bytes:
+def encode(samples: Samples, rate: int, format: str = "wav", tags: Mapping[str, str] | None = None) -> bytes:
     """Return ``samples`` of shape ``(n,)`` as the bytes of a file.
 
     ``"wav"`` and ``"flac"`` hold 16 bit at ``rate``. ``"opus"`` (in Ogg; ``"ogg"`` is the same) and
     ``"webm"`` hold Opus at the next of its rates (8, 12, 16, 24 or 48 kHz), about 180 kB a minute of speech.
+    ``tags`` are title, date, comment and software.
 
     Raises
     ------
@@ -240,16 +242,19 @@ def encode(samples: Samples, rate: int, format: str = "wav") -> bytes:
         # The other formats cannot be empty: no reader accepts the file.
         samples = np.zeros(max(1, rate // 50), np.float32)
     if format in ("wav", "flac"):
-        return _encode_sndfile(samples, rate, format)
-    return _encode_opus(samples, rate, "webm" if format == "webm" else "ogg")
+        return _encode_sndfile(samples, rate, format, tags or {})
+    return _encode_opus(samples, rate, "webm" if format == "webm" else "ogg", tags or {})
 
 
-def _encode_sndfile(samples: Samples, rate: int, format: str) -> bytes:
+def _encode_sndfile(samples: Samples, rate: int, format: str, tags: Mapping[str, str]) -> bytes:
     import soundfile
 
     buffer = io.BytesIO()
     try:
-        soundfile.write(buffer, to_int16(samples), rate, format=format.upper(), subtype="PCM_16")
+        with soundfile.SoundFile(buffer, "w", rate, 1, "PCM_16", format=format.upper()) as file:
+            for name, text in tags.items():
+                setattr(file, name, text)
+            file.write(to_int16(samples))
     except soundfile.SoundFileError as error:
         raise AudioError(
             f"{format} cannot hold audio at {rate} Hz: resample it, for example to 24000"
@@ -257,7 +262,7 @@ def _encode_sndfile(samples: Samples, rate: int, format: str) -> bytes:
     return buffer.getvalue()
 
 
-def _encode_opus(samples: Samples, rate: int, container: str) -> bytes:
+def _encode_opus(samples: Samples, rate: int, container: str, tags: Mapping[str, str]) -> bytes:
     import av
 
     target = next((r for r in _OPUS_RATES if r >= rate), _OPUS_RATES[-1])
@@ -265,6 +270,7 @@ def _encode_opus(samples: Samples, rate: int, container: str) -> bytes:
     buffer = io.BytesIO()
     # Without random serial numbers, so that the same notebook run twice has the same bytes.
     with av.open(buffer, mode="w", format=container, options={"fflags": "+bitexact"}) as out:
+        out.metadata.update(tags)
         stream = out.add_stream("libopus", rate=target)
         stream.codec_context.layout = "mono"
         stream.codec_context.bit_rate = 24_000 if target <= 24_000 else 64_000

@@ -15,6 +15,7 @@ from ..errors import TurnTimeout
 from ..redaction import clean_text
 from ..render.html import line_html
 from ..session.turn import Turn
+from . import notes
 from .environment import kernel_shell, unattended
 
 __all__ = ["OutputCell", "install", "live_pages", "progress_line"]
@@ -80,13 +81,14 @@ def _line(text: str) -> dict[str, Any]:
 
 
 def install() -> None:
-    """Show turns and event logs live in the running kernel; does nothing outside of one."""
+    """Show turns and event logs live in the running kernel, and warnings as notes; nothing outside of one."""
     shell = kernel_shell()
     if shell is None:
         return
     formatter = shell.display_formatter.ipython_display_formatter
     formatter.for_type(Turn, _show)
     formatter.for_type(Events, _show_events)
+    notes.install()
 
 
 def _show_events(events: Events) -> None:

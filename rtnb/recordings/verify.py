@@ -10,6 +10,7 @@ from itertools import zip_longest
 from typing import Any
 
 from ..audio import Clip
+from ..formatting import turn_number
 from ..protocol.log import LogView
 from .reader import Reader, refuse_jsonl
 from .view import RecordedTurn, RecordingView
@@ -45,7 +46,7 @@ def _differences(a: RecordingView, b: RecordingView) -> Iterator[str]:
     yield from _session(a.state.session, b.state.session, "session")
     for number, (one, other) in enumerate(zip_longest(a.turns, b.turns)):
         if one is None or other is None:
-            yield f"turn {number}: only in the {'second' if one is None else 'first'}"
+            yield f"turn {turn_number(number)}: only in the {'second' if one is None else 'first'}"
         else:
             yield from _turn(number, one, other)
     counts, others = a.log.counts(), b.log.counts()
@@ -67,14 +68,14 @@ def _turn(number: int, one: RecordedTurn, other: RecordedTurn) -> Iterator[str]:
         ("tokens", one.usage.total_tokens, other.usage.total_tokens),
     ):  # fmt: skip
         if left != right:
-            yield f"turn {number}, {name}: {_short(left)} | {_short(right)}"
+            yield f"turn {turn_number(number)}, {name}: {_short(left)} | {_short(right)}"
     for name, clips in (
         ("your audio", (one.input.audio, other.input.audio)),
         ("the answer's audio", (one.audio_so_far, other.audio_so_far)),
     ):
         left, right = map(_audio, clips)
         if left != right:
-            yield f"turn {number}, {name}: {left} | {right}"
+            yield f"turn {turn_number(number)}, {name}: {left} | {right}"
 
 
 def _audio(clip: Clip | None) -> str:

@@ -13,6 +13,7 @@ from ..analysis.events import Events
 from ..analysis.provenance import Provenance
 from ..analysis.session import SessionView
 from ..analysis.turn import TurnView
+from ..analysis.turn_table import TurnList
 from ..audio import Clip
 from ..protocol.state import TIME_SCALED, SessionState
 from .reader import JsonlReader, Reader
@@ -96,12 +97,12 @@ class RecordingView(SessionView):
         return f"{self.path.name}, recorded{f' {date}' if date else ''} with {self.endpoint}"
 
     @cached_property
-    def turns(self) -> list[RecordedTurn]:
+    def turns(self) -> TurnList[RecordedTurn]:
         """All turns."""
-        return [
-            RecordedTurn(self.state, fold, billed=self.billed, engine=self.engine)
+        return TurnList(
+            RecordedTurn(self.state, fold, billed=self.billed, engine=self.engine, sha256=self._sha256)
             for fold in self.state.turns.all
-        ]
+        )
 
     @property
     def model(self) -> str:
@@ -144,6 +145,9 @@ class RecordingView(SessionView):
             frames_sha256=self.frames_sha256,
             problem=self.problem,
         )
+
+    def _sha256(self) -> str | None:
+        return self.provenance.sha256
 
     @property
     def seconds(self) -> float:

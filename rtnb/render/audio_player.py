@@ -8,6 +8,7 @@ less: about 180 kB a minute of speech.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from textwrap import shorten
 from typing import Protocol
 from urllib.parse import quote
 
@@ -19,13 +20,16 @@ from ..audio import Clip
 from ..audio.files import encode
 from ..audio.peaks import peaks
 from ..audio.samples import Samples, as_number, resample
+from ..audio.tags import PROVENANCE
 from ..errors import AudioError
-from ..formatting import duration, peak_level
+from ..formatting import duration, moment, peak_level
 from ..redaction import clean_text
 from .html import data_uri, joined, markup, stylesheet
 
 __all__ = [
+    "ANSWER",
     "MAX_INLINE_SECONDS",
+    "SPEECH",
     "StoredClip",
     "clip_html",
     "opus",
@@ -41,11 +45,19 @@ MAX_INLINE_SECONDS = 300.0
 _RATE = 24_000
 # Mid-tones: at least 3:1 against white and against #111, since an image cannot know the notebook's theme.
 _PLAYED = "#2a7ab8"
+SPEECH, ANSWER = "#3d78d0", "#1f9478"
+"""The waveforms of what the user said and of what was answered, where both stand side by side."""
 _NOT_PLAYED = "#858a93"
 
 
 def waveform_svg(
-    samples: Samples, rate: int, *, width: int = 480, height: int = 64, played_seconds: float | None = None
+    samples: Samples,
+    rate: int,
+    *,
+    width: int = 480,
+    height: int = 64,
+    played_seconds: float | None = None,
+    colour: str = _PLAYED,
 ) -> str:
     """Draw audio as an SVG document of ``width`` × ``height`` pixels.
 
@@ -92,7 +104,7 @@ def waveform_svg(
             f'patternTransform="rotate(45)"><path stroke="{_NOT_PLAYED}" d="M0 0v6" opacity=".6"/></pattern>'
             f'</defs><rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
         )
-    parts.append(f'<path fill="{_PLAYED}" d="{"".join(played)}"/>')
+    parts.append(f'<path fill="{colour}" d="{"".join(played)}"/>')
     if rest:
         parts.append(f'<path fill="{_NOT_PLAYED}" d="{"".join(rest)}"/>')
     if edge < width:
@@ -106,10 +118,18 @@ def _n(value: float) -> str:
 
 
 def waveform_html(
-    samples: Samples, rate: int, *, width: int = 480, height: int = 64, played_seconds: float | None = None
+    samples: Samples,
+    rate: int,
+    *,
+    width: int = 480,
+    height: int = 64,
+    played_seconds: float | None = None,
+    colour: str = _PLAYED,
 ) -> VoidElement:
     """Return `waveform_svg` as an ``<img>`` with a text that describes it."""
-    svg = waveform_svg(samples, rate, width=width, height=height, played_seconds=played_seconds)
+    svg = waveform_svg(
+        samples, rate, width=width, height=height, played_seconds=played_seconds, colour=colour
+    )
     seconds = len(samples) / rate
     alt = f"Waveform of {duration(seconds)} of audio"
     if played_seconds is not None and played_seconds < seconds:
@@ -165,13 +185,31 @@ def opus(samples: Samples, rate: int) -> bytes:
 def clip_html(clip: Clip) -> Markup:
     """Return a clip as static HTML: waveform, player, and a line with its length, rate and level."""
     facts = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {peak_level(clip.peak_db)}"
-    card = div(".rtnb-tokens.rtnb-clip")[
+    origin = _origin(clip)
+    card = div(".rtnb-tokens.rtnb-clip", role="group", aria_label=f"Clip, {duration(clip.seconds)}")[
         waveform_html(clip.samples, clip.rate),
         player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}"),
         p[facts],
+        origin and p(dir="auto")[clean_text(origin)],
         (note := clip.info.get("note")) and p[f"Note: {clean_text(str(note))}"],
     ]
     return markup([stylesheet("clip.css"), card])
+
+
+def _origin(clip: Clip) -> str:
+    """Return who is in a clip of a turn, when, and in answer to what; "" for other clips."""
+    known = {name: str(clip.info[name]) for name in PROVENANCE if clip.info.get(name)}
+    if known.get("source") not in ("assistant", "user"):
+        return ""
+    prompt = shorten(known.get("prompt", ""), 120, placeholder=" …")
+    parts = (
+        "you" if known["source"] == "user" else known.get("model", ""),
+        f"embedded engine “{known['engine']}”" if "engine" in known else "",
+        f"voice {known['voice']}" if "voice" in known else "",
+        moment(known["recorded"]) if "recorded" in known else "",
+        f"in answer to “{prompt}”" if prompt else "",
+    )
+    return " · ".join(filter(None, parts))
 
 
 class StoredClip(Protocol):

@@ -13,7 +13,7 @@ from ..analysis.event_filter import Selection, Wanted
 from ..analysis.event_rows import Rows, failed
 from ..analysis.event_text import EventDescriber, EventRow, shown
 from ..analysis.events import Events
-from ..formatting import clock, duration
+from ..formatting import clock, duration, turn_number
 from ..protocol.audio_formats import AudioFormats
 from ..protocol.dialects.names import RESPONSE_END, is_failure
 from ..protocol.events import parse_object
@@ -82,7 +82,7 @@ def events_html(
 
 
 def _heading(turn: int, when: str, text: str) -> Element:
-    name = f"Turn {turn}" if turn >= 0 else "Session"
+    name = f"Turn {turn_number(turn)}" if turn >= 0 else "Session"
     return summary[name, " ", span(".rtnb-when")[when], text and [" ", i(dir="auto")[text]]]
 
 

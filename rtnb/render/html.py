@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
-from htpy import Node, fragment, small
+from htpy import Node, details, div, fragment, p, pre, small, strong, summary
 from markupsafe import Markup
 
 from ..redaction import clean_text
 
-__all__ = ["data_uri", "joined", "line_html", "markup", "read_static", "stylesheet"]
+__all__ = ["data_uri", "joined", "line_html", "markup", "note_html", "read_static", "stylesheet"]
 
 _STATIC = resources.files("rtnb.render").joinpath("static")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -66,6 +66,15 @@ def joined(parts: Iterable[Node]) -> list[Node]:
 def line_html(text: str) -> Markup:
     """Return one line of text for an output that is replaced soon, such as progress."""
     return markup([stylesheet("line.css"), small(".rtnb-line")[clean_text(text)]])
+
+
+def note_html(text: str, more: str = "") -> Markup:
+    """Return a warning as a note below what a cell shows; ``more``, such as a traceback, is folded."""
+    note = div(".rtnb-tokens.rtnb-note", role="note")[
+        p[strong["Note:"], f" {clean_text(text)}"],
+        more and details[summary["Details"], pre[clean_text(more)]],
+    ]
+    return markup([stylesheet("note.css"), note])
 
 
 def data_uri(data: bytes, kind: str) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from ..analysis.provenance import UNKNOWN, Provenance
 from ..analysis.session import SessionView
 from ..analysis.usage_rows import Row
+from ..formatting import turn_number
 from ..redaction import clean_text
 from .html import markup, stylesheet
 
@@ -43,7 +44,7 @@ def _turns(view: SessionView) -> Node:
     used = view.usage.turns
     rows = (
         tr[
-            td(".rtnb-n")[place],
+            td(".rtnb-n")[turn_number(place)],
             td(dir="auto")[_short(turn.input.text)],
             td(dir="auto")[_short(turn.text_so_far)],
             td[turn.status.replace("_", " ")],

@@ -71,7 +71,7 @@ from ..analysis.timeline import Timeline
 from ..analysis.turn import TurnView
 from ..audio import Clip
 from ..errors import ArgumentError
-from ..formatting import clock, duration, milliseconds
+from ..formatting import clock, duration, milliseconds, turn_number
 from ..paths import replacing, short, user_path
 from ..protocol.events import as_object
 from ..protocol.usage import Cost
@@ -238,7 +238,7 @@ class Report:
         clock = ConversationClock(self.view.state)
         timeline = Timeline([turn.times_on(clock) for turn in self.turns], whole=True)
         parts: dict[str, Node] = {
-            "timeline": timeline_section(timeline, link=lambda turn: f"#turn-{turn.number}"),
+            "timeline": timeline_section(timeline, link=lambda turn: f"#turn-{turn_number(turn.number)}"),
             "turns": self._turns(),
             "transcript": self._transcript(),
             "usage": usage_html(self.view.usage),
@@ -313,7 +313,11 @@ class Report:
                 return None
             return ul[
                 (
-                    li[a(href=f"#turn-{turn.number}", class_=_bad(turn))[turn.number, _unless_done(turn)]]
+                    li[
+                        a(href=f"#{_id(turn)}", class_=_bad(turn))[
+                            turn_number(turn.number), _unless_done(turn)
+                        ]
+                    ]
                     for turn in self.turns
                 )
             ]
@@ -330,8 +334,8 @@ class Report:
             at = "at an unknown time" if start is None else f"at {clock(start)}"
             status = span(class_=_bad(turn))[_status(turn)]
             cards.append(
-                article(f"#turn-{turn.number}.turn")[
-                    h3[f"Turn {turn.number} ", small[status, f" · {at}"]],
+                article(f"#{_id(turn)}.turn")[
+                    h3[f"Turn {turn_number(turn.number)} ", small[status, f" · {at}"]],
                     turn_card(turn, self.audio, notes=False),
                     details[summary["Timeline of the turn"], timeline_section(turn.timeline)],
                 ]
@@ -379,6 +383,10 @@ class Report:
         ]
 
 
+def _id(turn: TurnView) -> str:
+    return f"turn-{turn_number(turn.number)}"
+
+
 def _bad(turn: TurnView) -> str | None:
     return "bad" if turn.status in ("failed", "interrupted") else None
 
@@ -416,7 +424,7 @@ def _lines(turn: TurnView) -> Iterator[Node]:
 
 def _line(turn: TurnView, t: float | None, who: str, text: Node) -> Node:
     at = "·" if t is None else clock(t)[:-2]
-    return [dt[a(href=f"#turn-{turn.number}")[at]], dd(".who")[who], dd(dir="auto")[text]]
+    return [dt[a(href=f"#{_id(turn)}")[at]], dd(".who")[who], dd(dir="auto")[text]]
 
 
 def _settings(session: dict[str, Any]) -> Iterator[tuple[str, Node]]:

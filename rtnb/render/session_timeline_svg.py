@@ -13,7 +13,7 @@ from htpy import Node
 from markupsafe import Markup
 
 from ..analysis.spans import KINDS, Span, TurnTimes
-from ..formatting import milliseconds
+from ..formatting import milliseconds, turn_number
 from ..redaction import clean_text
 from .svg import BAD, LETTER, Drawing, n, ticks
 
@@ -95,7 +95,7 @@ class _Strip:
             if drawing.compact and part.width < _FAINT:
                 continue
             span = part.span
-            title = f"Turn {part.turn.number}. {KINDS[span.kind]}: {span.seconds:.2f} s"
+            title = f"Turn {turn_number(part.turn.number)}. {KINDS[span.kind]}: {span.seconds:.2f} s"
             title += f" ({span.note})" if span.note else ""
             y = self._y(part.row) + (0 if span.lane == "user" else _LANE + _GAP)
             bar = drawing.bar(part.x, y, part.width, _LANE, span.kind, title)
@@ -154,7 +154,7 @@ class _Strip:
             if start is None:
                 continue
             row = int(start // self.length)
-            x, label = self._x(start, row), f"turn {turn.number}"
+            x, label = self._x(start, row), f"turn {turn_number(turn.number)}"
             end = x + LETTER * len(label)
             if (row, x) >= free and end <= _WIDTH:
                 number = drawing.text(x, row * _TALL + 13, label, fill=_bad(turn))
@@ -274,12 +274,12 @@ def bars_svg(
         bars, ends = _bars(drawing, turn, y, panels)
         figures = _figures(turn)
         if compact:
-            texts = ("" if k % 5 else str(turn.number), *figures)
+            texts = ("" if k % 5 else turn_number(turn.number), *figures)
             for column, text in zip(columns, texts, strict=True):
                 if text:
                     column.append((baseline, text))
             continue
-        number = drawing.text(44, baseline, str(turn.number), anchor="end", fill=_bad(turn))
+        number = drawing.text(44, baseline, turn_number(turn.number), anchor="end", fill=_bad(turn))
         labels = [
             drawing.text(x, baseline, figure, soft=figure == "unknown")
             for x, figure in zip(ends, figures, strict=True)
@@ -304,7 +304,7 @@ def _bars(
         end = panel.x + panel.width - (_BROKEN + 4 if broken else 0)
         title = kind = ""
         for kind, seconds in pieces:
-            title = f"Turn {turn.number}. {_ROW_WORDS[kind]}: {seconds:.3f} s"
+            title = f"Turn {turn_number(turn.number)}. {_ROW_WORDS[kind]}: {seconds:.3f} s"
             width = max(min(seconds / panel.seconds * panel.width, end - x), 0.0)
             if width:
                 bars.append(drawing.bar(x, y, width, _BAR, kind, title))

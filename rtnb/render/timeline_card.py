@@ -28,7 +28,7 @@ from markupsafe import Markup
 
 from ..analysis.spans import KINDS, TurnTimes
 from ..analysis.timeline import Percentiles, Spread, Timeline
-from ..formatting import milliseconds
+from ..formatting import milliseconds, turn_number
 from ..protocol.state import TIME_SCALED
 from ..protocol.timing import MARKS, MEASURES, WORDS
 from .html import markup, stylesheet
@@ -108,7 +108,7 @@ def _session(timeline: Timeline, link: Link | None, as_image: bool) -> Fragment:
         some = turns[start : start + step]
         picture = _picture(bars_svg(some, room, link, as_image=as_image, compact=compact))
         if len(turns) > step:
-            name = f"Turns {some[0].number} to {some[-1].number}{_median(some)}"
+            name = f"Turns {turn_number(some[0].number)} to {turn_number(some[-1].number)}{_median(some)}"
             picture = details(open=not start)[summary[name], picture]
         pictures.append(picture)
     return fragment[
@@ -199,4 +199,4 @@ def _marks_row(turn: TurnTimes, names: Iterable[str]) -> Element:
         for name in names
     ]
     at = "unknown" if zero is None else f"{zero:,.3f}"
-    return tr[th(scope="row")[turn.number], (td(".rtnb-n")[text] for text in (at, *figures))]
+    return tr[th(scope="row")[turn_number(turn.number)], (td(".rtnb-n")[text] for text in (at, *figures))]

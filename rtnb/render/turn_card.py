@@ -18,7 +18,7 @@ from markupsafe import Markup
 from ..analysis import labels
 from ..analysis.turn import Call, TurnView
 from ..audio import Clip
-from ..formatting import duration
+from ..formatting import duration, turn_number
 from ..redaction import clean_text
 from .audio_player import MAX_INLINE_SECONDS, player_html, waveform_html
 from .html import joined, markup, stylesheet
@@ -105,7 +105,7 @@ def turn_card(
     ``name`` is the turn in Python, ``suffix`` distinguishes its files from another's. ``notes`` on what
     answered and where the turn comes from can be left out if they are shown once for many.
     """
-    label = f"Turn {max(turn.number, 0)}, {turn.status.replace('_', ' ')}"
+    label = f"Turn {turn_number(turn.number)}, {turn.status.replace('_', ' ')}"
     return div(".rtnb-tokens.rtnb-turn", role="group", aria_label=label)[
         div(".rtnb-sides")[_user(turn, audio, name, suffix), _assistant(turn, audio, name, suffix)],
         _foot(turn, notes),
@@ -200,7 +200,7 @@ def _folded(lead: Node, text: str) -> Element:
 
 
 def _foot(turn: TurnView, notes: bool) -> Element:
-    parts = [span[f"turn {max(turn.number, 0)}"]]
+    parts = [span[f"turn {turn_number(turn.number)}"]]
     latency = labels.latency(turn)
     if latency is not None:
         parts.append(span(title=latency[1])[latency[0]])

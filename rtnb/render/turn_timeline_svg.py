@@ -13,7 +13,7 @@ from ..analysis.latency import CLOCK_WORDS
 from ..analysis.spans import KINDS, Span, TurnTimes
 from ..audio import Clip
 from ..audio.peaks import peaks
-from ..formatting import clock, milliseconds
+from ..formatting import clock, milliseconds, turn_number
 from ..protocol.timing import CLOCKS, MARKS, WORDS
 from .svg import BAD, COLOURS, Drawing, n, rows_for, ticks
 
@@ -76,7 +76,9 @@ class _Picture:
             self._marks(above, user, _LANE, up=True),
             self._marks(below, wire, under - wire, up=False),
         ]
-        label = f"Turn {max(self.times.number, 0)} on one clock. The table of marks below has the same data."
+        label = (
+            f"Turn {turn_number(self.times.number)} on one clock. The table of marks below has the same data."
+        )
         return self.drawing.finish(_WIDTH, axis + 18, label, parts)
 
     def _axis(self, top: float, axis: float) -> list[Node]:

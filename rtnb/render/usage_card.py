@@ -34,6 +34,7 @@ from markupsafe import Markup
 from ..analysis.gauges import Meter, percent
 from ..analysis.usage import MOST_ROWS, UsageView
 from ..analysis.usage_rows import Column, Row
+from ..formatting import turn_number
 from ..redaction import clean_text
 from .html import markup, stylesheet
 from .palette import GREY, gauge_colour, hatching, used
@@ -121,7 +122,7 @@ def _row(row: Row, columns: list[Column], top: int) -> Element:
         status = [" ", small(".rtnb-none")[clean_text(row.status.replace("_", " "))]]
     tokens = row.usage.total_tokens
     return tr[
-        th(".rtnb-first", scope="row")[row.turn, status],
+        th(".rtnb-first", scope="row")[turn_number(row.turn), status],
         (td(class_={"rtnb-none": text in _QUIET})[text] for text in cells),
         td(".rtnb-word")[_image(_stack(row, top), f"{tokens:,} tokens") if tokens else None],
     ]

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ..analysis.usage import UsageChart, UsageView
 from ..analysis.usage_rows import Row
+from ..formatting import turn_number
 from .html import markup, stylesheet
 from .palette import GREY, INK, SHADES, Shade, hatching, used
 from .svg import document, image, n
@@ -175,7 +176,7 @@ def _keys(entries: Sequence[tuple[str, str]]) -> tuple[list[Node], int]:
 
 def _numbers(turns: Sequence[int], middles: Sequence[float], y: float) -> list[Node]:
     every = max(1, -(-len(turns) // 16))
-    numbers = [_text(middles[at], y, str(turns[at]), "middle") for at in range(0, len(turns), every)]
+    numbers = [_text(middles[at], y, turn_number(turns[at]), "middle") for at in range(0, len(turns), every)]
     return [*numbers, _text(_LEFT - 7, y, "turn", "end")]
 
 

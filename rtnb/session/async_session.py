@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
 from ..analysis.turn import Call
+from ..analysis.turn_table import TurnList
 from ..audio import Clip
 from ..errors import ArgumentError, ConnectionLost, RtnbError, SessionClosed, not_copyable
 from ..protocol import models
@@ -121,7 +122,7 @@ class AsyncSession:
         return self._engine
 
     @property
-    def turns(self) -> list[Turn]:
+    def turns(self) -> TurnList[Turn]:
         """All turns so far, in the order in which they were created."""
         return self._flow.queue.all
 

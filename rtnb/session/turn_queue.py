@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..analysis.turn_table import TurnList
 from ..errors import RtnbError
 from ..protocol.events import Event
 from .content import Content
@@ -30,7 +31,7 @@ class TurnQueue:
     """Finds turns by the numbers and event ids of their frames; ``make(number)`` makes a `Turn`."""
 
     def __init__(self, make: Callable[[int], Turn]) -> None:
-        self.all: list[Turn] = []
+        self.all: TurnList[Turn] = TurnList()
         """In the order in which they were created."""
         self.current: Turn | None = None
         """The turn in progress in the conversation; never one out of band."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis import labels
-from ..formatting import duration
+from ..formatting import duration, turn_number
 from ..protocol.state import SessionState
 from ..redaction import clean_text
 from ..session.turn import Turn
@@ -56,7 +56,7 @@ def footer(turn: Turn) -> str:
     """Return a turn's foot line: latency, tokens, cost and model."""
     latencies = labels.latency(turn)
     parts = [
-        f"turn {max(turn.number, 0)}",
+        f"turn {turn_number(turn.number)}",
         latencies[0] if latencies else None,
         labels.tokens(turn.usage),
         labels.money(turn),

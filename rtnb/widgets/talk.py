@@ -14,6 +14,7 @@ from typing import Any
 from htpy import code, p, strong
 from markupsafe import Markup
 
+from ..analysis.turn_table import TurnList
 from ..audio import Clip
 from ..errors import RtnbError
 from ..protocol import changes
@@ -108,9 +109,9 @@ class Talk:
     # What a user reads and does.
 
     @property
-    def turns(self) -> list[Turn]:
-        """The turns since the talk started."""
-        return list(self._core.turns[self._first_turn :]) if self.state != "ready" else []
+    def turns(self) -> TurnList[Turn]:
+        """The turns since the talk started: a list that a notebook shows as a table."""
+        return self._core.turns[self._first_turn :] if self.state != "ready" else TurnList()
 
     @property
     def microphone(self) -> dict[str, Any] | None:

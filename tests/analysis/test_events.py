@@ -766,7 +766,7 @@ def test_an_event_stands_in_the_sound_of_its_item():
     found = [tracks.of(index) for index in deltas]
     assert [track.at for track in found] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
     assert {(track.key, track.label) for track in found} == {
-        (f"out:{deltas[0]}:{deltas[-1]}", "Assistant, turn 1")
+        (f"out:{deltas[0]}:{deltas[-1]}", "Assistant, turn 2")
     }
     assert found[0].events == deltas
     assert found[0].starts == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
@@ -777,7 +777,7 @@ def test_an_event_stands_in_the_sound_of_its_item():
     done = record.log.filter("response.output_audio.done")[0].index
     assert tracks.of(done).at == 0.5
     spoken = record.log.filter("conversation.item.input_audio_transcription.completed")[0].index
-    assert (tracks.of(spoken).label, tracks.of(spoken).data) == ("You, turn 1", tone(200))
+    assert (tracks.of(spoken).label, tracks.of(spoken).data) == ("You, turn 2", tone(200))
     assert tracks.of(0) is None
     assert tracks.of(rows.size - 2) is None  # the error
 
@@ -791,7 +791,7 @@ def test_appended_sound_is_that_of_its_turn():
     _, tracks = tracks_of(wire.state)
     assert tracks.of(quiet[0] - 1).events == [n - 1 for n in quiet]
     assert tracks.of(spoken[1] - 1).events == [n - 1 for n in spoken]
-    assert tracks.of(spoken[1] - 1).label == "You, turn 0"
+    assert tracks.of(spoken[1] - 1).label == "You, turn 1"
     part = events_of(wire.state)[3:]
     some = Rows(part)
     some.extend()
@@ -824,7 +824,7 @@ def test_sound_of_its_own_and_sound_that_is_damaged():
     wire.client("input_audio_buffer.append", audio="AAA")
     wire.server("response.output_audio.delta", item_id="i", delta="%%%%%%%%%%%%%%%%%%%%")
     _, tracks = tracks_of(wire.state)
-    assert (tracks.of(0).seconds, tracks.of(0).label) == (0.05, "You, turn 0")
+    assert (tracks.of(0).seconds, tracks.of(0).label) == (0.05, "You, turn 1")
     assert tracks.of(1) is None or tracks.of(1).seconds == 0
     assert tracks.of(2) is None or tracks.of(2).seconds == 0
 
@@ -856,7 +856,7 @@ def test_the_static_form_shows_turns_rows_and_json():
     events = events_of(full().state)
     page = Text(events_html(events))
     assert page.tags.count("script") == 0
-    for said in ("Event log", "66 events", "1 error", "Turn 0", "Turn 1", "00:00.100", "session.created",
+    for said in ("Event log", "66 events", "1 error", "Turn 1", "Turn 2", "00:00.100", "session.created",
                  "response.output_audio.delta (5)", "[audio 500 ms, 24,000 bytes]", "It is sunny.",
                  "completed · 12 tokens in, 4 out", "sunny", '"type": "rate_limits.updated"'):  # fmt: skip
         assert said in page.text, said

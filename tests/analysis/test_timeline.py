@@ -38,7 +38,7 @@ def test_any_marks_of_a_turn_are_spans_and_no_number_is_invented(times):
             assert value is None
         else:
             assert value == pytest.approx((times.marks[mark] - zero) * 1000, abs=0.001)
-    assert f"turn {times.number}" in repr(Timeline([times]))
+    assert f"turn {times.number + 1}" in repr(Timeline([times]))
 
 
 @settings(deadline=None, max_examples=60)

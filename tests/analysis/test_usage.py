@@ -136,8 +136,8 @@ def test_no_one_is_billed_for_the_embedded_engine():
 def test_disagreements_are_shown():
     view = UsageView(talk(wire_usage(), wire_usage(total_tokens=99, text=33_000)).state)
     assert view.problems == [
-        "turn 1: total_tokens is 99, but its details sum to 33065",
-        "turn 1: a conversation of 33,065 tokens is more than gpt-4o-realtime-preview holds, 32,000",
+        "turn 2: total_tokens is 99, but its details sum to 33065",
+        "turn 2: a conversation of 33,065 tokens is more than gpt-4o-realtime-preview holds, 32,000",
     ]
     for said in view.problems:
         assert said in str(view)
@@ -216,8 +216,8 @@ def test_details_that_leave_tokens_out_are_shown_beside_them():
     counts = ["70", "unknown", "unknown", "unknown", "unknown", "20", "45", "unknown", "5"]
     assert cells == ["at", "most", "$0.0025", *counts, "140"]
     assert view.problems == [
-        "turn 0: input_tokens is 90, but its details sum to 70",
-        "turn 0: output_tokens is 50, but its details sum to 45",
+        "turn 1: input_tokens is 90, but its details sum to 70",
+        "turn 1: output_tokens is 50, but its details sum to 45",
     ]
 
 

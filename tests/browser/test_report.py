@@ -87,7 +87,7 @@ async def test_what_looks_like_html_is_text(opened: Opened) -> None:
     page = opened.page
     assert (await page.title()).startswith("A report <img")
     assert await page.locator("h1").inner_text() == f"A report {EVIL}"
-    assert EVIL in await page.locator("#turn-3").inner_text()
+    assert EVIL in await page.locator("#turn-4").inner_text()
     assert await page.evaluate("document.scripts.length") == 1
     assert await page.locator("img:not([src^='data:'])").count() == 0
 
@@ -110,21 +110,21 @@ async def test_sound_plays_one_at_a_time_and_seeks(opened: Opened) -> None:
     await page.evaluate("document.querySelectorAll('audio').forEach(one => { one.loop = true; })")
     await sounds.nth(0).evaluate("one => one.play()")
     await opened.until("document.querySelectorAll('audio')[0].currentTime > 0")
-    image = page.locator("article#turn-1 .rtnb-audio img.seek").nth(1)
+    image = page.locator("article#turn-2 .rtnb-audio img.seek").nth(1)
     await image.click()
     await opened.until("!document.querySelectorAll('audio')[1].paused")
     assert await sounds.nth(0).evaluate("one => one.paused")
-    await page.wait_for_selector("article#turn-1.playing .rtnb-audio i", state="attached")
+    await page.wait_for_selector("article#turn-2.playing .rtnb-audio i", state="attached")
 
 
 async def test_a_link_leads_to_its_turn(opened: Opened) -> None:
     page = opened.page
-    await page.locator("nav.toc a[href='#turn-2']").click()
+    await page.locator("nav.toc a[href='#turn-3']").click()
     await opened.until(
-        "Math.abs(document.querySelector('#turn-2').getBoundingClientRect().top) < innerHeight"
+        "Math.abs(document.querySelector('#turn-3').getBoundingClientRect().top) < innerHeight"
     )
-    await page.locator("#timeline svg a[href='#turn-1']").first.click()
-    await opened.until("location.hash === '#turn-1'")
+    await page.locator("#timeline svg a[href='#turn-2']").first.click()
+    await opened.until("location.hash === '#turn-2'")
 
 
 @pytest.mark.parametrize("width", [390, 1280])

@@ -71,7 +71,7 @@ def test_record_then_replay_and_all_the_rest(folder, capsys):
     assert main(["diff", "s.rtnb", "s.rtnb"]) == 0
     assert "Equal" in said(capsys)
     assert main(["diff", "s.rtnb", "x.rtnb"]) == 1
-    assert "turn 0, assistant: 'You said: hello there' | 'Good day.'" in said(capsys)
+    assert "turn 1, assistant: 'You said: hello there' | 'Good day.'" in said(capsys)
     assert main(["export", "s.rtnb", "s.txt"]) == 0
     assert said(capsys) == "s.txt\n"
     assert main(["scrub", "s.rtnb", "t.rtnb", "--voice", "all", "--text", "all"]) == 0

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { countOf, describeError, formatTime } from "../../rtnb/widgets/static/shared/format.js";
+import { countOf, describeError, formatTime, turnNumber } from "../../rtnb/widgets/static/shared/format.js";
 
 test("an error is described whatever its class", () => {
   assert.deepEqual(describeError(new DOMException("no", "NotAllowedError")), {
@@ -13,6 +13,10 @@ test("an error is described whatever its class", () => {
   });
   assert.deepEqual(describeError("odd"), { name: "Error", message: "odd" });
   assert.deepEqual(describeError(undefined), { name: "Error", message: "undefined" });
+});
+
+test("turns are counted from 1", () => {
+  assert.deepEqual([-1, 0, 1, 1233].map(turnNumber), ["1", "1", "2", "1234"]);
 });
 
 test("times and counts are formatted for people", () => {

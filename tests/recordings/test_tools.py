@@ -705,7 +705,7 @@ def test_a_recording_has_the_tools_as_methods(file, tmp_path):
     proof = recording.scrub(tmp_path / "y.rtnb", voice="all", text="all")
     assert not proof.left
     assert str(proof).endswith(": nothing of it is left")
-    assert any(line.startswith("turn 0, you") for line in recording.diff(rtnb.open(tmp_path / "y.rtnb")))
+    assert any(line.startswith("turn 1, you") for line in recording.diff(rtnb.open(tmp_path / "y.rtnb")))
     assert recording.diff(file) == []
     with pytest.raises(rtnb.ArgumentError, match=r"expected a path \(str or pathlib.Path\), got int"):
         rtnb.open(5)

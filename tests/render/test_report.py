@@ -107,7 +107,7 @@ def test_a_page_holds_everything(recording, tmp_path):
     assert digest in text
     assert recording.frames_sha256 in text
     assert text.count("<audio") == 3  # two of yours, one answer
-    assert {f"turn-{turn.number}" for turn in recording.turns} <= set(page.ids)
+    assert {f"turn-{turn.number + 1}" for turn in recording.turns} <= set(page.ids)
 
 
 def test_nothing_in_it_leads_outside(recording, tmp_path):

@@ -138,7 +138,7 @@ def test_a_long_session_is_folded():
     page = timeline_section(Timeline(turns, whole=True), link=lambda turn: f"#turn-{turn.number}")
     assert page.count("<details") == 13
     assert page.count("<details open") == 1
-    assert "Turns 25 to 49: first sound after 500 ms (median)" in page
+    assert "Turns 26 to 50: first sound after 500 ms (median)" in page
     assert 'href="#turn-299"' in page
     assert len(page) < 1_500_000
     longer = timeline_section(Timeline(turns * 2, whole=True))

@@ -425,3 +425,19 @@ def test_nothing_in_the_style_reaches_outside_the_card():
         assert all(".rtnb" in selector for selector in selectors.split(","))
         assert body
     assert "<" not in unescape(rules)
+
+
+def test_audio_says_where_it_comes_from():
+    tone = Clip.tone(300, 0.5)
+    turn = written(text="How deep?", clip=tone)
+    info = turn.audio_so_far.info
+    assert (info["source"], info["model"], info["prompt"]) == ("assistant", turn.model, "How deep?")
+    assert info["recorded"].startswith("1970-01-01T00:00:0")
+    assert "engine" not in info
+    assert "How deep?" in turn.audio_so_far._repr_html_()
+    asked = spoken().input.audio.info
+    assert (asked["source"], asked["text"]) == ("user", "How deep is the sea?")
+    embedded = written(clip=tone, engine="local,llm=/home/me/x.gguf").audio_so_far.info
+    assert embedded["engine"] == "local"
+    assert "model" not in embedded
+    assert "voice" not in embedded

@@ -111,7 +111,7 @@ def test_one_event_in_full():
     )  # fmt: skip
     assert (answer["at"], answer["count"], answer["before"], answer["after"]) == (0, 5, -1, event + 1)
     assert (answer["track"]["label"], answer["track"]["seconds"], answer["track"]["at"]) == (
-        "Assistant, turn 1", 0.5, 0.0
+        "Assistant, turn 2", 0.5, 0.0
     )  # fmt: skip
     last, _ = queries.answer({"type": "event", "event": event + 4})
     assert (last["at"], last["before"], last["after"]) == (4, event + 3, -1)

@@ -1,7 +1,7 @@
 // One event in full: what it is, its JSON as a tree, and copies of it.
 
 import { el, setVisible } from "../shared/dom.js";
-import { formatCount } from "../shared/format.js";
+import { formatCount, turnNumber } from "../shared/format.js";
 import { suppressShortcuts } from "../shared/shortcuts.js";
 import { JsonTree } from "./json_tree.js";
 
@@ -137,7 +137,7 @@ function factsOf({ side, when, turn, bytes, index }) {
   return [
     side === "client" ? "↑ client" : "↓ server",
     when,
-    turn >= 0 ? `turn ${turn}` : "no turn",
+    turn >= 0 ? `turn ${turnNumber(turn)}` : "no turn",
     `${formatCount(bytes)} bytes`,
     `event ${formatCount(index)}`,
   ];

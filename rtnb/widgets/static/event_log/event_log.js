@@ -1,7 +1,7 @@
 // The event log: a virtual list of any length with filters, the details of one event, and its audio.
 
 import { el, setText, setVisible } from "../shared/dom.js";
-import { countOf, formatCount } from "../shared/format.js";
+import { countOf, formatCount, turnNumber } from "../shared/format.js";
 import { suppressShortcuts } from "../shared/shortcuts.js";
 import { copyText, EventDetails } from "./details.js";
 import { EventPlayer } from "./event_player.js";
@@ -490,7 +490,7 @@ class EventLogView {
     const { size = 0, whole, searched = 0, read = 0 } = facts;
     this.list.setAttribute("aria-rowcount", String(store.total));
     const top = store.get(scroll.first);
-    const turn = top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${top.turn}` : "";
+    const turn = top && !top.heading && top.turn >= 0 && scroll.top > 0 ? `Turn ${turnNumber(top.turn)}` : "";
     setText(this.turn, turn);
     setVisible(this.turn, turn !== "");
     setText(this.footTurn, turn);

@@ -1,7 +1,7 @@
 // A row of the event log on the screen. Rows are reused for whichever line scrolls into their place.
 
 import { el, setText } from "../shared/dom.js";
-import { formatCount } from "../shared/format.js";
+import { formatCount, turnNumber } from "../shared/format.js";
 import { formatEventTime } from "./virtual_list.js";
 
 /** @typedef {import("./virtual_list.js").Line} Line */
@@ -78,7 +78,7 @@ export class EventRow {
     } else {
       setText(this.arrow, "");
       setText(this.description, "");
-      this.#setType("", !line ? "…" : line.turn >= 0 ? `Turn ${line.turn}` : "Session", "", "");
+      this.#setType("", !line ? "…" : line.turn >= 0 ? `Turn ${turnNumber(line.turn)}` : "Session", "", "");
     }
   }
 

@@ -30,6 +30,14 @@ export function countOf(n, noun) {
 }
 
 /**
+ * Return a turn's number as people count, from 1.
+ * @param {number} number
+ */
+export function turnNumber(number) {
+  return String(Math.max(number, 0) + 1);
+}
+
+/**
  * Return the name and message of whatever was thrown. The class does not matter: an error may come from another frame.
  * @param {unknown} error
  */
