@@ -194,8 +194,8 @@ def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _answerer(one: TurnView | SessionView) -> str:
-    engine = one.engine.partition(",")[0]
-    return f"embedded engine “{engine}”" if engine else one.model or "unknown"
+    name = labels.answered_by(one.engine, one.model or "unknown")
+    return f"{name}, embedded" if one.engine else name
 
 
 def _text(name: str, pair: Sequence[str], clips: tuple[Clip | None, Clip | None] = (None, None)) -> Fact:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import re
 
-from ..formatting import duration
+from ..formatting import duration, milliseconds
 from ..protocol.usage import Usage
 from .turn import TurnView
 
-__all__ = ["answer_note", "ending", "engine_note", "latency", "model", "money", "tokens", "wait"]
+__all__ = [
+    "answer_note",
+    "answered_by",
+    "answerer",
+    "chips",
+    "ending",
+    "engine_note",
+    "latency",
+    "money",
+    "tokens",
+    "wait",
+]
 
 _SINCE = {
     "speech_end": "from the end of speech",
@@ -96,9 +107,55 @@ def money(turn: TurnView) -> str | None:
     return amount if turn.billed else f"would cost {amount}"
 
 
-def model(turn: TurnView) -> str:
-    """Return who answered: the model, or the embedded engine in its place."""
-    return "embedded engine" if turn.engine else turn.model or "an unnamed model"
+def chips(turn: TurnView) -> list[tuple[str, str, str]]:
+    """Return the wait, the audio, the tokens and the money of a turn, as far as they are known.
+
+    Each is a figure between its words: ``("", "448 ms", "wait")``, ``("would cost", "$0.0122", "")``. Cheap:
+    no audio is touched.
+    """
+    found, waited, used = [], wait(turn), turn.usage
+    if waited is not None:
+        found.append(("", f"{milliseconds(waited[0])} ms", "wait"))
+    seconds = sum(item.audio_ms for item in turn.items) / 1000
+    if seconds:
+        found.append(("", duration(seconds), "of audio"))
+    if used.total_tokens:
+        cached = f"tokens, {used.cached_tokens:,} cached" if used.cached_tokens else "tokens"
+        found.append(("", f"{used.input_tokens:,} → {used.output_tokens:,}", cached))
+        cost = turn.cost
+        before = "" if cost is None or turn.billed else "would cost"
+        found.append((before, "unpriced" if cost is None else str(cost), ""))
+    return found
+
+
+def answered_by(engine: str, model: str, voice: str = "") -> str:
+    """Return who really answered: the language model and, if it spoke, the voice.
+
+    ``voice`` is the session's, "" for an answer without audio. Of an embedded engine its own parts are named,
+    never the model and the voice that the session asked for.
+    """
+    name, _, rest = engine.partition(",")
+    if not engine:
+        return " + ".join(filter(None, (model or "an unnamed model", voice)))
+    if name != "local":
+        return "fake engine" if name == "fake" else name
+    llm = _own_llm(engine) or "SmolLM2-135M"
+    tts = next((one[4:].partition(":")[0] for one in rest.split(",") if one.startswith("tts=")), "hibari")
+    return f"{llm} + {'Hibari' if tts == 'hibari' else tts}" if voice else llm
+
+
+def answerer(turn: TurnView) -> str:
+    """Return who really answered a turn, as `answered_by` does; "" before the answer."""
+    if not turn.items:
+        return ""
+    spoken = any(item.audio_ms for item in turn.items)
+    return answered_by(turn.engine, turn.model, turn.voice or turn.engine if spoken else "")
+
+
+def _own_llm(engine: str) -> str:
+    """Return the language model that a user put into an engine; of its path only the file's name."""
+    own = re.search(r"\bllm=(?:\w+:)?(?:[^,]*[/\\#])?([^,]*)", engine)
+    return own[1] if own is not None and own[1] != "llama" else ""
 
 
 def answer_note(turn: TurnView) -> str | None:
@@ -119,11 +176,11 @@ def engine_note(engine: str, model: str) -> str | None:
     if not engine:
         return None
     name = engine.partition(",")[0]
-    own = re.search(r"\bllm=(?:\w+:)?(?:[^,]*[/\\#])?([^,]*)", engine)
+    own = _own_llm(engine)
     if name == "fake":
         return "No model answered: the embedded fake engine quotes its input, and beeps. Not billed."
     place = f"in place of {model or 'a hosted model'}"
-    if name == "local" and own is None:
+    if name == "local" and not own:
         what = "a small stand-in model: fluent but unreliable, not representative of the hosted model"
         return f"The embedded engine answered {place}: {what}. Not billed."
-    return f"{own[1] if own else f'The engine “{name}”'} answered {place}. Not billed."
+    return f"{own or f'The engine “{name}”'} answered {place}. Not billed."

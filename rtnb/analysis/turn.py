@@ -90,6 +90,12 @@ class TurnView(Displayable):
         return self._state.model
 
     @property
+    def voice(self) -> str:
+        """The voice that the session asked for, as the server reported it; an embedded engine has its own."""
+        voice = as_object(as_object(self._state.session.get("audio")).get("output")).get("voice")
+        return voice if isinstance(voice, str) else ""
+
+    @property
     def engine(self) -> str:
         """The embedded engine that answered in the model's place, such as "local"; "" for other servers."""
         return self._engine
@@ -167,13 +173,12 @@ class TurnView(Displayable):
             start = datetime.fromtimestamp(log[0].wall + min(moments), UTC)
             info["recorded"] = start.isoformat(timespec="seconds").replace("+00:00", "Z")
         if source == "assistant":
-            voice = as_object(as_object(self._state.session.get("audio")).get("output")).get("voice")
             known = [*self._fold.given, *(self._state.conversation.items[id] for id in self._fold.inputs)]
             info["prompt"] = _text(known)
             if self._engine:
                 info["engine"] = self._engine.partition(",")[0]
             else:
-                info |= {"model": self.model, "voice": voice if isinstance(voice, str) else None}
+                info |= {"model": self.model, "voice": self.voice}
         info["recording_sha256"] = self._sha256()
         return clip.with_info(**{name: value for name, value in info.items() if value})
 

@@ -1,19 +1,21 @@
-"""The static view of a clip: its waveform as an image and a player, right without a kernel.
+"""The audio player of everything static, and the view of a clip: right without a kernel.
 
-A saved notebook that is not trusted loses inline ``<svg>`` but keeps ``<img>`` and ``<audio>`` whose data is
-in their own ``src``; so that is how both are written. The audio is kept once, as Opus in Ogg at 24 kHz or
-less: about 180 kB a minute of speech.
+A player is a picture of the waveform and an ``<audio>``. The script ``player.js`` makes one control of them:
+the waveform is where one seeks. A saved notebook that is not trusted loses scripts, styles and inline
+``<svg>`` but keeps ``<img>`` and ``<audio>`` whose data is in their own ``src``; so that is how both are
+written. The audio is kept once, as Opus in Ogg at 24 kHz or less: about 180 kB a minute of speech.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from textwrap import shorten
 from typing import Protocol
 from urllib.parse import quote
 
 import numpy as np
-from htpy import Element, VoidElement, a, audio, b, code, div, img, p, small, span
+from htpy import Element, Node, VoidElement, a, audio, b, br, code, div, img, p, small, span
 from markupsafe import Markup
 
 from ..audio import Clip
@@ -24,12 +26,14 @@ from ..audio.tags import PROVENANCE
 from ..errors import AudioError
 from ..formatting import duration, moment, peak_level
 from ..redaction import clean_text
-from .html import data_uri, joined, markup, stylesheet
+from .html import data_uri, joined, markup, scripts, stylesheet
 
 __all__ = [
     "ANSWER",
     "MAX_INLINE_SECONDS",
     "SPEECH",
+    "AudioSlots",
+    "Players",
     "StoredClip",
     "clip_html",
     "opus",
@@ -43,8 +47,8 @@ MAX_INLINE_SECONDS = 300.0
 """Longer audio (about 0.9 MB of Opus) is not put into a notebook, only its waveform."""
 
 _RATE = 24_000
+_PITCH, _BAR = 4, 2.4
 # Mid-tones: at least 3:1 against white and against #111, since an image cannot know the notebook's theme.
-_PLAYED = "#2a7ab8"
 SPEECH, ANSWER = "#3d78d0", "#1f9478"
 """The waveforms of what the user said and of what was answered, where both stand side by side."""
 _NOT_PLAYED = "#858a93"
@@ -55,13 +59,13 @@ def waveform_svg(
     rate: int,
     *,
     width: int = 480,
-    height: int = 64,
+    height: int = 40,
     played_seconds: float | None = None,
-    colour: str = _PLAYED,
+    colour: str = SPEECH,
 ) -> str:
     """Draw audio as an SVG document of ``width`` × ``height`` pixels.
 
-    One column for every 2 pixels, from the smallest to the largest sample in it; full scale is the full
+    One bar for every 4 pixels, from the smallest to the largest sample in it; full scale is the full
     height. What comes after ``played_seconds`` is drawn grey and hatched: it was generated but not played.
     None means that all was played, or that it is not known.
 
@@ -77,23 +81,21 @@ def waveform_svg(
     AudioError
         No room to draw in, or a negative ``played_seconds``.
     """
-    if width < 2 or height < 2:
-        raise AudioError(f"a waveform needs at least 2 × 2 pixels; got {width} × {height}")
+    if width < 4 or height < 4:
+        raise AudioError(f"a waveform needs at least 4 × 4 pixels; got {width} × {height}")
     if played_seconds is not None:
         played_seconds = as_number(played_seconds, "played_seconds", 0)
     seconds = len(samples) / rate
     edge = float(width)
     if played_seconds is not None and played_seconds < seconds:
         edge = round(width * played_seconds / seconds, 1)
-    columns = width // 2
-    middle = height / 2
+    middle, tall = height / 2, height / 2 - _BAR / 2
     played: list[str] = []
     rest: list[str] = []
-    for number, (low, high) in enumerate(np.clip(peaks(samples, columns), -1.0, 1.0).tolist()):
-        top, bottom = middle * (1 - high), middle * (1 - low)
-        tall = max(bottom - top, 1.0)
-        top = min(top, height - tall)
-        (played if 2 * number < edge else rest).append(f"M{2 * number} {_n(top)}h1.4v{_n(tall)}h-1.4z")
+    for number, (low, high) in enumerate(np.clip(peaks(samples, width // _PITCH), -1.0, 1.0).tolist()):
+        x = _PITCH * number
+        bar = f"M{x + _PITCH // 2} {_n(middle - tall * high)}v{_n(max(tall * (high - low), 0.1))}"
+        (played if x < edge else rest).append(bar)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" preserveAspectRatio="none">'
@@ -104,13 +106,13 @@ def waveform_svg(
             f'patternTransform="rotate(45)"><path stroke="{_NOT_PLAYED}" d="M0 0v6" opacity=".6"/></pattern>'
             f'</defs><rect x="{_n(edge)}" width="{_n(width - edge)}" height="{height}" fill="url(#p)"/>'
         )
-    parts.append(f'<path fill="{colour}" d="{"".join(played)}"/>')
-    if rest:
-        parts.append(f'<path fill="{_NOT_PLAYED}" d="{"".join(rest)}"/>')
-    if edge < width:
-        parts.append(f'<rect fill="{_NOT_PLAYED}" x="{_n(max(0.0, edge - 1))}" width="1" height="{height}"/>')
-    parts.append("</svg>")
-    return "".join(parts)
+    parts.append(f'<g stroke-width="{_BAR}" stroke-linecap="round">')
+    parts += (
+        f'<path stroke="{stroke}" d="{"".join(bars)}"/>'
+        for stroke, bars in ((colour, played), (_NOT_PLAYED, rest))
+        if bars or bars is played
+    )
+    return "".join([*parts, "</g></svg>"])
 
 
 def _n(value: float) -> str:
@@ -122,9 +124,9 @@ def waveform_html(
     rate: int,
     *,
     width: int = 480,
-    height: int = 64,
+    height: int = 40,
     played_seconds: float | None = None,
-    colour: str = _PLAYED,
+    colour: str = SPEECH,
 ) -> VoidElement:
     """Return `waveform_svg` as an ``<img>`` with a text that describes it."""
     svg = waveform_svg(
@@ -143,37 +145,91 @@ def waveform_html(
     )
 
 
-def player_html(samples: Samples, rate: int, *, label: str = "Play", file: str | None = None) -> Element:
-    """Return an ``<audio>`` that holds the audio, or a sentence if it is too long to be kept in a page.
+def player_html(
+    clip: Clip,
+    label: str,
+    *,
+    who: str = "user",
+    small: bool = False,
+    played: float | None = None,
+    source: str | None = None,
+    instead: Node = None,
+) -> Element:
+    """Return the player of a clip that has audio: an ``<img>`` and an ``<audio>``, which ``player.js`` joins.
 
-    ``file`` is the audio file's path as seen from the notebook: then the sentence links to it.
+    ``label`` names the clip for a screen reader, ``who`` ("user" or "assistant") decides its colour, and
+    ``small`` is for tables. What comes after ``played`` seconds was not played. ``source`` is the URI of the
+    audio, by default the audio itself; ``instead`` is shown in place of it.
     """
-    seconds = len(samples) / rate
-    if not len(samples):
-        return p["No audio."]
-    if seconds > MAX_INLINE_SECONDS:
-        why = (
-            f"{duration(seconds)} is too long to be kept in the notebook "
-            f"(the limit is {duration(MAX_INLINE_SECONDS)})"
+    if instead is None:
+        instead = audio(
+            controls=True,
+            preload="metadata",
+            src=source or data_uri(opus(clip.samples, clip.rate), "audio/ogg"),
+            aria_label=f"Play {label}, {duration(clip.seconds)}",
+            style="display:block;width:100%;height:34px;margin-top:4px",
         )
-        if file is not None:
-            return p[a(href=quote(file))[file], " has the audio: ", why, "."]
-        return p[
-            f"{why}: write it to a file with ",
-            code['clip.write("audio.ogg")'],
-            ", listen to it in ",
-            code["rtnb.Waveform(clip)"],
-            ", or show a piece, such as ",
-            code["clip[0:60]"],
-            ".",
-        ]
-    return audio(
-        controls=True,
-        preload="metadata",
-        src=data_uri(opus(samples, rate), "audio/ogg"),
-        aria_label=label,
-        style="display:block;width:100%;height:34px;margin-top:4px",
-    )
+    cut = None if played is None or played >= clip.seconds else f"{played:.2f}"
+    kind = "assistant" if who == "assistant" else "you"
+    return div(
+        class_=["rtnb-player", f"rtnb-of-{kind}", {"rtnb-small": small}],
+        data_seconds=f"{clip.seconds:.2f}",
+        data_played=cut,
+    )[
+        waveform_html(
+            clip.samples,
+            clip.rate,
+            width=160 if small else 480,
+            height=28 if small else 40,
+            played_seconds=played,
+            colour=ANSWER if kind == "assistant" else SPEECH,
+        ),
+        instead,
+    ]
+
+
+class AudioSlots(Protocol):
+    """What becomes of the audio of several players in one output."""
+
+    def player(
+        self, clip: Clip | None, label: str, who: str, code: str = "", played: float | None = None
+    ) -> Node:
+        """Return a clip's player, or why it has none; None without audio.
+
+        ``label``, ``who`` and ``played`` are as in `player_html`; ``code`` is Python that writes the clip.
+        """
+        ...
+
+
+class Players:
+    """Players for a notebook, which keeps ``left`` seconds of audio in all."""
+
+    def __init__(self, left: float = math.inf, *, small: bool = False) -> None:
+        self._left, self._limit, self._small = left, left, small
+
+    def player(
+        self, clip: Clip | None, label: str, who: str, code: str = "", played: float | None = None
+    ) -> Node:
+        """Return a clip's player, or a sentence if there is no room for its audio; None without audio."""
+        if clip is None or not len(clip.samples):
+            return None
+        if clip.seconds > self._left:  # its picture is left out too: hundreds of them make megabytes
+            limit = duration(self._limit)
+            return _omitted(
+                f"is not kept: of all these turns together, the notebook keeps {limit}", clip, code
+            )
+        instead = None
+        if clip.seconds > MAX_INLINE_SECONDS:
+            limit = duration(MAX_INLINE_SECONDS)
+            instead = _omitted(f"is too long to be kept in the notebook (the limit is {limit})", clip, code)
+        else:
+            self._left -= clip.seconds
+        return player_html(clip, label, who=who, small=self._small, played=played, instead=instead)
+
+
+def _omitted(why: str, clip: Clip, write: str) -> Element:
+    long = f"{duration(clip.seconds)} of audio {why}."
+    return p(".rtnb-none")[long, write and [" Write it to a file: ", code[write]]]
 
 
 def opus(samples: Samples, rate: int) -> bytes:
@@ -183,17 +239,42 @@ def opus(samples: Samples, rate: int) -> bytes:
 
 
 def clip_html(clip: Clip) -> Markup:
-    """Return a clip as static HTML: waveform, player, and a line with its length, rate and level."""
-    facts = f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {peak_level(clip.peak_db)}"
-    origin = _origin(clip)
-    card = div(".rtnb-tokens.rtnb-clip", role="group", aria_label=f"Clip, {duration(clip.seconds)}")[
-        waveform_html(clip.samples, clip.rate),
-        player_html(clip.samples, clip.rate, label=f"Play {duration(clip.seconds)}"),
-        p[facts],
-        origin and p(dir="auto")[clean_text(origin)],
-        (note := clip.info.get("note")) and p[f"Note: {clean_text(str(note))}"],
+    """Return a clip as static HTML: its player, and a line with its length, rate and level."""
+    note = clip.info.get("note")
+    facts = (
+        f"{duration(clip.seconds)} · {clip.rate / 1000:g} kHz · {peak_level(clip.peak_db)}",
+        _origin(clip),
+        f"Note: {note}" if note else "",
+    )
+    too_long = (
+        "write it to a file with ",
+        code['clip.write("audio.ogg")'],
+        ", listen to it in ",
+        code["rtnb.Waveform(clip)"],
+        ", or show a piece, such as ",
+        code["clip[0:60]"],
+    )
+    foot = [[number > 0 and br, clean_text(fact)] for number, fact in enumerate(filter(None, facts))]
+    return _card(f"Clip, {duration(clip.seconds)}", _sole_player(clip, "the clip", too_long), foot)
+
+
+def _sole_player(clip: Clip, label: str, too_long: Node) -> Node:
+    """Return the player of a clip that is shown alone; ``too_long`` is what to do if it cannot be kept."""
+    if not len(clip.samples):
+        return p(".rtnb-none")["No audio."]
+    instead = None
+    if clip.seconds > MAX_INLINE_SECONDS:
+        limit = duration(MAX_INLINE_SECONDS)
+        why = f"{duration(clip.seconds)} is too long to be kept in the notebook (the limit is {limit}): "
+        instead = p(".rtnb-none")[why, too_long, "."]
+    return player_html(clip, label, who=str(clip.info.get("source", "")), instead=instead)
+
+
+def _card(label: str, content: Node, foot: Node) -> Markup:
+    card = div(".rtnb-tokens.rtnb-turn", role="group", aria_label=label)[
+        div(".rtnb-side")[content], p(".rtnb-foot", dir="auto")[small[foot]]
     ]
-    return markup([stylesheet("clip.css"), card])
+    return markup([stylesheet("turn_card.css", "player.css"), card, scripts("player.js")])
 
 
 def _origin(clip: Clip) -> str:
@@ -247,21 +328,11 @@ class StoredClip(Protocol):
 
 
 def stored_clip_html(stored: StoredClip) -> Markup:
-    """Return a stored clip as static HTML: its name, waveform, player, text and facts."""
-    clip = stored.clip
-    label = f"Play {stored.name}, {duration(clip.seconds)}"
-    card = div(".rtnb-tokens.rtnb-turn", role="group", aria_label=f"Clip {stored.name}")[
-        div(".rtnb-sides")[
-            div(".rtnb-side.rtnb-user")[
-                p(".rtnb-who")[b[stored.name]],
-                div(".rtnb-audio")[
-                    waveform_html(clip.samples, clip.rate, height=48),
-                    player_html(clip.samples, clip.rate, label=label, file=stored.link),
-                ],
-                stored.text and p(".rtnb-text", dir="auto")[clean_text(stored.text)],
-                stored.note and p(".rtnb-none")[stored.note],
-            ]
-        ],
-        p(".rtnb-foot")[small[joined([span[clean_text(fact)] for fact in stored.facts])]],
+    """Return a stored clip as static HTML: its name, player, text and facts."""
+    content = [
+        p[b[stored.name]],
+        _sole_player(stored.clip, stored.name, [a(href=quote(stored.link))[stored.link], " has the audio"]),
+        stored.text and p(".rtnb-text", dir="auto")[clean_text(stored.text)],
+        stored.note and p(".rtnb-none")[stored.note],
     ]
-    return markup([stylesheet("turn_card.css"), card])
+    return _card(f"Clip {stored.name}", content, joined([span[clean_text(fact)] for fact in stored.facts]))

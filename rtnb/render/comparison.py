@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from htpy import Element, Node, div, p, script, small, span, table, tbody, td, th, thead, tr
+from htpy import Element, Node, div, p, small, span, table, tbody, td, th, thead, tr
 from htpy import del_ as removed
 from htpy import ins as added
 from markupsafe import Markup
 
 from ..analysis.comparison import Comparison, Fact, Part, words
 from ..redaction import clean_text
-from .audio_player import ANSWER, SPEECH
-from .html import markup, read_static, stylesheet
-from .turn_table import Players
+from .audio_player import AudioSlots, Players
+from .html import markup, scripts, stylesheet
+from .turn_card import MAX_TOTAL_SECONDS
 
 __all__ = ["comparison_html"]
 
@@ -21,7 +21,7 @@ _MOST = 60
 
 def comparison_html(view: Comparison) -> Markup:
     """Return a comparison as static HTML, readable without its style."""
-    players = Players()
+    players = Players(MAX_TOTAL_SECONDS, small=True)
     a, b = map(clean_text, view.names)
     count = len(view.differences)
     found = "No differences." if not count else f"{count:,} difference{'' if count == 1 else 's'}."
@@ -44,27 +44,27 @@ def comparison_html(view: Comparison) -> Markup:
         ],
         p(".rtnb-foot")[small[found, more > 0 and f" {more:,} more parts are not shown: print() shows all."]],
     ]
-    return markup([stylesheet("turn_table.css"), card, script[Markup(read_static("turn_table.js"))]])
+    return markup([stylesheet("turn_table.css", "player.css"), card, scripts("player.js", "turn_table.js")])
 
 
 def _side(name: str) -> Element:
     return th(".rtnb-said", scope="col")[name]
 
 
-def _part(part: Part, players: Players) -> Element:
+def _part(part: Part, players: AudioSlots) -> Element:
     heading = tr(".rtnb-part")[th(colspan="4", scope="colgroup")[part.title]]
     return tbody[heading, (_fact(fact, players) for fact in part.facts)]
 
 
-def _fact(fact: Fact, players: Players) -> Element:
+def _fact(fact: Fact, players: AudioSlots) -> Element:
     left, right = words(fact.a, fact.b) if fact.kind == "text" else ([], [])
-    colour = SPEECH if fact.name == "you" else ANSWER
+    who = "user" if fact.name == "you" else "assistant"
     sides = zip((fact.a, fact.b), (left, right), fact.clips, (removed, added), strict=True)
     return tr(class_={"rtnb-differs": bool(fact.difference)})[
         th(scope="row")[clean_text(fact.name)],
         (
             td(".rtnb-said")[
-                players.player(clip, f"“{fact.name}”", colour),
+                players.player(clip, f"“{fact.name}”", who),
                 div(".rtnb-text", dir="auto")[_marked(pieces, mark) if pieces else text],
             ]
             for text, pieces, clip, mark in sides

@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 
-from htpy import Node, details, div, fragment, p, pre, small, strong, summary
+from htpy import Element, Node, details, div, fragment, p, pre, script, small, strong, summary
 from markupsafe import Markup
 
 from ..redaction import clean_text
 
-__all__ = ["data_uri", "joined", "line_html", "markup", "note_html", "read_static", "stylesheet"]
+__all__ = ["data_uri", "joined", "line_html", "markup", "note_html", "read_static", "scripts", "stylesheet"]
 
 _STATIC = resources.files("rtnb.render").joinpath("static")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
@@ -51,6 +51,13 @@ def stylesheet(*names: str) -> Markup:
     css = _SPACE.sub(r"\1", _COMMENT.sub("", tokens + rules)).strip()
     css = re.sub(r"\s+", " ", _EMPTY.sub("", css)).replace(": ", ":").replace(";}", "}")
     return Markup(f"<style>{css}</style>")
+
+
+@cache
+def scripts(*names: str) -> Element:
+    """Return scripts as one ``<script>`` element, without lines of comments and indentation."""
+    lines = (line.strip() for name in names for line in read_static(name).splitlines())
+    return script[Markup("\n".join(line for line in lines if line and not line.startswith("//")))]
 
 
 def markup(node: Node) -> Markup:

@@ -22,7 +22,6 @@ from htpy import (
     Node,
     a,
     article,
-    audio,
     b,
     body,
     code,
@@ -76,7 +75,7 @@ from ..paths import replacing, short, user_path
 from ..protocol.events import as_object
 from ..protocol.usage import Cost
 from ..redaction import clean, clean_html, clean_text, plain
-from .audio_player import opus, waveform_html
+from .audio_player import opus, player_html
 from .event_table import events_html
 from .html import data_uri, markup, read_static, stylesheet
 from .overview import provenance_foot, provenance_table
@@ -92,8 +91,8 @@ MAX_MB = 25.0
 Progress = Callable[[Iterable[TurnView]], Iterable[TurnView]]
 """Is given the turns and yields them again, as tqdm does."""
 
-SCRIPT = read_static("report.js")
-"""Plays one recording at a time, shows its position, and seeks; the page is whole without it."""
+SCRIPT = read_static("player.js") + read_static("report.js")
+"""The players, and what opens the part that a link leads to; the page is whole without it."""
 
 _HASH = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 
@@ -174,25 +173,23 @@ class EmbeddedAudio:
     sources: dict[str, str] = field(default_factory=dict)
     _mark: str = field(default_factory=lambda: f"rtnb-{secrets.token_hex(8)}")
 
-    def player(self, clip: Clip, width: int, label: str, code: str, played: float | None = None) -> Node:
-        """Return a clip's waveform and player, or a sentence if the page has no room for the audio."""
-        if not len(clip.samples):
+    def player(
+        self, clip: Clip | None, label: str, who: str, code: str = "", played: float | None = None
+    ) -> Node:
+        """Return a clip's player, or its picture and a sentence if the page has no room for the audio."""
+        if clip is None or not len(clip.samples):
             return None
-        picture = waveform_html(clip.samples, clip.rate, width=width, height=48, played_seconds=played)
-        long = duration(clip.seconds)
         source = data_uri(opus(clip.samples, clip.rate), "audio/ogg") if self.used < self.most else ""
         if not source or self.used + len(source) > self.most:
             self.left_out += clip.seconds
             why = "Not in this page, which has a limit of size" if self.most else "This page holds no audio"
-            return div(".rtnb-audio")[
-                picture, p(".rtnb-none")[f"{long} of audio. {why}; the recording has it."]
-            ]
+            instead = p(".rtnb-none")[f"{duration(clip.seconds)} of audio. {why}; the recording has it."]
+            return player_html(clip, label, who=who, played=played, instead=instead)
         self.used += len(source)
         self.kept += clip.seconds
         name = f"{self._mark}-{len(self.sources)}-"
         self.sources[name] = source
-        player = audio(controls=True, preload="metadata", src=name, aria_label=f"Play {label}, {long}")
-        return div(".rtnb-audio")[picture, player]
+        return player_html(clip, label, who=who, played=played, source=name)
 
     def put_into(self, page: str) -> str:
         """Return the page with the audio in it."""
@@ -231,7 +228,7 @@ class Report:
         self.audio = audio
         self.progress = progress
         self.turns = [turn for turn in view.turns if turn.number >= 0]
-        self.title = clean_text(title or f"A conversation with {view.model or 'an unnamed model'}")
+        self.title = clean_text(title or f"A conversation with {labels.answered_by(view.engine, view.model)}")
 
     def html(self) -> str:
         """Return the page."""
@@ -268,7 +265,7 @@ class Report:
                 meta(name="referrer", content="no-referrer"),
                 meta(name="generator", content="rtnb"),
                 title[Markup(clean_html(str(markup(self.title))))],
-                stylesheet("turn_card.css", "table.css", "picture.css", "timeline.css"),
+                stylesheet("turn_card.css", "player.css", "table.css", "picture.css", "timeline.css"),
                 stylesheet("report.css"),
             ],
             body(".rtnb-tokens")[Markup(clean_html(str(markup(content)))), script[Markup(SCRIPT)]],
@@ -336,7 +333,7 @@ class Report:
             cards.append(
                 article(f"#{_id(turn)}.turn")[
                     h3[f"Turn {turn_number(turn.number)} ", small[status, f" · {at}"]],
-                    turn_card(turn, self.audio, notes=False),
+                    turn_card(turn, self.audio, head=False, notes=False),
                     details[summary["Timeline of the turn"], timeline_section(turn.timeline)],
                 ]
             )

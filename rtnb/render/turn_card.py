@@ -1,85 +1,41 @@
-"""The static card of a turn: who said what, with its audio, what was called, how long it took, what it cost.
+"""The static card of a turn, as a conversation: who said what and what was called, in order, with its audio.
 
-Text of a model, a user or a service is escaped, its keys redacted. Waveform and player carry their data in
-their own ``src``, which a notebook keeps even where it is not trusted.
+At its head is who answered, at its foot how long it took and what it cost. Text of a model, a user or a
+service is escaped, its keys redacted. Waveform and player carry their data in their own ``src``, which a
+notebook keeps even where it is not trusted.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
 
 import orjson
-from htpy import Element, Node, b, br, code, details, div, p, small, span, strong, summary
+from htpy import Element, Node, b, code, details, div, p, span, strong, summary
 from markupsafe import Markup
 
 from ..analysis import labels
 from ..analysis.turn import Call, TurnView
-from ..audio import Clip
-from ..formatting import duration, turn_number
+from ..formatting import turn_number
+from ..protocol.items import Item
 from ..redaction import clean_text
-from .audio_player import MAX_INLINE_SECONDS, player_html, waveform_html
-from .html import joined, markup, stylesheet
+from .audio_player import AudioSlots, Players
+from .html import joined, markup, scripts, stylesheet
 
-__all__ = ["MAX_TOTAL_SECONDS", "AudioSlots", "turn_card", "turn_html", "turns_html"]
+__all__ = ["MAX_TOTAL_SECONDS", "answer_lines", "call_parts", "turn_card", "turn_html", "turns_html"]
 
 MAX_TOTAL_SECONDS = 900.0
 """Of the audio of several turns in one output, what is put into the notebook: about 3.6 MB."""
 
-_LONG = 240
+LONG = 240
 """Characters of a tool's output beyond which it is folded."""
 
-_STYLES = ("turn_card.css", "picture.css")
-
-
-class AudioSlots(Protocol):
-    """What becomes of the audio of cards."""
-
-    def player(self, clip: Clip, width: int, label: str, code: str, played: float | None = None) -> Node:
-        """Return a clip's waveform, ``width`` pixels wide, and its player.
-
-        ``label`` names it for a screen reader, ``code`` is Python that writes it to a file. What comes after
-        ``played`` seconds was not played.
-        """
-        ...
-
-
-@dataclass(slots=True)
-class _Budget:
-    """Players for a notebook, which keeps ``left`` seconds of audio in all."""
-
-    left: float = math.inf
-
-    def _take(self, seconds: float) -> bool:
-        """Take room for so much audio. Return False, and take none, if there is not enough."""
-        if seconds > self.left:
-            return False
-        self.left -= seconds
-        return True
-
-    def player(self, clip: Clip, width: int, label: str, code: str, played: float | None = None) -> Node:
-        """Return a clip's waveform and player, or a sentence if there is no room for it."""
-        long = duration(clip.seconds)
-        shown: Element
-        if clip.seconds > MAX_INLINE_SECONDS:
-            limit = duration(MAX_INLINE_SECONDS)
-            shown = _omitted(f"is too long to be kept in the notebook (the limit is {limit})", long, code)
-        elif self._take(clip.seconds):
-            shown = player_html(clip.samples, clip.rate, label=f"Play {label}, {long}")
-        else:  # nor is its picture: hundreds of them make megabytes
-            limit = duration(MAX_TOTAL_SECONDS)
-            return _omitted(
-                f"is not kept: of all these turns together, the notebook keeps {limit}", long, code
-            )
-        picture = waveform_html(clip.samples, clip.rate, width=width, height=48, played_seconds=played)
-        return div(".rtnb-audio")[picture, shown]
+_STYLES = ("turn_card.css", "player.css")
 
 
 def turn_html(turn: TurnView) -> Markup:
     """Return a turn as static HTML, right without a kernel; of a turn in progress, what is known now."""
-    return markup([stylesheet(*_STYLES), turn_card(turn, _Budget())])
+    card = turn_card(turn, Players(), notes=turn.number <= 0)
+    return markup([stylesheet(*_STYLES), card, scripts("player.js")])
 
 
 def turns_html(turns: Mapping[int, TurnView]) -> Markup:
@@ -88,36 +44,66 @@ def turns_html(turns: Mapping[int, TurnView]) -> Markup:
     Of their audio the first `MAX_TOTAL_SECONDS` are kept; for the rest, the card says how to write it to a
     file.
     """
-    budget = _Budget(MAX_TOTAL_SECONDS)
-    last = max(turns, default=0)
+    players, first = Players(MAX_TOTAL_SECONDS), min(turns, default=0)
     cards = (
-        turn_card(turn, budget, f"s.turns[{place}]", f"-{place}", notes=place == last)
+        turn_card(turn, players, f"s.turns[{place}]", f"-{place}", notes=place == first)
         for place, turn in turns.items()
     )
-    return markup([stylesheet(*_STYLES), cards])
+    return markup([stylesheet(*_STYLES), cards, scripts("player.js")])
 
 
 def turn_card(
-    turn: TurnView, audio: AudioSlots, name: str = "turn", suffix: str = "", *, notes: bool = True
+    turn: TurnView,
+    audio: AudioSlots,
+    name: str = "turn",
+    suffix: str = "",
+    *,
+    head: bool = True,
+    notes: bool = True,
 ) -> Element:
     """Return one card without its style sheet.
 
-    ``name`` is the turn in Python, ``suffix`` distinguishes its files from another's. ``notes`` on what
-    answered and where the turn comes from can be left out if they are shown once for many.
+    ``name`` is the turn in Python, ``suffix`` distinguishes its files from another's. ``head`` False leaves
+    out the number and the status. ``notes`` on what answered and where the turn comes from belong on one
+    card of a session.
     """
-    label = f"Turn {turn_number(turn.number)}, {turn.status.replace('_', ' ')}"
-    return div(".rtnb-tokens.rtnb-turn", role="group", aria_label=label)[
-        div(".rtnb-sides")[_user(turn, audio, name, suffix), _assistant(turn, audio, name, suffix)],
+    status = turn.status.replace("_", " ")
+    label = f"Turn {turn_number(turn.number)}"
+    return div(".rtnb-tokens.rtnb-turn", role="group", aria_label=f"{label}, {status}")[
+        div(".rtnb-head")[
+            head and strong[label],
+            head and status != "completed" and span(class_=_bad(turn))[status],
+            _answerer(turn),
+        ],
+        _user(turn, audio, name, suffix),
+        _answer(turn, audio, name, suffix),
         _foot(turn, notes),
     ]
 
 
+def _bad(turn: TurnView) -> str | None:
+    return "rtnb-bad" if turn.status == "failed" else None
+
+
+def _answerer(turn: TurnView) -> Node:
+    """Return who really answered, and whose prices the costs are if that is another."""
+    name = clean_text(labels.answerer(turn))
+    if not name:
+        return None
+    priced = turn.engine and turn.cost is not None and f"prices of {clean_text(turn.cost.model)}"
+    return span(".rtnb-by")[
+        name, turn.engine and [" ", span(".rtnb-chip")["embedded"]], priced and [" ", span[priced]]
+    ]
+
+
+def _row(kind: str, who: str, parts: Node) -> Element:
+    return div(class_=["rtnb-line", f"rtnb-{kind}"])[p(".rtnb-who")[b[who]], div[parts]]
+
+
 def _user(turn: TurnView, audio: AudioSlots, name: str, suffix: str) -> Element:
     given = turn.input
-    parts: list[Node] = [_who("You")]
-    if given.audio is not None:
-        write = f'{name}.input.audio.write("question{suffix}.ogg")'
-        parts.append(audio.player(given.audio, 360, "what you said", write))
+    write = f'{name}.input.audio.write("question{suffix}.ogg")'
+    parts: list[Node] = [audio.player(given.audio, "what you said", "user", write)]
     if given.text:
         parts.append(_text(given.text))
     if turn.transcript_note:
@@ -125,35 +111,48 @@ def _user(turn: TurnView, audio: AudioSlots, name: str, suffix: str) -> Element:
     elif not given.text:
         nothing = "Nothing yet." if turn.status == "in_progress" else "Nothing was said or written."
         parts.append(_line(nothing, ".rtnb-none"))
-    return div(".rtnb-side.rtnb-user")[parts]
+    return _row("user", "You", parts)
 
 
-def _assistant(turn: TurnView, audio: AudioSlots, name: str, suffix: str) -> Element:
-    parts: list[Node] = [_who("Assistant")]
-    answer = turn.audio_so_far
-    if answer is not None:
-        write = f'{name}.audio.write("answer{suffix}.ogg")'
-        parts.append(audio.player(answer, 480, "the answer", write, turn.played))
+def answer_lines(turn: TurnView) -> list[Call | list[Item]]:
+    """Return the lines of an answer in order: a function call, or the messages between two calls.
+
+    There is a line for the assistant where there is nothing else, and where the end of the turn is explained.
+    """
     calls = {call.id: call for call in turn.calls}
+    lines: list[Call | list[Item]] = []
     for item in turn.items:
         if item.type == "function_call":
-            parts.append(_call(calls[item.call_id or item.id], turn))
-        elif item.text.strip():
+            lines.append(calls[item.call_id or item.id])
+        elif item.text.strip() or item.audio_ms:
+            if not lines or isinstance(lines[-1], Call):
+                lines.append([])
+            lines[-1].append(item)  # type: ignore[union-attr]
+    if not lines or (isinstance(lines[-1], Call) and turn.status != "completed"):
+        lines.append([])
+    return lines
+
+
+def _answer(turn: TurnView, audio: AudioSlots, name: str, suffix: str) -> list[Element]:
+    write = f'{name}.audio.write("answer{suffix}.ogg")'
+    player: Node = audio.player(turn.audio_so_far, "the answer", "assistant", write, turn.played)
+    lines, rows, ending = answer_lines(turn), list[Element](), labels.ending(turn)
+    for number, line in enumerate(lines):
+        if isinstance(line, Call):
+            rows.append(_call(line, turn))
+            continue
+        parts, player = [player], None
+        for item in line:
             if item.phase == "commentary":
                 parts.append(_line("Preamble:", ".rtnb-none"))
-            parts.append(_text(item.text.strip()))
-    ending = labels.ending(turn)
-    if ending is not None:
-        head, colon, rest = clean_text(ending).partition(":")
-        bad = "rtnb-bad" if turn.status == "failed" else None
-        parts.append(p(class_=bad)[strong[head + colon], rest])
-    elif len(parts) == 1:
-        parts.append(_line("Nothing was answered.", ".rtnb-none"))
-    return div(".rtnb-side")[parts]
-
-
-def _who(name: str) -> Element:
-    return p(".rtnb-who")[b[name]]
+            parts.append(item.text.strip() and _text(item.text.strip()))
+        if number == len(lines) - 1 and ending is not None:
+            start, colon, rest = clean_text(ending).partition(":")
+            parts.append(p(class_=_bad(turn) or "rtnb-none")[strong[start + colon], rest])
+        elif len(lines) == 1 and not line:
+            parts.append(_line("Nothing was answered.", ".rtnb-none"))
+        rows.append(_row("assistant", "Assistant", parts))
+    return rows
 
 
 def _text(text: str) -> Element:
@@ -164,20 +163,28 @@ def _line(text: str, kind: str) -> Element:
     return p(kind, dir="auto")[clean_text(text)]
 
 
-def _omitted(why: str, long: str, write: str) -> Element:
-    return p(".rtnb-none")[f"{long} of audio {why}. Write it to a file: ", code[write]]
+def call_parts(call: Call, turn: TurnView) -> tuple[str, str, str, str]:
+    """Return a call's name, its arguments, what became of it in words, and its output or error."""
+    head = clean_text(call.name), _arguments(call.arguments)
+    if call.error is not None:
+        return *head, "The tool failed:", clean_text(call.error)
+    if call.output is not None:
+        return *head, "returned", clean_text(call.output)
+    return *head, "No output yet." if turn.status == "in_progress" else "Not answered.", ""
 
 
 def _call(call: Call, turn: TurnView) -> Element:
-    tail: Node
-    if call.error is not None:
-        tail = div(".rtnb-bad")[_folded(strong["The tool failed:"], call.error)]
-    elif call.output is not None:
-        tail = _folded("returned", call.output)
-    else:
-        tail = p(".rtnb-none")["No output yet." if turn.status == "in_progress" else "Not answered."]
-    head = p[code[b[clean_text(call.name)], "(", _arguments(call.arguments), ")"]]
-    return div(".rtnb-call", role="group", aria_label="Function call")[head, tail]
+    name, arguments, lead, output = call_parts(call, turn)
+    shown: Node = span(".rtnb-none" if call.error is None else ".rtnb-bad")[lead]
+    folded = None
+    if len(output) > LONG:
+        start = code[f"{output[:80].rstrip()}…"]
+        folded = details[summary[shown, " ", start, f" ({len(output):,} characters)"], code[output]]
+    inline = None if folded else [" ", shown, output and [" ", code[output]]]
+    content = [p[code[b[name], "(", arguments, ")"], inline], folded]
+    return div(".rtnb-line.rtnb-tool", role="group", aria_label="Function call")[
+        p(".rtnb-who")[b["Tool"]], div[content]
+    ]
 
 
 def _arguments(text: str) -> str:
@@ -191,28 +198,21 @@ def _arguments(text: str) -> str:
     return clean_text(", ".join(f"{key}={value!r}" for key, value in given.items()))
 
 
-def _folded(lead: Node, text: str) -> Element:
-    text = clean_text(text)
-    if len(text) <= _LONG:
-        return p[lead, " ", code[text]]
-    start = f"{text[:80].rstrip()}…"
-    return details[summary[lead, " ", code[start], f" ({len(text):,} characters)"], code[text]]
-
-
 def _foot(turn: TurnView, notes: bool) -> Element:
-    parts = [span[f"turn {turn_number(turn.number)}"]]
-    latency = labels.latency(turn)
-    if latency is not None:
-        parts.append(span(title=latency[1])[latency[0]])
-    if turn.audio_so_far is not None:
-        parts.append(span[f"{duration(turn.audio_so_far.seconds)} of audio"])
-    tokens = labels.tokens(turn.usage)
-    if tokens is not None:
-        parts.append(span[tokens])
-    price = labels.money(turn)
-    if price is not None:
-        parts.append(span(title=repr(turn.cost) if turn.cost is not None else price)[price])
-    if not turn.engine:
-        parts.append(span[clean_text(labels.model(turn))])
-    sentences = filter(None, (labels.answer_note(turn), turn.source) if notes else ())
-    return p(".rtnb-foot")[small[joined(parts), ([br, clean_text(sentence)] for sentence in sentences)]]
+    """Return the chips, and behind them the kinds, the clock and the notes."""
+    shown = joined(
+        span(".rtnb-fact")[before, before and " ", b[figure], after and " ", after]
+        for before, figure, after in labels.chips(turn)
+    )
+    latency, money = labels.latency(turn), labels.money(turn)
+    more = [
+        latency and f"Latency: {latency[0]} {latency[1]}".strip(),
+        labels.tokens(turn.usage),
+        money and (repr(turn.cost) if turn.cost is not None else "No price is known."),
+        money and turn.cost is not None and turn.cost.excludes and money,
+        *((labels.answer_note(turn), turn.source) if notes else ()),
+    ]
+    lines = [p[clean_text(sentence)] for sentence in more if sentence]
+    if not lines:
+        return div(".rtnb-foot")[shown or "\u00a0"]
+    return details(".rtnb-foot")[summary[shown, " ", span(".rtnb-i", title="Details")["Details"]], lines]

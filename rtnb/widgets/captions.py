@@ -60,7 +60,7 @@ def footer(turn: Turn) -> str:
         latencies[0] if latencies else None,
         labels.tokens(turn.usage),
         labels.money(turn),
-        labels.model(turn),
+        labels.answerer(turn),
     ]
     return " · ".join(filter(None, parts))
 

@@ -57,7 +57,7 @@ MEDIA = """async () => {
     node.addEventListener(bad, done, { once: true });
     setTimeout(done, 3000);
   });
-  const images = [...document.querySelectorAll(".rtnb-turn img, .rtnb-audio img, img[alt^='Waveform']")];
+  const images = [...document.querySelectorAll(".rtnb-turn img, img[alt^='Waveform']")];
   const sounds = [...document.querySelectorAll("audio")];
   for (const sound of sounds) {
     if (sound.readyState === 0) { sound.load(); await settle(sound, "loadedmetadata", "error"); }
@@ -133,7 +133,7 @@ async def test_the_kernel_restarts_and_the_notebook_continues(lab):
 async def test_cards_follow_the_theme(lab):
     page = await lab.open([CONNECT, "s.send('hello').wait()"])
     await page.run_all()
-    looks = """() => { const style = getComputedStyle(document.querySelector(".rtnb-turn .rtnb-side"));
+    looks = """() => { const style = getComputedStyle(document.querySelector(".rtnb-turn"));
         const said = getComputedStyle(document.querySelector(".rtnb-turn .rtnb-text"));
         return [style.backgroundColor, said.color].map((text) => text.match(/[0-9.]+/g).slice(0, 3)
             .reduce((sum, each) => sum + Number(each), 0) / 765); }"""
@@ -160,6 +160,6 @@ async def test_a_notebook_is_worked_by_keys_alone(jupyter):
         )
     await page.wait("() => document.querySelector('.rtnb-turn audio')?.readyState > 0", seconds=10)
     # The player takes the focus and Space plays it; Jupyter does not take the key for itself.
-    await page.js("() => document.querySelector('.rtnb-turn audio').focus()")
+    await page.js("() => document.querySelector('.rtnb-turn .rtnb-seek').focus()")
     await keyboard.press("Space")
     await page.wait("() => document.querySelector('.rtnb-turn audio').currentTime > 0.05", seconds=10)

@@ -110,11 +110,10 @@ async def test_sound_plays_one_at_a_time_and_seeks(opened: Opened) -> None:
     await page.evaluate("document.querySelectorAll('audio').forEach(one => { one.loop = true; })")
     await sounds.nth(0).evaluate("one => one.play()")
     await opened.until("document.querySelectorAll('audio')[0].currentTime > 0")
-    image = page.locator("article#turn-2 .rtnb-audio img.seek").nth(1)
-    await image.click()
+    await page.locator("article#turn-2 .rtnb-seek").nth(1).click()
     await opened.until("!document.querySelectorAll('audio')[1].paused")
     assert await sounds.nth(0).evaluate("one => one.paused")
-    await page.wait_for_selector("article#turn-2.playing .rtnb-audio i", state="attached")
+    await page.wait_for_selector("article#turn-2.playing .rtnb-seek i:not([hidden])", state="attached")
 
 
 async def test_a_link_leads_to_its_turn(opened: Opened) -> None:

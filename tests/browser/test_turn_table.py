@@ -88,7 +88,7 @@ async def test_one_player_plays_at_a_time(page: Any) -> None:
     await page.get_by_role("button", name="Play the answer of turn 2").click()
     await page.wait_for_function("!document.querySelectorAll('audio')[1].paused")
     assert await page.evaluate("document.querySelectorAll('audio')[0].paused")
-    await page.locator(".rtnb-wave").nth(2).click()
+    await page.locator(".rtnb-seek").nth(2).click()
     await page.wait_for_function("document.querySelectorAll('audio')[2].currentTime > 1")
 
 

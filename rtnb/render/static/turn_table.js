@@ -1,4 +1,4 @@
-// A table of turns that sorts, filters, and has small players. All text is in the page already, or set as text.
+// A table of turns that sorts and filters. All text is in the page already, or set as text.
 (() => {
   const FILTER_FROM = 5; // rows
   const make = (tag, attributes = {}, ...children) => {
@@ -6,45 +6,6 @@
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
     node.append(...children);
     return node;
-  };
-
-  const addPlayer = (box) => {
-    const audio = box.querySelector("audio");
-    const image = box.querySelector("img");
-    const label = audio.getAttribute("aria-label") || "Play";
-    const button = make("button", { type: "button", "aria-label": label, "aria-pressed": "false" });
-    const head = make("i", { hidden: "" });
-    const wave = make("span", { class: "rtnb-wave" });
-    const time = make("span", { class: "rtnb-time" }, box.dataset.long);
-    const draw = () => {
-      const share = audio.duration ? audio.currentTime / audio.duration : 0;
-      head.style.left = `${100 * share}%`;
-      head.hidden = share === 0;
-      if (!audio.paused) requestAnimationFrame(draw);
-    };
-    const show = () => {
-      button.setAttribute("aria-pressed", String(!audio.paused));
-      button.setAttribute("aria-label", audio.paused ? label : label.replace("Play", "Pause"));
-      draw();
-    };
-    button.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
-    wave.addEventListener("click", (event) => {
-      const { left, width } = wave.getBoundingClientRect();
-      if (!audio.duration) return;
-      audio.currentTime = ((event.clientX - left) / width) * audio.duration;
-      audio.play();
-    });
-    audio.addEventListener("play", () => {
-      for (const other of document.querySelectorAll("audio")) if (other !== audio) other.pause();
-      show();
-    });
-    for (const name of ["pause", "ended", "seeked"]) audio.addEventListener(name, show);
-    audio.controls = false;
-    audio.hidden = true;
-    audio.style.display = "none";
-    wave.append(image, head);
-    box.prepend(button, wave, time);
-    box.classList.add("rtnb-on");
   };
 
   const keyOf = (row, column) => {
@@ -112,9 +73,6 @@
     root.dataset.live = "";
     const table = root.querySelector("table");
     if (!table) continue;
-    root.querySelectorAll(".rtnb-play").forEach((box) => {
-      if (box.querySelector("audio")) addPlayer(box);
-    });
     if (!table.tHead || root.classList.contains("rtnb-compared")) continue;
     addSorting(table);
     addFilter(root, table);
