@@ -21,7 +21,7 @@ from ..redaction import clean_text
 from .audio_player import AudioSlots, Players
 from .html import joined, markup, scripts, stylesheet
 
-__all__ = ["MAX_TOTAL_SECONDS", "answer_lines", "call_parts", "turn_card", "turn_html", "turns_html"]
+__all__ = ["LONG", "MAX_TOTAL_SECONDS", "answer_lines", "call_parts", "turn_card", "turn_html", "turns_html"]
 
 MAX_TOTAL_SECONDS = 900.0
 """Of the audio of several turns in one output, what is put into the notebook: about 3.6 MB."""
@@ -92,7 +92,9 @@ def _answerer(turn: TurnView) -> Node:
         return None
     priced = turn.engine and turn.cost is not None and f"prices of {clean_text(turn.cost.model)}"
     return span(".rtnb-by")[
-        name, turn.engine and [" ", span(".rtnb-chip")["embedded"]], priced and [" ", span[priced]]
+        name,
+        turn.engine and [" ", span(".rtnb-chip")["embedded"]],
+        priced and [" ", span(".rtnb-prices")[priced]],
     ]
 
 
@@ -170,7 +172,7 @@ def call_parts(call: Call, turn: TurnView) -> tuple[str, str, str, str]:
         return *head, "The tool failed:", clean_text(call.error)
     if call.output is not None:
         return *head, "returned", clean_text(call.output)
-    return *head, "No output yet." if turn.status == "in_progress" else "Not answered.", ""
+    return *head, "No output yet." if turn.status in ("in_progress", "waiting") else "Not answered.", ""
 
 
 def _call(call: Call, turn: TurnView) -> Element:

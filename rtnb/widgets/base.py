@@ -111,7 +111,8 @@ def css() -> str:
     widgets = sorted(file.name for file in _STATIC.iterdir() if file.name != "shared")
     own = [f"{name}/{name}.css" for name in widgets]
     own.insert(0, "shared/shared.css")
-    return "\n".join([read_static("tokens.css"), *map(source, own)])
+    cards = map(read_static, ("tokens.css", "turn_card.css", "player.css"))
+    return "\n".join([*cards, *map(source, own)])
 
 
 class MessageHandler(Protocol):
@@ -148,7 +149,7 @@ class BaseWidget(anywidget.AnyWidget):
     """The static HTML that replaces a finished widget, with all foreign text escaped; "" until then."""
 
     def __init__(self, script: str, handler: MessageHandler) -> None:
-        self._esm = esm(script)
+        self._esm = read_static("player.js") + esm(script)
         self._handler: MessageHandler | None = handler
         self._loads: set[str] = set()
         super().__init__(uid=uuid.uuid4().hex)

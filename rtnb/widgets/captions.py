@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..analysis import labels
-from ..formatting import duration, turn_number
+from ..analysis.turn import Call
 from ..protocol.state import SessionState
 from ..redaction import clean_text
+from ..render.turn_card import LONG, answer_lines, call_parts
 from ..session.turn import Turn
 
-__all__ = ["footer", "lines", "usage"]
+__all__ = ["card", "lines", "usage"]
 
 
 def lines(turn: Turn, state: SessionState) -> list[dict[str, Any]]:
@@ -43,26 +44,36 @@ def lines(turn: Turn, state: SessionState) -> list[dict[str, Any]]:
 
 
 def _ending(turn: Turn) -> str:
-    """Return how a turn ended unless it was completed, without mentioning pictures."""
-    if turn.status == "interrupted":
-        played, output = turn.played, sum(item.audio_ms for item in turn.items) / 1000
-        if played is None:
-            return "Interrupted."
-        return f"Interrupted: {duration(played)} of {duration(output)} played."
+    """Return how a turn ended unless it was completed; while it is being interrupted, the word alone."""
+    if turn.status == "interrupted" and turn.played is None:
+        return "Interrupted."
     return labels.ending(turn) or ""
 
 
-def footer(turn: Turn) -> str:
-    """Return a turn's foot line: latency, tokens, cost and model."""
-    latencies = labels.latency(turn)
-    parts = [
-        f"turn {turn_number(turn.number)}",
-        latencies[0] if latencies else None,
-        labels.tokens(turn.usage),
-        labels.money(turn),
-        labels.answerer(turn),
-    ]
-    return " · ".join(filter(None, parts))
+def card(turn: Turn) -> dict[str, Any]:
+    """Return who answered, the lines of the answer and the figures at the foot, as its card has them."""
+    ending = clean_text(_ending(turn)) if turn.done else ""
+    answer: list[dict[str, Any]] = []
+    for line in answer_lines(turn):
+        if isinstance(line, Call):
+            name, arguments, lead, output = call_parts(line, turn)
+            failed = line.error is not None
+            folded = len(output) > LONG
+            parts = {"name": name, "arguments": arguments, "lead": lead, "output": output}
+            answer.append({"call": {**parts, "failed": failed, "folded": folded}})
+        else:
+            texts = [[clean_text(item.text.strip()), item.phase == "commentary"] for item in line]
+            answer.append({"texts": texts, "note": "", "failed": turn.status == "failed"})
+    if ending and "note" in answer[-1]:
+        answer[-1]["note"] = ending
+    elif turn.done and answer == [{"texts": [], "note": "", "failed": False}]:
+        answer[0]["note"] = "Nothing was answered."
+    return {
+        "by": clean_text(labels.answerer(turn)),
+        "embedded": bool(turn.engine),
+        "answer": answer,
+        "foot": labels.chips(turn),
+    }
 
 
 def usage(state: SessionState, billed: bool) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,13 @@ from ..protocol import changes
 from ..protocol.changes import Change, Command
 from ..protocol.conversation import Conversation
 from ..redaction import clean_name
+from ..render.audio_player import player_html
 from ..render.turn_card import turn_html
 from ..session.async_session import AsyncSession
 from ..session.turn import Turn
 from . import captions
-from .base import BaseWidget
-from .playback import PlaybackQueue, Player
+from .base import BaseWidget, traitlets
+from .playback import ItemAudio, PlaybackQueue, Player
 from .talk import live_talk
 
 __all__ = ["LiveTurn", "show"]
@@ -41,7 +43,7 @@ _TRUNCATE_TIMEOUT = 2.0
 """Seconds that the server may take to confirm a truncation, which the card then shows."""
 _UPDATE_SECONDS = 0.06
 """Interval between two updates of the page while text and audio stream in."""
-_COLUMNS = 240
+_COLUMNS = 120
 """Columns of the whole waveform, and of ten seconds of one that grows."""
 _GROWING_SECONDS = 10.0
 
@@ -67,6 +69,11 @@ def show(turn: Turn) -> LiveTurn:
     return live
 
 
+class _Widget(BaseWidget):
+    question = traitlets.Unicode().tag(sync=True)
+    """The static HTML of the player of what the user said."""
+
+
 class LiveTurn:
     """The kernel's side of one live turn. After ``__init__`` everything runs on the session's loop.
 
@@ -76,7 +83,7 @@ class LiveTurn:
     def __init__(self, turn: Turn, core: AsyncSession, *, silent: bool = False) -> None:
         self.turn = turn
         self.replaced = False
-        self.widget = BaseWidget(
+        self.widget = _Widget(
             "live_turn/live_turn", lambda message, buffers: core.call_soon(self._on_message, message)
         )
         self._core = core
@@ -86,6 +93,7 @@ class LiveTurn:
         self._queue = PlaybackQueue.of(core)
         self._player = Player(self.widget.post, self._loop.call_later)
         self._player.held = True
+        self._talk_audio: dict[str, ItemAudio] = {}
         self._peaks = Peaks()
         self._interrupted = False
         self._update_scheduled = False
@@ -153,6 +161,8 @@ class LiveTurn:
 
     def _feed(self, item: str, data: bytes, codec: Any) -> None:
         if self._silent:
+            piece = self._talk_audio.setdefault(item, ItemAudio(item)).append(data, codec)
+            self._peaks.append(from_pcm16(piece))
             return
         self._peaks.append(from_pcm16(self._player.feed(item, data, codec)))
         if self._player.pending and not self._interrupted:
@@ -265,7 +275,7 @@ class LiveTurn:
             {
                 "kind": "facts",
                 "phase": self._phase(),
-                "foot": captions.footer(self.turn),
+                **captions.card(self.turn),
                 "seconds": seconds,
                 "scale": scale,
                 "silent": self._silent,
@@ -302,6 +312,10 @@ class LiveTurn:
     async def _follow(self) -> None:
         started = self._loop.time()
         self._update()
+        question = self.turn.input.audio
+        if question is not None and len(question):
+            show = partial(player_html, question, "what you said")
+            self.widget.question = str(await self._loop.run_in_executor(None, show))
         await self.turn.finished()
         self._player.end_all()
         self._update()

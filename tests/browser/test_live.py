@@ -64,6 +64,50 @@ async def test_a_turn_streams_and_becomes_a_card_that_is_saved(lab: Any) -> None
     assert await page.value("widget.underruns") == 0
 
 
+# Follows, from frame to frame, how far the next cell is below a live turn, and where its waveform is.
+FOLLOW = """(k) => {
+  const cells = document.querySelectorAll(".jp-Notebook .jp-Cell");
+  window.places = [];
+  const look = () => {
+    const seek = cells[k].querySelector(".rtnb-assistant .rtnb-seek")?.getBoundingClientRect();
+    const [above, top] = [cells[k], cells[k + 1]].map((cell) => cell.getBoundingClientRect().top);
+    const kind = document.querySelector(".rtnb-live") ? "live" : seek ? "card" : "neither";
+    window.places.push({ kind, place: [top - above, seek?.left, seek?.right, seek && seek.top - above] });
+    requestAnimationFrame(look);
+  };
+  look();
+}"""
+LOOKUP = """
+@rtnb.tool
+def look_up(number: str = "4711") -> str:
+    \"\"\"Look up an order.\"\"\"
+    return "shipped"
+"""
+SPOKEN = "rtnb.Clip.tone(300, 1.0)"
+
+
+@pytest.mark.parametrize("width", [700, 1100])
+@pytest.mark.parametrize(
+    "given", [SHORTER, f"{SHORTER}, tools=[look_up]", SPOKEN], ids=["typed", "tool", "spoken"]
+)
+async def test_nothing_moves_when_it_ends(lab: Any, given: str, width: int) -> None:
+    page = await lab.open(
+        [CONNECT + LOOKUP, f"t = s.send({given})\nt", "1 + 1"], viewport={"width": width, "height": 900}
+    )
+    await page.run(0)
+    await page.js(FOLLOW, 1)
+    await page.start(1)
+    await page.wait("() => document.querySelector('.rtnb-live .rtnb-live-stop')?.checkVisibility()")
+    await replaced(page, 1)
+    await asyncio.sleep(0.5)
+    places = await page.js("() => window.places")
+    first = next(k for k, one in enumerate(places) if one["kind"] == "card")
+    last = max(k for k, one in enumerate(places) if one["kind"] == "live")
+    assert first - last <= 2  # frames without either
+    for one in places[first:]:
+        assert one["place"] == pytest.approx(places[last]["place"], abs=1)
+
+
 async def test_stop_truncates_to_what_was_played(notebook7: Any) -> None:
     page = await notebook7.open([CONNECT, f"t = s.send({LONG})\nt"])
     await page.run(0)
@@ -119,7 +163,7 @@ async def test_playback_that_the_browser_blocks_waits_for_a_click(lab: Any) -> N
     await live(page).get_by_role("button", name="Play", exact=True).focus()
     await page.page.keyboard.press("Enter")
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Playing the rest')")
-    assert await page.js("() => document.activeElement.className") == "rtnb rtnb-live"
+    assert await page.js("() => document.activeElement.className") == "rtnb rtnb-turn rtnb-live"
     await replaced(page, 1)
     assert await page.value("[t.status, t.played]") == ["completed", None]
 
@@ -176,7 +220,7 @@ async def test_two_tabs_play_it_once(lab: Any) -> None:
     await live(second).get_by_role("button", name="Play here").focus()
     await second.page.keyboard.press("Enter")
     await second.wait(PLAYING)
-    assert await second.js("() => document.activeElement.className") == "rtnb rtnb-live"
+    assert await second.js("() => document.activeElement.className") == "rtnb rtnb-turn rtnb-live"
     await page.wait("() => document.querySelector('.rtnb-live')?.innerText.includes('Live in another tab')")
     assert not await page.js(PLAYING)
     await live(second).get_by_role("button", name="Stop the answer").click()

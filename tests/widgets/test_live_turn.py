@@ -435,7 +435,11 @@ async def test_captions_never_touch_audio(session: AsyncSession) -> None:
     user, said = captions.lines(turn, session.state)
     assert (user["text"], user["final"]) == ("hello <b>there</b>", True)
     assert (said["text"], said["note"]) == ("You said: hello <b>there</b>", "")
-    assert "would cost $" in captions.footer(turn)
+    shown = captions.card(turn)
+    assert shown["answer"] == [
+        {"texts": [["You said: hello <b>there</b>", False]], "note": "", "failed": False}
+    ]
+    assert [before for before, _, _ in shown["foot"]][-1] == "would cost"
     assert "would cost $" in captions.usage(session.state, False)
 
 

@@ -47,10 +47,11 @@
       const at = Math.min(audio.currentTime, seconds);
       const shown = clock(at);
       const rest = audio.paused && (at === 0 || audio.ended);
-      bars.style.setProperty("--rtnb-at", `${100 * (rest ? cut : at / seconds)}%`);
-      head.style.left = `${(100 * at) / seconds}%`;
-      head.hidden = rest;
-      now.textContent = `${shown} / `;
+      const share = rest ? cut : at / seconds; // at rest it shows how far it was played live
+      bars.style.setProperty("--rtnb-at", `${100 * share}%`);
+      head.style.left = `${100 * share}%`;
+      head.hidden = share === 1;
+      now.textContent = `${clock(share * seconds)} / `;
       seek.setAttribute("aria-valuenow", at.toFixed(1));
       seek.setAttribute("aria-valuetext", `${shown} of ${clock(seconds)}`);
       if (!audio.paused) requestAnimationFrame(draw);

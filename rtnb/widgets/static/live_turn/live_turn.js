@@ -5,6 +5,7 @@ import { el, keepFocus, setText, setVisible } from "../shared/dom.js";
 import { formatTime } from "../shared/format.js";
 import { KernelLink } from "../shared/kernel_link.js";
 import { suppressShortcuts } from "../shared/shortcuts.js";
+import { attachPlayers, cardNodes } from "../shared/static_card.js";
 
 /** @typedef {import("../shared/captions.js").Caption} Caption */
 /** @typedef {"queued" | "held" | "waiting" | "tools" | "approval" | "output" | "answering" | "done" | "interrupted"} LivePhase */
@@ -12,9 +13,21 @@ import { suppressShortcuts } from "../shared/shortcuts.js";
  * A function call that waits; `runs` means that its approval runs a function.
  * @typedef {{ id: string, text: string, runs: boolean }} WaitingCall
  */
+/** @typedef {{ name: string, arguments: string, lead: string, output: string, failed: boolean, folded: boolean }} ShownCall */
+/** @typedef {{ texts: [string, boolean][], note: string, failed: boolean }} Said  each text, and whether it is a preamble */
+/** @typedef {{ call: ShownCall } | Said} AnswerLine */
 /**
  * What the kernel says about the turn; `silent` means that another widget plays it.
- * @typedef {{ phase: LivePhase, foot: string, seconds: number, scale: number, silent: boolean, calls?: WaitingCall[] }} LiveFacts
+ * @typedef {object} LiveFacts
+ * @property {LivePhase} phase
+ * @property {number} seconds
+ * @property {number} scale
+ * @property {boolean} silent
+ * @property {WaitingCall[]} [calls]
+ * @property {string} [by]  who answers
+ * @property {boolean} [embedded]
+ * @property {AnswerLine[]} [answer]
+ * @property {[string, string, string][]} [foot]  figures, each between its words
  */
 /** @typedef {KernelLink<LiveFacts>} LiveLink */
 /** @typedef {import("../shared/kernel_link.js").LinkModel<LiveFacts>} LiveModel */
@@ -69,7 +82,7 @@ export function waveformBars(columns, width, height) {
 }
 
 /**
- * Draw the waveform so far, what was played of it in the accent colour, and a line for what may come.
+ * Draw the waveform so far, as the card does: what was played in full colour, and a line for what may come.
  * @param {HTMLCanvasElement} canvas
  * @param {Int8Array} columns
  * @param {{ seconds: number, scale: number, played: number }} times  `scale` is the canvas's width in seconds
@@ -80,18 +93,20 @@ function drawWaveform(canvas, columns, { seconds, scale, played }) {
   const { context, width, height } = prepared;
   const filled = scale > 0 ? (width * seconds) / scale : 0;
   const playhead = scale > 0 ? (width * Math.min(played, seconds)) / scale : 0;
-  const step = columns.length ? filled / (columns.length >> 1) : 1;
-  const barWidth = Math.max(1, step * 0.7);
-  const [accent, dim] = [colourOf(canvas, "--rtnb-accent"), colourOf(canvas, "--rtnb-dim")];
+  const barWidth = Math.max(1, (columns.length ? filled / (columns.length >> 1) : 1) * 0.6);
+  context.fillStyle = colourOf(canvas, "--rtnb-voice");
   for (const bar of waveformBars(columns, filled, height)) {
-    context.fillStyle = bar.x < playhead ? accent : dim;
-    context.fillRect(bar.x, bar.top, barWidth, bar.height);
+    context.globalAlpha = bar.x < playhead ? 1 : 0.42;
+    context.beginPath();
+    context.roundRect(bar.x + barWidth / 3, bar.top, barWidth, bar.height, barWidth / 2);
+    context.fill();
   }
+  context.globalAlpha = 1;
   context.fillStyle = colourOf(canvas, "--rtnb-line");
   context.fillRect(filled, height / 2 - 0.5, Math.max(0, width - filled), 1);
   if (playhead > 0 && playhead < filled) {
     context.fillStyle = colourOf(canvas, "--rtnb-fg");
-    context.fillRect(playhead - 0.5, 0, 1, height);
+    context.fillRect(playhead - 1, 0, 2, height);
   }
 }
 
@@ -100,13 +115,81 @@ function stopTurn(link) {
   link.send({ kind: "stop", stop_id: link.stopPlayback() });
 }
 
-/** @param {"user" | "assistant"} who */
-function transcript(who) {
-  const said = el("p", { class: "rtnb-said", dir: "auto" });
-  const note = el("p", { class: "rtnb-dim", dir: "auto" });
-  const side = el("div", { class: who === "user" ? "rtnb-side rtnb-user" : "rtnb-side" });
-  side.append(el("p", { class: "rtnb-who" }, speakerName(who)), said, note);
-  return { side, said, note };
+/**
+ * A line of the card: who, and what.
+ * @param {string} kind
+ * @param {string} who
+ * @param {(Node | string)[]} parts
+ */
+function lineOf(kind, who, ...parts) {
+  const content = el("div", {}, ...parts);
+  const name = el("p", { class: "rtnb-who" }, el("b", {}, who));
+  return { node: el("div", { class: `rtnb-line rtnb-${kind}` }, name, content), content };
+}
+
+/** @param {ShownCall} call */
+function callLine({ name, arguments: given, lead, output, failed, folded }) {
+  const head = el("code", { dir: "auto" }, el("b", {}, name), `(${given})`);
+  const shown = el("span", { class: failed ? "rtnb-bad" : "rtnb-none" }, lead);
+  if (!folded) return lineOf("tool", "Tool", el("p", {}, head, " ", shown, " ", el("code", {}, output))).node;
+  const start = el("code", {}, `${output.slice(0, 80).trimEnd()}…`);
+  const size = ` (${output.length.toLocaleString("en-US")} characters)`;
+  const fold = el("details", {}, el("summary", {}, shown, " ", start, size), el("code", {}, output));
+  return lineOf("tool", "Tool", el("p", {}, head), fold).node;
+}
+
+/** A line of the assistant, whose texts grow. */
+function saidLine() {
+  const { node, content } = lineOf("assistant", speakerName("assistant"));
+  const note = el("p", { dir: "auto" });
+  /** @type {HTMLElement[]} */
+  const texts = [];
+  content.append(note);
+  /** @param {Said} said */
+  const update = (said) => {
+    const wanted = said.texts.flatMap(([text, preamble]) => [preamble ? "Preamble:" : "", text]);
+    wanted.forEach((text, i) => {
+      if (!texts[i]) {
+        texts[i] = el("p", { class: i % 2 ? "rtnb-text" : "rtnb-none", dir: "auto" });
+        note.before(texts[i]);
+      }
+      setText(texts[i], text);
+      setVisible(texts[i], text !== "");
+    });
+    while (texts.length > wanted.length) texts.pop()?.remove();
+    const [start, ...rest] = said.note.split(/(?<=^[^:]*:)/);
+    if (note.textContent !== said.note) note.replaceChildren(el("strong", {}, start), ...rest);
+    note.className = said.failed ? "rtnb-bad" : "rtnb-none";
+    setVisible(note, said.note !== "");
+  };
+  return { node, content, update };
+}
+
+/**
+ * Return the answer's lines and a function that brings them up to date; `player` is in the first of the assistant.
+ * @param {HTMLElement} player
+ */
+function answerLines(player) {
+  const node = el("div", {});
+  /** @type {{ key: string, node: HTMLElement, content?: HTMLElement, update?: (said: Said) => void }[]} */
+  const rows = [];
+  /** @param {AnswerLine[]} lines */
+  const update = (lines) => {
+    lines.forEach((line, i) => {
+      const key = "call" in line ? JSON.stringify(line) : "";
+      if (rows[i]?.key !== key) {
+        const row = "call" in line ? { key, node: callLine(line.call) } : { key, ...saidLine() };
+        rows[i]?.node.remove();
+        rows[i] = row;
+        node.insertBefore(row.node, rows[i + 1]?.node ?? null);
+      }
+      if (!("call" in line)) rows[i].update?.(line);
+    });
+    while (rows.length > lines.length) rows.pop()?.node.remove();
+    const first = rows.find(({ content }) => content)?.content;
+    if (first && player.parentNode !== first) first.prepend(player);
+  };
+  return { node, update };
 }
 
 /**
@@ -144,51 +227,88 @@ function callRows(link, calls) {
 }
 
 /**
+ * Return the figures at the foot; the room at the end is where the card has its details.
+ * @param {[string, string, string][]} figures
+ */
+function footParts(figures) {
+  const parts = figures.flatMap(([before, figure, after], i) => [
+    i ? " · " : "",
+    el(
+      "span",
+      { class: "rtnb-fact" },
+      before ? `${before} ` : "",
+      el("b", {}, figure),
+      after ? ` ${after}` : "",
+    ),
+  ]);
+  return [...parts, " ", el("span", { class: "rtnb-i", "aria-hidden": "true" })];
+}
+
+/**
  * Build the live view in `root`.
  * @param {LiveLink} link
  * @param {HTMLElement} root
  * @returns {Cleanup}
  */
 function liveView(link, root) {
-  const status = el("span", { class: "rtnb-status", role: "status" });
-  const time = el("span", { class: "rtnb-dim rtnb-num" });
-  const play = el("button", { class: "rtnb-main", type: "button", onclick: () => link.resume() }, "Play");
+  const status = el("strong", { class: "rtnb-status", role: "status" });
+  const by = el("span", { class: "rtnb-by" });
+  const play = el("button", {
+    class: "rtnb-play",
+    type: "button",
+    "aria-label": "Play",
+    onclick: () => link.resume(),
+  });
   const mute = el(
     "button",
     { type: "button", "aria-pressed": "false", onclick: () => link.mute(!link.muted) },
     "Mute",
   );
-  const stop = el(
-    "button",
-    { type: "button", "aria-label": "Stop the answer", onclick: () => stopTurn(link) },
-    "Stop",
-  );
+  const stopAttributes = { type: "button", "aria-label": "Stop the answer", onclick: () => stopTurn(link) };
+  const stops = [
+    el("button", stopAttributes, "Stop"),
+    el("button", { ...stopAttributes, class: "rtnb-play rtnb-live-stop" }),
+  ];
   const playHere = () => {
     link.takeOver();
     link.resume();
   };
   const takeOver = el("button", { type: "button", onclick: playHere }, "Play here");
-  const texts = { user: transcript("user"), assistant: transcript("assistant") };
-  const canvas = el("canvas", { role: "img", class: "rtnb-live-wave" });
-  texts.assistant.said.before(canvas);
-  const announcements = el("div", { class: "rtnb-sr", "aria-live": "polite" });
-  const calls = el("div", { role: "group", "aria-label": "Function calls that wait" });
-  const foot = el("p", { class: "rtnb-foot rtnb-num" });
-  const problem = el("p", { class: "rtnb-error", role: "alert" });
-  root.append(
+  const canvas = el("canvas", { role: "img" });
+  const time = el("span", { class: "rtnb-time" });
+  const room = ["1×", "↓"].map((text) => el("span", { class: "rtnb-more", "aria-hidden": "true" }, text));
+  const player = el(
+    "div",
+    { class: "rtnb-player rtnb-of-assistant" },
     el(
       "div",
-      { class: "rtnb-row rtnb-live-head" },
-      status,
+      { class: "rtnb-controls" },
+      play,
+      stops[1],
+      el("div", { class: "rtnb-seek" }, canvas),
       time,
-      el("span", { class: "rtnb-actions" }, play, takeOver, mute, stop),
+      ...room,
     ),
-    el("div", { class: "rtnb-sides" }, texts.user.side, texts.assistant.side),
+  );
+  const said = el("p", { class: "rtnb-text", dir: "auto" });
+  const note = el("p", { class: "rtnb-none", dir: "auto" });
+  const user = lineOf("user", speakerName("user"), said, note);
+  const answer = answerLines(player);
+  const announcements = el("div", { class: "rtnb-sr", "aria-live": "polite" });
+  const calls = el("div", { role: "group", "aria-label": "Function calls that wait" });
+  const foot = el("div", { class: "rtnb-foot" });
+  const problem = el("p", { class: "rtnb-error", role: "alert" });
+  root.append(
+    el("div", { class: "rtnb-head" }, status, mute, takeOver, stops[0], by),
+    user.node,
+    answer.node,
     calls,
     problem,
     foot,
     announcements,
   );
+  let shownFoot = "";
+  let question = "";
   let shownCalls = "";
   /** @type {Caption[]} */
   let announced = [];
@@ -201,25 +321,41 @@ function liveView(link, root) {
     setVisible(node, visible);
   };
   const draw = () => {
-    const { facts, player, disconnected } = link;
+    const { facts, disconnected } = link;
     const owned = link.owner === "" || link.owns;
     const { phase, silent } = facts;
-    const { blocked, playing } = player ?? {};
+    const { blocked, playing } = link.player ?? {};
     setText(status, liveStatus({ disconnected, phase, owned, silent, blocked, playing }));
     root.dataset.phase = playing ? "speaking" : (phase ?? "");
-    for (const line of link.lines) {
-      setText(texts[line.who].said, line.text);
-      setText(texts[line.who].note, line.note);
+    const line = link.lines.find(({ who }) => who === "user");
+    setText(said, line?.text ?? "");
+    setText(note, line?.note ?? "");
+    for (const text of [said, note]) setVisible(text, text.textContent !== "");
+    const html = link.model.get("question") ?? "";
+    if (html !== question) {
+      question = html;
+      user.content.prepend(cardNodes(html));
+      attachPlayers(user.content);
     }
+    answer.update(facts.answer ?? [{ texts: [], note: "", failed: false }]);
     announceFinal(announcements, announced, link.lines);
     announced = link.lines;
     const seconds = facts.seconds ?? 0;
     const played = Math.min(link.playedSeconds, seconds);
-    time.textContent = seconds ? `${formatTime(played, true)} of ${formatTime(seconds, true)}` : "";
-    setVisible(canvas, !silent);
+    time.textContent = `${formatTime(played, true)} / ${formatTime(seconds, true)}`;
+    show(player, seconds > 0);
     canvas.setAttribute("aria-label", `Waveform of the answer, ${seconds.toFixed(1)} seconds so far`);
     drawWaveform(canvas, link.columns, { seconds, scale: facts.scale ?? 0, played });
-    foot.textContent = facts.foot ?? "";
+    if (by.dataset.name !== facts.by) {
+      by.dataset.name = facts.by ?? "";
+      const chip = facts.embedded ? [" ", el("span", { class: "rtnb-chip" }, "embedded")] : [];
+      by.replaceChildren(...(facts.by ? [facts.by, ...chip] : []));
+    }
+    const figures = JSON.stringify(facts.foot ?? []);
+    if (figures !== shownFoot) {
+      shownFoot = figures;
+      foot.replaceChildren(...footParts(facts.foot ?? []));
+    }
     const waiting = facts.calls ?? [];
     const ids = waiting.map(({ id }) => id).join();
     if (ids !== shownCalls) {
@@ -230,15 +366,19 @@ function liveView(link, root) {
     setVisible(calls, waiting.length > 0 && owned && !disconnected);
     setText(problem, link.problem);
     show(problem, Boolean(link.problem));
-    show(play, owned && Boolean(blocked));
+    const waits = owned && Boolean(blocked);
+    show(play, waits);
     show(takeOver, !owned && !disconnected);
     show(mute, owned && !disconnected && !silent);
-    show(stop, owned && !disconnected);
+    show(stops[0], owned && !disconnected && seconds === 0);
+    show(stops[1], !waits);
     mute.setAttribute("aria-pressed", String(link.muted));
     mute.textContent = link.muted ? "Unmute" : "Mute";
-    const interrupted = phase === "interrupted";
-    if (interrupted) keepFocus(root, stop);
-    stop.disabled = interrupted;
+    const ended = phase === "interrupted" || !owned || disconnected;
+    for (const stop of stops) {
+      if (ended) keepFocus(root, stop);
+      stop.disabled = ended;
+    }
   };
   root.addEventListener("keydown", (event) => {
     if (event.key === "Escape") stopTurn(link);
@@ -246,9 +386,11 @@ function liveView(link, root) {
   const observer = new ResizeObserver(draw);
   observer.observe(canvas);
   const unwatch = link.watch(draw);
+  link.model.on("change:question", draw);
   draw();
   return () => {
     observer.disconnect();
+    link.model.off("change:question", draw);
     unwatch();
   };
 }
@@ -278,7 +420,12 @@ function initialize({ model }) {
 function render({ model, el: host }) {
   const link = liveLinks.get(model.get("uid"));
   return link?.show(host, () => {
-    const attributes = { class: "rtnb rtnb-live", role: "group", tabindex: "-1", "aria-label": "Live turn" };
+    const attributes = {
+      class: "rtnb rtnb-turn rtnb-live",
+      role: "group",
+      tabindex: "-1",
+      "aria-label": "Live turn",
+    };
     const root = el("div", attributes);
     const close = liveView(link, root);
     return { root: suppressShortcuts(root), close };

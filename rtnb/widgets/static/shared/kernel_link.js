@@ -4,13 +4,13 @@ import { captionsAfter } from "./captions.js";
 import { REMOVED_AFTER_MS, uniqueId } from "./dom.js";
 import { Handshake } from "./handshake.js";
 import { Player, sharedPage } from "./player.js";
-import { cardNodes } from "./static_card.js";
+import { attachPlayers, cardNodes } from "./static_card.js";
 
 /** @typedef {import("./captions.js").Caption} Caption */
 /** @typedef {import("./captions.js").CaptionMessage} CaptionMessage */
 /** @typedef {import("./player.js").PlaybackFailure} PlaybackFailure */
 /** @typedef {import("./player.js").PlaybackReport} PlaybackReport */
-/** @typedef {{ uid: string, card: string }} LinkTraits */
+/** @typedef {{ uid: string, card: string, question?: string }} LinkTraits */
 /**
  * What the kernel sends; `page` is the only page that it is for.
  * @template Facts
@@ -128,6 +128,7 @@ export class KernelLink {
       const card = this.model.get("card");
       const view = card ? { root: cardNodes(card), close: () => {} } : build();
       host.replaceChildren(view.root);
+      if (card) attachPlayers(document);
       close = view.close;
       if (!card) this.greet();
     };

@@ -20,3 +20,12 @@ export function cardNodes(html) {
   }
   return template.content;
 }
+
+/**
+ * Make the players in `root` live, as the script of a card does.
+ * @param {ParentNode} root
+ */
+export function attachPlayers(root) {
+  const attach = Reflect.get(globalThis, Symbol.for("rtnb.players.1")); // of render/static/player.js
+  attach?.(root);
+}
