@@ -145,8 +145,8 @@ def answered_by(engine: str, model: str, voice: str = "") -> str:
 
 
 def answerer(turn: TurnView) -> str:
-    """Return who really answered a turn, as `answered_by` does; "" before the answer."""
-    if not turn.items:
+    """Return who really answered a turn, as `answered_by` does; "" without an answer."""
+    if not any(item.type == "function_call" or item.text.strip() or item.audio_ms for item in turn.items):
         return ""
     spoken = any(item.audio_ms for item in turn.items)
     return answered_by(turn.engine, turn.model, turn.voice or turn.engine if spoken else "")

@@ -68,12 +68,13 @@ def turn_card(
     card of a session.
     """
     status = turn.status.replace("_", " ")
-    label = f"Turn {turn_number(turn.number)}"
+    label, by = f"Turn {turn_number(turn.number)}", _answerer(turn)
     return div(".rtnb-tokens.rtnb-turn", role="group", aria_label=f"{label}, {status}")[
-        div(".rtnb-head")[
+        (head or by)
+        and div(".rtnb-head")[
             head and strong[label],
             head and status != "completed" and span(class_=_bad(turn))[status],
-            _answerer(turn),
+            by,
         ],
         _user(turn, audio, name, suffix),
         _answer(turn, audio, name, suffix),
@@ -200,7 +201,7 @@ def _arguments(text: str) -> str:
     return clean_text(", ".join(f"{key}={value!r}" for key, value in given.items()))
 
 
-def _foot(turn: TurnView, notes: bool) -> Element:
+def _foot(turn: TurnView, notes: bool) -> Element | None:
     """Return the chips, and behind them the kinds, the clock and the notes."""
     shown = joined(
         span(".rtnb-fact")[before, before and " ", b[figure], after and " ", after]
@@ -216,5 +217,5 @@ def _foot(turn: TurnView, notes: bool) -> Element:
     ]
     lines = [p[clean_text(sentence)] for sentence in more if sentence]
     if not lines:
-        return div(".rtnb-foot")[shown or "\u00a0"]
+        return div(".rtnb-foot")[shown] if shown else None
     return details(".rtnb-foot")[summary[shown, " ", span(".rtnb-i", title="Details")["Details"]], lines]

@@ -88,7 +88,7 @@ SPOKEN = "rtnb.Clip.tone(300, 1.0)"
 
 @pytest.mark.parametrize("width", [700, 1100])
 @pytest.mark.parametrize(
-    "given", [SHORTER, f"{SHORTER}, tools=[look_up]", SPOKEN], ids=["typed", "tool", "spoken"]
+    "given", [SHORTER, "'please look up 4711', tools=[look_up]", SPOKEN], ids=["typed", "tool", "spoken"]
 )
 async def test_nothing_moves_when_it_ends(lab: Any, given: str, width: int) -> None:
     page = await lab.open(

@@ -11,7 +11,6 @@ from rtnb.formatting import turn_number
 from rtnb.render.event_table import events_html
 from rtnb.render.turn_card import turn_html
 from rtnb.render.usage_card import usage_html
-from rtnb.widgets.captions import footer
 
 NUMBER = re.compile(r"\b[Tt]urns? (\d+)")
 
@@ -49,7 +48,6 @@ def test_every_view_counts_from_1():
     assert [turn.number for turn in view.turns] == [0, 1]
     shown = [turn_html(turn) for turn in view.turns] + [turn._brief().strip("<>") for turn in view.turns]
     assert [numbers(one) for one in shown] == [{1}, {2}, {1}, {2}]
-    assert [numbers(footer(turn)) for turn in view.turns] == [{1}, {2}]
     assert numbers(events_html(view.log)) == {1, 2}
     assert repr(view.turns[1].timeline).startswith("Timeline of turn 2")
     rows = [line.split()[0] for line in str(view.usage).splitlines() if re.match(r" *\d+  ", line)]

@@ -307,7 +307,7 @@ function liveView(link, root) {
     foot,
     announcements,
   );
-  let shownFoot = "";
+  let shownFoot = "[]";
   let question = "";
   let shownCalls = "";
   /** @type {Caption[]} */
@@ -356,6 +356,7 @@ function liveView(link, root) {
       shownFoot = figures;
       foot.replaceChildren(...footParts(facts.foot ?? []));
     }
+    setVisible(foot, shownFoot !== "[]" || (phase !== "done" && phase !== "interrupted"));
     const waiting = facts.calls ?? [];
     const ids = waiting.map(({ id }) => id).join();
     if (ids !== shownCalls) {
