@@ -92,7 +92,7 @@ async def test_a_saved_turn_is_read_and_played_without_a_kernel(jupyter, trusted
     page = await jupyter.open(path=name, kernel=False)
     text = await page.text(2)
     assert f"You said: {ASKED}" in text
-    assert "first audio" in text
+    assert " ms wait" in text
     seen = await page.js(MEDIA)
     assert seen == {"images": [True], "sounds": [True], "live": 0, "bad": None}
     if jupyter.kind == "lab":
