@@ -288,10 +288,16 @@ def autosaves(*, empty: bool = False) -> list[tuple[Path, bool]]:
     found = []
     for path in folder().glob("*.rtnb"):
         with suppress(OSError, RecordingError):  # its session is closing
-            info = (path / EVENTS if path.is_dir() and (path / EVENTS).exists() else path).stat()
-            if empty or (info.st_size and (path / EVENTS).exists()):
-                found.append((info.st_mtime, path, _live(path)))
+            events = path / EVENTS
+            if empty or (events.exists() and events.stat().st_size):
+                found.append((_changed(path), path, _live(path)))
     return [(path, live) for _, path, live in sorted(found, reverse=True)]
+
+
+def _changed(path: Path) -> float:
+    """Return when the last frame was written, in seconds since 1970. Raises OSError."""
+    events = path / EVENTS
+    return (events if events.exists() else path).stat().st_mtime
 
 
 def _live(path: Path) -> bool:
@@ -318,7 +324,7 @@ def _remove_old() -> None:
     for path, live in autosaves(empty=True):
         with suppress(OSError, RecordingError):
             room -= size_of(path)
-            if not live and (path.stat().st_mtime < oldest or room < 0):
+            if not live and (_changed(path) < oldest or room < 0):
                 remove(path)
 
 

@@ -6,7 +6,7 @@ reading them. Each is an array in a ``.npy`` file of its own, little-endian, in 
 ``times`` (n: ns since the event before), ``kinds`` (n: index in ``names`` of the manifest's ``columns``, +
 0x8000 from the server), ``turns`` (n; -1: none), ``lengths`` (n: bytes of the stored frame), ``cut_rows``,
 ``cut_offsets``, ``cut_tracks``, ``cut_bytes`` and ``cut_gaps`` (m: the event that audio was cut from, where
-in its frame, the number of the track, the length, and how much of the track lies between it and the one
+in its frame, the number of the track, the length, and how much of the track is between it and the one
 before), ``wall_rows`` and ``walls`` (d: from which event on, ns since 1970 minus time), ``redacted`` (the
 events with a redacted key), ``media`` (k × 4: time in ns, track, start and bytes of audio beside the frames),
 ``blocks`` (b × 4: events, lengths in bytes as stored and unpacked, and CRC-32 of parts of ``events.jsonl``:

@@ -5,8 +5,8 @@ since 1970, where the wall clock and ``t`` were compared: in the first line, and
 ``direction`` ("client", "server"), ``turn`` (absent without one), ``redacted`` (true if a key in it was
 redacted), ``audio`` (``track``, ``start`` and ``bytes``: the part of a track that belongs to it; ``at``:
 where in the frame the base64 of that part was cut out), and the frame: as ``event``, its own text unchanged;
-or, where that is no JSON object on one line, as ``raw`` (its text) or ``base64`` (its bytes), with ``type``
-if it has one. A line without a frame is audio that came beside the frames, as over WebRTC.
+or, where that is not a JSON object on one line, as ``raw`` (its text) or ``base64`` (its bytes), with
+``type`` if it has one. A line without a frame is audio that came beside the frames, as over WebRTC.
 
 Base64 is cut out only if it is the canonical one (RFC 4648, padded, no line breaks) of the audio. Whatever
 writes the members in another order or with other spaces keeps the meaning: a frame is found by its name.

@@ -253,6 +253,6 @@ def _salvaged(member: Member, damage: Damage) -> Iterator[bytes]:
                 rest = unpacker.unconsumed_tail
         except zlib.error as error:
             damage(f"has events from byte {at:,} to {end:,} that cannot be unpacked ({error})")
-            yield b"\n"  # ends the line that was begun
+            yield b"\n"  # ends the line that it started
             unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         at = end

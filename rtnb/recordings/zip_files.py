@@ -192,9 +192,9 @@ class Section(io.RawIOBase):
         """Return the position in the part."""
         return self._at
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    def seek(self, offset: int, origin: int = os.SEEK_SET) -> int:
         """Move to a position in the part, and return it."""
-        base = (0, self._at, self._size)[whence]
+        base = (0, self._at, self._size)[origin]
         self._at = max(base + offset, 0)
         return self._at
 
