@@ -10,13 +10,18 @@ from pathlib import Path
 
 import orjson
 import pytest
-from frames import full
+from frames import b64, full, tone
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import rtnb
 from rtnb.errors import ArgumentError, RecordingError
+from rtnb.protocol.state import SessionState
 from rtnb.recordings import autosave as autosave
 from rtnb.recordings import save
 from rtnb.recordings.autosave import Autosave, autosave_mode, autosaves, recover
+from rtnb.recordings.autosave_tail import Tail, tail_lines
+from rtnb.recordings.event_lines import parse
 from rtnb.recordings.writer import pieces
 from rtnb.recordings.zip_files import open_files
 from rtnb.server import launcher
@@ -24,33 +29,33 @@ from rtnb.session.event_loop import Notifier
 
 pytestmark = pytest.mark.slow
 
-# Appends frames of all sizes without end, and prints how many of them were written.
+# Appends frames of all sizes without end, and counts them in memory that outlives it.
 CHILD = """
-import itertools, sys, time
+import itertools, mmap, struct, sys, threading, time
 from rtnb.recordings.autosave import Autosave
 from rtnb.session.event_loop import Notifier
 from rtnb.protocol.state import SessionState
 sys.path.insert(0, "tests")
 from recordings.test_autosave import frame
 
+busy, counter = sys.argv[2] == "busy", open(sys.argv[1], "r+b")
+appended = mmap.mmap(counter.fileno(), 0)
 record, signal = SessionState(), Notifier()
 kept = Autosave(record, signal.wait, endpoint="a test", engine="fake", billed=False)
-told = 0
+if busy:  # as a cell that computes, which the writing thread has to wait for
+    threading.Thread(target=lambda: [sum(range(50)) for _ in itertools.count()], daemon=True).start()
+print("ready", flush=True)
 for number in itertools.count():
     data, direction = frame(number)
     record.append(data, direction, mono_ns=number, wall_ns=number)
+    struct.pack_into("<q", appended, 0, number + 1)
     signal.fire()
     if number % 7 == 0:
         time.sleep(0.001)
-    if kept.written != told:
-        told = kept.written
-        print(told, flush=True)
 """
 
 
 def frame(number):
-    from frames import b64, tone
-
     if number % 3 == 0:
         data = (
             b'{"type":"input_audio_buffer.append","audio":"%s"}' % b64(tone(40, 100 + number % 900)).encode()
@@ -76,29 +81,57 @@ def until(condition):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the signal is POSIX's")
+@pytest.mark.parametrize("kernel", ["idle", "busy"])
 @pytest.mark.parametrize("seed", range(6))
-def test_killed_at_any_moment(home, seed):
-    child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
+def test_killed_at_any_moment_nothing_is_lost(home, seed, kernel):
+    chance, counter = random.Random(seed), home / "appended"
+    counter.write_bytes(bytes(8))
+    command = [sys.executable, "-c", CHILD, counter, kernel]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
-        told = int(child.stdout.readline())
-        end = time.monotonic() + random.Random(seed).uniform(0, 0.4)
-        while time.monotonic() < end:
-            told = int(child.stdout.readline())
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(chance.choice([0.0, 0.05, 0.4]) * chance.random())
     finally:
         child.kill()
-        rest, _ = child.communicate()
-    told = int(rest.split("\n")[-2]) if rest.count("\n") else told
-    [(path, live)] = autosaves()
+        child.communicate()
+    appended = int.from_bytes(counter.read_bytes(), "little")
+    [(path, live)] = autosaves(empty=True)
     assert not live
     assert "without an end" in rtnb.open(path).problem
+    if not appended:
+        return
     _, count = recover(path, home / "out.rtnb")
     recording = rtnb.open(home / "out.rtnb")
-    assert count >= told
+    assert count >= appended
     assert len(recording.log) == count
     assert [(e.frame, e.direction) for e in recording.log] == [frame(number) for number in range(count)]
     assert recording.problem is None
     assert "ended with its process" in recording.manifest["end"]["why"]
     assert (recording.endpoint, recording.engine, recording.billed) == ("a test", "fake", False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 3)), max_size=80), st.booleans())
+def test_what_is_not_written_yet_is_in_the_tail(tmp_path_factory, made, keyed):
+    """``made`` has the size of each frame, and how many frames are written after it."""
+    folder = tmp_path_factory.mktemp("tail")
+    record, frames = SessionState(), []
+    tail = Tail(folder, ["a-secret-key"] if keyed else [])
+    record.log.set_journal(tail.append)
+    for number, (size, written) in enumerate(made):
+        text = b"a-secret-key" if number % 5 == 4 else b"x" * size
+        audio = b64(bytes([number]) * (size // 2)).encode()
+        data = b'{"type":"input_audio_buffer.append","n":"%b","audio":"%b"}' % (text, audio)
+        record.append(data, "client", mono_ns=number, wall_ns=10**18 + number)
+        frames.append(data.replace(b"a-secret-key", b"*" * 12) if keyed else data)
+        tail.written = min(tail.written + written, number)
+    tail.close()
+    members = open_files(folder).members
+    lines = [parse(line) for line in tail_lines(members, tail.written)]
+    held = sum(map(len, frames[tail.written :]))
+    assert [line.frame for line in lines] == frames[tail.written :][: len(lines)]
+    assert [line.t_ns for line in lines] == [*range(tail.written, tail.written + len(lines))]
+    assert len(lines) == len(frames) - tail.written or held > 1_000_000  # no room: it is written later
 
 
 def test_it_follows_and_is_gone_after_close(home):
@@ -126,8 +159,6 @@ def test_it_stays_where_it_is_to_be_kept(keep, discard):
 
 
 def test_of_a_session_without_a_turn_nothing_stays():
-    from rtnb.protocol.state import SessionState
-
     kept = Autosave(SessionState(), Notifier().wait)
     kept.close(discard=False)
     assert autosaves() == []
@@ -268,8 +299,6 @@ def test_it_exists_with_all_frames_before_the_session_goes_on():
 
 def spoken(record, signal, seconds, *, keyed=False):
     """Append a spoken session, 40 ms in and 100 ms out at a time, and return its frames."""
-    from frames import b64, tone
-
     frames = []
 
     def say(direction, type, **fields):
@@ -296,8 +325,6 @@ def spoken(record, signal, seconds, *, keyed=False):
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
 @pytest.mark.parametrize("keyed", [False, True])
 def test_what_is_in_the_file_is_not_held_in_memory(keyed):
-    from rtnb.protocol.state import SessionState
-
     record, signal = SessionState(), Notifier()
     kept = Autosave(record, signal.wait, endpoint="x")
     frames = spoken(record, signal, 600, keyed=keyed)
@@ -335,15 +362,13 @@ def test_the_file_can_be_read_until_the_process_ends(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there all stays in memory")
 def test_a_cut_file_is_reported_and_closed_with_the_session():
-    from rtnb.protocol.state import SessionState
-
     record, signal = SessionState(), Notifier()
     kept = Autosave(record, signal.wait, endpoint="x")
     frames = spoken(record, signal, 60)
     until(lambda: kept.written == len(frames))
-    opened = Path("/proc/self/fd")  # the writer, the reader, and the lock
+    opened = Path("/proc/self/fd")  # the writer, the reader, the tail, and the lock
     links = [link for link in opened.iterdir() if str(kept.path) in os.path.realpath(link)]
-    assert len(links) == 3
+    assert len(links) == 5
     os.truncate(kept.path / "events.jsonl", 1000)
     with pytest.raises(RecordingError, match="was cut while its session still needs it"):
         list(record.log)
