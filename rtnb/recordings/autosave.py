@@ -240,7 +240,13 @@ class Autosave:
             self._wall = wall
             encoded = b"" if audio is None else b64encode(audio)
             start = prefix(t_ns, bool(kind & SERVER), turns[row], wall_ns=wall_ns, redacted=row in redacted)
-            line = (start, *verbatim(stored[:cut] + encoded + stored[cut:], type))
+            before, frame, end = verbatim(stored, type)
+            if encoded:
+                if frame:
+                    frame = stored[:cut] + encoded + stored[cut:]
+                else:
+                    before, frame, end = verbatim(stored[:cut] + encoded + stored[cut:], type)
+            line = (start, before, frame, end)
             place = at + len(start) + len(line[1])
             at += sum(map(len, line))
             parts += line

@@ -23,7 +23,7 @@ from pybase64 import b64encode
 
 from ..protocol.log import Appended
 from ..redaction import redact
-from .event_lines import prefix, verbatim
+from .event_lines import WITH_AUDIO, prefix, verbatim
 from .zip_files import Member
 
 __all__ = ["Tail", "tail_lines"]
@@ -53,7 +53,10 @@ class Tail:
     def append(self, event: Appended) -> None:
         """Keep an event, if there is room."""
         type = event.type.encode("utf-8", "surrogatepass")
-        frame, spans = redact(event.frame, self._keys)
+        frame, redacted = event.frame, False
+        if event.type not in WITH_AUDIO:  # what is left of those are ids
+            frame, spans = redact(frame, self._keys)
+            redacted = bool(spans)
         audio = bytes(event.cut.audio) if event.cut is not None else b""
         size = _BODY.size + len(type) + len(frame) + len(audio)
         end = self._at + _LENGTH.size + size
@@ -65,7 +68,7 @@ class Tail:
             self._current, self._at = other, 0
             _LENGTH.pack_into(self._maps[other], 0, 0)
         map, start = self._maps[self._current], self._at + _LENGTH.size
-        flags = (_SERVER if event.direction == "server" else 0) | (_REDACTED if spans else 0)
+        flags = (_SERVER if event.direction == "server" else 0) | (_REDACTED if redacted else 0)
         at = event.cut.start if event.cut is not None else 0
         lengths = (len(type), len(frame), at, len(audio))
         _BODY.pack_into(map, start, event.row, flags, event.t_ns, event.wall_ns, event.turn, *lengths)

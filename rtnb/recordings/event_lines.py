@@ -21,13 +21,16 @@ import orjson
 from msgspec import Raw, Struct
 from pybase64 import b64decode, b64encode
 
+from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS
 from ..protocol.entries import NO_TURN
 from ..protocol.events import BINARY, parse_object
 from .format import MAX_PIECE, Damaged
 
-__all__ = ["AudioPart", "Line", "frames_of", "media_line", "parse", "prefix", "verbatim"]
+__all__ = ["WITH_AUDIO", "AudioPart", "Line", "frames_of", "media_line", "parse", "prefix", "verbatim"]
 
 EVENT = b'"event":'
+WITH_AUDIO = APPENDS | AUDIO_DELTAS
+"""The types of the events that carry pieces of audio."""
 _MAX_DEPTH = 100  # jq and others refuse JSON that is nested 256 levels deep
 
 

@@ -17,7 +17,7 @@ from ..errors import ArgumentError
 from ..paths import replacing, short, user_path
 from ..protocol.audio_formats import AudioFormats
 from ..protocol.changes import AppendAudio, AudioDelta
-from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS, FORMAT_EVENTS
+from ..protocol.dialects.names import FORMAT_EVENTS
 from ..protocol.entries import SERVER, Columns
 from ..protocol.events import Direction
 from ..protocol.frame_reader import FrameReader
@@ -26,7 +26,7 @@ from ..protocol.state import SessionState
 from ..redaction import known_keys, redact
 from .audio_tracks import Copies, Temporary, TrackWriter
 from .columns import ColumnsBuilder
-from .event_lines import AudioPart, media_line, prefix, verbatim
+from .event_lines import WITH_AUDIO, AudioPart, media_line, prefix, verbatim
 from .format import (
     EVENTS,
     MANIFEST,
@@ -63,7 +63,6 @@ _BLOCK = 256 << 10
 _MIN_FRAME = 256
 """Bytes of a frame; shorter ones are stored with their base64."""
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
-_WITH_AUDIO = APPENDS | AUDIO_DELTAS
 _OTHERS = frozenset((".wav", ".ogg", ".opus", ".flac", ".mp3", ".txt", ".json", ".jsonl", ".html", ".csv"))
 """The suffixes of other kinds of files."""
 
@@ -148,7 +147,7 @@ class Writer:
         part = None
         if audio is not None:
             part = self._audio(self._lane(server), audio, at)
-        elif type in _WITH_AUDIO and (uncut := _uncut(frame, server)):
+        elif type in WITH_AUDIO and (uncut := _uncut(frame, server)):
             part = self._audio(self._lane(server), uncut, None)
         if wall_ns is not None:
             self._columns.wall(wall_ns)
