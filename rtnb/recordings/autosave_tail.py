@@ -40,6 +40,7 @@ class Tail:
 
     def __init__(self, folder: Path, keys: Iterable[str]) -> None:
         self._keys = tuple(keys)
+        self._known = [key.encode() for key in self._keys]
         self.written = 0
         """How many events are in ``events.jsonl``."""
         self._maps = []
@@ -54,7 +55,8 @@ class Tail:
         """Keep an event, if there is room."""
         type = event.type.encode("utf-8", "surrogatepass")
         frame, redacted = event.frame, False
-        if event.type not in WITH_AUDIO:  # what is left of those are ids
+        # A frame with audio has nothing but ids beside it: looking for keys of any shape would take longest.
+        if event.type not in WITH_AUDIO or any(key in frame for key in self._known):
             frame, spans = redact(frame, self._keys)
             redacted = bool(spans)
         audio = bytes(event.cut.audio) if event.cut is not None else b""
