@@ -110,7 +110,7 @@ class Autosave:
         self._closing = threading.Event()
         self._keys = known_keys()
         self._wall: int | None = None
-        self._written = 0  # bytes in the file
+        self._size = 0  # of events.jsonl
         self._lock: FileLock | None = None
         self._tail: Tail | None = None
         self.path: Path | None = None
@@ -167,16 +167,19 @@ class Autosave:
                 self._follow()
         except Exception as error:
             self._fail(error)
-        self._state.log.set_journal(None)
-        unwanted = self._discard or not self._state.turns.all
+        self._close_tail()  # before its files are removed
+        unwanted = self._discard or not len(self._state.log)
         if self.path is not None and self._closing.is_set() and unwanted:
             shutil.rmtree(self.path, ignore_errors=True)
         self._end()
 
-    def _end(self) -> None:
+    def _close_tail(self) -> None:
         self._state.log.set_journal(None)
         if self._tail is not None:
             self._tail.close()
+
+    def _end(self) -> None:
+        self._close_tail()
         if self._lock is not None:
             self._lock.release()
             with suppress(OSError):
@@ -216,7 +219,7 @@ class Autosave:
                 data = data[self._file.write(data) :]
             if self._spilled is not None:
                 self._spilled.note(piece.first, spans, sounds)
-            self._written += len(text)
+            self._size += len(text)
             self.written += len(piece)
             if self._tail is not None:
                 self._tail.written = self.written
@@ -229,7 +232,7 @@ class Autosave:
         parts: list[bytes] = []
         spans: list[list[Span] | None] = []
         sounds: list[int | None] = []
-        at = self._written
+        at = self._size
         turns, times = piece.turns.tolist(), piece.times.tolist()
         for row, (kind, (_, stored, audio, cut)) in enumerate(
             zip(piece.kinds.tolist(), split(piece), strict=True)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pybase64 import b64encode
@@ -24,6 +25,7 @@ from pybase64 import b64encode
 from ..protocol.log import Appended
 from ..redaction import redact
 from .event_lines import WITH_AUDIO, prefix, verbatim
+from .format import Damaged
 from .zip_files import Member
 
 __all__ = ["Tail", "tail_lines"]
@@ -33,6 +35,8 @@ _SIZE = 2 << 20
 _LENGTH = struct.Struct("<I")
 _BODY = struct.Struct("<IBqqiHIII")
 _SERVER, _REDACTED = 1, 2
+_MAX_FRAME = 64 << 10
+"""Bytes; looking for keys in a longer frame takes the session's thread too long, so it is written later."""
 
 
 class Tail:
@@ -46,15 +50,18 @@ class Tail:
         self._maps = []
         for name in _NAMES:
             with open(folder / name, "xb+") as file:
-                file.truncate(_SIZE)
+                # Not sparse: where the disk is full, this fails, and not the first use of a page (SIGBUS).
+                file.write(bytes(_SIZE))
+                file.flush()
                 self._maps.append(mmap.mmap(file.fileno(), _SIZE))
         self._current = self._at = 0
         self._last = [-1, -1]  # the last event in each
 
     def append(self, event: Appended) -> None:
         """Keep an event, if there is room."""
-        type = event.type.encode("utf-8", "surrogatepass")
-        frame, redacted = event.frame, False
+        type, frame, redacted = event.type.encode("utf-8", "surrogatepass"), event.frame, False
+        if len(frame) > _MAX_FRAME or len(type) >= 1 << 16:
+            return
         # A frame with audio has nothing but ids beside it: looking for keys of any shape would take longest.
         if event.type not in WITH_AUDIO or any(key in frame for key in self._known):
             frame, spans = redact(frame, self._keys)
@@ -65,25 +72,25 @@ class Tail:
         if end + _LENGTH.size > _SIZE:
             other = 1 - self._current
             end = _LENGTH.size + size
-            if self._last[other] >= self.written or end + _LENGTH.size > _SIZE or len(type) >= 1 << 16:
+            if self._last[other] >= self.written or end + _LENGTH.size > _SIZE:
                 return
             self._current, self._at = other, 0
             _LENGTH.pack_into(self._maps[other], 0, 0)
-        map, start = self._maps[self._current], self._at + _LENGTH.size
+        held, start = self._maps[self._current], self._at + _LENGTH.size
         flags = (_SERVER if event.direction == "server" else 0) | (_REDACTED if redacted else 0)
         at = event.cut.start if event.cut is not None else 0
         lengths = (len(type), len(frame), at, len(audio))
-        _BODY.pack_into(map, start, event.row, flags, event.t_ns, event.wall_ns, event.turn, *lengths)
-        map[start + _BODY.size : end] = b"".join((type, frame, audio))
-        _LENGTH.pack_into(map, end, 0)
-        _LENGTH.pack_into(map, self._at, size)  # last: from now on it counts
+        _BODY.pack_into(held, start, event.row, flags, event.t_ns, event.wall_ns, event.turn, *lengths)
+        held[start + _BODY.size : end] = b"".join((type, frame, audio))
+        _LENGTH.pack_into(held, end, 0)
+        _LENGTH.pack_into(held, self._at, size)  # last: from now on it counts
         self._last[self._current] = event.row
         self._at = end
 
     def close(self) -> None:
         """Release the memory."""
-        for map in self._maps:
-            map.close()
+        for held in self._maps:
+            held.close()
 
 
 def tail_lines(members: Mapping[str, Member], first: int) -> Iterator[bytes]:
@@ -91,8 +98,8 @@ def tail_lines(members: Mapping[str, Member], first: int) -> Iterator[bytes]:
     found: dict[int, bytes] = {}
     for name in _NAMES:
         if name in members:
-            with members[name].section() as file:
-                found.update(_lines(file.read(_SIZE), first))
+            with suppress(Damaged):
+                found.update(_lines(members[name].read(_SIZE), first))
     while first in found:
         yield found[first]
         first += 1

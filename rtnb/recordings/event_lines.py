@@ -101,7 +101,8 @@ def prefix(
 
 def verbatim(frame: bytes, type: str) -> tuple[bytes, bytes, bytes]:
     """Return a frame for a line, as what stands before it, its text, and what ends the line."""
-    if b"\n" not in frame and b"\r" not in frame:  # as nearly all are
+    as_it_is = frame[:1] == b"{" and frame[-1:] == b"}" and b"\n" not in frame and b"\r" not in frame
+    if as_it_is:  # as nearly all are
         event = parse_object(frame)
         if event and (frame.count(b"{") + frame.count(b"[") < _MAX_DEPTH or not _is_deep(event)):
             own = b"" if event.get("type") == type else b',"type":%b' % orjson.dumps(type)
@@ -150,7 +151,8 @@ def parse(line: bytes) -> Line:
         raise Damaged("has a wall clock out of range")
     if audio is not None:
         positions = (audio.start, audio.bytes, audio.at or 0)
-        limits = (1 << 48, MAX_PIECE + 1, (len(frame) if frame is not None else 0) + 1)
+        most = MAX_PIECE if audio.at is not None or frame is None else 1 << 40
+        limits = (1 << 48, most + 1, (len(frame) if frame is not None else 0) + 1)
         if not all(0 <= value < limit for value, limit in zip(positions, limits, strict=True)):
             raise Damaged("has audio out of range")
     elif frame is None:
