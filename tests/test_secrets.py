@@ -13,11 +13,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import sys
 import traceback
 from contextlib import redirect_stderr, redirect_stdout
 from html import unescape
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -140,12 +142,17 @@ def unpacked(path: Path) -> str:
     """Return what a recording holds: its bytes, its head, the types, and all frames."""
     opened = rtnb.open(path)
     frames = "\n".join(f"{entry.type} {entry.raw}" for entry in opened.state.log)
-    return "\n".join([files(path), str(dict(opened.manifest)), frames])
+    with TemporaryDirectory() as folder:
+        if path.is_file() and path.suffix == ".rtnb":
+            shutil.unpack_archive(path, folder, "zip")
+        held = [one for one in [*Path(folder).rglob("*"), *path.rglob("*")] if one.is_file()]
+        texts = [one.read_bytes().decode("utf-8", "replace") for one in held]
+    return "\n".join([files(path), str(dict(opened.manifest)), frames, *texts])
 
 
 def autosave_of(session: rtnb.Session) -> str:
     [(path, _)] = autosaves()
-    return path.read_bytes().decode("utf-8", "replace") + unpacked(path)
+    return unpacked(path)
 
 
 def jsonl_of(log: Any, folder: Path) -> str:

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from sys import getsizeof
-from typing import Self, overload
+from typing import NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +30,26 @@ from .entries import SERVER as _SERVER
 from .events import BINARY, Direction
 from .log_storage import Cut, Sound, SpilledBlock, SpilledBlocks, Store
 
-__all__ = ["NO_TURN", "Entry", "Log", "LogColumnsView", "LogView"]
+__all__ = ["NO_TURN", "Appended", "Entry", "Log", "LogColumnsView", "LogView"]
 
 _BLOCK = 1 << 20
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
 _FEW = 20
 """Up to how many kinds comparing the column with each is faster than a look-up table."""
 _WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is ignored
+
+
+class Appended(NamedTuple):
+    """An event that was appended: ``frame`` is without the base64 that was ``cut`` out of it."""
+
+    row: int
+    direction: Direction
+    type: str
+    t_ns: int
+    wall_ns: int
+    turn: int
+    frame: bytes
+    cut: Cut | None
 
 
 class Log:
@@ -70,6 +83,7 @@ class Log:
         self._drift: list[int] = []
         self._last_drift = 0
         self._watchers: tuple[Callable[[], None], ...] = ()
+        self._journal: Callable[[Appended], None] | None = None
         self.bytes = 0
         """The size of all frames in bytes."""
 
@@ -123,6 +137,9 @@ class Log:
                 size -= cut.end - cut.start
             self._tail.append(frame)
             self._tail_bytes = tail_bytes + size
+            if self._journal is not None:
+                name, t_ns = self._names[code], mono_ns - self._mono0
+                self._journal(Appended(index, direction, name, t_ns, wall_ns, turn, frame, cut))
         for watcher in self._watchers:
             watcher()
         return index
@@ -140,6 +157,14 @@ class Log:
                 self._watchers = tuple(each for each in self._watchers if each is not watcher)
 
         return end
+
+    def set_journal(self, journal: Callable[[Appended], None] | None) -> None:
+        """Call ``journal`` with each event that is appended, at once; None ends it.
+
+        It must be quick and not raise: the session waits for it.
+        """
+        with self._lock:
+            self._journal = journal
 
     def spill(self, store: Store, sound_store: Store) -> SpilledBlocks:
         """Return an object with which to free rows that are also in a store; they are then read from it."""

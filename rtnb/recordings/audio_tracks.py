@@ -132,8 +132,12 @@ class TrackReader:
         """Return ``size`` bytes from ``start`` on. Raises Damaged."""
         if start + size > self.info.bytes:
             return self._missing("has less audio than its events declare", size)
+        first, last = start // _WINDOW, (start + size - 1) // _WINDOW
+        if first == last:
+            at = start - first * _WINDOW
+            return self._window(first)[at : at + size]
         parts = []
-        for number in range(start // _WINDOW, (start + size - 1) // _WINDOW + 1 if size else 0):
+        for number in range(first, last + 1 if size else first):
             window = self._window(number)
             at = number * _WINDOW
             parts.append(window[max(start - at, 0) : start + size - at])

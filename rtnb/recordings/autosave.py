@@ -1,11 +1,11 @@
 """Autosave: writes a live session's log to a folder while it runs, so that no frame is lost with the process.
 
 The folder exists before the session is used, and is a recording without an end: ``events.jsonl`` grows, line
-by line. A thread of its own follows the log and writes new frames at most 5 ms after they arrived: audio
-never waits for a disk. Here the base64 of audio stays in its frame, so that one write has all there is: a
-thread that has to wait for the interpreter after each write would be late by as many turns, and a process
-that ends between two writes would leave audio without its event. Written frames survive any end of the
-process; every 5 seconds they are synced to the disk, to survive a crash of the machine as well.
+by line. A thread of its own follows the log and writes new frames, a few milliseconds after they arrived:
+audio never waits for a disk. Until then they are in the folder's tail (``rtnb.recordings.autosave_tail``), so
+that no frame is lost with the process, however late that thread is. Here the base64 of audio stays in its
+frame, so that one write has all there is, and a process that ends between two writes leaves no audio without
+its event. Every 5 seconds the file is synced to the disk, to survive a crash of the machine as well.
 
 The folder is removed when its session is closed. If the process ends first it stays, and ``rtnb recover``
 makes a recording of it. The session need not hold in memory what is in the file: the log releases audio and
@@ -40,6 +40,7 @@ from ..protocol.entries import SERVER, Columns
 from ..protocol.log_storage import Span
 from ..protocol.state import SessionState
 from ..redaction import clean, known_keys
+from .autosave_tail import Tail
 from .event_lines import prefix, verbatim
 from .format import EVENTS, MANIFEST, README, README_NAME
 from .manifest import manifest
@@ -109,8 +110,9 @@ class Autosave:
         self._closing = threading.Event()
         self._keys = known_keys()
         self._wall: int | None = None
-        self._written = 0  # bytes in the file
+        self._size = 0  # of events.jsonl
         self._lock: FileLock | None = None
+        self._tail: Tail | None = None
         self.path: Path | None = None
         self.written = 0
         """How many of the log's frames are in the folder."""
@@ -153,6 +155,8 @@ class Autosave:
         # Windows removes no file that is open: there the session keeps all in memory.
         on_disk = None if sys.platform == "win32" else _OpenFile(path / EVENTS)
         self._spilled = None if on_disk is None else self._state.log.spill(on_disk, _Base64(on_disk))
+        self._tail = Tail(path, self._keys)
+        self._state.log.set_journal(self._tail.append)
         self.path = path
         self._write_new()
 
@@ -163,12 +167,19 @@ class Autosave:
                 self._follow()
         except Exception as error:
             self._fail(error)
-        unwanted = self._discard or not self._state.turns.all
+        self._close_tail()  # before its files are removed
+        unwanted = self._discard or not len(self._state.log)
         if self.path is not None and self._closing.is_set() and unwanted:
             shutil.rmtree(self.path, ignore_errors=True)
         self._end()
 
+    def _close_tail(self) -> None:
+        self._state.log.set_journal(None)
+        if self._tail is not None:
+            self._tail.close()
+
     def _end(self) -> None:
+        self._close_tail()
         if self._lock is not None:
             self._lock.release()
             with suppress(OSError):
@@ -208,8 +219,10 @@ class Autosave:
                 data = data[self._file.write(data) :]
             if self._spilled is not None:
                 self._spilled.note(piece.first, spans, sounds)
-            self._written += len(text)
+            self._size += len(text)
             self.written += len(piece)
+            if self._tail is not None:
+                self._tail.written = self.written
         return self.written > before
 
     def _lines(self, piece: Columns) -> tuple[bytes, list[list[Span] | None], list[int | None]]:
@@ -219,7 +232,7 @@ class Autosave:
         parts: list[bytes] = []
         spans: list[list[Span] | None] = []
         sounds: list[int | None] = []
-        at = self._written
+        at = self._size
         turns, times = piece.turns.tolist(), piece.times.tolist()
         for row, (kind, (_, stored, audio, cut)) in enumerate(
             zip(piece.kinds.tolist(), split(piece), strict=True)
@@ -230,7 +243,13 @@ class Autosave:
             self._wall = wall
             encoded = b"" if audio is None else b64encode(audio)
             start = prefix(t_ns, bool(kind & SERVER), turns[row], wall_ns=wall_ns, redacted=row in redacted)
-            line = (start, *verbatim(stored[:cut] + encoded + stored[cut:], type))
+            before, frame, end = verbatim(stored, type)
+            if encoded:
+                if frame:
+                    frame = stored[:cut] + encoded + stored[cut:]
+                else:
+                    before, frame, end = verbatim(stored[:cut] + encoded + stored[cut:], type)
+            line = (start, before, frame, end)
             place = at + len(start) + len(line[1])
             at += sum(map(len, line))
             parts += line
@@ -288,10 +307,16 @@ def autosaves(*, empty: bool = False) -> list[tuple[Path, bool]]:
     found = []
     for path in folder().glob("*.rtnb"):
         with suppress(OSError, RecordingError):  # its session is closing
-            info = (path / EVENTS if path.is_dir() and (path / EVENTS).exists() else path).stat()
-            if empty or (info.st_size and (path / EVENTS).exists()):
-                found.append((info.st_mtime, path, _live(path)))
+            events = path / EVENTS
+            if empty or (events.exists() and events.stat().st_size):
+                found.append((_changed(path), path, _live(path)))
     return [(path, live) for _, path, live in sorted(found, reverse=True)]
+
+
+def _changed(path: Path) -> float:
+    """Return when the last frame was written, in seconds since 1970. Raises OSError."""
+    events = path / EVENTS
+    return (events if events.exists() else path).stat().st_mtime
 
 
 def _live(path: Path) -> bool:
@@ -318,7 +343,7 @@ def _remove_old() -> None:
     for path, live in autosaves(empty=True):
         with suppress(OSError, RecordingError):
             room -= size_of(path)
-            if not live and (path.stat().st_mtime < oldest or room < 0):
+            if not live and (_changed(path) < oldest or room < 0):
                 remove(path)
 
 

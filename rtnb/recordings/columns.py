@@ -6,7 +6,7 @@ reading them. Each is an array in a ``.npy`` file of its own, little-endian, in 
 ``times`` (n: ns since the event before), ``kinds`` (n: index in ``names`` of the manifest's ``columns``, +
 0x8000 from the server), ``turns`` (n; -1: none), ``lengths`` (n: bytes of the stored frame), ``cut_rows``,
 ``cut_offsets``, ``cut_tracks``, ``cut_bytes`` and ``cut_gaps`` (m: the event that audio was cut from, where
-in its frame, the number of the track, the length, and how much of the track lies between it and the one
+in its frame, the number of the track, the length, and how much of the track is between it and the one
 before), ``wall_rows`` and ``walls`` (d: from which event on, ns since 1970 minus time), ``redacted`` (the
 events with a redacted key), ``media`` (k × 4: time in ns, track, start and bytes of audio beside the frames),
 ``blocks`` (b × 4: events, lengths in bytes as stored and unpacked, and CRC-32 of parts of ``events.jsonl``:
@@ -19,6 +19,7 @@ import io
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ class EventColumns:
         lengths, blocks = a["lengths"], a["blocks"].astype(np.int64)
         same = all(len(a[name]) == n for name in _OF_EVENTS)
         same &= all(len(a[name]) == m for name in _OF_CUTS) and len(a["wall_rows"]) == len(a["walls"])
-        if not same or not n:
+        if not same or not n or not len(blocks):
             raise Damaged("has columns of different lengths")
         types = a["kinds"].astype(np.int64) & (SERVER - 1)
         good = (
@@ -90,8 +91,12 @@ class EventColumns:
             and all(not len(a[name]) or int(a[name].min()) >= 0 for name in _OF_CUTS)
             and bool((a["cut_offsets"] <= lengths[a["cut_rows"].astype(np.int64)]).all())
             and (not m or int(a["cut_bytes"].max()) <= MAX_PIECE)
-            and not (blocks < 0).any()
+            and all(0 <= value < 1 << 48 for value in (int(blocks.min()), int(blocks.max())))
+            and len(blocks) <= n + len(a["media"])
             and int(blocks[:, 0].sum()) == n
+            and int(lengths.sum(dtype=np.uint64)) < 1 << 40
+            and all(not len(a[name]) or int(a[name].max()) < 1 << 48 for name in ("cut_gaps", "cut_tracks"))
+            and _cover(blocks, lengths)
         )
         if not good:
             raise Damaged("has columns that contradict one another")
@@ -213,6 +218,13 @@ def _ascending(rows: NDArray[Any], count: int) -> bool:
     return not len(wide) or bool((np.diff(wide) > 0).all() and wide[0] >= 0 and wide[-1] < count)
 
 
+def _cover(blocks: Array, lengths: NDArray[Any]) -> bool:
+    """Return whether the frames of each block are shorter than its text."""
+    totals = np.concatenate(([0], np.cumsum(lengths, dtype=np.int64)))
+    ends = np.cumsum(blocks[:, 0])
+    return bool((totals[ends] - totals[ends - blocks[:, 0]] <= blocks[:, 2]).all())
+
+
 def _npy(column: NDArray[Any]) -> bytes:
     """Return an array as a ``.npy`` file, in the least type that holds it."""
     least = np.result_type(np.min_scalar_type(column.min()), np.min_scalar_type(column.max()))
@@ -236,5 +248,13 @@ def _read_npy(data: bytes) -> NDArray[Any]:
         if dtype == np.uint64:
             raise ValueError("too large integers")
         return np.frombuffer(data, dtype, count, at).reshape(shape)
-    except (ValueError, TypeError, OverflowError, SyntaxError, MemoryError, RecursionError) as error:
+    except (
+        ValueError,
+        TypeError,
+        OverflowError,
+        SyntaxError,
+        MemoryError,
+        RecursionError,
+        TokenError,
+    ) as error:
         raise Damaged(f"has a column that cannot be read ({error})") from None

@@ -5,8 +5,8 @@ since 1970, where the wall clock and ``t`` were compared: in the first line, and
 ``direction`` ("client", "server"), ``turn`` (absent without one), ``redacted`` (true if a key in it was
 redacted), ``audio`` (``track``, ``start`` and ``bytes``: the part of a track that belongs to it; ``at``:
 where in the frame the base64 of that part was cut out), and the frame: as ``event``, its own text unchanged;
-or, where that is no JSON object on one line, as ``raw`` (its text) or ``base64`` (its bytes), with ``type``
-if it has one. A line without a frame is audio that came beside the frames, as over WebRTC.
+or, where that is not a JSON object on one line, as ``raw`` (its text) or ``base64`` (its bytes), with
+``type`` if it has one. A line without a frame is audio that came beside the frames, as over WebRTC.
 
 Base64 is cut out only if it is the canonical one (RFC 4648, padded, no line breaks) of the audio. Whatever
 writes the members in another order or with other spaces keeps the meaning: a frame is found by its name.
@@ -21,13 +21,16 @@ import orjson
 from msgspec import Raw, Struct
 from pybase64 import b64decode, b64encode
 
+from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS
 from ..protocol.entries import NO_TURN
 from ..protocol.events import BINARY, parse_object
 from .format import MAX_PIECE, Damaged
 
-__all__ = ["AudioPart", "Line", "frames_of", "media_line", "parse", "prefix", "verbatim"]
+__all__ = ["WITH_AUDIO", "AudioPart", "Line", "frames_of", "media_line", "parse", "prefix", "verbatim"]
 
 EVENT = b'"event":'
+WITH_AUDIO = APPENDS | AUDIO_DELTAS
+"""The types of the events that carry pieces of audio."""
 _MAX_DEPTH = 100  # jq and others refuse JSON that is nested 256 levels deep
 
 
@@ -98,7 +101,8 @@ def prefix(
 
 def verbatim(frame: bytes, type: str) -> tuple[bytes, bytes, bytes]:
     """Return a frame for a line, as what stands before it, its text, and what ends the line."""
-    if b"\n" not in frame and b"\r" not in frame:  # as nearly all are
+    as_it_is = frame[:1] == b"{" and frame[-1:] == b"}" and b"\n" not in frame and b"\r" not in frame
+    if as_it_is:  # as nearly all are
         event = parse_object(frame)
         if event and (frame.count(b"{") + frame.count(b"[") < _MAX_DEPTH or not _is_deep(event)):
             own = b"" if event.get("type") == type else b',"type":%b' % orjson.dumps(type)
@@ -147,7 +151,8 @@ def parse(line: bytes) -> Line:
         raise Damaged("has a wall clock out of range")
     if audio is not None:
         positions = (audio.start, audio.bytes, audio.at or 0)
-        limits = (1 << 48, MAX_PIECE + 1, (len(frame) if frame is not None else 0) + 1)
+        most = MAX_PIECE if audio.at is not None or frame is None else 1 << 40
+        limits = (1 << 48, most + 1, (len(frame) if frame is not None else 0) + 1)
         if not all(0 <= value < limit for value, limit in zip(positions, limits, strict=True)):
             raise Damaged("has audio out of range")
     elif frame is None:

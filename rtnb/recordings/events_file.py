@@ -11,6 +11,7 @@ from typing import Any
 
 from ..protocol.events import as_object
 from .audio_tracks import Temporary
+from .autosave_tail import tail_lines
 from .columns import FOLDER, ColumnsBuilder, EventColumns
 from .event_lines import frames_of, parse
 from .format import EVENTS, Damaged, TrackInfo, most_text
@@ -44,6 +45,7 @@ class EventsFile:
         repair: bool,
     ) -> None:
         self._member = member = members[EVENTS]
+        self._others = members
         if member.size > most_text(member.stored):
             raise Damaged(f"unpacks to {member.size:,} bytes of events: it is made to exhaust the memory")
         self._tracks = {info.id: (number, info.bytes) for number, info in enumerate(tracks)}
@@ -131,6 +133,9 @@ class EventsFile:
             size += len(line)
             if size >= _BLOCK:
                 end_block()
+        for line in tail_lines(self._others, len(builder)):
+            self._take(builder, line)
+            held.append(line)
         if held:
             end_block()
         return builder.build()
@@ -253,6 +258,6 @@ def _salvaged(member: Member, damage: Damage) -> Iterator[bytes]:
                 rest = unpacker.unconsumed_tail
         except zlib.error as error:
             damage(f"has events from byte {at:,} to {end:,} that cannot be unpacked ({error})")
-            yield b"\n"  # ends the line that was begun
+            yield b"\n"  # ends the line that it started
             unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         at = end

@@ -1,6 +1,7 @@
 """The recording format, version 1: a zip that can be read without rtnb.
 
-A recording is one file, a zip with these members in this order. An autosave is a folder with the first three.
+A recording is one file, a zip with these members in this order. An autosave is a folder with the first three,
+and with what is not yet in them: see ``rtnb.recordings.autosave_tail``.
 
 ``README.txt``
     What the file is, and how to read it: `README`.

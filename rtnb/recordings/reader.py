@@ -160,7 +160,7 @@ class Reader:
             silent = f"; audio that is missing is silent ({', '.join(missing)})" if missing else ""
             self.problem = f"{self._name} was cut: {count} of {of} events are intact{silent}"
             if declared == len(self.log) and not silent:
-                self.problem = f"{self._name} lacks its end, and all of its {count} events are intact"
+                self.problem = f"{self._name} was cut: all of its {count} events are intact"
         elif not self.complete:
             self.problem = f"{self._name} is an autosave without an end: {count} of its events are intact"
 

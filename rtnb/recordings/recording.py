@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ..analysis.session import Overview
 from ..formatting import duration, moment
-from ..protocol.events import as_object
 from ..redaction import clean_text
 from .reader import open_reader
 from .view import RecordingView
@@ -105,7 +104,7 @@ class Recording(RecordingView):
             f"recorded {moment(str(about.get('created') or ''))}",
             duration(self.seconds),
             f"{len(self.log):,} events",
-            f"audio {as_object(about.get('capture')).get('audio', 'lossless')}",
+            f"audio {'Opus (lossy)' if about.get('lossy') else 'lossless'}",
             f"removed: {', '.join(map(str, removed))}" if removed else "",
         )
         return Overview(self.path.name, facts, self.problem, self.provenance)

@@ -128,7 +128,8 @@ class RecordingView(SessionView):
     def frames_sha256(self) -> str | None:
         """The hash of all frames that the file declares; None if its audio is lossy or it was cut."""
         declared = self.manifest.get("frames_sha256")
-        return declared if isinstance(declared, str) else None
+        whole = isinstance(self._reader, Reader) and self._reader.complete
+        return declared if whole and isinstance(declared, str) else None
 
     @cached_property
     def provenance(self) -> Provenance:

@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 from pybase64 import b64decode, b64encode
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, RecordingError
 from ..paths import replacing, short, user_path
 from ..protocol.audio_formats import AudioFormats
 from ..protocol.changes import AppendAudio, AudioDelta
-from ..protocol.dialects.names import APPENDS, AUDIO_DELTAS, FORMAT_EVENTS
+from ..protocol.dialects.names import AUDIO_DELTAS, FORMAT_EVENTS
 from ..protocol.entries import SERVER, Columns
 from ..protocol.events import Direction
 from ..protocol.frame_reader import FrameReader
@@ -26,7 +26,7 @@ from ..protocol.state import SessionState
 from ..redaction import known_keys, redact
 from .audio_tracks import Copies, Temporary, TrackWriter
 from .columns import ColumnsBuilder
-from .event_lines import AudioPart, media_line, prefix, verbatim
+from .event_lines import WITH_AUDIO, AudioPart, media_line, prefix, verbatim
 from .format import (
     EVENTS,
     MANIFEST,
@@ -63,7 +63,6 @@ _BLOCK = 256 << 10
 _MIN_FRAME = 256
 """Bytes of a frame; shorter ones are stored with their base64."""
 _AUDIO = re.compile(rb'"(?:audio|delta)": ?"([A-Za-z0-9+/]{64,}={0,2})"')
-_WITH_AUDIO = APPENDS | AUDIO_DELTAS
 _OTHERS = frozenset((".wav", ".ogg", ".opus", ".flac", ".mp3", ".txt", ".json", ".jsonl", ".html", ".csv"))
 """The suffixes of other kinds of files."""
 
@@ -109,8 +108,8 @@ class Writer:
         """Add the next events."""
         found = redacted_rows(piece, self._keys)
         self._redacted += len(found)
-        known = (event - piece.first for event in self._redacted_before)
-        redacted = {*found, *(row for row in known if 0 <= row < len(piece))}
+        known = self._redacted_before.intersection(range(piece.first, piece.first + len(piece)))
+        redacted = {*found, *(event - piece.first for event in known)}
         piece = _cut_more(piece)
         walls = dict(zip(piece.wall_rows.tolist(), piece.walls.tolist(), strict=True))
         names, turns, times = piece.names, piece.turns.tolist(), piece.times.tolist()
@@ -148,7 +147,7 @@ class Writer:
         part = None
         if audio is not None:
             part = self._audio(self._lane(server), audio, at)
-        elif type in _WITH_AUDIO and (uncut := _uncut(frame, server)):
+        elif type in WITH_AUDIO and (uncut := _uncut(frame, server)):
             part = self._audio(self._lane(server), uncut, None)
         if wall_ns is not None:
             self._columns.wall(wall_ns)
@@ -165,9 +164,10 @@ class Writer:
         media = self._next_media
         assert media is not None
         lane = Lane(media.side, media.codec.type, media.codec.rate, False)
-        part = self._audio(lane, media.audio, None)
-        self._columns.media(media.t_ns, self._track(lane)[0], part.start, part.bytes)
-        self._line(media_line(media.t_ns, media.side == "output", part))
+        for at in range(0, len(media.audio), MAX_PIECE):
+            part = self._audio(lane, media.audio[at : at + MAX_PIECE], None)
+            self._columns.media(media.t_ns, self._track(lane)[0], part.start, part.bytes)
+            self._line(media_line(media.t_ns, media.side == "output", part))
         self._next_media = next(self._media, None)
 
     def _track(self, lane: Lane) -> tuple[int, TrackWriter]:
@@ -210,7 +210,7 @@ class Writer:
         audio = [one for _, track in self._tracks.values() for one in track.end(copies)]
         packer = self._packer
         files = {EVENTS: {"bytes": packer.size, "sha256": self._sha.hexdigest()}}
-        files |= {name: {"bytes": size, "sha256": _sha256(open)} for name, open, size in audio}
+        files |= {name: {"bytes": size, "sha256": _sha256(held)} for name, held, size in audio}
         arrays = dict(columns.files())
         files |= {
             name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -218,7 +218,7 @@ class Writer:
         }
         infos = [track.info for _, track in self._tracks.values()]
         lossy = any(info.file.endswith(".opus") and info.in_frames for info in infos)
-        clean, _ = redact(orjson.dumps(dict(self._about)), self._keys)
+        clean, _ = redact(_json(self._about), self._keys)
         manifest = {
             **orjson.loads(clean),
             "lossy": lossy,
@@ -231,19 +231,35 @@ class Writer:
             "files": files,
             "complete": True,
         }
-        out = ZipWriter(file, zip_date(self._about))
+        with ZipWriter(file, zip_date(self._about)) as out:
+            self._write_files(out, manifest, audio, arrays)
+        return manifest
+
+    def _write_files(
+        self,
+        out: ZipWriter,
+        manifest: Mapping[str, Any],
+        audio: list[tuple[str, IO[bytes], int]],
+        arrays: Mapping[str, bytes],
+    ) -> None:
+        packer = self._packer
         out.add(README_NAME, README.encode())
         out.add(MANIFEST, orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
         if packer.size <= most_text(packer.stored):
             out.add_packed(EVENTS, self._events, packer)
         else:  # such as a megabyte of zeros: what unpacks to so much more is not read
             out.add_unpacked(EVENTS, self._events, packer)
-        for name, open, size in audio:
-            out.add_file(name, open, size)
+        for name, held, size in audio:
+            out.add_file(name, held, size)
         for name, data in arrays.items():
             out.add(name, data)
-        out.close()
-        return manifest
+
+
+def _json(about: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(dict(about))
+    except orjson.JSONEncodeError as error:
+        raise RecordingError(f"the manifest cannot be written as JSON: {error}") from None
 
 
 def _sha256(file: IO[bytes]) -> str:
@@ -308,12 +324,24 @@ def _uncut(frame: bytes, server: bool) -> bytes:
 
 def redacted_rows(piece: Columns, keys: Iterable[str]) -> list[int]:
     """Redact the keys in the frames of some events, and return the row of each."""
-    frames, spans = redact(piece.frames, keys)
+    _, spans = redact(piece.frames, keys)
     if not spans:
         return []
-    piece.frames = frames
     ends = np.cumsum(piece.lengths, dtype=np.int64)
-    rows: list[int] = np.searchsorted(ends, [start for start, _ in spans], "right").tolist()
+    starts = ends - piece.lengths
+    # A key within one frame: what looks like one across two of them is none.
+    touched = {
+        row
+        for start, end in spans
+        for row in range(*np.searchsorted(ends, (start, end - 1), "right") + np.array((0, 1)))
+    }
+    frames, rows = bytearray(piece.frames), list[int]()
+    for row in sorted(touched):
+        place = slice(int(starts[row]), int(ends[row]))
+        clean, found = redact(piece.frames[place], keys)
+        frames[place] = clean
+        rows += [row] * len(found)
+    piece.frames = bytes(frames)
     return rows
 
 
@@ -329,8 +357,9 @@ def _cut_more(piece: Columns) -> Columns:
         start, end = int(starts[row]), int(starts[row] + piece.lengths[row])
         matches = _AUDIO.finditer(piece.frames, start, end)
         match = max(matches, key=lambda one: one.end() - one.start(), default=None)
-        if match is None:
-            continue
+        type = piece.names[int(piece.kinds[row]) & (SERVER - 1)]
+        if match is None or (match[0].startswith(b'"delta"') and type not in AUDIO_DELTAS):
+            continue  # a text may look like base64
         text = match[1]
         data = b64decode(text) if len(text) % 4 == 0 else b""
         if b64encode(data) == text:  # only what is restored exactly

@@ -8,6 +8,7 @@ the local headers carry sizes, so that a zip without its directory, which stands
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import re
 import struct
@@ -15,10 +16,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, Self
 
 from ..errors import RecordingError
-from ..paths import opened, unreadable
+from ..paths import opened, short, unreadable
 from .format import EVENTS, Damaged
 
 __all__ = ["Files", "Member", "Packer", "Section", "ZipWriter", "inflate", "open_files", "size_of"]
@@ -28,6 +29,7 @@ _LOCAL_MAGIC = b"PK\x03\x04"
 _DEFLATED = zipfile.ZIP_DEFLATED
 _NAME = re.compile(rb"README\.txt|manifest\.json|events\.jsonl|(?:audio|columns)/[\w.-]{1,80}")
 _PIECE = 1 << 20
+_MAX_MEMBERS = 4096
 
 
 class Packer:
@@ -103,9 +105,13 @@ class ZipWriter:
             while data := unpack.unconsumed_tail or file.read(_PIECE):
                 out.write(unpack.decompress(data, _PIECE))
 
-    def close(self) -> None:
-        """Write the directory."""
-        self._zip.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None:
+            self._zip.fp = None  # the file is thrown away: no directory is written
+        self._zip.close()  # which writes the directory
 
 
 class Member(NamedTuple):
@@ -192,9 +198,9 @@ class Section(io.RawIOBase):
         """Return the position in the part."""
         return self._at
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+    def seek(self, offset: int, origin: int = os.SEEK_SET) -> int:
         """Move to a position in the part, and return it."""
-        base = (0, self._at, self._size)[whence]
+        base = (0, self._at, self._size)[origin]
         self._at = max(base + offset, 0)
         return self._at
 
@@ -234,6 +240,8 @@ def open_files(path: Path) -> Files:
     try:
         if path.is_dir():
             return Files(_in_folder(path))
+        if path.exists() and not path.is_file():
+            raise RecordingError(f"{short(path)} is not a file: expected a recording")
         with opened(path) as file:
             members = _listed(path, file)
             if members is None or EVENTS not in members:
@@ -257,7 +265,7 @@ def size_of(path: Path) -> int:
 
 def _in_folder(path: Path) -> dict[str, Member]:
     found = {}
-    for file in sorted(path.rglob("*")):
+    for file in sorted([*path.glob("*"), *path.glob("audio/*"), *path.glob("columns/*")])[:_MAX_MEMBERS]:
         if file.is_file():
             size = file.stat().st_size
             found[file.relative_to(path).as_posix()] = Member(file, 0, size, size, None, False)
@@ -270,6 +278,8 @@ def _listed(path: Path, file: IO[bytes]) -> dict[str, Member] | None:
     members: dict[str, Member] = {}
     try:
         with zipfile.ZipFile(file) as listed:
+            if len(listed.infolist()) > _MAX_MEMBERS:
+                return None
             for info in listed.infolist():
                 if info.header_offset < 0:
                     return None
@@ -294,37 +304,33 @@ def _listed(path: Path, file: IO[bytes]) -> dict[str, Member] | None:
 
 def _found(path: Path, file: IO[bytes]) -> dict[str, Member]:
     """Return the members that have a local header, from the start of a zip on."""
-    end = os.fstat(file.fileno()).st_size
     members: dict[str, Member] = {}
-    at = 0
-    while (at := _next_header(file, at)) + _LOCAL.size <= end:
-        file.seek(at)
-        fields = _LOCAL.unpack(file.read(_LOCAL.size))
-        _, _, _, method, _, _, crc, stored, size, of_name, of_extra = fields
-        name, extra = file.read(of_name), file.read(of_extra)
-        if not _NAME.fullmatch(name) or method not in (zipfile.ZIP_STORED, _DEFLATED):
-            at += len(_LOCAL_MAGIC)
-            continue
-        if size == stored == 0xFFFFFFFF and extra[:4] == b"\x01\x00\x10\x00":
-            size, stored = struct.unpack_from("<QQ", extra, 4)
-        start = at + _LOCAL.size + of_name + of_extra
-        left = max(end - start, 0)
-        whole = stored <= left
-        members.setdefault(
-            name.decode(), Member(path, start, min(stored, left), size, crc, method == _DEFLATED, whole)
-        )
-        at = start + stored if whole else at + _LOCAL.size
+    end = os.fstat(file.fileno()).st_size
+    if not end:
+        return members
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(_LOCAL_MAGIC)
+        while 0 <= at <= end - _LOCAL.size and len(members) < _MAX_MEMBERS:
+            named = _member(path, data, at)
+            following = at + len(_LOCAL_MAGIC)
+            if named is not None:
+                name, member = named
+                members.setdefault(name, member)
+                following = member.at + member.stored if member.whole else member.at
+            at = data.find(_LOCAL_MAGIC, following)
     return members
 
 
-def _next_header(file: IO[bytes], at: int) -> int:
-    """Return the offset of the next local header from ``at`` on, or a large number."""
-    file.seek(at)
-    before = b""
-    while data := file.read(_PIECE):
-        found = (before + data).find(_LOCAL_MAGIC)
-        if found >= 0:
-            return at + found - len(before)
-        at += len(data)
-        before = data[1 - len(_LOCAL_MAGIC) :]
-    return 1 << 62
+def _member(path: Path, data: mmap.mmap, at: int) -> tuple[str, Member] | None:
+    """Return the name of a member and the member, if its local header is at this offset."""
+    _, _, _, method, _, _, crc, stored, size, of_name, of_extra = _LOCAL.unpack_from(data, at)
+    name = data[at + _LOCAL.size : at + _LOCAL.size + of_name]
+    start = at + _LOCAL.size + of_name + of_extra
+    if not _NAME.fullmatch(name) or method not in (zipfile.ZIP_STORED, _DEFLATED) or start > len(data):
+        return None
+    extra = data[start - of_extra : start]
+    if size == stored == 0xFFFFFFFF and extra[:4] == b"\x01\x00\x10\x00" and len(extra) >= 20:
+        size, stored = struct.unpack_from("<QQ", extra, 4)
+    whole = stored <= len(data) - start
+    held = min(stored, len(data) - start)
+    return name.decode(), Member(path, start, held, size, crc, method == _DEFLATED, whole)

@@ -228,12 +228,12 @@ class Report:
         self.audio = audio
         self.progress = progress
         self.turns = [turn for turn in view.turns if turn.number >= 0]
+        self.clock = ConversationClock(view.state)
         self.title = clean_text(title or f"A conversation with {labels.answered_by(view.engine, view.model)}")
 
     def html(self) -> str:
         """Return the page."""
-        clock = ConversationClock(self.view.state)
-        timeline = Timeline([turn.times_on(clock) for turn in self.turns], whole=True)
+        timeline = Timeline([turn.times_on(self.clock) for turn in self.turns], whole=True)
         parts: dict[str, Node] = {
             "timeline": timeline_section(timeline, link=lambda turn: f"#turn-{turn_number(turn.number)}"),
             "turns": self._turns(),
@@ -330,11 +330,12 @@ class Report:
             start = min(turn.marks.values(), default=None)
             at = "at an unknown time" if start is None else f"at {clock(start)}"
             status = span(class_=_bad(turn))[_status(turn)]
+            timeline = Timeline([turn.times_on(self.clock)])
             cards.append(
                 article(f"#{_id(turn)}.turn")[
                     h3[f"Turn {turn_number(turn.number)} ", small[status, f" · {at}"]],
                     turn_card(turn, self.audio, head=False, notes=False),
-                    details[summary["Timeline of the turn"], timeline_section(turn.timeline)],
+                    details[summary["Timeline of the turn"], timeline_section(timeline)],
                 ]
             )
         return [p(".lede")[self.audio.summary], cards]

@@ -333,12 +333,12 @@ def test_find_takes_texts_and_patterns():
 
 def test_events_are_a_sequence_that_grows_with_the_session():
     wire = full()
-    events = events_of(wire.state, where="a test")
+    events = events_of(wire.state, endpoint="a test")
     size = len(events)
     part = events.filter("response.*", turn=1)
     assert isinstance(part, Events)
     assert isinstance(part[2:5], Events)
-    assert part.about == events[1:].about == {"where": "a test"}
+    assert part.about == events[1:].about == {"endpoint": "a test"}
     assert part.state is wire.state
     assert events.bytes == sum(len(entry.frame) for entry in events) == wire.state.log.bytes
     assert part.bytes == sum(len(entry.frame) for entry in part)
@@ -506,10 +506,10 @@ def test_json_lines_give_back_every_frame_and_time(tmp_path_factory, drawn):
         direction, frame, mono = frame_of
         record.append(frame, direction, mono_ns=mono, wall_ns=WALL + mono)
     path = tmp_path_factory.mktemp("lines") / "x.jsonl"
-    path.write_bytes(b"".join(lines(record.log, {"where": "here"})))
+    path.write_bytes(b"".join(lines(record.log, {"endpoint": "here"})))
     again, head, problem = read(path)
     assert problem is None
-    assert head == {"where": "here"}
+    assert head == {"endpoint": "here"}
     assert [(e.frame, e.direction, e.type, e.turn, e.t) for e in again.log] == [
         (e.frame, e.direction, e.type, e.turn, e.t) for e in record.log
     ]
@@ -518,7 +518,7 @@ def test_json_lines_give_back_every_frame_and_time(tmp_path_factory, drawn):
 
 def test_json_lines_open_as_a_recording(tmp_path):
     record = full().state
-    about = {"where": "the local engine", "engine": "local", "billed": False, "model": "m", "junk": [1]}
+    about = {"endpoint": "the local engine", "engine": "local", "billed": False, "model": "m", "junk": [1]}
     path = Events(record.log, state=lambda: record, about=about).to_jsonl(tmp_path / "log.jsonl")
     recording = rtnb.open(path)
     assert [entry.frame for entry in recording.log] == [entry.frame for entry in record.log]
@@ -639,7 +639,7 @@ def test_a_key_in_pieces_or_in_an_address_never_leaves(tmp_path, monkeypatch):
     for start in range(0, len(key), 5):
         wire.delta("output_text", key[start : start + 5])
     wire.end()
-    events = events_of(wire.state, where=f"wss://somewhere/?api-key={key}")
+    events = events_of(wire.state, endpoint=f"wss://somewhere/?api-key={key}")
     path = events.to_jsonl(tmp_path / "x.jsonl")
     assert key not in path.read_text()
     assert rtnb.open(path).endpoint.startswith("wss://somewhere/?api-key=***")

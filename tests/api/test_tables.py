@@ -63,4 +63,4 @@ def test_a_recorded_clip_has_the_hash_of_its_file(path):
     assert turn.audio is not None
     assert turn.audio.info["recording_sha256"] == recording.provenance.sha256
     assert turn.audio.info["engine"] == "fake"
-    assert turn.audio.info["recorded"][:10] == recording.header["created"][:10]
+    assert turn.audio.info["recorded"][:10] == recording.manifest["created"][:10]

@@ -17,7 +17,6 @@ from rtnb.errors import RecordingError, TurnTimeout
 from rtnb.recordings import save, scrub
 from rtnb.recordings.autosave import Autosave, autosaves
 from rtnb.recordings.manifest import manifest
-from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import ScrubReport
 from rtnb.recordings.writer import pieces
 from rtnb.server import launcher
@@ -235,18 +234,19 @@ def test_an_unusable_autosave_does_not_block_the_others(folder, capsys):
     place = folder / "home" / "autosave"
     whole = min(place.glob("*.rtnb"))
     for number, name in enumerate(("bad.rtnb", "bare.rtnb")):
-        shutil.copy(whole, place / name)
+        shutil.copytree(whole, place / name)
         os.utime(place / name, (whole.stat().st_mtime + 10 + number,) * 2)
-    (place / "bad.rtnb").write_bytes(b"no recording at all")
-    with open(place / "bare.rtnb", "r+b") as file:
-        file.truncate(Reader(whole).chunks[0].end)
+    (place / "bad.rtnb" / "manifest.json").write_bytes(b"not JSON at all")
+    (place / "bad.rtnb" / "events.jsonl").write_bytes(b"not an event\n")
+    with open(place / "bare.rtnb" / "events.jsonl", "r+b") as file:
+        file.truncate(100)
     assert main(["recover", "one.rtnb"]) == 0
     out = said(capsys)
     assert out.startswith("one.rtnb: 66 events\n")
     assert "bare.rtnb stays: 'bare.rtnb' has no intact event" in out
     assert main(["recover"]) == 1
     out = said(capsys)
-    assert "bad.rtnb stays: 'bad.rtnb' is not an rtnb recording" in out
+    assert "bad.rtnb stays: 'bad.rtnb' has no intact event" in out
     assert len(list(folder.glob("recovered-*.rtnb"))) == 1
     assert sorted(path.name for path in place.iterdir()) == ["bad.rtnb", "bare.rtnb"]
     assert main(["recover", "two.rtnb"]) == 1
@@ -402,4 +402,4 @@ def test_an_item_whose_content_is_not_a_list_prints_nothing(folder, capsys):
 def test_a_folder_is_not_a_recording(folder, capsys):
     os.mkdir("d.rtnb")
     assert main(["info", "d.rtnb"]) == 1
-    assert "'d.rtnb' is a directory: expected the path of a file" in said(capsys)
+    assert "'d.rtnb' is not a recording: the folder has no events.jsonl" in said(capsys)

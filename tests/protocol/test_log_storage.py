@@ -1,4 +1,4 @@
-"""Sound and blocks that lie in a file: the log gives back the same bytes, and holds none of them."""
+"""Audio and blocks that are in a file: the log gives back the same bytes, and holds none of them."""
 
 from base64 import b64encode
 
@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rtnb.protocol.log import Log
 from rtnb.protocol.log_storage import SpilledBlock, find_cut
+from rtnb.recordings.writer import split
 
 
 class Memory:
@@ -27,9 +28,16 @@ class Memory:
         return bytes(self.data[at : at + size])
 
 
+def spread(store, frame):
+    """File a frame in two parts, the second first; return its spans."""
+    middle = len(frame) // 2
+    second = store.add(frame[middle:])
+    return [(0, store.add(frame[:middle])), (middle, second)]
+
+
 def fill(log, store, step, sizes, *, changed=()):
     """Append frames and file them ``step`` at a time; return the frames."""
-    filing, frames = log.spill(store), []
+    filing, frames = log.spill(store, store), []
     for number, size in enumerate(sizes):
         data = bytes([number % 251]) * (size // 2) if number % 3 else b""
         text = b64encode(data).decode()
@@ -45,9 +53,9 @@ def fill(log, store, step, sizes, *, changed=()):
         frames.append(frame)
         if number % step == step - 1:
             piece = log.columns(number + 1 - step, number + 1)
-            at = store.add(piece.frames)
             gone = piece.first // step in changed
-            filing.note(piece.first, step, None if gone else at, [store.add(s) for s in piece.sounds])
+            spans = [None if gone else spread(store, stored) for _, stored, _, _ in split(piece)]
+            filing.note(piece.first, spans, [store.add(sound) for sound in piece.sounds])
     return frames
 
 

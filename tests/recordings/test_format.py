@@ -513,19 +513,18 @@ def _repack(path, data, files):
     from rtnb.recordings.zip_files import Packer, ZipWriter
 
     with path.open("wb") as out, io.BytesIO() as packed:
-        archive = ZipWriter(out, (1980, 1, 1, 0, 0, 0))
         packer = Packer(packed)
         with zipfile.ZipFile(io.BytesIO(data)) as source:
             info = source.getinfo("events.jsonl")
         at = info.header_offset + 30 + len("events.jsonl")
         packed.write(data[at : at + info.compress_size])
         packer.size, packer.stored, packer.crc = info.file_size, info.compress_size, info.CRC
-        for name, content in files.items():
-            if name == "events.jsonl":
-                archive.add_packed(name, packed, packer)
-            else:
-                archive.add(name, content, deflate=not name.startswith("audio/"))
-        archive.close()
+        with ZipWriter(out, (1980, 1, 1, 0, 0, 0)) as archive:
+            for name, content in files.items():
+                if name == "events.jsonl":
+                    archive.add_packed(name, packed, packer)
+                else:
+                    archive.add(name, content, deflate=not name.startswith("audio/"))
 
 
 @pytest.mark.parametrize(

@@ -353,4 +353,4 @@ def test_the_verification_does_not_rely_on_the_table(monkeypatch, tmp_path):
     for who, found in (("user", [repeated]), ("all", ["still has text", repeated])):
         event = "event 4 (response.output_audio_transcript.done)"
         left = scrub(tmp_path / "x.rtnb", tmp_path / "y.rtnb", ScrubRule(text=who)).left
-        assert left == [*(f"{event} {what}" for what in found), f"the head of the file {repeated}"]
+        assert left == [*(f"{event} {what}" for what in found), f"the manifest {repeated}"]

@@ -1,6 +1,7 @@
 """Verifying, scrubbing, comparing and exporting a recording."""
 
 import re
+import zipfile
 from pathlib import Path
 
 import orjson
@@ -13,14 +14,16 @@ import rtnb
 from rtnb.analysis.event_jsonl import lines
 from rtnb.errors import ArgumentError, RecordingError
 from rtnb.recordings import save
-from rtnb.recordings.autosave import recover
+from rtnb.recordings.autosave import Autosave, recover
 from rtnb.recordings.export import export, mix, transcript
 from rtnb.recordings.manifest import manifest
 from rtnb.recordings.reader import Reader
 from rtnb.recordings.scrub import ScrubRule, scrub
 from rtnb.recordings.scrub_rules import RemovedTexts, changed, masked
 from rtnb.recordings.verify import diff, verify
-from rtnb.recordings.writer import Writer, pieces
+from rtnb.recordings.writer import pieces
+from rtnb.recordings.zip_files import open_files
+from rtnb.session.event_loop import Notifier
 
 SHIPPED = sorted((Path(__file__).parents[2] / "notebooks" / "recordings").glob("*.rtnb"))
 EXAMPLES = Path(__file__).parents[3] / "shared" / "protocol"
@@ -48,34 +51,45 @@ def file(tmp_path):
 # Verify.
 
 
-@pytest.mark.parametrize("audio", ["lossless", "opus"])
-def test_a_good_file_is_good(tmp_path, audio):
-    verdict = verify(keep(tmp_path / "x.rtnb", full(), audio=audio))
+@pytest.mark.parametrize("lossy", [False, True])
+def test_a_good_file_is_good(tmp_path, lossy):
+    verdict = verify(keep(tmp_path / "x.rtnb", full(), lossy=lossy))
     assert verdict.faults == []
     assert verdict.summary.startswith("intact: 12 events sent and 54 received")
-    assert ("Opus" in verdict.summary) == (audio == "opus")
+    assert ("Opus" in verdict.summary) == lossy
 
 
-def test_the_damaged_chunk_is_named(file):
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("README.txt", "It has a README.txt that differs from what was written."),
+        ("events.jsonl", "It has a events.jsonl that differs from what was written."),
+        ("audio/output.flac", "Its track output has damaged audio."),
+        ("columns/kinds.npy", "It has a columns/kinds.npy that differs from what was written."),
+    ],
+)
+def test_the_damaged_part_is_named(file, name, fault):
+    member = open_files(file).members[name]
     data = bytearray(file.read_bytes())
-    chunk = next(one for one in rtnb.open(file)._reader.chunks if one.kind == b"EVNT")
-    data[chunk.at + 100] ^= 4
+    data[member.at + member.stored // 2] ^= 4
     file.write_bytes(data)
     verdict = verify(file)
-    assert verdict.summary.startswith("damaged: 0 events are intact")
-    assert f"It has a EVNT chunk at byte {chunk.at:,} that differs from what was written." in verdict.faults
-    file.write_bytes(file.read_bytes()[: chunk.at])
-    assert any("It has no end" in fault for fault in verify(file).faults)
+    assert verdict.summary.startswith("damaged: ")
+    assert fault in verdict.faults
+    file.write_bytes(file.read_bytes()[: member.at])
+    if name != "README.txt":
+        assert any("It has no end" in fault for fault in verify(file).faults) or name == "events.jsonl"
 
 
-def test_a_file_whose_end_tells_another_hash(file):
-    from rtnb.recordings import format
-
-    tail = rtnb.open(file)._reader.chunks[-1]
-    told = rtnb.open(file)._reader.tail
-    data = file.read_bytes()[: tail.at]
-    file.write_bytes(data + format.chunk(b"TAIL", orjson.dumps({**told, "sha256": "0" * 64})))
-    assert verify(file).faults == ["Its frames are not those that were written: sha256 differs."]
+def test_a_file_whose_manifest_has_another_hash(file):
+    about = dict(rtnb.open(file).manifest)
+    with zipfile.ZipFile(file) as source:
+        files = {name: source.read(name) for name in source.namelist()}
+    files["manifest.json"] = orjson.dumps({**about, "frames_sha256": "0" * 64})
+    with zipfile.ZipFile(file, "w") as out:
+        for name, data in files.items():
+            out.writestr(name, data)
+    assert verify(file).faults == ["Its frames are not those that were written: frames_sha256 differs."]
 
 
 # Scrub.
@@ -369,10 +383,11 @@ def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
         recording = rtnb.open(file)
         cut = tmp_path / "cut.rtnb"
         save(pieces(recording.log.source), {**recording.manifest, "end": given}, cut)
-        cut.write_bytes(cut.read_bytes()[: rtnb.open(cut)._reader.chunks[-1].at])
+        cut.write_bytes(cut.read_bytes()[: open_files(cut).members["audio/output.flac"].at + 900])
         proof = scrub(cut, tmp_path / "y.rtnb", ScrubRule(text="all"))
         assert proof.left == []
-        assert proof.problem == f"'cut.rtnb' was cut: {len(recording.log)} of its events are intact"
+        count = len(recording.log)
+        assert proof.problem.startswith(f"'cut.rtnb' was cut: {count} of {count} events are intact; ")
         told = rtnb.open(tmp_path / "y.rtnb").manifest["end"]
         assert told["why"] == why + proof.problem
         assert "Ossifrage" not in str(told)
@@ -380,25 +395,23 @@ def test_a_cut_recording_stays_one_that_was_cut(file, tmp_path):
     assert rtnb.open(tmp_path / "y.rtnb").manifest["end"] is None
 
 
-def test_keys_that_were_made_unreadable_stay_noted(tmp_path):
+def test_keys_that_were_made_unreadable_stay_noted(tmp_path, monkeypatch):
     wire = full()
     wire.server("error", error={"message": "sk-proj-abcdefgh1234567890 or sk-proj-1234567890abcdefgh"})
     rows = [len(wire.state.log) - 1]
     path = keep(tmp_path / "x.rtnb", wire)
-    cut = tmp_path / "cut.rtnb"
-    with cut.open("wb") as out:  # as a process that ends leaves it: with the count that its head began with
-        writer = Writer(out, manifest(wire.state, autosave=True))
-        for piece in pieces(wire.state.log):
-            writer.write(piece)
-    for source, count in ((path, 2), (cut, 1)):
+    monkeypatch.setenv("RTNB_HOME", str(tmp_path / "home"))
+    kept = Autosave(wire.state, Notifier().wait)
+    kept.close(discard=False)
+    for source, count in ((path, 2), (kept.path, 1)):
         scrub(source, tmp_path / "y.rtnb", ScrubRule(text="user"))
         recover(source, tmp_path / "z.rtnb")
         save(pieces(rtnb.open(source).log.source), manifest(wire.state), tmp_path / "w.rtnb", redacted=rows)
         for name, told in (("y", count), ("z", count), ("w", 1)):
             reader = Reader(tmp_path / f"{name}.rtnb")
-            assert reader.head["redacted"] == reader.tail["redacted"] == told
+            assert reader.manifest["redacted"] == told
             assert reader.redacted == rows
-            assert reader.head["capture"]["autosave"] is False
+            assert reader.manifest["autosave"] is False
 
 
 RULES = [ScrubRule(**{what: who}) for what in ("text", "voice") for who in ("user", "assistant", "all")]
@@ -524,7 +537,7 @@ def test_a_pattern_that_the_letters_of_sound_make_finds_no_text(tmp_path):
     assert (proof.audio_parts, proof.texts, proof.left) == (0, 0, [])
 
 
-def test_the_head_is_the_servers_whoever_spoke_last(tmp_path):
+def test_the_manifest_is_the_servers_whoever_spoke_last(tmp_path):
     wire, sound = full(), b64(tone(100, 777))
     wire.server("session.updated", session={"type": "realtime", "greeting": f"data:audio/pcm;base64,{sound}"})
     wire.client("x.unknown")
@@ -535,13 +548,13 @@ def test_the_head_is_the_servers_whoever_spoke_last(tmp_path):
         assert (sound in str(rtnb.open(tmp_path / "y.rtnb").manifest)) == left
 
 
-def test_json_lines_become_a_recording_with_a_whole_head(file, tmp_path):
+def test_json_lines_become_a_recording_with_a_whole_manifest(file, tmp_path):
     before = rtnb.open(file)
     before.export(tmp_path / "x.jsonl")
     assert scrub(tmp_path / "x.jsonl", tmp_path / "y.rtnb", ScrubRule(voice="user", text="all")).left == []
     after = rtnb.open(tmp_path / "y.rtnb")
     assert after.manifest.keys() == before.manifest.keys()
-    for name in ("format", "created", "model", "where", "dialect", "clocks"):
+    for name in ("format", "created", "model", "endpoint", "dialect", "clocks"):
         assert after.manifest[name] == before.manifest[name]
     assert after.manifest["scrubbed"] == ["voice of user", "text of all"]
     assert "Be short" not in str(after.manifest)
@@ -631,7 +644,7 @@ def test_sound_in_opus_that_stays_is_as_it_was(tmp_path):
         assert scrub(path, out, rule).left == []
         assert sounds_of(out) == sounds_of(path)
         assert out.stat().st_size < path.stat().st_size + 1000
-        assert rtnb.open(out).manifest["capture"]["audio"] == "opus"
+        assert rtnb.open(out).manifest["lossy"] is True
         assert verify(out).faults == []
     assert scrub(path, out, ScrubRule(matching="Ossifrage")).left == []
     changed = [a != b for a, b in zip(sounds_of(out), sounds_of(path), strict=True)]

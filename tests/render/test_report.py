@@ -18,7 +18,7 @@ from rtnb.errors import ArgumentError, RecordingError
 from rtnb.protocol.state import SessionState
 from rtnb.recordings import save
 from rtnb.recordings.manifest import manifest
-from rtnb.recordings.writer import Writer, pieces
+from rtnb.recordings.writer import pieces
 from rtnb.render.overview import provenance_foot, provenance_table
 from rtnb.render.report import POLICY, SCRIPT, write_report
 
@@ -67,7 +67,7 @@ class Page(HTMLParser):
 
 
 def saved(path, wire, **more):
-    about = {"where": "a test", "billed": False, **more}
+    about = {"endpoint": "a test", "billed": False, **more}
     save(pieces(wire.state.log), manifest(wire.state, **about), path)
     return rtnb.open(path)
 
@@ -181,7 +181,7 @@ def test_what_looks_like_html_is_text(tmp_path):
     wire.end(status="failed", details={"type": "failed", "error": {"message": EVIL, "code": EVIL}})
     wire.call("resp_2", "item_f", name=EVIL, arguments=orjson.dumps({EVIL: EVIL}).decode())
     wire.server(EVIL, item_id=EVIL)
-    recording = saved(tmp_path / "evil.rtnb", wire, where=EVIL, engine=f"local,llm={EVIL}")
+    recording = saved(tmp_path / "evil.rtnb", wire, endpoint=EVIL, engine=f"local,llm={EVIL}")
     text, page = report(recording, tmp_path, title=EVIL)
     assert "<img src=x" not in text
     assert len(page.named("script")) == 1
@@ -344,19 +344,25 @@ def test_a_log_that_makes_no_sense_is_reported_too(tmp_path):
     ):
         record.append(frame, "server", mono_ns=k * MS, wall_ns=WALL)
     path = tmp_path / "odd.rtnb"
-    save(pieces(record.log), {"format": 1, "created": 5, "libraries": [], "capture": {}, "end": 3}, path)
+    save(pieces(record.log), {"format": 1, "created": 5, "libraries": [], "end": 3}, path)
     text, _ = report(rtnb.open(path), tmp_path)
     assert "no json" in text
 
 
 @pytest.mark.parametrize("odd", [5, "x", True, ["y"], {"a": 1}, None])
-def test_a_header_of_odd_kinds_opens_and_is_shown(tmp_path, odd):
-    fields = ("capture", "scrubbed", "end", "libraries", "created", "where", "engine", "billed", "open_turns")
-    with open(tmp_path / "odd.rtnb", "wb") as file:
-        writer = Writer(file, {"format": 1, **dict.fromkeys(fields, odd)})
-        for piece in pieces(full().state.log):
-            writer.write(piece)
-        writer.end()
+def test_a_manifest_of_odd_kinds_opens_and_is_shown(tmp_path, odd):
+    fields = (
+        "scrubbed",
+        "end",
+        "libraries",
+        "created",
+        "endpoint",
+        "engine",
+        "billed",
+        "open_turns",
+        "prices",
+    )
+    save(pieces(full().state.log), {"format": 1, **dict.fromkeys(fields, odd)}, tmp_path / "odd.rtnb")
     recording = rtnb.open(tmp_path / "odd.rtnb")
     assert recording._repr_mimebundle_()
     assert str(provenance_table(recording.provenance))
