@@ -2,7 +2,11 @@
 for (const name of ["play", "pause"]) {
   addEventListener(
     name,
-    ({ target }) => target.closest?.("article")?.classList.toggle("playing", name === "play"),
+    ({ target }) => {
+      const turn = target.closest?.("article"); // it may have two: one starts before the other pauses
+      const sounds = [...(turn?.querySelectorAll("audio") ?? [])];
+      turn?.classList.toggle("playing", sounds.some((one) => !one.paused));
+    },
     true,
   );
 }
