@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from typing import Any
@@ -107,7 +108,7 @@ class EventsFile:
         self._plain = out = Temporary()
         builder = ColumnsBuilder()
         held: list[bytes] = []
-        size = others = 0
+        size = others = left_out = 0
 
         def end_block() -> None:
             nonlocal size
@@ -128,14 +129,16 @@ class EventsFile:
                     raise Damaged(f"has more than {_MAX_OTHERS:,} lines that are not events") from None
                 if line.strip():
                     self._damage(f"has a line {number:,} that {error}")
+                    left_out += 1
                 continue
             held.append(line)
             size += len(line)
             if size >= _BLOCK:
                 end_block()
-        for line in tail_lines(self._others, len(builder)):
-            self._take(builder, line)
-            held.append(line)
+        for line in tail_lines(self._others, len(builder) + left_out):
+            with suppress(Damaged):
+                self._take(builder, line)
+                held.append(line)
         if held:
             end_block()
         return builder.build()
@@ -143,16 +146,18 @@ class EventsFile:
     def _take(self, builder: ColumnsBuilder, text: bytes) -> None:
         line = parse(text)
         server, audio = line.direction == "server", line.audio
-        track, end = self._tracks.get(audio.track, (-1, 0)) if audio is not None else (-1, 0)
+        track, end = self._tracks.get(audio.track, (-1, -1)) if audio is not None else (-1, -1)
         if audio is not None and audio.start + audio.bytes > end:
             raise Damaged("has audio that no track has")
         if line.frame is None:
             assert audio is not None
             builder.media(line.t_ns, track, audio.start, audio.bytes)
             return
+        is_cut = audio is not None and audio.at is not None
+        gap = builder.gap(track, audio.start, audio.bytes) if audio is not None and is_cut else 0
         builder.event(line.type, server, line.turn, line.t_ns, len(line.frame))
         if audio is not None and audio.at is not None:
-            builder.cut(track, audio.start, audio.bytes, audio.at)
+            builder.cut(track, gap, audio.bytes, audio.at)
         if line.wall_ns is not None or len(builder) == 1:
             builder.wall(line.wall_ns if line.wall_ns is not None else line.t_ns)
         if line.redacted:
@@ -207,6 +212,8 @@ def _columns(
     stored = {name: member for name, member in members.items() if name.startswith(FOLDER)}
     most = most_text(sum(member.stored for member in stored.values()))
     files = {}
+    if stored.keys() != {name for name in listed if name.startswith(FOLDER)}:
+        return None
     try:
         for name, member in stored.items():
             most -= member.size
