@@ -95,11 +95,24 @@ class EventsFile:
             return self._plain.read(size)
         with self._member.section(at, self._starts[number + 1] - at) as file:
             text = file.read()
-        if self._member.deflated:
-            text = inflate(text, size)
-        if len(text) != size or zlib.crc32(text) != crc:
-            raise Damaged("differs from what was written")
+        try:
+            if self._member.deflated:
+                text = inflate(text, size)
+            if len(text) != size or zlib.crc32(text) != crc:
+                raise Damaged("differs from what was written")
+        except Damaged:
+            if not self._member.is_intact():
+                raise
+            self._unpack()  # by chance, another program has packed it as long
+            return self._text(number)
         return text
+
+    def _unpack(self) -> None:
+        """Unpack all lines, which then need not be unpacked block by block."""
+        self._plain = Temporary()
+        for text in self._member.content():
+            self._plain.write(text)
+        self._starts = list(accumulate((size for *_, size, _ in self._blocks), initial=0))
 
     # Line by line.
 

@@ -239,3 +239,19 @@ def test_a_file_that_was_cut_early_is_recovered_in_bounded_work(
 def test_what_is_not_a_file_is_refused() -> None:
     with pytest.raises(RecordingError, match="is not a file"):
         rtnb.open("/dev/zero")
+
+
+def test_events_that_another_program_packed_as_long_are_read(tmp_path: Path) -> None:
+    log = full().state.log
+    path = rezip(write(tmp_path / "x.rtnb", log))
+    with zipfile.ZipFile(path) as source:
+        held = {name: source.read(name) for name in source.namelist()}
+        info = source.getinfo("events.jsonl")
+    about = orjson.loads(held["manifest.json"])
+    about["columns"]["stored"] = info.compress_size
+    about["columns"] |= {"crc": info.CRC}
+    held["manifest.json"] = orjson.dumps(about)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for name, data in held.items():
+            out.writestr(name, data)
+    assert frames(rtnb.open(path).log) == frames(log)
