@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..audio.codecs import to_pcm16
-from .format import RAW_SUFFIXES, Damaged, Lane, TrackInfo, most_text, silence
+from .format import RAW_SUFFIXES, Damaged, Lane, TrackInfo, most_audio, silence
 from .zip_files import Member
 
 __all__ = ["Copies", "Temporary", "TrackReader", "TrackWriter"]
@@ -23,10 +24,10 @@ _IN_MEMORY = 8 << 20
 _BATCH = 480_000
 """Bytes of audio that are encoded at once: ten seconds of PCM16 at 24 kHz."""
 _WINDOW = 480_000
+"""Bytes of audio that are decoded at once."""
 _SMALL = 8192
-"""The same where a part of a track is damaged: two FLAC frames."""
+"""The same where a part of a track is damaged: one FLAC frame."""
 _CACHED = 6
-_FLAC_RATES = range(1, 655_351)
 _RATE = 24_000  # in the header of a file that cannot have the rate of its track
 _OPUS_RATES = (8_000, 12_000, 16_000, 24_000, 48_000)
 _OPUS_LEVEL = 0.92
@@ -82,7 +83,10 @@ class TrackWriter:
         copy = (copies or {}).get(self._sha.hexdigest()) if exact else None
         if copy is not None:
             info.file = f"audio/{info.id}.opus"
-            return [(info.file, cast("IO[bytes]", copy.section()), copy.stored)]
+            copied = Temporary()
+            for data in copy.content():
+                copied.write(data)
+            return [(info.file, copied, copied.tell())]
         opus = self._opus and exact and copies is None
         info.file = f"audio/{info.id}.{'opus' if opus else 'flac'}"
         encoded = self._encoded(self._playable or self._audio, opus=opus)
@@ -97,7 +101,7 @@ class TrackWriter:
 
         out, rate = Temporary(), self.info.rate
         kind, subtype, level = ("OGG", "OPUS", _OPUS_LEVEL) if opus else ("FLAC", "PCM_16", 1.0)
-        rate = rate if opus or rate in _FLAC_RATES else _RATE
+        rate = rate if opus or _holds_rate(rate) else _RATE
         audio.seek(0)
         with soundfile.SoundFile(out, "w", rate, 1, subtype, format=kind, compression_level=level) as file:
             while data := audio.read(_BATCH):
@@ -105,6 +109,11 @@ class TrackWriter:
                     data = to_pcm16(self._codec.decode(data))
                 file.write(np.frombuffer(data, "<i2"))
         return out
+
+
+def _holds_rate(rate: int) -> bool:
+    """Return whether the header of a FLAC file can have a rate (RFC 9639, section 9.1.2)."""
+    return 0 < rate <= 65_535 or (rate <= 655_350 and rate % 10 == 0)
 
 
 class TrackReader:
@@ -122,6 +131,8 @@ class TrackReader:
         self._plain: Temporary | None = None  # a file that another program has deflated
         self._decoded: Temporary | None = None  # Opus, which cannot be decoded in parts
         self._windows: OrderedDict[int, bytes] = OrderedDict()
+        self._lost_from = info.bytes  # where a file that was cut ends
+        self._lock = threading.RLock()
 
     @property
     def is_opus(self) -> bool:
@@ -129,7 +140,11 @@ class TrackReader:
         return self.info.raw is None and self.info.file.endswith(".opus")
 
     def read(self, start: int, size: int) -> bytes:
-        """Return ``size`` bytes from ``start`` on. Raises Damaged."""
+        """Return ``size`` bytes from ``start`` on, from any thread. Raises Damaged."""
+        with self._lock:
+            return self._read(start, size)
+
+    def _read(self, start: int, size: int) -> bytes:
         if start + size > self.info.bytes:
             return self._missing("has less audio than its events declare", size)
         first, last = start // _WINDOW, (start + size - 1) // _WINDOW
@@ -163,9 +178,14 @@ class TrackReader:
         return window
 
     def _load(self, at: int, size: int) -> bytes:
+        if at >= self._lost_from:
+            return self._missing("was cut", size)
         try:
             return self._stored(at, size)
         except Damaged as error:
+            cut = self._member is None or not self._member.whole
+            if cut and size <= _SMALL:
+                self._lost_from = min(self._lost_from, at)
             if not self._repair or size <= _SMALL:
                 return self._missing(str(error), size)
             self.damage = self.damage or str(error)
@@ -202,7 +222,7 @@ class TrackReader:
             self._plain = out = Temporary()
             for data in member.content():
                 out.write(data)
-                if out.tell() > most_text(member.stored):
+                if out.tell() > most_audio(member.stored):
                     raise Damaged("unpacks to more than audio does")
         self._plain.seek(0)
         yield self._plain
@@ -221,6 +241,8 @@ class TrackReader:
         """Return the hash of all its audio, as hex digits."""
         sha = hashlib.sha256()
         for at in range(0, self.info.bytes, _WINDOW):
+            if self.damage is not None:
+                break
             sha.update(self.read(at, min(_WINDOW, self.info.bytes - at)))
         return sha.hexdigest()
 
@@ -238,7 +260,8 @@ def _opened(source: IO[bytes]) -> Any:
     try:
         file = soundfile.SoundFile(source)
     except (soundfile.SoundFileError, TypeError) as error:
-        raise Damaged(f"cannot be decoded ({error})") from None
+        why = str(error).rpartition(": ")[2]
+        raise Damaged(f"cannot be decoded ({why})") from None
     if file.channels != 1:
         file.close()
         raise Damaged(f"has {file.channels} channels, expected 1")

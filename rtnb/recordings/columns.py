@@ -167,14 +167,14 @@ class ColumnsBuilder:
         self._times.append(t_ns)
         self._lengths.append(length)
 
-    def cut(self, track: int, start: int, size: int, at: int) -> None:
-        """Note that audio was cut out of the last event. Raises Damaged for audio that was there before."""
+    def cut(self, track: int, gap: int, size: int, at: int) -> None:
+        """Note that audio was cut out of the last event, ``gap`` bytes of its track after the one before."""
         row = len(self) - 1
-        gap = self._gap(track, start, size)
         for column, value in zip(self._cuts, (row, at, track, size, gap), strict=True):
             column.append(value)
 
-    def _gap(self, track: int, start: int, size: int) -> int:
+    def gap(self, track: int, start: int, size: int) -> int:
+        """Return how much of a track is before audio to be cut. Raises Damaged if it was cut before."""
         gap = start - self._ends.get(track, 0)
         if gap < 0:
             raise Damaged("has audio that an event before it has")

@@ -69,6 +69,11 @@ class _Wire(Struct):
     base64: str | None = None
 
 
+class _Typed(Struct):
+    type: str = BINARY
+
+
+_decode_type = msgspec.json.Decoder(_Typed).decode
 _decode = msgspec.json.Decoder(_Wire).decode
 _SIDES = (b"client", b"server")
 
@@ -159,11 +164,18 @@ def parse(line: bytes) -> Line:
         raise Damaged("has neither an event nor audio")
     type = wire.type
     if type is None:
-        own = parse_object(frame).get("type") if frame is not None and bytes(wire.event) else None
-        type = own if isinstance(own, str) else BINARY
+        type = _type_of(wire.event) if bytes(wire.event) else BINARY
     return Line(
         round(wire.t * 1e9), wire.direction, type, wire.turn, frame, wire.wall_ns, wire.redacted, audio
     )
+
+
+def _type_of(event: Raw) -> str:
+    """Return the type of an event, without making values of all else in it."""
+    try:
+        return _decode_type(event).type
+    except (msgspec.DecodeError, RecursionError):
+        return BINARY
 
 
 def frames_of(text: bytes, lengths: list[int]) -> bytes:

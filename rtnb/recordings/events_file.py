@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from typing import Any
@@ -94,11 +95,24 @@ class EventsFile:
             return self._plain.read(size)
         with self._member.section(at, self._starts[number + 1] - at) as file:
             text = file.read()
-        if self._member.deflated:
-            text = inflate(text, size)
-        if len(text) != size or zlib.crc32(text) != crc:
-            raise Damaged("differs from what was written")
+        try:
+            if self._member.deflated:
+                text = inflate(text, size)
+            if len(text) != size or zlib.crc32(text) != crc:
+                raise Damaged("differs from what was written")
+        except Damaged:
+            if not self._member.is_intact():
+                raise
+            self._unpack()  # by chance, another program has packed it as long
+            return self._text(number)
         return text
+
+    def _unpack(self) -> None:
+        """Unpack all lines, which then need not be unpacked block by block."""
+        self._plain = Temporary()
+        for text in self._member.content():
+            self._plain.write(text)
+        self._starts = list(accumulate((size for *_, size, _ in self._blocks), initial=0))
 
     # Line by line.
 
@@ -107,7 +121,7 @@ class EventsFile:
         self._plain = out = Temporary()
         builder = ColumnsBuilder()
         held: list[bytes] = []
-        size = others = 0
+        size = others = left_out = 0
 
         def end_block() -> None:
             nonlocal size
@@ -128,14 +142,16 @@ class EventsFile:
                     raise Damaged(f"has more than {_MAX_OTHERS:,} lines that are not events") from None
                 if line.strip():
                     self._damage(f"has a line {number:,} that {error}")
+                    left_out += 1
                 continue
             held.append(line)
             size += len(line)
             if size >= _BLOCK:
                 end_block()
-        for line in tail_lines(self._others, len(builder)):
-            self._take(builder, line)
-            held.append(line)
+        for line in tail_lines(self._others, len(builder) + left_out):
+            with suppress(Damaged):
+                self._take(builder, line)
+                held.append(line)
         if held:
             end_block()
         return builder.build()
@@ -143,16 +159,18 @@ class EventsFile:
     def _take(self, builder: ColumnsBuilder, text: bytes) -> None:
         line = parse(text)
         server, audio = line.direction == "server", line.audio
-        track, end = self._tracks.get(audio.track, (-1, 0)) if audio is not None else (-1, 0)
+        track, end = self._tracks.get(audio.track, (-1, -1)) if audio is not None else (-1, -1)
         if audio is not None and audio.start + audio.bytes > end:
             raise Damaged("has audio that no track has")
         if line.frame is None:
             assert audio is not None
             builder.media(line.t_ns, track, audio.start, audio.bytes)
             return
+        is_cut = audio is not None and audio.at is not None
+        gap = builder.gap(track, audio.start, audio.bytes) if audio is not None and is_cut else 0
         builder.event(line.type, server, line.turn, line.t_ns, len(line.frame))
         if audio is not None and audio.at is not None:
-            builder.cut(track, audio.start, audio.bytes, audio.at)
+            builder.cut(track, gap, audio.bytes, audio.at)
         if line.wall_ns is not None or len(builder) == 1:
             builder.wall(line.wall_ns if line.wall_ns is not None else line.t_ns)
         if line.redacted:
@@ -207,6 +225,8 @@ def _columns(
     stored = {name: member for name, member in members.items() if name.startswith(FOLDER)}
     most = most_text(sum(member.stored for member in stored.values()))
     files = {}
+    if stored.keys() != {name for name in listed if name.startswith(FOLDER)}:
+        return None
     try:
         for name, member in stored.items():
             most -= member.size

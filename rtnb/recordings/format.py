@@ -17,8 +17,10 @@ and with what is not yet in them: see ``rtnb.recordings.autosave_tail``.
     the file was made from one that was cut; else null), ``scrubbed`` (what was removed afterwards, a list of
     phrases), ``tracks`` (see below), ``events`` (how many), ``bytes`` (of all frames as they were on the
     wire), ``frames_sha256`` (of, for each event in order, one byte, 0 from the client or 1 from the server,
-    u32 little-endian length of the frame, the frame; null if ``lossy``), ``files`` (name of each other
-    member → ``bytes`` and ``sha256`` of its content), ``complete`` (false while it is being written).
+    u32 little-endian length of the frame, the frame; null if ``lossy``), ``columns`` (``names`` of the event
+    types; ``crc`` and ``stored``: the CRC-32 and the packed length of the ``events.jsonl`` that the columns
+    are of), ``files`` (name of each other member → ``bytes`` and ``sha256`` of its content), ``complete``
+    (false while it is being written).
     Readers skip what they do not know.
 ``events.jsonl``
     One line an event, in the order of the log: see ``rtnb.recordings.event_lines``.
@@ -74,6 +76,8 @@ manifest.json   what answered, when, with which configuration; the audio tracks
 events.jsonl    every event in both directions, one JSON object a line
 audio/          what each side said, end to end, without the pauses between
 columns/        a cache for speed; it repeats what is in events.jsonl
+(The folder of a session that was not saved also has tail-*.bin: its last
+events in binary. "rtnb recover" makes a recording of such a folder.)
 
 A line of events.jsonl has:
   t           seconds since the first event, by a monotonic clock

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import msgspec
+import orjson
 
 from ..analysis.event_jsonl import read
 from ..errors import RecordingError
@@ -30,7 +31,6 @@ from .format import (
     Media,
     TrackInfo,
     most_audio,
-    most_text,
 )
 from .zip_files import Member, open_files, size_of
 
@@ -76,6 +76,9 @@ class JsonlReader:
     def size(self) -> int:
         """The size of the file in bytes. Raises RecordingError."""
         return size_of(self.path)
+
+
+_MAX_MANIFEST = 4 << 20
 
 
 class Reader:
@@ -175,14 +178,15 @@ class Reader:
 
     def _read_manifest(self) -> dict[str, Any]:
         member = self._files.members.get(MANIFEST)
+        if member is None:
+            self._damage(f"lacks {MANIFEST}")
+            return {}
         try:
-            if member is None:
-                raise Damaged("is missing")
-            found = json.loads(member.read(most_text(member.stored)))
+            found = orjson.loads(member.read(_MAX_MANIFEST))
             if not isinstance(found, dict):
                 raise Damaged("is not a JSON object")
         except (Damaged, ValueError, RecursionError) as error:
-            self._damage(f"has a {MANIFEST} that {error}")
+            self._damage(f"has a manifest that {error}")
             return {}
         version = found.get("format")
         if isinstance(version, int) and version > VERSION:
@@ -200,10 +204,10 @@ class Reader:
             if member is None:
                 self._damage(f"lacks {name}")
             elif member.whole and _sha256(member) != as_object(about).get("sha256"):
-                self._damage(f"has a {name} that differs from what was written")
+                self._damage(f"has {name}, which differs from what was written")
         for name, member in self._files.members.items():
             if name not in listed and member.crc is not None and member.whole and not member.is_intact():
-                self._damage(f"has a {name} that differs from what was written")
+                self._damage(f"has {name}, which differs from what was written")
 
     def _track_infos(self) -> list[TrackInfo]:
         try:
@@ -212,15 +216,22 @@ class Reader:
             self._damage(f"has a list of tracks that cannot be used ({error})")
             infos = []
         most = most_audio(sum(member.stored for member in self._files.members.values()))
-        if sum(info.bytes for info in infos) > most or len(infos) > MAX_TRACKS:
-            raise RecordingError(f"{self._name} declares more audio than it can hold: it is damaged")
+        if len(infos) > MAX_TRACKS:
+            raise RecordingError(
+                f"{self._name} declares {len(infos):,} tracks, expected at most {MAX_TRACKS}"
+            )
+        usable = []
         for info in infos:
             known = info.codec in RAW_SUFFIXES and info.side in ("input", "output")
             if not known or not 0 < info.rate < 1 << 20 or not 0 <= info.bytes < 1 << 48:
                 self._damage(f"has a track {info.id!r:.40} that cannot be used")
-        if not infos and self.lost:
-            infos = list(_guessed(self._files.members))
-        return infos
+            else:
+                usable.append(info)
+        if sum(info.bytes for info in usable) > most:
+            raise RecordingError(f"{self._name} declares more audio than it can hold: it is damaged")
+        if not usable and self.lost:
+            usable = list(_guessed(self._files.members))
+        return usable
 
     # Unpacking.
 
@@ -307,13 +318,14 @@ def _guessed(members: dict[str, Member]) -> Iterator[TrackInfo]:
             continue
         info = by_id.setdefault(id, TrackInfo(id, side, "audio/pcm", 24_000))
         if suffix in codecs:
-            info.codec, info.raw, info.bytes = codecs[suffix], name, member.stored
+            info.codec, info.raw, info.bytes = codecs[suffix], name, member.size
             continue
         try:
-            with member.section() as section, soundfile.SoundFile(section) as decoded:
+            held = io.BytesIO(b"".join(member.content())) if member.deflated else member.section()
+            with held, soundfile.SoundFile(held) as decoded:
                 info.rate, info.file = decoded.samplerate, name
                 info.bytes = info.bytes if info.raw else 2 * decoded.frames
-        except (soundfile.SoundFileError, TypeError):
+        except (soundfile.SoundFileError, TypeError, Damaged):
             continue
     yield from by_id.values()
 

@@ -184,7 +184,8 @@ class Writer:
         number, track = self._track(lane)
         part = AudioPart(track.info.id, track.add(audio), len(audio), at)
         if at is not None:
-            self._columns.cut(number, part.start, part.bytes, at)
+            gap = self._columns.gap(number, part.start, part.bytes)
+            self._columns.cut(number, gap, part.bytes, at)
         return part
 
     def _line(self, *parts: bytes) -> None:

@@ -240,7 +240,7 @@ def test_a_damaged_recording_is_recovered(home):
         list(rtnb.open(home / "x.rtnb").log)
     reader, count = recover(home / "x.rtnb", home / "y.rtnb")
     assert count == len(log)
-    assert "audio/output.flac that differs from what was written" in reader.lost[0]
+    assert "audio/output.flac, which differs from what was written" in reader.lost[0]
     assert [len(e.frame) for e in rtnb.open(home / "y.rtnb").log] == [len(e.frame) for e in log]
     with pytest.raises(RecordingError, match="the damaged file itself"):
         recover(home / "y.rtnb", home / "y.rtnb")

@@ -62,10 +62,10 @@ def test_a_good_file_is_good(tmp_path, lossy):
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        ("README.txt", "It has a README.txt that differs from what was written."),
-        ("events.jsonl", "It has a events.jsonl that differs from what was written."),
+        ("README.txt", "It has README.txt, which differs from what was written."),
+        ("events.jsonl", "It has events.jsonl, which differs from what was written."),
         ("audio/output.flac", "Its track output has damaged audio."),
-        ("columns/kinds.npy", "It has a columns/kinds.npy that differs from what was written."),
+        ("columns/kinds.npy", "It has columns/kinds.npy, which differs from what was written."),
     ],
 )
 def test_the_damaged_part_is_named(file, name, fault):
