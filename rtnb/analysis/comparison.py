@@ -74,7 +74,7 @@ class Part:
 class Comparison(Displayable):
     """Two sides and how they differ; made by ``rtnb.compare``. Iterating yields its parts."""
 
-    renderer = "rtnb.render.comparison:comparison_html"
+    renderer = "rtnb.render.comparison_card:comparison_html"
 
     def __init__(self, a: Side, b: Side) -> None:
         self.names = (a.name, b.name)

@@ -90,7 +90,7 @@ class TurnTable(Displayable):
     A notebook can sort it by any column and filter it by words. It shows what is known at that moment.
     """
 
-    renderer = "rtnb.render.turn_table:table_html"
+    renderer = "rtnb.render.turn_table_card:table_html"
 
     def __init__(self, rows: Iterable[tuple[str, TurnView]]) -> None:
         self.rows = [TurnRow(session, turn) for session, turn in rows]
