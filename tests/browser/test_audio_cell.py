@@ -89,7 +89,7 @@ async def test_an_audio_cell_without_a_microphone(lab):
     await button(page, "Use sample", 1).click()
     await page.until("'question' in globals()")
     assert await page.value("question.info['source']") == "sample"
-    await page.output(1).locator("audio").wait_for()
+    await page.output(1).locator(".rtnb-player .rtnb-play").wait_for()
 
 
 async def test_interrupting_an_audio_cell(notebook7):

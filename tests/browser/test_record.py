@@ -206,14 +206,14 @@ async def test_a_saved_notebook_has_the_audio(lab):
     await record(page, 0.6)
     await page.until("'audio/ogg' in rec._static.bundle['text/html']")
     await button(page, "Play the recording").wait_for()  # it is live as before
-    assert not await page.output(0).locator("audio").is_visible()
+    assert not await page.output(0).locator(".rtnb-player").is_visible()
     [live, still] = (await page.save()).cells[0].outputs
     assert "application/vnd.jupyter.widget-view+json" in live["data"]
     assert still["data"]["text/html"] == (await page.value("rec._static.bundle"))["text/html"]
     await page.restart()
     await page.save()
     await page.reload()
-    await page.output(0).locator("audio").wait_for()
+    await page.output(0).locator(".rtnb-play, audio[controls]").first.wait_for()
 
 
 async def test_narrow_and_still(lab):
