@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,18 @@ from numpy.typing import NDArray
 from ..errors import ArgumentError
 from ..redaction import clean_name
 from .events import Direction, parse_object
+from .log_storage import Cut
 
-__all__ = ["NO_TURN", "SERVER", "Columns", "Entry", "LogColumnsView", "WhichTurns", "turn_numbers"]
+__all__ = [
+    "NO_TURN",
+    "SERVER",
+    "Appended",
+    "Columns",
+    "Entry",
+    "LogColumnsView",
+    "WhichTurns",
+    "turn_numbers",
+]
 
 SERVER = 0x8000
 """The bit of a kind that marks a frame of the server; the other bits are the index of its type in names."""
@@ -111,6 +121,19 @@ class Entry:
     def __repr__(self) -> str:
         arrow = "↑" if self.direction == "client" else "↓"
         return f"<{self.index} {self.t:9.3f}s {arrow} {clean_name(self.type)} ({len(self.frame):,} bytes)>"
+
+
+class Appended(NamedTuple):
+    """An event that was appended: ``frame`` is without the base64 that was ``cut`` out of it."""
+
+    row: int
+    direction: Direction
+    type: str
+    t_ns: int
+    wall_ns: int
+    turn: int
+    frame: bytes
+    cut: Cut | None
 
 
 @dataclass(frozen=True, slots=True)

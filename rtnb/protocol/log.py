@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from sys import getsizeof
-from typing import NamedTuple, Self, overload
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,31 +25,18 @@ from pybase64 import b64encode
 
 from ..errors import ArgumentError, not_copyable
 from ..redaction import redact
-from .entries import NO_TURN, Columns, Entry, LogColumnsView, WhichTurns, turn_numbers
+from .entries import NO_TURN, Appended, Columns, Entry, LogColumnsView, WhichTurns, turn_numbers
 from .entries import SERVER as _SERVER
 from .events import BINARY, Direction
 from .log_storage import Cut, Sound, SpilledBlock, SpilledBlocks, Store
 
-__all__ = ["NO_TURN", "Appended", "Entry", "Log", "LogColumnsView", "LogView"]
+__all__ = ["NO_TURN", "Entry", "Log", "LogColumnsView", "LogView"]
 
 _BLOCK = 1 << 20
 _SIDES: dict[Direction, int] = {"client": 0, "server": _SERVER}
 _FEW = 20
 """Up to how many kinds comparing the column with each is faster than a look-up table."""
 _WALL_STEP = 1_000_000  # ns; a smaller drift of the wall clock is ignored
-
-
-class Appended(NamedTuple):
-    """An event that was appended: ``frame`` is without the base64 that was ``cut`` out of it."""
-
-    row: int
-    direction: Direction
-    type: str
-    t_ns: int
-    wall_ns: int
-    turn: int
-    frame: bytes
-    cut: Cut | None
 
 
 class Log:

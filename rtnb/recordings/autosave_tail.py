@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pybase64 import b64encode
 
-from ..protocol.log import Appended
+from ..protocol.entries import Appended
 from ..redaction import redact
 from .event_lines import WITH_AUDIO, prefix, verbatim
 from .format import Damaged
